@@ -1,0 +1,92 @@
+//! What can be said on the command line.
+
+use clap::Parser;
+use local_s3::EntityTags;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// An S3 server for tests, demos and benchmarks, on this machine only.
+#[derive(Debug, Parser)]
+pub(crate) struct Arguments {
+    /// The loopback address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
+    pub(crate) listen: SocketAddr,
+
+    /// A bucket to create at the start; may be given several times
+    #[arg(long = "bucket", value_name = "NAME")]
+    pub(crate) buckets: Vec<String>,
+
+    /// Keep objects in this folder, and start with those that are there
+    #[arg(long, value_name = "FOLDER", conflicts_with = "sink")]
+    pub(crate) persist: Option<PathBuf>,
+
+    /// The access key to accept [default: test]
+    #[arg(long, value_name = "KEY", requires = "secret_key")]
+    pub(crate) access_key: Option<String>,
+
+    /// The secret key that belongs to it [default: test]
+    #[arg(long, value_name = "SECRET", requires = "access_key")]
+    pub(crate) secret_key: Option<String>,
+
+    /// Accept every signature, and requests without one
+    #[arg(long, conflicts_with = "access_key")]
+    pub(crate) anonymous: bool,
+
+    /// Write the endpoint to this file once the server listens
+    #[arg(long, value_name = "FILE")]
+    pub(crate) port_file: Option<PathBuf>,
+
+    /// Append a JSON line for each request to this file
+    #[arg(long, value_name = "FILE", conflicts_with = "sink")]
+    pub(crate) log_requests: Option<PathBuf>,
+
+    /// Take uploads as fast as possible and forget their content, for benchmarks
+    #[arg(long)]
+    pub(crate) sink: bool,
+
+    /// In the sink, answer with the MD5 of the content, for clients that compare it
+    #[arg(long, requires = "sink")]
+    pub(crate) sink_md5: bool,
+
+    /// Stop when the process that started this one ends
+    #[arg(long)]
+    pub(crate) exit_with_parent: bool,
+
+    /// Stop by itself after this time
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) stop_after: Option<u64>,
+}
+
+/// What to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Server,
+    Sink(EntityTags),
+}
+
+impl Arguments {
+    pub(crate) fn mode(&self) -> Mode {
+        match (self.sink, self.sink_md5) {
+            (false, _) => Mode::Server,
+            (true, false) => Mode::Sink(EntityTags::Numbered),
+            (true, true) => Mode::Sink(EntityTags::Md5),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn half_of_a_key_is_refused() {
+        assert!(Arguments::try_parse_from(["local-s3", "--access-key", "k"]).is_err());
+        assert!(Arguments::try_parse_from(["local-s3", "--sink-md5"]).is_err());
+    }
+}

@@ -1,0 +1,172 @@
+//! The options of a server, and starting it.
+
+use crate::auth::{Credentials, ageless_signatures};
+use crate::clock::Clock;
+use crate::faults::Faults;
+use crate::hook::HookSlot;
+use crate::http::Frontend;
+use crate::log::RequestLog;
+use crate::persist;
+use crate::s3::Backend;
+use crate::server::LocalS3;
+use crate::state::State;
+use s3s::service::S3ServiceBuilder;
+use std::fs::File;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Options of a [`LocalS3`].
+#[derive(Debug)]
+#[must_use = "no server runs before `start`"]
+pub struct Builder {
+    address: SocketAddr,
+    buckets: Vec<String>,
+    credentials: Credentials,
+    is_anonymous: bool,
+    persist_in: Option<PathBuf>,
+    restores_stay_pending: bool,
+    keeps_requests: bool,
+    request_lines: Option<PathBuf>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            // Port 0: the system chooses a free one.
+            address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+            buckets: Vec::new(),
+            credentials: Credentials::default(),
+            is_anonymous: false,
+            persist_in: None,
+            restores_stay_pending: false,
+            keeps_requests: true,
+            request_lines: None,
+        }
+    }
+}
+
+impl Builder {
+    /// Creates a bucket at the start, unless it was loaded from disk. May be called several times.
+    pub fn bucket(mut self, name: impl Into<String>) -> Self {
+        self.buckets.push(name.into());
+        self
+    }
+
+    /// Listens on this port of 127.0.0.1 instead of a free one.
+    pub fn port(mut self, port: u16) -> Self {
+        self.address.set_port(port);
+        self
+    }
+
+    /// Listens here. The start fails unless it is a loopback address.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.address = address;
+        self
+    }
+
+    /// Accepts signatures made with this key instead of `test` and `test`.
+    pub fn credentials(
+        mut self,
+        access_key: impl Into<String>,
+        secret_key: impl Into<String>,
+    ) -> Self {
+        self.credentials = Credentials {
+            access_key: access_key.into(),
+            secret_key: secret_key.into(),
+        };
+        self
+    }
+
+    /// Accepts everybody, with any signature or none.
+    pub fn anonymous(mut self) -> Self {
+        self.is_anonymous = true;
+        self
+    }
+
+    /// Keeps objects in this folder, and starts with those that are there. Open uploads are not
+    /// kept.
+    pub fn persist_in(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.persist_in = Some(folder.into());
+        self
+    }
+
+    /// `RestoreObject` is accepted, but archived objects never become readable.
+    pub fn restores_stay_pending(mut self) -> Self {
+        self.restores_stay_pending = true;
+        self
+    }
+
+    /// Keeps no requests in memory: [`LocalS3::requests`] is always empty. For servers that run for
+    /// long.
+    pub fn forget_requests(mut self) -> Self {
+        self.keeps_requests = false;
+        self
+    }
+
+    /// Appends one JSON line for each finished request to this file.
+    pub fn log_requests(mut self, file: impl Into<PathBuf>) -> Self {
+        self.request_lines = Some(file.into());
+        self
+    }
+
+    /// Starts the server on a thread of its own and returns once it listens. Works within and
+    /// without an async runtime.
+    ///
+    /// # Errors
+    ///
+    /// The address is not a loopback address or is taken; a bucket's name is not a valid one; a
+    /// folder or file cannot be used.
+    pub fn start(self) -> io::Result<LocalS3> {
+        let clock = Clock::default();
+        let buckets = self
+            .persist_in
+            .as_deref()
+            .map(|folder| persist::load(folder, clock.now()))
+            .transpose()?;
+        let state = Arc::new(State::new(buckets.unwrap_or_default()));
+        let mut backend = Backend::new(Arc::clone(&state), clock.clone());
+        backend.persist_in = self.persist_in;
+        backend.restores_stay_pending = self.restores_stay_pending;
+        for name in &self.buckets {
+            create_bucket(&backend, name)?;
+        }
+        let lines = self
+            .request_lines
+            .map(|path| File::options().create(true).append(true).open(path))
+            .transpose()?;
+        let mut service = S3ServiceBuilder::new(backend);
+        service.set_config(ageless_signatures());
+        if !self.is_anonymous {
+            service.set_auth(self.credentials.clone());
+        }
+        let frontend = Frontend {
+            service: service.build(),
+            clock,
+            log: Arc::new(RequestLog::new(self.keeps_requests, lines)),
+            faults: Faults::default(),
+            hook: HookSlot::default(),
+            is_anonymous: self.is_anonymous,
+        };
+        LocalS3::listen(self.address, Arc::new(frontend), state, self.credentials)
+    }
+}
+
+fn create_bucket(backend: &Backend, name: &str) -> io::Result<()> {
+    if !s3s::path::check_bucket_name(name) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "`{name}` is not a bucket name: 3 to 63 lower-case letters, digits, dots and \
+                 hyphens"
+            ),
+        ));
+    }
+    match backend.create_bucket(name) {
+        Err(error) if *error.code() != s3s::S3ErrorCode::BucketAlreadyOwnedByYou => {
+            Err(io::Error::other(error))
+        }
+        _ => Ok(()),
+    }
+}

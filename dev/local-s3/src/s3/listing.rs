@@ -1,0 +1,197 @@
+//! `ListObjectsV2`, `ListObjects` and `ListObjectVersions`, over any map of sorted names.
+//!
+//! There is no versioning: every object has one version, `null`.
+
+use super::encoding::Encoding;
+use super::{checksum_algorithm, checksum_type, etag_of, size, timestamp};
+use crate::listing::{LARGEST_PAGE, Page, PageQuery, page};
+use crate::object::StoredObject;
+use s3s::dto::{
+    CommonPrefix, ListObjectVersionsInput, ListObjectVersionsOutput, ListObjectsInput,
+    ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, Object, ObjectStorageClass,
+    ObjectVersion, ObjectVersionStorageClass,
+};
+use s3s::{S3Result, s3_error};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What can stand in a listing.
+pub(crate) trait Listed {
+    /// The entry, without its key.
+    fn entry(&self) -> Object;
+}
+
+impl Listed for StoredObject {
+    fn entry(&self) -> Object {
+        let class = self.attributes.storage_class.clone();
+        Object {
+            e_tag: Some(etag_of(self)),
+            last_modified: Some(timestamp(self.last_modified)),
+            size: Some(size(self.bytes.len() as u64)),
+            storage_class: Some(ObjectStorageClass::from(class)),
+            checksum_algorithm: Some(vec![checksum_algorithm(self.checksum.algorithm)]),
+            checksum_type: Some(checksum_type(self.checksum.kind)),
+            ..Object::default()
+        }
+    }
+}
+
+type Names<Entry> = BTreeMap<String, Arc<Entry>>;
+
+pub(crate) fn v2<Entry: Listed>(
+    names: &Names<Entry>,
+    input: ListObjectsV2Input,
+) -> S3Result<ListObjectsV2Output> {
+    let encoding = Encoding::of(input.encoding_type.as_ref());
+    let prefix = input.prefix.unwrap_or_default();
+    let max_keys = max_keys(input.max_keys)?;
+    let resumed = input.continuation_token.as_deref().map(parse_token);
+    let resumed = resumed.transpose()?;
+    let query = PageQuery {
+        prefix: &prefix,
+        delimiter: input.delimiter.as_deref(),
+        after: resumed.as_deref().or(input.start_after.as_deref()),
+        max_keys,
+    };
+    let page = page(names, query);
+    Ok(ListObjectsV2Output {
+        key_count: Some(count(page.entries.len() + page.common_prefixes.len())),
+        is_truncated: Some(page.next.is_some()),
+        next_continuation_token: page.next.as_deref().map(token),
+        contents: Some(entries(&page, encoding).collect()),
+        common_prefixes: Some(common_prefixes(&page, encoding)),
+        prefix: Some(encoding.apply(&prefix)),
+        delimiter: encoding.apply_to(input.delimiter.as_ref()),
+        start_after: encoding.apply_to(input.start_after.as_ref()),
+        continuation_token: input.continuation_token,
+        encoding_type: input.encoding_type,
+        max_keys: Some(count(max_keys)),
+        name: Some(input.bucket),
+        ..ListObjectsV2Output::default()
+    })
+}
+
+pub(crate) fn v1<Entry: Listed>(
+    names: &Names<Entry>,
+    input: ListObjectsInput,
+) -> S3Result<ListObjectsOutput> {
+    let encoding = Encoding::of(input.encoding_type.as_ref());
+    let prefix = input.prefix.unwrap_or_default();
+    let max_keys = max_keys(input.max_keys)?;
+    let query = PageQuery {
+        prefix: &prefix,
+        delimiter: input.delimiter.as_deref(),
+        after: input.marker.as_deref(),
+        max_keys,
+    };
+    let page = page(names, query);
+    // Without a delimiter S3 leaves it to the client to go on from the last key.
+    let next = page.next.as_ref().filter(|_| input.delimiter.is_some());
+    Ok(ListObjectsOutput {
+        is_truncated: Some(page.next.is_some()),
+        next_marker: encoding.apply_to(next),
+        contents: Some(entries(&page, encoding).collect()),
+        common_prefixes: Some(common_prefixes(&page, encoding)),
+        prefix: Some(encoding.apply(&prefix)),
+        delimiter: encoding.apply_to(input.delimiter.as_ref()),
+        marker: Some(encoding.apply(input.marker.as_deref().unwrap_or_default())),
+        encoding_type: input.encoding_type,
+        max_keys: Some(count(max_keys)),
+        name: Some(input.bucket),
+        ..ListObjectsOutput::default()
+    })
+}
+
+pub(super) fn versions<Entry: Listed>(
+    names: &Names<Entry>,
+    input: ListObjectVersionsInput,
+) -> S3Result<ListObjectVersionsOutput> {
+    let encoding = Encoding::of(input.encoding_type.as_ref());
+    let prefix = input.prefix.unwrap_or_default();
+    let max_keys = max_keys(input.max_keys)?;
+    let query = PageQuery {
+        prefix: &prefix,
+        delimiter: input.delimiter.as_deref(),
+        after: input.key_marker.as_deref(),
+        max_keys,
+    };
+    let page = page(names, query);
+    Ok(ListObjectVersionsOutput {
+        is_truncated: Some(page.next.is_some()),
+        next_key_marker: encoding.apply_to(page.next.as_ref()),
+        next_version_id_marker: page.next.as_ref().map(|_| "null".to_owned()),
+        versions: Some(entries(&page, encoding).map(only_version).collect()),
+        common_prefixes: Some(common_prefixes(&page, encoding)),
+        prefix: Some(encoding.apply(&prefix)),
+        delimiter: encoding.apply_to(input.delimiter.as_ref()),
+        key_marker: Some(encoding.apply(input.key_marker.as_deref().unwrap_or_default())),
+        version_id_marker: input.version_id_marker,
+        encoding_type: input.encoding_type,
+        max_keys: Some(count(max_keys)),
+        name: Some(input.bucket),
+        ..ListObjectVersionsOutput::default()
+    })
+}
+
+fn entries<Entry: Listed>(
+    page: &Page<'_, Arc<Entry>>,
+    encoding: Encoding,
+) -> impl Iterator<Item = Object> {
+    page.entries.iter().map(move |(key, listed)| Object {
+        key: Some(encoding.apply(key)),
+        ..listed.entry()
+    })
+}
+
+fn common_prefixes<Entry>(page: &Page<'_, Arc<Entry>>, encoding: Encoding) -> Vec<CommonPrefix> {
+    let listed = |prefix: &String| CommonPrefix {
+        prefix: Some(encoding.apply(prefix)),
+    };
+    page.common_prefixes.iter().map(listed).collect()
+}
+
+fn only_version(object: Object) -> ObjectVersion {
+    let class = object.storage_class.map(|class| class.as_str().to_owned());
+    ObjectVersion {
+        key: object.key,
+        version_id: Some("null".to_owned()),
+        is_latest: Some(true),
+        e_tag: object.e_tag,
+        last_modified: object.last_modified,
+        size: object.size,
+        storage_class: class.map(ObjectVersionStorageClass::from),
+        checksum_algorithm: object.checksum_algorithm,
+        checksum_type: object.checksum_type,
+        ..ObjectVersion::default()
+    }
+}
+
+fn max_keys(asked: Option<i32>) -> S3Result<usize> {
+    match usize::try_from(asked.unwrap_or(i32::MAX)) {
+        Ok(asked) => Ok(asked.min(LARGEST_PAGE)),
+        Err(_) => Err(s3_error!(
+            InvalidArgument,
+            "Argument maxKeys must be an integer between 0 and 2147483647"
+        )),
+    }
+}
+
+fn count(length: usize) -> i32 {
+    i32::try_from(length).unwrap_or(i32::MAX)
+}
+
+/// Clients must not read anything into a continuation token, so it does not look like a key.
+fn token(last: &str) -> String {
+    hex::encode(last)
+}
+
+fn parse_token(token: &str) -> S3Result<String> {
+    let bytes = hex::decode(token).ok();
+    let name = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+    name.ok_or_else(|| {
+        s3_error!(
+            InvalidArgument,
+            "The continuation token provided is incorrect"
+        )
+    })
+}

@@ -1,0 +1,69 @@
+//! `RestoreObject`: archived objects become readable at once, unless the server is told to keep
+//! them waiting.
+
+use super::Backend;
+use crate::object::{Restore, StoredObject};
+use http::StatusCode;
+use s3s::dto::{RestoreObjectInput, RestoreObjectOutput};
+use s3s::{S3Result, s3_error};
+use std::time::Duration;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(super) fn restore(
+    backend: &Backend,
+    input: &RestoreObjectInput,
+) -> S3Result<(RestoreObjectOutput, StatusCode)> {
+    let days = input
+        .restore_request
+        .as_ref()
+        .and_then(|request| request.days);
+    let Some(days) = days
+        .and_then(|days| u32::try_from(days).ok())
+        .filter(|days| *days > 0)
+    else {
+        return Err(s3_error!(
+            MalformedXML,
+            "A restore request needs a number of days."
+        ));
+    };
+    backend.state.with_bucket(&input.bucket, |bucket| {
+        let object = bucket.existing(&input.key)?;
+        if !object.is_archived() {
+            return Err(s3_error!(
+                InvalidObjectState,
+                "Restore is not allowed for the object's current storage class"
+            ));
+        }
+        // A second request while the copy is readable only moves its end, and answers 200.
+        let status = match object.restore {
+            Restore::Pending => {
+                return Err(s3_error!(
+                    RestoreAlreadyInProgress,
+                    "Object restore is already in progress"
+                ));
+            }
+            Restore::Until(_) => StatusCode::OK,
+            Restore::NotAsked => StatusCode::ACCEPTED,
+        };
+        let restored = if backend.restores_stay_pending {
+            Restore::Pending
+        } else {
+            Restore::Until(backend.clock.last_modified() + DAY * days)
+        };
+        bucket.amend(&input.key, |object| object.restore = restored)?;
+        Ok((RestoreObjectOutput::default(), status))
+    })
+}
+
+/// The `x-amz-restore` header of an object.
+pub(super) fn header(object: &StoredObject) -> Option<String> {
+    match object.restore {
+        Restore::NotAsked => None,
+        Restore::Pending => Some("ongoing-request=\"true\"".to_owned()),
+        Restore::Until(end) => Some(format!(
+            "ongoing-request=\"false\", expiry-date=\"{}\"",
+            httpdate::fmt_http_date(end)
+        )),
+    }
+}

@@ -1,0 +1,46 @@
+//! `PutObject`.
+
+use super::attributes::attributes_of;
+use super::conditions::check_write;
+use super::{Backend, checksum_type, etag_of, payload, set_checksum, set_encryption, size};
+use crate::checksum::ChecksumAlgorithm;
+use crate::object::StoredObject;
+use s3s::dto::{PutObjectInput, PutObjectOutput};
+use s3s::{S3Request, S3Result};
+use std::sync::Arc;
+
+pub(super) async fn put(
+    backend: &Backend,
+    mut request: S3Request<PutObjectInput>,
+) -> S3Result<PutObjectOutput> {
+    let input = &mut request.input;
+    backend.state.with_bucket(&input.bucket, |_| Ok(()))?;
+    let attributes = attributes_of!(*input)?;
+    // S3 does not look at an algorithm that is named without a value.
+    let algorithm = ChecksumAlgorithm::Crc64Nvme;
+    let payload = payload::receive(&mut request, |input| input.body.take(), algorithm).await?;
+    let object = Arc::new(StoredObject::whole(
+        payload,
+        attributes,
+        backend.clock.last_modified(),
+    ));
+    let input = &request.input;
+    backend.state.with_bucket(&input.bucket, |bucket| {
+        let existing = bucket.objects().get(&input.key);
+        check_write(
+            input.if_match.as_ref(),
+            input.if_none_match.as_ref(),
+            existing,
+        )?;
+        bucket.put(&input.key, Arc::clone(&object))
+    })?;
+    let mut output = PutObjectOutput {
+        e_tag: Some(etag_of(&object)),
+        checksum_type: Some(checksum_type(object.checksum.kind)),
+        size: Some(size(object.bytes.len() as u64)),
+        ..Default::default()
+    };
+    set_checksum!(output, &object.checksum);
+    set_encryption!(output, &object.attributes.encryption);
+    Ok(output)
+}

@@ -1,0 +1,142 @@
+//! What a test may do to the objects behind S3's back.
+
+use crate::support::client::{Endpoint, local};
+use aws_sdk_s3::types::ChecksumMode;
+use local_s3::{ChecksumAlgorithm, LocalS3};
+
+#[tokio::test]
+async fn bit_rot_changes_the_content_and_nothing_else() {
+    let (server, client) = local();
+    client
+        .put_object()
+        .bucket("bucket")
+        .key("k")
+        .body(b"content".to_vec().into())
+        .send()
+        .await
+        .unwrap();
+    let before = server.object("bucket", "k").unwrap();
+    server.corrupt("bucket", "k", 3);
+    let after = server.object("bucket", "k").unwrap();
+    assert_eq!(after.bytes.as_ref(), b"conuent");
+    assert_eq!(
+        (&after.etag, &after.checksum),
+        (&before.etag, &before.checksum)
+    );
+    let head = client
+        .head_object()
+        .bucket("bucket")
+        .key("k")
+        .checksum_mode(ChecksumMode::Enabled)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(head.checksum_crc32(), Some(before.checksum.value.as_str()));
+    let got = client
+        .get_object()
+        .bucket("bucket")
+        .key("k")
+        .send()
+        .await
+        .unwrap();
+    assert!(
+        got.body.collect().await.is_err(),
+        "the SDK compares the checksum"
+    );
+}
+
+#[test]
+fn a_stranger_overwrites_with_a_new_etag_and_checksum() {
+    let server = LocalS3::builder().bucket("bucket").start().unwrap();
+    server.replace("bucket", "k", "one");
+    let first = server.object("bucket", "k").unwrap();
+    assert_eq!(first.checksum.algorithm, ChecksumAlgorithm::Crc64Nvme);
+    server.truncate("bucket", "k", 2);
+    let second = server.object("bucket", "k").unwrap();
+    assert_eq!(second.bytes.as_ref(), b"on");
+    assert_ne!(first.etag, second.etag);
+    assert_ne!(first.checksum, second.checksum);
+    assert!(server.remove("bucket", "k"));
+    assert!(!server.remove("bucket", "k"));
+    assert!(server.object("bucket", "k").is_none());
+    assert!(server.keys("nowhere").is_empty());
+}
+
+#[tokio::test]
+async fn open_uploads_are_seen() {
+    let (server, client) = local();
+    let created = client
+        .create_multipart_upload()
+        .bucket("bucket")
+        .key("k")
+        .send()
+        .await
+        .unwrap();
+    let id = created.upload_id.unwrap();
+    for number in [2, 1] {
+        let part = client
+            .upload_part()
+            .bucket("bucket")
+            .key("k")
+            .upload_id(&id)
+            .part_number(number);
+        part.body(b"x".to_vec().into()).send().await.unwrap();
+    }
+    let [upload] = server.uploads("bucket").try_into().unwrap();
+    assert_eq!(
+        (upload.key.as_str(), &upload.upload_id, upload.parts),
+        ("k", &id, vec![1, 2])
+    );
+    client
+        .abort_multipart_upload()
+        .bucket("bucket")
+        .key("k")
+        .upload_id(&id)
+        .send()
+        .await
+        .unwrap();
+    assert!(server.uploads("bucket").is_empty());
+}
+
+#[tokio::test]
+async fn several_servers_share_nothing() {
+    let (one, client) = local();
+    let (other, _) = local();
+    client
+        .put_object()
+        .bucket("bucket")
+        .key("k")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(one.keys("bucket"), ["k"]);
+    assert!(other.keys("bucket").is_empty());
+    assert_ne!(one.endpoint(), other.endpoint());
+}
+
+#[test]
+fn a_dropped_server_is_gone() {
+    let server = LocalS3::builder().bucket("bucket").start().unwrap();
+    let open = std::net::TcpStream::connect(server.address()).unwrap();
+    drop(server);
+    // Its port may be another server's by now, but the connection was to this one.
+    let closed = std::io::Read::read(&mut &open, &mut [0; 1]);
+    assert!(matches!(closed, Ok(0) | Err(_)));
+}
+
+#[tokio::test]
+async fn keys_are_those_of_the_client() {
+    let server = LocalS3::builder()
+        .bucket("bucket")
+        .credentials("somebody", "secret")
+        .start()
+        .unwrap();
+    Endpoint::of(&server)
+        .client()
+        .head_bucket()
+        .bucket("bucket")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(server.credentials().access_key, "somebody");
+}

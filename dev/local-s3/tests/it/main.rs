@@ -1,0 +1,19 @@
+//! One integration binary: S3 as AWS documents it, then what only this server does.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "in the helpers of tests a panic is the failure of the test"
+)]
+
+mod access;
+mod binary;
+mod clock;
+mod conformance;
+mod direct;
+mod faults;
+mod hook;
+mod log;
+mod persistence;
+mod race;
+mod sink;
+mod support;

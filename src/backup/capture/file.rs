@@ -1,0 +1,169 @@
+//! Capturing a regular file.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use bytes::Bytes;
+use rustix::buffer::spare_capacity;
+use rustix::io::{self, Errno, pread};
+use sha2::{Digest, Sha256};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{Capture, Captured, Refused, parts};
+use crate::manifest::entry::{Content, Entry, Kind};
+use crate::source::stat::Stat;
+use crate::source::xattr;
+
+/// Files up to this size are read whole and sent in one request. Below it, parts would cost more
+/// requests and save no time; S3 itself asks for parts of 5 MiB or more.
+pub(super) const WHOLE_BYTES: u64 = 16 << 20;
+
+/// What one attempt at capturing a file has come to.
+pub(super) enum Attempt {
+    /// The file changed meanwhile; nothing is kept of this attempt.
+    Changed,
+    /// The contents are those recorded before.
+    Same(Entry),
+    /// The contents are in the store.
+    Stored(Entry),
+    /// The contents are in memory, ready to be sent in one request.
+    Read(Entry, Bytes, OwnedSemaphorePermit),
+}
+
+/// Captures a file, in a second attempt if it changes during the first.
+pub(super) fn capture(capture: Capture) {
+    let attempt = open_and_attempt(&capture);
+    match attempt {
+        Ok(Attempt::Stored(entry)) => capture.uploaded(entry),
+        Ok(Attempt::Same(entry)) => capture.end(Ok(Captured::Same(Box::new(entry)))),
+        Ok(Attempt::Read(entry, bytes, memory)) => send(capture, entry, bytes, memory),
+        Ok(Attempt::Changed) => capture.end(Err(Refused::Gone)),
+        Err(refused) => capture.end(Err(refused)),
+    }
+}
+
+fn open_and_attempt(capture: &Capture) -> Result<Attempt, Refused> {
+    let options = capture.options();
+    let file = options.root.open_file(&capture.order.found.path)?;
+    let xattrs = match options.source.xattrs {
+        true => xattr::of_open(&file)?,
+        false => Vec::new(),
+    };
+    for is_last in [false, true] {
+        let before = Stat::of(&file)?;
+        if before.metadata.kind != Kind::File {
+            return Err(Refused::Gone);
+        }
+        let mut attempt = match before.metadata.size {
+            0..=WHOLE_BYTES => whole(capture, &file, &before, is_last)?,
+            _ => parts::capture(capture, &file, &before, is_last)?,
+        };
+        match &mut attempt {
+            Attempt::Changed => continue,
+            Attempt::Same(entry) | Attempt::Stored(entry) | Attempt::Read(entry, ..) => {
+                entry.xattrs = xattrs;
+            }
+        }
+        return Ok(attempt);
+    }
+    Ok(Attempt::Changed)
+}
+
+/// Reads and hashes a file as a whole.
+fn whole(
+    capture: &Capture,
+    file: &OwnedFd,
+    before: &Stat,
+    is_last: bool,
+) -> Result<Attempt, Refused> {
+    // Far below 2^32: the caller has looked.
+    let size = usize::try_from(before.metadata.size).map_err(|_| Errno::FBIG)?;
+    let memory = capture.capturer.memory.take_bytes(size)?;
+    let mut bytes = Vec::with_capacity(size);
+    read_up_to(file, &mut bytes, 0, size)?;
+    let changed = bytes.len() != size || has_changed(file, before)?;
+    if changed && !is_last {
+        return Ok(Attempt::Changed);
+    }
+    finish(capture, before, bytes.into(), changed, memory)
+}
+
+/// A file that turned out empty when it was read for the last time.
+pub(super) fn empty(capture: &Capture, before: &Stat) -> Result<Attempt, Refused> {
+    let memory = capture.capturer.memory.take_bytes(0)?;
+    finish(capture, before, Bytes::new(), true, memory)
+}
+
+fn finish(
+    capture: &Capture,
+    before: &Stat,
+    bytes: Bytes,
+    changed: bool,
+    memory: OwnedSemaphorePermit,
+) -> Result<Attempt, Refused> {
+    let sha256: [u8; 32] = Sha256::digest(&bytes).into();
+    let mut entry = capture.entry(before, bytes.len() as u64);
+    entry.changed_while_reading = changed;
+    if let Some(known) = capture.known(sha256) {
+        entry.content = Some(known);
+        return Ok(Attempt::Same(entry));
+    }
+    entry.content = Some(Content {
+        sha256,
+        pass: capture.options().pass,
+        key: None,
+        crc64nvme: None,
+    });
+    Ok(Attempt::Read(entry, bytes, memory))
+}
+
+/// Sends contents in one request, without keeping the thread.
+fn send(capture: Capture, entry: Entry, bytes: Bytes, memory: OwnedSemaphorePermit) {
+    let request = match capture.capturer.requests.take_one() {
+        Ok(request) => request,
+        Err(closed) => return capture.end(Err(closed.into())),
+    };
+    let runtime = capture.capturer.runtime.clone();
+    runtime.spawn(async move {
+        let key = capture.key();
+        let options = capture.options();
+        let sha256 = entry.content.as_ref().map_or([0; 32], |c| c.sha256);
+        let placement = &options.source.placement;
+        let put = options.store.put_content(&key, bytes, sha256, placement);
+        let result = tokio::select! {
+            result = put => Some(result),
+            () = options.stop.hurried() => None,
+        };
+        drop((request, memory));
+        match result {
+            Some(Ok(())) => capture.uploaded(entry),
+            Some(Err(error)) => capture.end(Err(Refused::Store(key, error))),
+            None => capture.end(Err(Refused::Stopped)),
+        }
+    });
+}
+
+/// Whether a file is another than it was.
+pub(super) fn has_changed(file: &OwnedFd, before: &Stat) -> io::Result<bool> {
+    let (now, then) = (Stat::of(file)?.metadata, before.metadata);
+    Ok((now.size, now.mtime_ns, now.ctime_ns) != (then.size, then.mtime_ns, then.ctime_ns))
+}
+
+/// Reads from `offset` until `buffer` holds `most` bytes or the file ends.
+pub(super) fn read_up_to(
+    file: impl AsFd,
+    buffer: &mut Vec<u8>,
+    offset: u64,
+    most: usize,
+) -> io::Result<()> {
+    buffer.reserve_exact(most.saturating_sub(buffer.len()));
+    while buffer.len() < most {
+        let at = offset + buffer.len() as u64;
+        match pread(&file, spare_capacity(buffer), at) {
+            Ok(0) => break,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    buffer.truncate(most);
+    Ok(())
+}

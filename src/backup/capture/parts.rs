@@ -1,0 +1,220 @@
+//! Capturing a large file in parts, which are sent in parallel while the thread reads on.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use crc_fast::CrcAlgorithm::Crc64Nvme;
+use sha2::{Digest, Sha256};
+use tokio::task::JoinHandle;
+
+use super::file::{self, Attempt, has_changed, read_up_to};
+use super::{Capture, Refused};
+use crate::manifest::entry::Content;
+use crate::source::stat::Stat;
+use crate::store::{StoreResult, Upload, UploadedPart};
+
+/// Parts are at least this large: enough to make the request negligible, small enough for several
+/// to be in flight within the memory budget.
+const PART_BYTES: u64 = 8 << 20;
+
+/// S3 takes no more parts than this in one upload; larger files get larger parts.
+const MOST_PARTS: u64 = 10_000;
+
+/// Read at a time when a file is only hashed.
+const HASH_BYTES: usize = 1 << 20;
+
+/// Hashes of the contents so far.
+struct Hashes {
+    sha256: Sha256,
+    crc64nvme: crc_fast::Digest,
+    size: u64,
+}
+
+/// One attempt at capturing a file in parts.
+pub(super) fn capture(
+    capture: &Capture,
+    file: &OwnedFd,
+    before: &Stat,
+    is_last: bool,
+) -> Result<Attempt, Refused> {
+    if let Some(known) = &capture.order.known {
+        let (sha256, size) = hash(capture, file, before.metadata.size)?;
+        if known.sha256 == sha256 && !has_changed(file, before)? {
+            let mut entry = capture.entry(before, size);
+            entry.content = Some(known.clone());
+            return Ok(Attempt::Same(entry));
+        }
+    }
+    let options = capture.options();
+    let runtime = &capture.capturer.runtime;
+    let key = capture.key();
+    let failed = |error| Refused::Store(key.clone(), error);
+    let begin = options.store.begin_upload(&key, &options.source.placement);
+    let upload = Arc::new(runtime.block_on(begin).map_err(failed)?);
+    let sent = send_parts(capture, file, before, &upload);
+    let (hashes, parts) = match sent {
+        Ok(sent) => sent,
+        Err(refused) => {
+            // What was sent is of no use to anybody.
+            let _ = runtime.block_on(options.store.abort_upload(&upload));
+            return Err(refused);
+        }
+    };
+    let changed = hashes.size != before.metadata.size || has_changed(file, before)?;
+    if (changed && !is_last) || parts.is_empty() {
+        let _ = runtime.block_on(options.store.abort_upload(&upload));
+        return match is_last {
+            false => Ok(Attempt::Changed),
+            true => file::empty(capture, before),
+        };
+    }
+    let crc64nvme = hashes.crc64nvme.finalize();
+    let complete = options
+        .store
+        .complete_upload(&upload, parts, hashes.size, crc64nvme);
+    if let Err(error) = runtime.block_on(complete) {
+        let _ = runtime.block_on(options.store.abort_upload(&upload));
+        return Err(failed(error));
+    }
+    let mut entry = capture.entry(before, hashes.size);
+    entry.changed_while_reading = changed;
+    entry.content = Some(Content {
+        sha256: hashes.sha256.finalize().into(),
+        pass: options.pass,
+        key: None,
+        crc64nvme: Some(crc64nvme),
+    });
+    Ok(Attempt::Stored(entry))
+}
+
+/// Reads, hashes and sends up to the size the file had before.
+fn send_parts(
+    capture: &Capture,
+    file: &OwnedFd,
+    before: &Stat,
+    upload: &Arc<Upload>,
+) -> Result<(Hashes, Vec<UploadedPart>), Refused> {
+    let size = before.metadata.size;
+    let part_bytes = usize::try_from(part_bytes(size)).unwrap_or(usize::MAX);
+    let mut hashes = Hashes {
+        sha256: Sha256::new(),
+        crc64nvme: crc_fast::Digest::new(Crc64Nvme),
+        size: 0,
+    };
+    let mut sending = Sending::default();
+    while hashes.size < size && !sending.has_failed() {
+        let left = usize::try_from(size - hashes.size).unwrap_or(usize::MAX);
+        let most = part_bytes.min(left);
+        if !send_next(capture, file, &mut hashes, most, upload, &mut sending)? {
+            // The file has become shorter.
+            break;
+        }
+    }
+    let parts = capture.capturer.runtime.block_on(async {
+        let mut parts = Vec::with_capacity(sending.tasks.len());
+        for task in &mut sending.tasks {
+            let sent = tokio::select! {
+                sent = task => sent,
+                () = capture.options().stop.hurried() => return Err(Refused::Stopped),
+            };
+            match sent {
+                Ok(Ok(part)) => parts.push(part),
+                Ok(Err(error)) => return Err(Refused::Store(upload.key.clone(), error)),
+                Err(_) => return Err(Refused::Stopped),
+            }
+        }
+        Ok(parts)
+    })?;
+    Ok((hashes, parts))
+}
+
+/// Parts on their way. Those of an upload that is given up are not waited for.
+#[derive(Default)]
+struct Sending {
+    tasks: Vec<JoinHandle<StoreResult<UploadedPart>>>,
+    failed: Arc<AtomicBool>,
+}
+
+impl Sending {
+    /// Whether a part has failed, so that there is no point in sending more.
+    fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// Reads and hashes the next part and sets it on its way; `false` at the end of the file.
+fn send_next(
+    capture: &Capture,
+    file: &OwnedFd,
+    hashes: &mut Hashes,
+    most: usize,
+    upload: &Arc<Upload>,
+    sending: &mut Sending,
+) -> Result<bool, Refused> {
+    if capture.options().stop.is_set() {
+        return Err(Refused::Stopped);
+    }
+    let capturer = &capture.capturer;
+    let memory = capturer.memory.take_bytes(most)?;
+    let mut buffer = Vec::with_capacity(most);
+    read_up_to(file, &mut buffer, hashes.size, most)?;
+    if buffer.is_empty() {
+        return Ok(false);
+    }
+    hashes.sha256.update(&buffer);
+    hashes.crc64nvme.update(&buffer);
+    hashes.size += buffer.len() as u64;
+    let number = i32::try_from(sending.tasks.len() + 1).unwrap_or(i32::MAX);
+    let request = capturer.requests.take_one()?;
+    let (store, upload) = (Arc::clone(&capture.options().store), Arc::clone(upload));
+    let failed = Arc::clone(&sending.failed);
+    sending.tasks.push(capturer.runtime.spawn(async move {
+        let result = store
+            .upload_part(&upload, number, Bytes::from(buffer))
+            .await;
+        if result.is_err() {
+            failed.store(true, Ordering::Relaxed);
+        }
+        drop((memory, request));
+        result
+    }));
+    Ok(true)
+}
+
+/// Length of the parts of a file of `size` bytes.
+pub(super) fn part_bytes(size: u64) -> u64 {
+    // In whole MiB, and with room for no remainder to need one part more.
+    let needed = size.div_ceil(MOST_PARTS).next_multiple_of(1 << 20);
+    needed.max(PART_BYTES)
+}
+
+/// SHA-256 of the file, up to `size` bytes, and how many there were.
+fn hash(capture: &Capture, file: &OwnedFd, size: u64) -> Result<([u8; 32], u64), Refused> {
+    let mut hasher = Sha256::new();
+    let mut buffer = Vec::with_capacity(HASH_BYTES);
+    let mut at = 0;
+    while at < size {
+        if capture.options().stop.is_set() {
+            return Err(Refused::Stopped);
+        }
+        let left = usize::try_from(size - at).unwrap_or(usize::MAX);
+        buffer.clear();
+        read_up_to(file, &mut buffer, at, left.min(HASH_BYTES))?;
+        if buffer.is_empty() {
+            break;
+        }
+        hasher.update(&buffer);
+        at += buffer.len() as u64;
+    }
+    Ok((hasher.finalize().into(), at))
+}

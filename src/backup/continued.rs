@@ -1,0 +1,223 @@
+//! What passes that were killed have left: segments and checkpoints that no commit record names.
+//!
+//! Their entries are trusted as a snapshot's are, because each was written after the contents it
+//! names were in the store. A file that still looks as such an entry says is not sent again.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::previous::Cursor;
+use crate::entries::{Loaded, StoredSegment};
+use crate::manifest::entry::Entry;
+use crate::manifest::keys::{self, SegmentKey, SourceName};
+use crate::manifest::pass_id::PassId;
+use crate::manifest::path::EntryPath;
+use crate::manifest::segment::SegmentRef;
+use crate::manifest::totals::Totals;
+use crate::store::{Listing, Store, StoreError, StoreResult};
+
+/// Killed passes that are looked at, the latest ones. Each takes a segment's memory, and what older
+/// ones captured is seldom missing from these.
+const MOST_PASSES: usize = 4;
+
+/// Keys of the segments to read for one killed pass, in order of their entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The pass.
+    pub pass: PassId,
+    /// Keys.
+    pub keys: Vec<String>,
+}
+
+/// Finds what passes after `committed`, and other than `own`, have left, the latest first.
+///
+/// # Errors
+/// The listing fails.
+pub async fn find(
+    store: &dyn Store,
+    source: &SourceName,
+    committed: Option<PassId>,
+    own: PassId,
+) -> StoreResult<Vec<Unfinished>> {
+    let prefix = keys::segments(source);
+    // `~` sorts after whatever follows a pass id in a key.
+    let start_after = committed.map(|pass| format!("{prefix}{pass}~"));
+    let listing = Listing {
+        prefix: &prefix,
+        start_after: start_after.as_deref(),
+        folders: false,
+    };
+    let listed = store.list(&listing).await?;
+    Ok(arrange(source, own, listed.keys))
+}
+
+/// Gives up uploads in parts that killed passes have left open, so that nobody pays for them. What
+/// cannot be listed or given up is left to the bucket's lifecycle rule.
+pub async fn abort_uploads(store: &dyn Store, source: &SourceName, own: PassId) {
+    let own_prefix = keys::contents(source, own);
+    let prefix = format!("files/{source}/");
+    for upload in store.open_uploads(&prefix).await.unwrap_or_default() {
+        if !upload.key.starts_with(&own_prefix) {
+            let _ = store.abort_upload(&upload).await;
+        }
+    }
+}
+
+/// Sorts listed keys by pass and leaves out checkpoints whose segment was finished.
+fn arrange(source: &SourceName, own: PassId, listed: Vec<String>) -> Vec<Unfinished> {
+    let mut passes: Vec<Unfinished> = Vec::new();
+    // Keys come in order of pass, then segment, and a segment's checkpoints before itself.
+    let mut checkpoints: Vec<(u32, String)> = Vec::new();
+    for key in listed {
+        let Some(parsed) = SegmentKey::parse(source, &key) else {
+            continue;
+        };
+        if parsed.pass == own {
+            continue;
+        }
+        let known = passes.last().map(|unfinished| unfinished.pass);
+        if known != Some(parsed.pass) {
+            settle(&mut passes, &mut checkpoints);
+            passes.push(Unfinished {
+                pass: parsed.pass,
+                keys: Vec::new(),
+            });
+        }
+        match parsed.checkpoint {
+            Some(_) => {
+                if checkpoints.last().is_some_and(|(n, _)| *n != parsed.number) {
+                    settle(&mut passes, &mut checkpoints);
+                }
+                checkpoints.push((parsed.number, key));
+            }
+            None => {
+                checkpoints.retain(|(number, _)| *number != parsed.number);
+                settle(&mut passes, &mut checkpoints);
+                if let Some(last) = passes.last_mut() {
+                    last.keys.push(key);
+                }
+            }
+        }
+    }
+    settle(&mut passes, &mut checkpoints);
+    passes.reverse();
+    passes.truncate(MOST_PASSES);
+    passes
+}
+
+fn settle(passes: &mut [Unfinished], checkpoints: &mut Vec<(u32, String)>) {
+    if let Some(last) = passes.last_mut() {
+        last.keys.extend(checkpoints.drain(..).map(|(_, key)| key));
+    }
+}
+
+/// Entries of killed passes, read along with the walk.
+#[derive(Default)]
+pub struct Continued {
+    /// The latest pass first.
+    cursors: Vec<Cursor>,
+}
+
+impl Continued {
+    /// Reads what `passes` have left.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn new(passes: Vec<mpsc::Receiver<Loaded>>) -> Result<Self, StoreError> {
+        let cursors = passes.into_iter().map(Cursor::new);
+        Ok(Self {
+            cursors: cursors.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The entry at `path`, and when the scan that vouches for it began. Entries before `path` are
+    /// passed over for good.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn at(&mut self, path: &EntryPath) -> Result<Option<(Entry, i64)>, StoreError> {
+        let mut found = None;
+        for cursor in &mut self.cursors {
+            while cursor.compare(path).is_lt() {
+                cursor.take()?;
+            }
+            if cursor.compare(path).is_eq() {
+                let scan_started_ns = cursor.peek().map_or(0, |(_, at)| at);
+                let entry = cursor.take()?;
+                found = found.or(entry.map(|entry| (entry, scan_started_ns)));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Loads the segments of a killed pass in order. There is no digest to compare with; the checksum
+/// inside the compressed stream has to do, and what is damaged is passed over.
+pub fn load_ahead(store: Arc<dyn Store>, unfinished: Unfinished) -> mpsc::Receiver<Loaded> {
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        for key in unfinished.keys {
+            let loaded = match store.get(&key).await {
+                Ok(object) => Loaded::Segment(Arc::new(StoredSegment {
+                    reference: unnamed(key, &object.bytes),
+                    bytes: object.bytes,
+                })),
+                Err(error) => Loaded::Damaged(unnamed(key, &Bytes::new()), error.to_string()),
+            };
+            if sender.send(loaded).await.is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+fn unnamed(key: String, bytes: &Bytes) -> SegmentRef {
+    SegmentRef {
+        key,
+        sha256: String::new(),
+        size: bytes.len() as u64,
+        totals: Totals::default(),
+        first: String::new(),
+        last: String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finished_segment_replaces_its_checkpoints() {
+        let source = SourceName::parse("data").unwrap();
+        let pass = |n: u8| format!("20251227T02000{n}Z-0000");
+        let key = |n: u8, file: &str| format!("manifests/data/{}/{file}.ndjson.zst", pass(n));
+        let listed = vec![
+            key(1, "00000-0000"),
+            key(1, "00000-0001"),
+            key(1, "00000"),
+            key(1, "00001-0000"),
+            key(1, "00001-0001"),
+            key(2, "00000-0000"),
+            key(2, "00001-0000"),
+            key(2, "00001"),
+            key(3, "00000"),
+            "manifests/data/other".to_owned(),
+        ];
+        let arranged = arrange(&source, pass(3).parse().unwrap(), listed);
+        let expected = [
+            (2, vec![key(2, "00000-0000"), key(2, "00001")]),
+            (
+                1,
+                vec![key(1, "00000"), key(1, "00001-0000"), key(1, "00001-0001")],
+            ),
+        ];
+        let expected = expected.map(|(n, keys)| Unfinished {
+            pass: pass(n).parse().unwrap(),
+            keys,
+        });
+        assert_eq!(arranged, expected);
+    }
+}

@@ -1,0 +1,467 @@
+//! The merge: the walk and the last snapshot, side by side, and a decision about each entry.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::collections::hash_map;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::DirectorySource;
+use super::capture;
+use super::compare::{Verdict, compare};
+use super::continued::Continued;
+use super::previous::Cursor;
+use super::stop::Stop;
+use crate::entries::StoredSegment;
+use crate::events::{Event, Events, Level};
+use crate::manifest::entry::{Content, Entry, Kind, LinkGroup, Unreadable};
+use crate::manifest::pass_id::PassId;
+use crate::manifest::path::EntryPath;
+use crate::manifest::totals::Totals;
+use crate::source::walk::{Found, Item};
+use crate::store::StoreError;
+
+/// Unchanged entries reported together.
+const RUN: u64 = 4096;
+
+/// One step of the new manifest, in order.
+#[derive(Debug)]
+pub enum Step {
+    /// The entries that follow lie in the range of this segment of the last snapshot.
+    Begin(Arc<StoredSegment>),
+    /// The next entries of that segment are as they were.
+    Kept(Totals),
+    /// The next entry of that segment is not taken over.
+    Dropped,
+    /// An entry that needs no capture.
+    Ready(Box<Entry>),
+    /// An entry that is being captured.
+    Pending(oneshot::Receiver<Captured>),
+    /// Another name of a file that came before.
+    Linked(Box<Link>),
+}
+
+/// A further name of a file with several.
+#[derive(Debug)]
+pub struct Link {
+    /// The entry without its contents.
+    pub entry: Entry,
+    /// Which file it is a name of.
+    pub group: LinkGroup,
+    /// Whether all names have been seen now.
+    pub last: bool,
+    /// What stands in for it if the file could not be captured.
+    pub fallback: Option<Box<Entry>>,
+}
+
+/// What became of a capture.
+#[derive(Debug)]
+pub enum Captured {
+    /// Its contents were sent.
+    Uploaded(Box<Entry>),
+    /// Its contents are those recorded before.
+    Same(Box<Entry>),
+    /// It could not be read or sent; the entry says so.
+    Failed(Box<Entry>),
+    /// It was gone.
+    Vanished,
+    /// The pass was stopped before its turn.
+    Aborted,
+}
+
+/// A file or link to capture.
+#[derive(Debug)]
+pub struct Order {
+    /// What the walk found.
+    pub found: Found,
+    /// Contents that are not sent again if they are the same.
+    pub known: Option<Content>,
+    /// What stands in for it if it cannot be captured.
+    pub fallback: Option<Box<Entry>>,
+    /// Where the result goes.
+    pub reply: oneshot::Sender<Captured>,
+}
+
+/// What the merge has counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Merged {
+    /// Entries of the walk, the root included.
+    pub found: u64,
+    /// New entries.
+    pub new: u64,
+    /// Entries that look different.
+    pub changed: u64,
+    /// Entries of the last snapshot that are gone.
+    pub removed: u64,
+    /// Entries that are as they were.
+    pub unchanged: u64,
+    /// Entries that could not be looked at.
+    pub failed: u64,
+    /// Entries that were gone when looked at.
+    pub vanished: u64,
+    /// Bytes of new files and of files of another size.
+    pub bytes_to_send: u64,
+    /// Files among those.
+    pub files_to_send: u64,
+    /// Requests that sending them takes.
+    pub requests_to_send: u64,
+    /// Files of the same size to be read, which may turn out to be the same.
+    pub files_to_read: u64,
+    /// Bytes of those.
+    pub bytes_to_read: u64,
+}
+
+/// Why the merge ended before its inputs did.
+#[derive(Debug, thiserror::Error)]
+pub enum MergeError {
+    /// The pass is being stopped.
+    #[error("the pass is being stopped")]
+    Stopped,
+    /// The last snapshot cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Where decisions go: to the writer and the captures, or, for a plan, nowhere.
+pub trait Sink {
+    /// Takes a step; `false` when nobody wants any more.
+    fn step(&mut self, step: Step) -> bool;
+    /// Takes an order; `false` when nobody wants any more.
+    fn order(&mut self, order: Order) -> bool;
+}
+
+/// Sends steps and orders on, waiting where a queue is full.
+pub struct Queues {
+    /// To the manifest writer.
+    pub steps: mpsc::Sender<Step>,
+    /// To the threads that read.
+    pub orders: crossbeam_channel::Sender<Order>,
+}
+
+impl Sink for Queues {
+    fn step(&mut self, step: Step) -> bool {
+        self.steps.blocking_send(step).is_ok()
+    }
+
+    fn order(&mut self, order: Order) -> bool {
+        self.orders.send(order).is_ok()
+    }
+}
+
+/// A merge under way.
+pub struct Merge<'a, S> {
+    /// What is backed up.
+    pub source: &'a DirectorySource,
+    /// The pass.
+    pub pass: PassId,
+    /// The last snapshot.
+    pub base: Cursor,
+    /// What killed passes have left.
+    pub continued: Continued,
+    /// Whether every entry is recorded anew although it has not changed.
+    pub rerecord: bool,
+    /// Where decisions go.
+    pub sink: S,
+    /// Where events go.
+    pub events: &'a Events,
+    /// Set when the pass is being stopped.
+    pub stop: &'a Stop,
+    /// Counts so far.
+    pub merged: Merged,
+    kept: Totals,
+    /// Below this path nothing is known; what the last snapshot has there is carried forward.
+    unknown: Option<(EntryPath, String)>,
+    /// Names still to come of files with several.
+    links: HashMap<LinkGroup, u32>,
+}
+
+impl<'a, S: Sink> Merge<'a, S> {
+    /// Puts a merge together.
+    pub fn new(
+        source: &'a DirectorySource,
+        pass: PassId,
+        inputs: (Cursor, Continued),
+        sink: S,
+        events: &'a Events,
+        stop: &'a Stop,
+    ) -> Self {
+        let (base, continued) = inputs;
+        Self {
+            source,
+            pass,
+            base,
+            continued,
+            rerecord: false,
+            sink,
+            events,
+            stop,
+            merged: Merged::default(),
+            kept: Totals::default(),
+            unknown: None,
+            links: HashMap::new(),
+        }
+    }
+
+    /// Goes through everything.
+    ///
+    /// # Errors
+    /// The pass was stopped, or the last snapshot cannot be read.
+    pub fn run(mut self, walk: impl Iterator<Item = Item>) -> Result<Merged, MergeError> {
+        self.begin_segments()?;
+        for item in walk {
+            if self.stop.is_set() {
+                return Err(MergeError::Stopped);
+            }
+            match item {
+                Item::Found(found) => self.found(found)?,
+                Item::Vanished(path) => {
+                    self.merged.vanished += 1;
+                    self.events.emit(&Event::FileVanished {
+                        source: self.source.name.clone(),
+                        path: path.to_string(),
+                    });
+                }
+                Item::Unreadable(path, error) => {
+                    self.catch_up(&path)?;
+                    let error = std::io::Error::from(error).to_string();
+                    self.merged.failed += 1;
+                    self.events.emit(&Event::FileUnreadable {
+                        source: self.source.name.clone(),
+                        path: path.to_string(),
+                        error: error.clone(),
+                    });
+                    self.unknown = Some((path, error));
+                }
+            }
+        }
+        while self.base.peek().is_some() {
+            self.leave_behind()?;
+        }
+        self.report_damage();
+        self.flush_kept()?;
+        Ok(self.merged)
+    }
+
+    fn found(&mut self, found: Found) -> Result<(), MergeError> {
+        self.merged.found += 1;
+        self.catch_up(&found.path)?;
+        let mut base = None;
+        if self.base.compare(&found.path) == Ordering::Equal {
+            self.begin_segments()?;
+            let at = self.base.peek().map_or(0, |(_, at)| at);
+            base = self.base.take()?.map(|entry| (entry, at));
+        }
+        let continued = self.continued.at(&found.path)?;
+        let verdict = base.as_ref().map(|recorded| self.look(&found, recorded));
+        if verdict == Some(Verdict::Unchanged) {
+            return self.keep(&found);
+        }
+        if base.is_some() {
+            self.step(Step::Dropped)?;
+            self.merged.changed += 1;
+        } else {
+            self.merged.new += 1;
+        }
+        let continued_verdict = continued
+            .as_ref()
+            .map(|recorded| self.look(&found, recorded));
+        if let (Some(Verdict::Unchanged), Some((entry, _))) = (continued_verdict, &continued) {
+            return self.step(Step::Ready(Box::new(entry.clone())));
+        }
+        // Of what is recorded, the later is the likelier to be what is on disk.
+        let recorded = [(continued, continued_verdict), (base, verdict)];
+        let known = recorded.iter().find_map(|(recorded, verdict)| {
+            let reusable = matches!(verdict, Some(Verdict::Reread | Verdict::Rerecord));
+            recorded.as_ref().filter(|_| reusable)?.0.content.clone()
+        });
+        let fallback = recorded.into_iter().find_map(|(recorded, _)| recorded);
+        let fallback = fallback.map(|(entry, _)| Box::new(entry));
+        self.record(found, known, fallback)
+    }
+
+    fn look(&self, found: &Found, (entry, scan_started_ns): &(Entry, i64)) -> Verdict {
+        if self.source.afresh {
+            return Verdict::Capture;
+        }
+        match compare(&found.stat, entry, *scan_started_ns, self.source.detect) {
+            Verdict::Unchanged if self.rerecord => Verdict::Rerecord,
+            verdict => verdict,
+        }
+    }
+
+    /// Sees to it that an entry that is new or different gets recorded.
+    fn record(
+        &mut self,
+        found: Found,
+        known: Option<Content>,
+        fallback: Option<Box<Entry>>,
+    ) -> Result<(), MergeError> {
+        let metadata = found.stat.metadata;
+        match metadata.kind {
+            Kind::Directory if self.source.xattrs => {}
+            Kind::File | Kind::Symlink => {}
+            Kind::Directory | Kind::Fifo | Kind::Socket | Kind::CharDevice | Kind::BlockDevice => {
+                if metadata.kind.is_skipped() {
+                    self.events.emit(&Event::FileSkipped {
+                        source: self.source.name.clone(),
+                        path: found.path.to_string(),
+                        kind: metadata.kind,
+                    });
+                }
+                return self.step(Step::Ready(Box::new(Entry::new(found.path, metadata))));
+            }
+        }
+        if let Some(group) = found.stat.link_group()
+            && let Some(last) = self.is_further_name(group, found.stat.nlink)
+        {
+            let mut entry = Entry::new(found.path, metadata);
+            entry.hardlink = Some(group);
+            entry.sparse = found.stat.sparse;
+            return self.step(Step::Linked(Box::new(Link {
+                entry,
+                group,
+                last,
+                fallback,
+            })));
+        }
+        match (metadata.kind, &known) {
+            (Kind::File, None) => {
+                self.merged.files_to_send += 1;
+                self.merged.bytes_to_send += metadata.size;
+                self.merged.requests_to_send += capture::requests(metadata.size);
+            }
+            (Kind::File, Some(_)) => {
+                self.merged.files_to_read += 1;
+                self.merged.bytes_to_read += metadata.size;
+            }
+            _ => {}
+        }
+        let (reply, result) = oneshot::channel();
+        self.step(Step::Pending(result))?;
+        let order = Order {
+            found,
+            known,
+            fallback,
+            reply,
+        };
+        match self.sink.order(order) {
+            true => Ok(()),
+            false => Err(MergeError::Stopped),
+        }
+    }
+
+    /// Whether a name of this file came before; then, whether this is the last one. Names outside
+    /// the source, which will never come, are forgotten with the merge.
+    fn is_further_name(&mut self, group: LinkGroup, names: u32) -> Option<bool> {
+        match self.links.entry(group) {
+            hash_map::Entry::Vacant(entry) => {
+                entry.insert(names - 1);
+                None
+            }
+            hash_map::Entry::Occupied(mut entry) => {
+                *entry.get_mut() -= 1;
+                let last = *entry.get() == 0;
+                if last {
+                    entry.remove();
+                }
+                Some(last)
+            }
+        }
+    }
+
+    fn keep(&mut self, found: &Found) -> Result<(), MergeError> {
+        self.merged.unchanged += 1;
+        self.kept += Totals::of_metadata(&found.stat.metadata);
+        if found.stat.metadata.kind == Kind::File && self.events.wants(Level::Debug) {
+            self.events.emit(&Event::FileUnchanged {
+                source: self.source.name.clone(),
+                path: found.path.to_string(),
+            });
+        }
+        match self.kept.entries {
+            RUN.. => self.flush_kept(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Leaves behind what the last snapshot has before `path`.
+    fn catch_up(&mut self, path: &EntryPath) -> Result<(), MergeError> {
+        while self.base.compare(path) == Ordering::Less {
+            self.leave_behind()?;
+        }
+        Ok(())
+    }
+
+    /// Drops the next entry of the last snapshot, which the walk has not found, or carries it
+    /// forward where the walk could not see.
+    fn leave_behind(&mut self) -> Result<(), MergeError> {
+        self.begin_segments()?;
+        let Some(mut entry) = self.base.take()? else {
+            return Ok(());
+        };
+        let unknown = self
+            .unknown
+            .as_ref()
+            .filter(|(path, _)| entry.path == *path || entry.path.is_below(path));
+        match unknown {
+            None => {
+                self.merged.removed += 1;
+                self.step(Step::Dropped)
+            }
+            Some(_) if entry.unreadable.is_some() => {
+                self.merged.failed += 1;
+                self.kept += Totals::of(&entry);
+                Ok(())
+            }
+            Some((_, error)) => {
+                self.merged.failed += 1;
+                entry.unreadable = Some(Unreadable {
+                    error: error.clone(),
+                    since: self.pass,
+                });
+                self.step(Step::Dropped)?;
+                self.step(Step::Ready(Box::new(entry)))
+            }
+        }
+    }
+
+    /// Tells the writer of segments that the last snapshot's next entry has brought.
+    fn begin_segments(&mut self) -> Result<(), MergeError> {
+        self.report_damage();
+        for segment in self.base.take_begun() {
+            self.step(Step::Begin(segment))?;
+        }
+        Ok(())
+    }
+
+    fn report_damage(&mut self) {
+        for (segment, error) in self.base.take_damaged() {
+            self.events.emit(&Event::SegmentDamaged {
+                source: self.source.name.clone(),
+                key: segment.key,
+                error,
+            });
+        }
+    }
+
+    fn step(&mut self, step: Step) -> Result<(), MergeError> {
+        self.flush_kept()?;
+        match self.sink.step(step) {
+            true => Ok(()),
+            false => Err(MergeError::Stopped),
+        }
+    }
+
+    fn flush_kept(&mut self) -> Result<(), MergeError> {
+        if self.kept.entries == 0 {
+            return Ok(());
+        }
+        let kept = std::mem::take(&mut self.kept);
+        self.events.passed_over(kept.entries);
+        match self.sink.step(Step::Kept(kept)) {
+            true => Ok(()),
+            false => Err(MergeError::Stopped),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What to do with what there is: compare a directory with its last snapshot, capture what is new,
+//! write the manifest, commit.
+//!
+//! ```text
+//!            walk ─┐                ┌─► captures (threads that read, tasks that send) ─┐
+//!                  ├─► merge thread ┤                                                  ├─► manifest writer
+//! last snapshot ───┘                └─► decisions, in order ───────────────────────────┘
+//! ```
+//!
+//! The merge goes through the walk and the last snapshot together, both sorted, and decides about
+//! each entry. Decisions reach the manifest writer in order; a decision that needs a capture is a
+//! promise that the writer waits for. Every queue is bounded, so memory does not grow with the
+//! number of entries. Nothing is visible until the commit record is written, which is the last
+//! thing that happens.
+
+pub mod capture;
+pub mod commit;
+pub mod compare;
+pub mod continued;
+pub mod latest;
+pub mod merge;
+pub mod previous;
+pub mod stop;
+pub mod writer;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::manifest::keys::SourceName;
+use crate::source::filter::Filter;
+use crate::store::Placement;
+
+pub use self::commit::{SourceError, SourceReport, back_up};
+pub use self::compare::Detect;
+
+/// A directory to back up.
+#[derive(Debug, Clone)]
+pub struct DirectorySource {
+    /// Its stable name.
+    pub name: SourceName,
+    /// Where it is.
+    pub directory: PathBuf,
+    /// What of it is left out.
+    pub filter: Filter,
+    /// Whether to leave out other file systems mounted in it.
+    pub one_file_system: bool,
+    /// Whether to record extended attributes.
+    pub xattrs: bool,
+    /// How closely to look.
+    pub detect: Detect,
+    /// Whether it may be empty although it was not before.
+    pub allow_empty: bool,
+    /// Whether to capture everything afresh, whatever the last snapshot has.
+    pub afresh: bool,
+    /// How contents are kept.
+    pub placement: Placement,
+}
+
+/// How much a pass may do at once, and how it cuts its manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests that send contents, in flight at once.
+    pub concurrency: usize,
+    /// Bytes of contents in memory at once.
+    pub memory_bytes: usize,
+    /// Threads that list and stat.
+    pub scan_threads: usize,
+    /// Threads that read and hash.
+    pub read_threads: usize,
+    /// Entries in a segment.
+    pub segment_entries: u64,
+    /// Entries captured before a checkpoint.
+    pub checkpoint_entries: u64,
+    /// Time before a checkpoint, if anything was captured.
+    pub checkpoint_interval: Duration,
+}

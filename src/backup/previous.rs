@@ -1,0 +1,121 @@
+//! The last snapshot, read along with the walk.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::entries::{Loaded, StoredSegment};
+use crate::manifest::entry::Entry;
+use crate::manifest::path::EntryPath;
+use crate::manifest::segment::{SegmentError, SegmentReader, SegmentRef};
+use crate::store::StoreError;
+
+/// Entries of a sequence of segments, in order, with one looked at ahead.
+pub struct Cursor {
+    segments: mpsc::Receiver<Loaded>,
+    reader: Option<SegmentReader>,
+    entry: Option<Entry>,
+    /// The segment that is being read.
+    current: Option<SegmentRef>,
+    /// Segments begun since [`Cursor::take_begun`] was last asked.
+    begun: Vec<Arc<StoredSegment>>,
+    damaged: Vec<(SegmentRef, String)>,
+    scan_started_ns: i64,
+}
+
+impl Cursor {
+    /// Reads from segments as they are loaded.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn new(segments: mpsc::Receiver<Loaded>) -> Result<Self, StoreError> {
+        let mut cursor = Self {
+            segments,
+            reader: None,
+            entry: None,
+            current: None,
+            begun: Vec::new(),
+            damaged: Vec::new(),
+            scan_started_ns: 0,
+        };
+        cursor.advance()?;
+        Ok(cursor)
+    }
+
+    /// The next entry, and when the scan that vouches for it began.
+    pub fn peek(&self) -> Option<(&Entry, i64)> {
+        let entry = self.entry.as_ref()?;
+        Some((entry, self.scan_started_ns))
+    }
+
+    /// Whether the next entry lies before, at or after `path`; after, if there is none.
+    pub fn compare(&self, path: &EntryPath) -> std::cmp::Ordering {
+        match &self.entry {
+            Some(entry) => entry.path.cmp(path),
+            None => std::cmp::Ordering::Greater,
+        }
+    }
+
+    /// Takes the next entry.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn take(&mut self) -> Result<Option<Entry>, StoreError> {
+        let entry = self.entry.take();
+        self.advance()?;
+        Ok(entry)
+    }
+
+    /// Segments whose entries begin at or before the next one and were not told of yet.
+    pub fn take_begun(&mut self) -> Vec<Arc<StoredSegment>> {
+        std::mem::take(&mut self.begun)
+    }
+
+    /// Segments that were passed over because they are damaged.
+    pub fn take_damaged(&mut self) -> Vec<(SegmentRef, String)> {
+        std::mem::take(&mut self.damaged)
+    }
+
+    fn advance(&mut self) -> Result<(), StoreError> {
+        loop {
+            if let Some(reader) = &mut self.reader {
+                // A segment with the right digest that cannot be read was written wrongly, by a
+                // newer program or a defect; whatever it is, it is no reason to go without a backup.
+                match reader.next_entry() {
+                    Ok(Some(entry)) => {
+                        self.entry = Some(entry);
+                        return Ok(());
+                    }
+                    Ok(None) => {}
+                    Err(error) => self.give_up(&error),
+                }
+                self.reader = None;
+            }
+            match self.segments.blocking_recv() {
+                None => return Ok(()),
+                Some(Loaded::Failed(error)) => return Err(error),
+                Some(Loaded::Damaged(reference, error)) => self.damaged.push((reference, error)),
+                Some(Loaded::Segment(segment)) => {
+                    match SegmentReader::open(segment.bytes.clone()) {
+                        Ok(reader) => {
+                            self.scan_started_ns = reader.header().scan_started_ns;
+                            self.reader = Some(reader);
+                            self.current = Some(segment.reference.clone());
+                            self.begun.push(segment);
+                        }
+                        Err(error) => {
+                            let reference = segment.reference.clone();
+                            self.damaged.push((reference, error.to_string()));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn give_up(&mut self, error: &SegmentError) {
+        if let Some(reference) = self.current.take() {
+            self.damaged.push((reference, error.to_string()));
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Telling everybody that a pass, or the backup of one source, is over before its work is.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::watch;
+
+use crate::store::StoreError;
+
+/// Set once, looked at often.
+#[derive(Debug)]
+pub struct Stop {
+    flag: AtomicBool,
+    failure: Mutex<Option<StoreError>>,
+    phase: Arc<watch::Sender<Phase>>,
+    outer: Option<Arc<Stop>>,
+}
+
+/// How urgent it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Working,
+    Stopping,
+    Hurrying,
+}
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self {
+            flag: AtomicBool::new(false),
+            failure: Mutex::new(None),
+            phase: Arc::new(watch::Sender::new(Phase::Working)),
+            outer: None,
+        }
+    }
+}
+
+impl Stop {
+    /// A stop that is set when `outer` is, and can be set without it.
+    #[must_use]
+    pub fn within(outer: &Arc<Self>) -> Arc<Self> {
+        Arc::new(Self {
+            phase: Arc::clone(&outer.phase),
+            outer: Some(Arc::clone(outer)),
+            ..Self::default()
+        })
+    }
+
+    /// No new work is begun; what is in flight is finished.
+    pub fn stop(&self) {
+        self.flag.store(true, Ordering::Relaxed);
+        if self.outer.is_none() {
+            self.raise(Phase::Stopping);
+        }
+    }
+
+    fn raise(&self, to: Phase) {
+        self.phase.send_modify(|phase| *phase = to.max(*phase));
+    }
+
+    /// Stops because every other request would fail like this one.
+    pub fn fail(&self, error: StoreError) {
+        let mut failure = self.failure.lock().expect("nothing panics holding this");
+        failure.get_or_insert(error);
+        drop(failure);
+        self.stop();
+    }
+
+    /// What is in flight is not waited for any longer.
+    pub fn hurry(&self) {
+        self.stop();
+        self.raise(Phase::Hurrying);
+    }
+
+    /// Completes once the pass is to stop.
+    pub async fn stopped(&self) {
+        self.reached(Phase::Stopping).await;
+    }
+
+    /// Completes once there is no time left for what is in flight.
+    pub async fn hurried(&self) {
+        self.reached(Phase::Hurrying).await;
+    }
+
+    async fn reached(&self, phase: Phase) {
+        // The sender lives as long as `self`, so this ends only when it is told to.
+        let _ = self.phase.subscribe().wait_for(|now| *now >= phase).await;
+    }
+
+    /// Whether to stop.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.flag.load(Ordering::Relaxed) || self.outer.as_ref().is_some_and(|outer| outer.is_set())
+    }
+
+    /// The failure that was the reason, if one was.
+    #[must_use]
+    pub fn failure(&self) -> Option<StoreError> {
+        let failure = self.failure.lock().expect("nothing panics holding this");
+        failure.clone()
+    }
+}

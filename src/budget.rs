@@ -1,0 +1,76 @@
+//! What captures and restores may use at once: bytes of contents in memory, requests in flight.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Bytes one permit stands for; semaphores count in 32 bits.
+const UNIT: usize = 1024;
+
+/// A bounded amount of something, waited for by threads.
+#[derive(Debug, Clone)]
+pub(crate) struct Budget {
+    semaphore: Arc<Semaphore>,
+    most: u32,
+    runtime: Handle,
+}
+
+/// The pass is being stopped.
+#[derive(Debug)]
+pub(crate) struct Closed;
+
+impl Budget {
+    pub(crate) fn of_bytes(bytes: usize, runtime: Handle) -> Self {
+        Self::new(bytes / UNIT, runtime)
+    }
+
+    pub(crate) fn of_requests(requests: usize, runtime: Handle) -> Self {
+        Self::new(requests, runtime)
+    }
+
+    fn new(permits: usize, runtime: Handle) -> Self {
+        let most = u32::try_from(permits.max(1)).unwrap_or(u32::MAX);
+        let permits = usize::try_from(most).unwrap_or(usize::MAX);
+        Self {
+            semaphore: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
+            most,
+            runtime,
+        }
+    }
+
+    /// Waits until so many bytes are free. More than there are at all is granted when nobody else
+    /// has any.
+    pub(crate) fn take_bytes(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Closed> {
+        self.take(u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX))
+    }
+
+    /// Takes so many bytes if they are free now.
+    pub(crate) fn try_take_bytes(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let permits = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        let semaphore = Arc::clone(&self.semaphore);
+        semaphore
+            .try_acquire_many_owned(permits.min(self.most))
+            .ok()
+    }
+
+    /// Waits until a request may be sent.
+    pub(crate) fn take_one(&self) -> Result<OwnedSemaphorePermit, Closed> {
+        self.take(1)
+    }
+
+    fn take(&self, permits: u32) -> Result<OwnedSemaphorePermit, Closed> {
+        let permits = permits.min(self.most);
+        let semaphore = Arc::clone(&self.semaphore);
+        if let Ok(permit) = Arc::clone(&semaphore).try_acquire_many_owned(permits) {
+            return Ok(permit);
+        }
+        let wait = semaphore.acquire_many_owned(permits);
+        self.runtime.block_on(wait).map_err(|_| Closed)
+    }
+
+    /// Nobody gets anything any more.
+    pub(crate) fn close(&self) {
+        self.semaphore.close();
+    }
+}

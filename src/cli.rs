@@ -1,0 +1,354 @@
+//! What was typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use figment::value::Value;
+
+use crate::config::Flag;
+
+/// Backs up directories to S3, and gets them back.
+///
+/// Runs one backup pass and exits, with a code that says how it went. Without a command it does
+/// what `offsite run` does, in a loop where the configuration sets an interval.
+#[derive(Debug, Parser)]
+#[command(name = "offsite", version, disable_help_subcommand = true)]
+#[command(after_help = "Examples:
+  offsite init                                  write an annotated backup_config.yaml
+  offsite run                                   back up everything it names, once
+  offsite run --bucket my-backups --dirs /data  without a configuration file
+  offsite list                                  what there is
+  offsite restore --to /restored                get the latest of everything back
+  offsite verify --read 5%                      check it, reading a rotating share back
+
+Exit codes: 0 complete, 1 failed, 2 wrong usage or configuration, 3 some entries could not be
+read or restored, 4 integrity check failed, 10 no such snapshot, source or store, 11 another pass
+holds the lock, 12 access denied, 130 and 143 interrupted.")]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Without a command: what a pass takes.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run one backup pass
+    Run(RunArgs),
+    /// Show what a pass would do: new, changed, removed, bytes, requests; writes nothing
+    Plan(PlanArgs),
+    /// List snapshots, or the files of one
+    List(ListArgs),
+    /// Restore a snapshot into a directory
+    Restore(RestoreArgs),
+    /// Check that the store has what a snapshot needs, as it was put there
+    Verify(VerifyArgs),
+    /// Show the last pass and the state of every source
+    Status(StatusArgs),
+    /// Show who holds the lock; take it away with --force
+    Unlock(UnlockArgs),
+    /// Show the effective configuration and where each value comes from
+    Config(ConfigArgs),
+    /// Write an annotated backup_config.yaml
+    Init(InitArgs),
+}
+
+/// What every command takes.
+#[derive(Debug, Default, Args)]
+pub struct CommonArgs {
+    /// Configuration file [default: $BACKUP_CONFIG_PATH, or backup_config.yaml if there is one]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help_heading = "Configuration"
+    )]
+    pub config: Option<PathBuf>,
+    /// Bucket the backups are in
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        help_heading = "Configuration"
+    )]
+    pub bucket: Option<String>,
+    /// Where in the bucket
+    #[arg(
+        long,
+        global = true,
+        value_name = "PREFIX",
+        help_heading = "Configuration"
+    )]
+    pub prefix: Option<String>,
+    /// Region of the bucket
+    #[arg(
+        long,
+        global = true,
+        value_name = "REGION",
+        help_heading = "Configuration"
+    )]
+    pub region: Option<String>,
+    /// URL of an S3-compatible store
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        help_heading = "Configuration"
+    )]
+    pub endpoint_url: Option<String>,
+    /// Least level of events: error, warn, info, debug, trace
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVEL",
+        help_heading = "Configuration"
+    )]
+    pub log_level: Option<String>,
+    /// How events are written: json, text, or auto (text on a terminal)
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        help_heading = "Configuration"
+    )]
+    pub log_format: Option<String>,
+}
+
+/// Which directories, and how.
+#[derive(Debug, Default, Clone, PartialEq, Args)]
+pub struct DirsArgs {
+    /// Back up these directories instead of those configured
+    #[arg(long, value_name = "DIR,DIR,…")]
+    pub dirs: Option<String>,
+    /// Only these sources, of those configured
+    #[arg(long, value_name = "NAME")]
+    pub source: Vec<String>,
+    /// Capture everything afresh, whatever the last snapshot has
+    #[arg(long)]
+    pub no_incremental: bool,
+}
+
+/// What a pass takes.
+#[derive(Debug, Default, Clone, PartialEq, Args)]
+pub struct RunArgs {
+    /// Which directories.
+    #[command(flatten)]
+    pub dirs: DirsArgs,
+    /// One pass, whatever interval is configured
+    #[arg(long, conflicts_with = "interval")]
+    pub once: bool,
+    /// Run a pass every so often, until interrupted
+    #[arg(long, value_name = "SECONDS")]
+    pub interval: Option<String>,
+    /// Archive each source into one tar object (not available in this version)
+    #[arg(long)]
+    pub archive: bool,
+    /// Wait so long for the lock instead of giving up at once (as 90, 90s or 10m)
+    #[arg(long, value_name = "DURATION")]
+    pub wait_for_lock: Option<String>,
+}
+
+/// What `plan` takes.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Which directories.
+    #[command(flatten)]
+    pub dirs: DirsArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which snapshots.
+#[derive(Debug, Default, Args)]
+pub struct SelectArgs {
+    /// Only this source, by name or directory
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+    /// The snapshot of this id, or of the only id that begins like this [default: the latest]
+    #[arg(long, value_name = "ID", conflicts_with = "at")]
+    pub snapshot: Option<String>,
+    /// The last snapshot not later than this, as 2025-12-27T02:00:00Z, "2025-12-27 02:00", 2025-12-27 or "3h ago"
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
+}
+
+/// What `list` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  offsite list                                         all snapshots
+  offsite list --source data --json | jq '.[-1].id'    id of the last one of a source
+  offsite list 20251227T020000Z-7f3a --path '*.pdf'    the PDF files of one")]
+pub struct ListArgs {
+    /// List the files of this snapshot; `latest` is the last one
+    #[arg(value_name = "SNAPSHOT")]
+    pub snapshot: Option<String>,
+    /// Only this source, by name or directory
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+    /// Only files that match, and what lies below directories that match
+    #[arg(long, value_name = "GLOB", requires = "snapshot")]
+    pub path: Vec<String>,
+    /// Print JSON: one array of objects
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `restore` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  offsite restore --to /restored                             each source into /restored/<source>
+  offsite restore --to /data --source data                   one source, straight into /data
+  offsite restore --to /tmp/x --source data --path 'a/*.pdf' some files
+  offsite restore --to /data --source data --at '2h ago'     as it was two hours ago
+
+A restore that was interrupted continues when it is started again. What is in the target and
+differs is an error, before anything is written, unless --overwrite is given; what is in the
+target and not in the snapshot stays.")]
+pub struct RestoreArgs {
+    /// Directory to restore into; it need not exist
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// Which snapshots.
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// Only files that match, and what lies below directories that match
+    #[arg(long, value_name = "GLOB")]
+    pub path: Vec<String>,
+    /// Replace files that are there and differ
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Show what would be done; write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `verify` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  offsite verify              compare every object with what the store knows of it; no download
+  offsite verify --read       read everything back and hash it
+  offsite verify --read 5%    read a share that rotates with time, so that all gets its turn")]
+pub struct VerifyArgs {
+    /// Which snapshots.
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// Read contents back: all, or a share
+    #[arg(long, value_name = "SHARE", num_args = 0..=1, default_missing_value = "100%")]
+    pub read: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `status` takes.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Show the last so many passes as well
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "20")]
+    pub history: Option<usize>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `unlock` takes.
+#[derive(Debug, Args)]
+pub struct UnlockArgs {
+    /// Take the lock away from its holder, who will then commit nothing
+    #[arg(long)]
+    pub force: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `config` takes.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// Which directories and how, as for a pass.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `init` takes.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// File to write
+    #[arg(value_name = "FILE", default_value = "backup_config.yaml")]
+    pub file: PathBuf,
+    /// Replace the file if it is there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Collects the settings that flags give.
+#[derive(Default)]
+struct Flags(Vec<Flag>);
+
+impl Flags {
+    fn add(&mut self, name: &'static str, field: &'static str, value: Option<impl Into<Value>>) {
+        if let Some(value) = value {
+            let value = value.into();
+            self.0.push(Flag { name, field, value });
+        }
+    }
+}
+
+impl CommonArgs {
+    /// The settings these flags give.
+    #[must_use]
+    pub fn flags(&self) -> Vec<Flag> {
+        let mut flags = Flags::default();
+        flags.add("--bucket", "backup.s3.bucket", self.bucket.as_deref());
+        flags.add("--prefix", "backup.s3.prefix", self.prefix.as_deref());
+        flags.add("--region", "backup.s3.region", self.region.as_deref());
+        let url = self.endpoint_url.as_deref();
+        flags.add("--endpoint-url", "backup.s3.endpoint_url", url);
+        flags.add("--log-level", "backup.log.level", self.log_level.as_deref());
+        flags.add(
+            "--log-format",
+            "backup.log.format",
+            self.log_format.as_deref(),
+        );
+        flags.0
+    }
+}
+
+impl DirsArgs {
+    /// The settings these flags give.
+    #[must_use]
+    pub fn flags(&self) -> Vec<Flag> {
+        let mut flags = Flags::default();
+        flags.add("--dirs", "backup.s3.include_dirs", self.dirs.as_deref());
+        let incremental = self.no_incremental.then_some(false);
+        flags.add("--no-incremental", "backup.incremental", incremental);
+        flags.0
+    }
+}
+
+impl RunArgs {
+    /// The settings these flags give.
+    #[must_use]
+    pub fn flags(&self) -> Vec<Flag> {
+        let mut flags = Flags(self.dirs.flags());
+        let interval = self.interval.as_deref();
+        flags.add("--interval", "backup.s3.interval_seconds", interval);
+        let wait = self.wait_for_lock.as_deref();
+        flags.add("--wait-for-lock", "backup.lock.wait", wait);
+        flags.add("--archive", "backup.archive", self.archive.then_some(true));
+        flags.0
+    }
+}

@@ -1,0 +1,106 @@
+//! `offsite config`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::table::Table;
+use super::{Context, print, print_json};
+use crate::cli::ConfigArgs;
+use crate::config::{Purpose, Shown};
+use crate::environment::BUNDLE;
+use crate::error::Failure;
+use crate::exit::ExitCode;
+
+/// What stands for a value that is nobody's business.
+const REDACTED: &str = "[redacted]";
+
+/// A source as it will be backed up.
+#[derive(Serialize)]
+struct Source {
+    name: String,
+    directory: String,
+}
+
+/// What `config --json` says.
+#[derive(Serialize)]
+struct Effective {
+    file: Option<String>,
+    settings: Vec<Shown>,
+    environment: BTreeMap<String, Shown>,
+    sources: Vec<Source>,
+}
+
+pub(super) fn config(context: &Context, args: &ConfigArgs) -> Result<ExitCode, Failure> {
+    let config = context.load(&args.run.flags(), Purpose::Read)?;
+    let settings = config.shown.into_iter().map(redact).collect();
+    let sources = config.job.pass.sources.iter().map(|source| Source {
+        name: source.name.to_string(),
+        directory: source.directory.display().to_string(),
+    });
+    let effective = Effective {
+        file: context.file.as_ref().map(|file| file.display().to_string()),
+        settings,
+        environment: aws_environment(context),
+        sources: sources.collect(),
+    };
+    match args.json {
+        true => print_json(&effective),
+        false => print(&text(&effective)),
+    }
+    Ok(ExitCode::Complete)
+}
+
+/// The settings of the AWS SDK, which reads them itself.
+fn aws_environment(context: &Context) -> BTreeMap<String, Shown> {
+    let variables = context.environment.variables.iter();
+    let aws = variables.filter(|(name, _)| name.starts_with("AWS_"));
+    aws.map(|(name, value)| {
+        let is_secret = ["SECRET", "TOKEN", "KEY"]
+            .iter()
+            .any(|word| name.contains(word));
+        let bundled = context.environment.bundled.contains(name);
+        let shown = Shown {
+            field: name.clone(),
+            value: match is_secret && !name.ends_with("_FILE") {
+                true => REDACTED.into(),
+                false => value.as_str().into(),
+            },
+            origin: match bundled {
+                true => format!("environment variable {BUNDLE}"),
+                false => "environment".to_owned(),
+            },
+        };
+        (name.clone(), shown)
+    })
+    .collect()
+}
+
+/// A URL may carry a password.
+fn redact(mut shown: Shown) -> Shown {
+    if let Some(url) = shown.value.as_str()
+        && let Some((scheme, rest)) = url.split_once("://")
+        && let Some((_, host)) = rest.rsplit_once('@')
+    {
+        shown.value = format!("{scheme}://{REDACTED}@{host}").into();
+    }
+    shown
+}
+
+fn text(effective: &Effective) -> String {
+    let mut table = Table::new(&["SETTING", "VALUE", "FROM"], &[]);
+    let all = effective
+        .settings
+        .iter()
+        .chain(effective.environment.values());
+    for shown in all {
+        let value = shown.value.to_string();
+        table.row(vec![shown.field.clone(), value, shown.origin.clone()]);
+    }
+    let mut sources = Table::new(&["SOURCE", "DIRECTORY"], &[]);
+    for source in &effective.sources {
+        sources.row(vec![source.name.clone(), source.directory.clone()]);
+    }
+    let file = effective.file.as_deref().unwrap_or("none");
+    format!("configuration file: {file}\n\n{table}\n{sources}")
+}

@@ -1,0 +1,213 @@
+//! The commands: each puts the parts together, prints, and decides the exit code. Data goes to
+//! standard output, everything else to standard error.
+
+mod config;
+mod init;
+mod list;
+mod plan;
+mod restore;
+mod run;
+mod status;
+mod table;
+mod unlock;
+mod verify;
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+use jiff::Timestamp;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::cli::{Cli, Command, RunArgs};
+use crate::config::{Config, ConfigError, Flag, Job, LogFormat, Problem, Purpose, load};
+use crate::environment::{BUNDLE, Environment};
+use crate::error::Failure;
+use crate::events::{Format, Level};
+use crate::exit::ExitCode;
+use crate::select::{Selection, parse_time};
+use crate::store::Store;
+use crate::store::s3::{S3Settings, S3Store};
+
+/// The configuration file that is read where none is named and this one is there.
+pub const DEFAULT_FILE: &str = "backup_config.yaml";
+/// Names the configuration file.
+pub const FILE_VARIABLE: &str = "BACKUP_CONFIG_PATH";
+
+/// What commands share.
+struct Context {
+    environment: Environment,
+    file: Option<PathBuf>,
+    common: Vec<Flag>,
+}
+
+/// Runs the command that was typed.
+///
+/// # Errors
+/// The command failed in a way it has not told itself.
+pub fn execute(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
+    if cli.command.is_some() && cli.run != RunArgs::default() {
+        let message = "options of a pass come after `run`, as in `offsite run --once`";
+        Cli::command()
+            .error(ErrorKind::ArgumentConflict, message)
+            .exit();
+    }
+    raise_file_limit();
+    let context = Context {
+        file: config_file(cli.common.config.as_deref(), &environment),
+        common: cli.common.flags(),
+        environment,
+    };
+    match cli.command {
+        None => run::run(&context, &cli.run, run::Loop::AsConfigured),
+        Some(Command::Run(args)) => run::run(&context, &args, run::Loop::AsTyped),
+        Some(Command::Plan(args)) => plan::plan(&context, &args),
+        Some(Command::List(args)) => list::list(&context, &args),
+        Some(Command::Restore(args)) => restore::restore(&context, &args),
+        Some(Command::Verify(args)) => verify::verify(&context, &args),
+        Some(Command::Status(args)) => status::status(&context, &args),
+        Some(Command::Unlock(args)) => unlock::unlock(&context, &args),
+        Some(Command::Config(args)) => config::config(&context, &args),
+        Some(Command::Init(args)) => init::init(&args),
+    }
+}
+
+/// Says what went wrong.
+pub fn explain(failure: &Failure) {
+    let _ = writeln!(std::io::stderr(), "{failure}");
+}
+
+fn config_file(named: Option<&Path>, environment: &Environment) -> Option<PathBuf> {
+    let by_variable = environment.variables.get(FILE_VARIABLE);
+    let by_variable = by_variable.filter(|path| !path.is_empty());
+    match (named, by_variable) {
+        (Some(path), _) => Some(path.to_owned()),
+        (None, Some(path)) => Some(PathBuf::from(path)),
+        (None, None) => Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()),
+    }
+}
+
+impl Context {
+    fn load(&self, flags: &[Flag], purpose: Purpose) -> Result<Config, ConfigError> {
+        let flags = [&self.common, flags].concat();
+        let loaded = load(
+            self.file.as_deref(),
+            &self.environment.variables,
+            &flags,
+            purpose,
+        );
+        let Some(problem) = &self.environment.bundle_problem else {
+            return loaded;
+        };
+        let problem = Problem {
+            origin: format!("environment variable {BUNDLE}"),
+            field: BUNDLE.to_owned(),
+            message: problem.clone(),
+            hint: Some(r#"it should look like {"AWS_ACCESS_KEY_ID": "…"}"#.to_owned()),
+        };
+        let mut problems = loaded.err().map(|error| error.problems).unwrap_or_default();
+        problems.push(problem);
+        Err(ConfigError { problems })
+    }
+
+    /// The configuration of a command that reads backups and makes none.
+    fn reader(&self) -> Result<Job, Failure> {
+        let config = self.load(&[], Purpose::Read)?;
+        log_to_stderr(&config.job);
+        Ok(config.job)
+    }
+}
+
+/// Runs a command that waits for things.
+fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(work);
+    // What is still running is reading ahead for nobody.
+    runtime.shutdown_background();
+    Ok(result)
+}
+
+async fn connect(settings: &S3Settings) -> Arc<dyn Store> {
+    Arc::new(S3Store::connect(settings.clone()).await)
+}
+
+fn selection(select: &crate::cli::SelectArgs) -> Result<Selection, Failure> {
+    let at = select
+        .at
+        .as_deref()
+        .map(|text| parse_time(text, Timestamp::now()));
+    let at = at
+        .transpose()
+        .map_err(|expected| Failure::new(ExitCode::Usage, format!("--at must be {expected}")))?;
+    Ok(Selection {
+        source: select.source.clone(),
+        snapshot: select.snapshot.clone(),
+        at,
+    })
+}
+
+/// How events are written, given what was configured and where standard output goes.
+fn format(configured: LogFormat) -> Format {
+    match configured {
+        LogFormat::Json => Format::Json,
+        LogFormat::Text => Format::Text,
+        LogFormat::Auto if std::io::stdout().is_terminal() => Format::Text,
+        LogFormat::Auto => Format::Json,
+    }
+}
+
+/// Sends what libraries have to say to standard error: their warnings, and more only at `trace`.
+fn log_to_stderr(job: &Job) {
+    let filter = match job.log_level {
+        Level::Trace => "debug",
+        _ => "error",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(filter));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    // A second subscriber, of a second pass in a loop, is refused; the first one goes on.
+    let _ = match format(job.log_format) {
+        Format::Json => builder.json().try_init(),
+        Format::Text => builder.try_init(),
+    };
+}
+
+/// Prints to standard output. A reader that has gone away, as `head` does, ends the command
+/// quietly.
+fn print(text: &str) {
+    if std::io::stdout().write_all(text.as_bytes()).is_err() {
+        std::process::exit(ExitCode::Complete.code().into());
+    }
+}
+
+fn print_json(value: &impl serde::Serialize) {
+    let text = serde_json::to_string_pretty(value).expect("reports are plain data");
+    print(&format!("{text}\n"));
+}
+
+fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Directories are kept open while their contents are looked at; the soft limit of 1,024 files is
+/// for programs that still use `select`.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(65_536, |most| most.min(65_536));
+    if limit.current.is_some_and(|current| current < wanted) {
+        // Without it, less is done at once.
+        let _ = setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: Some(wanted),
+                ..limit
+            },
+        );
+    }
+}

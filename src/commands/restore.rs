@@ -1,0 +1,241 @@
+//! `offsite restore`.
+
+use std::sync::Arc;
+
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::list::globs;
+use super::{Context, block_on, connect, note, print, print_json, selection};
+use crate::backup::stop::Stop;
+use crate::cli::RestoreArgs;
+use crate::error::Failure;
+use crate::exit::ExitCode;
+use crate::manifest::snapshot::Snapshot;
+use crate::restore::{Plan, Report, RestoreOptions, apply, plan};
+use crate::select::select;
+use crate::signal;
+use crate::store::Store;
+
+/// What was done, or would be, with one snapshot.
+#[derive(Serialize)]
+struct Restored {
+    source: String,
+    snapshot: String,
+    target: String,
+    plan: Plan,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<Report>,
+}
+
+pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<ExitCode, Failure> {
+    let job = context.reader()?;
+    let selection = selection(&args.select)?;
+    let paths = globs(&args.path)?;
+    block_on(async {
+        let stop = signal::listen()?;
+        let store = connect(&job.store).await;
+        let snapshots = select(&store, &selection).await?;
+        let mut work = Vec::new();
+        for snapshot in snapshots {
+            let target = match &args.select.source {
+                Some(_) => args.to.clone(),
+                None => args.to.join(&snapshot.source),
+            };
+            let options = RestoreOptions {
+                target,
+                paths: paths.clone(),
+                overwrite: args.overwrite,
+                owners: rustix::process::geteuid().is_root(),
+                concurrency: job.pass.limits.concurrency,
+                memory_bytes: job.pass.limits.memory_bytes,
+                stop: Stop::within(&stop),
+            };
+            let plan = in_thread(&store, &snapshot, &options, plan).await??;
+            work.push((snapshot, options, plan));
+        }
+        if let Some(failure) = conflicts(&work) {
+            if args.dry_run && args.json {
+                print_json(&done(work, Vec::new()));
+            }
+            return Err(failure);
+        }
+        if args.dry_run {
+            let would = done(work, Vec::new());
+            match args.json {
+                true => print_json(&would),
+                false => would.iter().for_each(|restored| print(&preview(restored))),
+            }
+            return Ok(ExitCode::Complete);
+        }
+        let reports = carry_out(&store, &work).await?;
+        let code = exit_code(&reports);
+        let restored = done(work, reports);
+        match args.json {
+            true => print_json(&restored),
+            false => restored.iter().for_each(summary),
+        }
+        Ok(code)
+    })?
+}
+
+type Work = (Snapshot, RestoreOptions, Plan);
+
+fn done(work: Vec<Work>, reports: Vec<Report>) -> Vec<Restored> {
+    let mut reports = reports.into_iter();
+    work.into_iter()
+        .map(|(snapshot, options, plan)| Restored {
+            source: snapshot.source,
+            snapshot: snapshot.pass.to_string(),
+            target: options.target.display().to_string(),
+            plan,
+            report: reports.next(),
+        })
+        .collect()
+}
+
+/// Runs one of the restore's blocking halves.
+async fn in_thread<T: Send + 'static>(
+    store: &Arc<dyn Store>,
+    snapshot: &Snapshot,
+    options: &RestoreOptions,
+    work: impl FnOnce(&Arc<dyn Store>, &Snapshot, &RestoreOptions) -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let (store, snapshot, options) = (Arc::clone(store), snapshot.clone(), options.clone());
+    match tokio::task::spawn_blocking(move || work(&store, &snapshot, &options)).await {
+        Ok(result) => Ok(result),
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
+/// What stands in the way, of all snapshots together, before anything is written.
+fn conflicts(work: &[Work]) -> Option<Failure> {
+    let count: u64 = work.iter().map(|(_, _, plan)| plan.conflict_count).sum();
+    if count == 0 {
+        return None;
+    }
+    let mut message =
+        format!("{count} files in the target differ from the snapshot; nothing was written:");
+    for (_, options, plan) in work {
+        for path in &plan.conflicts {
+            message.push_str(&format!("\n  {}", options.target.join(path).display()));
+        }
+    }
+    let hint = "restore into an empty directory, or replace them with --overwrite (directories are never replaced by files)";
+    Some(Failure::new(ExitCode::Failed, message).hint(hint))
+}
+
+async fn carry_out(store: &Arc<dyn Store>, work: &[Work]) -> Result<Vec<Report>, Failure> {
+    let mut reports = Vec::new();
+    for (snapshot, options, plan) in work {
+        let bar = progress(snapshot, plan);
+        let shown = bar.clone();
+        let plan = Plan::of_target(plan);
+        let report = in_thread(store, snapshot, options, move |store, snapshot, options| {
+            apply(store, snapshot, options, &plan, move |bytes| {
+                shown.inc(bytes);
+            })
+        });
+        let report = report.await?;
+        bar.finish_and_clear();
+        let report = report.map_err(|error| {
+            let message = format!(
+                "cannot restore into `{}`: {error}",
+                options.target.display()
+            );
+            Failure::new(ExitCode::Failed, message)
+        })?;
+        let ended = report.ended_early.is_some();
+        reports.push(report);
+        if ended {
+            break;
+        }
+    }
+    Ok(reports)
+}
+
+fn progress(snapshot: &Snapshot, plan: &Plan) -> ProgressBar {
+    let bar = ProgressBar::new(plan.create_bytes + plan.replace_bytes);
+    let template =
+        "{spinner} {prefix}: [{bar:24}] {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.set_prefix(snapshot.source.clone());
+    bar
+}
+
+fn exit_code(reports: &[Report]) -> ExitCode {
+    let ended = reports.iter().any(|report| report.ended_early.is_some());
+    let failed = reports.iter().any(|report| report.failure_count > 0);
+    match (signal::received(), ended, failed) {
+        (Some(signal), true, _) => signal,
+        (_, true, _) => ExitCode::Failed,
+        (_, false, true) => ExitCode::Incomplete,
+        (_, false, false) => ExitCode::Complete,
+    }
+}
+
+fn preview(restored: &Restored) -> String {
+    let Restored {
+        source,
+        snapshot,
+        target,
+        plan,
+        ..
+    } = restored;
+    let mut text = format!(
+        "{source} {snapshot} into {target}: create {} ({}), keep {}, replace {} ({}); nothing written\n",
+        HumanCount(plan.create),
+        HumanBytes(plan.create_bytes),
+        HumanCount(plan.keep),
+        HumanCount(plan.replace),
+        HumanBytes(plan.replace_bytes),
+    );
+    for damaged in &plan.damaged {
+        text.push_str(&format!("warning: {damaged}\n"));
+    }
+    text
+}
+
+fn summary(restored: &Restored) {
+    let Some(report) = &restored.report else {
+        return;
+    };
+    for failure in &report.failures {
+        note(&format!("error: {}: {}", failure.path, failure.error));
+    }
+    let more = report.failure_count - report.failures.len() as u64;
+    if more > 0 {
+        note(&format!("error: and {more} more"));
+    }
+    if report.earlier_state > 0 {
+        note(&format!(
+            "warning: {} entries show an earlier state: the snapshot's pass could not read them",
+            HumanCount(report.earlier_state)
+        ));
+    }
+    if report.special > 0 {
+        note(&format!(
+            "note: {} sockets, pipes and devices were not restored",
+            report.special
+        ));
+    }
+    let Restored {
+        source,
+        snapshot,
+        target,
+        ..
+    } = restored;
+    let how = match (&report.ended_early, report.failure_count) {
+        (Some(reason), _) => format!("ENDED EARLY ({reason})"),
+        (None, 0) => "restored".to_owned(),
+        (None, n) => format!("restored EXCEPT FOR {n}"),
+    };
+    print(&format!(
+        "{source} {snapshot} {how} into {target}: {} files, {}; {} were there already\n",
+        HumanCount(report.restored),
+        HumanBytes(report.restored_bytes),
+        HumanCount(report.kept),
+    ));
+}

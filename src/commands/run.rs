@@ -1,0 +1,202 @@
+//! `offsite run`, and `offsite` without a command.
+
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{Context, block_on, connect, format, log_to_stderr, note};
+use crate::backup::SourceReport;
+use crate::backup::stop::Stop;
+use crate::cli::RunArgs;
+use crate::config::{Job, LogFormat, Purpose};
+use crate::entries::Entries;
+use crate::error::Failure;
+use crate::events::{Event, Events, Format, Level};
+use crate::exit::ExitCode;
+use crate::run::{PassReport, World};
+use crate::signal;
+use crate::store::Store;
+
+/// When passes are repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loop {
+    /// Only with `--interval`: `run` is one pass.
+    AsTyped,
+    /// With an interval from anywhere, unless `--once`.
+    AsConfigured,
+}
+
+pub(super) fn run(context: &Context, args: &RunArgs, repeat: Loop) -> Result<ExitCode, Failure> {
+    let mut job = match context.load(&args.flags(), Purpose::Backup) {
+        Ok(config) => config.job,
+        Err(error) => {
+            let failure = Failure::from(error);
+            tell_log_readers(context, &failure);
+            return Err(failure);
+        }
+    };
+    only(&mut job, &args.dirs.source)?;
+    log_to_stderr(&job);
+    let interval = job.interval.filter(|_| match repeat {
+        _ if args.once => false,
+        Loop::AsTyped => args.interval.is_some(),
+        Loop::AsConfigured => true,
+    });
+    block_on(async {
+        let stop = signal::listen()?;
+        match interval {
+            None => Ok(pass(&job, context, &stop).await.exit_code),
+            Some(interval) => Ok(repeat_passes(&job, context, &stop, interval).await),
+        }
+    })?
+}
+
+/// Keeps only the sources that were asked for.
+pub(super) fn only(job: &mut Job, wanted: &[String]) -> Result<(), Failure> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let sources = &mut job.pass.sources;
+    let known: Vec<_> = sources
+        .iter()
+        .map(|source| source.name.to_string())
+        .collect();
+    for name in wanted {
+        if !known.contains(name) {
+            let message = format!("no source `{name}` is configured");
+            let hint = format!("there are: {}", known.join(", "));
+            return Err(Failure::new(ExitCode::NotFound, message).hint(hint));
+        }
+    }
+    sources.retain(|source| wanted.iter().any(|name| name == source.name.as_str()));
+    Ok(())
+}
+
+/// A wrong configuration means that no backup is made, and whoever watches the events must hear of
+/// it too.
+fn tell_log_readers(context: &Context, failure: &Failure) {
+    let wants_text = context.environment.variables.get("OFFSITE_LOG__FORMAT");
+    let configured = wants_text
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(LogFormat::Auto);
+    if format(configured) == Format::Json {
+        Events::new(Format::Json, Level::Info, run_id()).emit(&Event::BackupFailed {
+            exit_code: failure.exit_code.code(),
+            error: failure.error.to_string(),
+            hint: failure.hint.clone(),
+            duration_ms: 0,
+            requests: 0,
+        });
+    }
+}
+
+/// Names one execution in the logs.
+fn run_id() -> String {
+    format!("{:016x}", fastrand::u64(..))
+}
+
+/// One pass, as long as nobody stops it.
+async fn pass(job: &Job, context: &Context, stop: &Arc<Stop>) -> PassReport {
+    let store = connect(&job.store).await;
+    let events = Events::new(format(job.log_format), job.log_level, run_id());
+    let world = World {
+        store: Arc::clone(&store),
+        events: events.clone(),
+        stop: Stop::within(stop),
+        interrupted_by: signal::received,
+        holder: context.environment.holder(),
+        random: fastrand::u16(..),
+        clock: Timestamp::now,
+    };
+    let report = crate::run::run(&job.pass, &world).await;
+    if let Some(file) = job
+        .manifest_file
+        .as_ref()
+        .filter(|_| !report.committed.is_empty())
+        && let Err(error) = copy_manifest(&store, &report, file).await
+    {
+        events.emit(&Event::Notice {
+            message: format!("`{}` was not written: {error}", file.display()),
+        });
+    }
+    report
+}
+
+/// Passes until a signal comes. One that fails does not end the loop: the next may succeed.
+async fn repeat_passes(
+    job: &Job,
+    context: &Context,
+    stop: &Arc<Stop>,
+    interval: Duration,
+) -> ExitCode {
+    let mut ticks = tokio::time::interval(interval);
+    // A pass that takes longer than the interval is followed by the next one at once, not by all
+    // that were missed.
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.stopped() => {}
+        }
+        if let Some(code) = signal::received() {
+            return code;
+        }
+        pass(job, context, stop).await;
+    }
+}
+
+/// Writes what a pass has committed to a local file, as JSON that people can read. The file is
+/// complete or is not there.
+async fn copy_manifest(
+    store: &Arc<dyn Store>,
+    report: &PassReport,
+    file: &Path,
+) -> anyhow::Result<()> {
+    let mut partial = file.as_os_str().to_owned();
+    partial.push(".partial");
+    let mut out = BufWriter::new(std::fs::File::create(&partial)?);
+    let pass = report.pass.map(|pass| pass.to_string());
+    write!(out, "{{\"pass\": {}, \"sources\": [", json!(pass))?;
+    for (index, SourceReport { snapshot, .. }) in report.committed.iter().enumerate() {
+        let separator = if index == 0 { "\n" } else { ",\n" };
+        let totals = serde_json::to_string(&snapshot.totals)?;
+        write!(
+            out,
+            "{separator} {{\"source\": {}, \"directory\": {}, \"created_at\": {}, \"totals\": {totals}, \"entries\": [",
+            json!(snapshot.source),
+            json!(snapshot.directory),
+            json!(snapshot.created_at),
+        )?;
+        let entries = Entries::of(store, snapshot);
+        // Reading entries blocks.
+        out = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
+            let mut line = Vec::new();
+            for (index, entry) in entries.enumerate() {
+                line.clear();
+                entry?.write_line(&mut line);
+                out.write_all(if index == 0 { b"\n  " } else { b",\n  " })?;
+                out.write_all(line.trim_ascii_end())?;
+            }
+            Ok(out)
+        })
+        .await??;
+        write!(out, "\n ]}}")?;
+    }
+    writeln!(out, "\n]}}")?;
+    out.flush()?;
+    std::fs::rename(&partial, file)?;
+    Ok(())
+}
+
+/// Used by commands that act like a pass and print as people expect.
+pub(super) fn quiet_events(job: &Job) -> Events {
+    let events = Events::new(Format::Text, job.log_level.min(Level::Error), run_id());
+    if job.pass.sources.is_empty() {
+        note("note: there is nothing to back up");
+    }
+    events
+}

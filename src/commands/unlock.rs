@@ -1,0 +1,51 @@
+//! `offsite unlock`.
+
+use super::{Context, block_on, connect, print, print_json};
+use crate::cli::UnlockArgs;
+use crate::error::Failure;
+use crate::exit::ExitCode;
+use crate::lease::{self, Seen};
+
+pub(super) fn unlock(context: &Context, args: &UnlockArgs) -> Result<ExitCode, Failure> {
+    let job = context.reader()?;
+    block_on(async {
+        let store = connect(&job.store).await;
+        let Some(seen) = lease::look(&*store).await? else {
+            return Ok(show(args, None, "nobody has ever taken the lock"));
+        };
+        let Some(held) = seen.held_at(store.now()) else {
+            let pass = seen.record.pass;
+            let text = format!("nobody holds the lock; the last one was pass {pass}");
+            return Ok(show(args, Some(&seen), &text));
+        };
+        let holder = format!(
+            "{}, pass {}, since {}, renewed {}, until {}",
+            held.record.holder,
+            held.record.pass,
+            held.record.acquired_at,
+            held.renewed_at,
+            held.until
+        );
+        if !args.force {
+            let text = format!(
+                "the lock is held by {holder}\nif it is dead, `offsite unlock --force` takes the lock away; otherwise it will renew it"
+            );
+            show(args, Some(&seen), &text);
+            return Ok(ExitCode::Locked);
+        }
+        lease::force(&*store, &seen).await?;
+        Ok(show(
+            args,
+            Some(&seen),
+            &format!("the lock was taken away from {holder}"),
+        ))
+    })?
+}
+
+fn show(args: &UnlockArgs, seen: Option<&Seen>, text: &str) -> ExitCode {
+    match args.json {
+        true => print_json(&seen.map(|seen| &seen.record)),
+        false => print(&format!("{text}\n")),
+    }
+    ExitCode::Complete
+}

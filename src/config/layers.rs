@@ -1,0 +1,125 @@
+//! The layers of a configuration, in order of rising precedence: defaults, file, environment, flags.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use figment::providers::Format;
+use figment::value::{Dict, Map, Value};
+use figment::{Figment, Metadata, Profile, Provider};
+use serde_saphyr::figment::Yaml;
+
+use super::problem::Problem;
+
+/// The defaults, a file like any other.
+const DEFAULTS: &str = include_str!("defaults.yaml");
+
+/// Variables whose names do not follow the rule, and the fields they set. They are those of the
+/// Document Portal Backup Service.
+pub const NAMED_VARIABLES: [(&str, &str); 2] = [
+    ("BACKUP_MANIFEST", "backup.manifest_file"),
+    ("LOG_LEVEL", "backup.log.level"),
+];
+
+/// `OFFSITE_S3__BUCKET` sets `backup.s3.bucket`, and so on.
+pub const VARIABLE_PREFIX: &str = "OFFSITE_";
+
+/// Settings from one place.
+struct Layer {
+    name: String,
+    dict: Dict,
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.name.clone())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(self.dict.clone()))
+    }
+}
+
+/// A value given by a flag.
+#[derive(Debug, Clone)]
+pub struct Flag {
+    /// As it was typed, `--bucket`.
+    pub name: &'static str,
+    /// The field it sets.
+    pub field: &'static str,
+    /// Its value.
+    pub value: Value,
+}
+
+/// Puts the layers together. A file that cannot be read is a problem, and the rest goes on without
+/// it.
+pub(super) fn merge(
+    file: Option<&Path>,
+    environment: &BTreeMap<String, String>,
+    flags: &[Flag],
+) -> (Figment, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let mut figment = Figment::new().merge(Layer {
+        name: "default".to_owned(),
+        dict: parse(DEFAULTS).unwrap_or_default(),
+    });
+    if let Some(path) = file {
+        let name = path.display().to_string();
+        match read(path) {
+            Ok(dict) => figment = figment.merge(Layer { name, dict }),
+            Err((message, hint)) => problems.push(Problem {
+                origin: name,
+                field: "(file)".to_owned(),
+                message,
+                hint: Some(hint.to_owned()),
+            }),
+        }
+    }
+    for (variable, value) in environment {
+        let named = NAMED_VARIABLES.iter().find(|(name, _)| name == variable);
+        let field = match (named, variable.strip_prefix(VARIABLE_PREFIX)) {
+            (Some((_, field)), _) => (*field).to_owned(),
+            (None, Some(rest)) => {
+                format!("backup.{}", rest.to_ascii_lowercase().replace("__", "."))
+            }
+            (None, None) => continue,
+        };
+        if value.is_empty() {
+            continue;
+        }
+        figment = figment.merge(Layer {
+            name: format!("environment variable {variable}"),
+            dict: nested(&field, Value::from(value.as_str())),
+        });
+    }
+    for flag in flags {
+        figment = figment.merge(Layer {
+            name: format!("flag {}", flag.name),
+            dict: nested(flag.field, flag.value.clone()),
+        });
+    }
+    (figment, problems)
+}
+
+fn read(path: &Path) -> Result<Dict, (String, &'static str)> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let hint = "write one with `offsite init`, or name another with --config";
+        (format!("cannot be read: {error}"), hint)
+    })?;
+    parse(&text).map_err(|error| {
+        (
+            format!("is not valid YAML: {error}"),
+            "mind the indentation",
+        )
+    })
+}
+
+/// An empty file is an empty mapping.
+fn parse(text: &str) -> Result<Dict, serde_saphyr::Error> {
+    Ok(Yaml::from_str::<Option<Dict>>(text)?.unwrap_or_default())
+}
+
+fn nested(field: &str, value: Value) -> Dict {
+    figment::util::nest(field, value)
+        .into_dict()
+        .unwrap_or_default()
+}

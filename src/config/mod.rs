@@ -1,0 +1,74 @@
+//! Configuration: from what was written to what is to be done.
+//!
+//! Four layers (defaults, a YAML file, environment variables, flags) are merged, the later ones
+//! winning; each setting is read by name and its origin kept; then everything is checked. All
+//! problems are reported together. Nothing here touches the file system, but for reading the file,
+//! or a store.
+
+mod job;
+mod layers;
+mod problem;
+mod reader;
+mod settings;
+mod value;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub use self::job::Job;
+pub use self::layers::{Flag, NAMED_VARIABLES, VARIABLE_PREFIX};
+pub use self::problem::{ConfigError, Problem};
+pub use self::reader::Shown;
+use self::reader::{Findings, Section};
+pub use self::settings::LogFormat;
+use self::settings::Settings;
+pub use self::value::{Bytes, parse_duration};
+
+/// A job, and the settings it was made from.
+#[derive(Debug)]
+pub struct Config {
+    /// What is to be done.
+    pub job: Job,
+    /// Every setting that is set, and by whom.
+    pub shown: Vec<Shown>,
+}
+
+/// What a configuration is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To back up what it names.
+    Backup,
+    /// To get at backups; what to back up need not be named.
+    Read,
+}
+
+/// Reads the configuration.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load(
+    file: Option<&Path>,
+    environment: &BTreeMap<String, String>,
+    flags: &[Flag],
+    purpose: Purpose,
+) -> Result<Config, ConfigError> {
+    let (figment, mut problems) = layers::merge(file, environment, flags);
+    let dict = match figment.find_value("") {
+        Ok(value) => value.into_dict().unwrap_or_default(),
+        Err(_) => figment::value::Dict::new(),
+    };
+    let unreadable = !problems.is_empty();
+    let findings = Findings::new(figment);
+    let settings = Settings::read(Section::root(&findings, dict));
+    let job = Job::check(settings, &findings, purpose);
+    let (found, mut shown) = findings.into_parts();
+    // What a file would have said that cannot be read is not missing.
+    if !unreadable {
+        problems.extend(found);
+    }
+    if !problems.is_empty() {
+        return Err(ConfigError { problems });
+    }
+    shown.sort_by(|a, b| a.field.cmp(&b.field));
+    Ok(Config { job, shown })
+}

@@ -1,0 +1,249 @@
+//! Every setting there is, asked for by name.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::reader::{Placed, Section};
+use super::value::Bytes;
+use crate::backup::Detect;
+use crate::events::Level;
+use crate::store::s3::Encryption;
+
+/// The merged configuration.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) s3: S3,
+    pub(super) sources: Vec<Source>,
+    pub(super) defaults: Source,
+    pub(super) incremental: bool,
+    pub(super) archive: bool,
+    pub(super) lock_ttl: Option<Placed<Duration>>,
+    pub(super) lock_wait: Duration,
+    pub(super) limits: Limits,
+    pub(super) segment_entries: Option<Placed<u64>>,
+    pub(super) checkpoint_entries: u64,
+    pub(super) checkpoint_interval: Duration,
+    pub(super) manifest_file: Option<PathBuf>,
+    pub(super) log_level: Level,
+    pub(super) log_format: LogFormat,
+}
+
+/// `backup.s3`.
+#[derive(Debug)]
+pub(super) struct S3 {
+    pub(super) bucket: Option<Placed<String>>,
+    pub(super) prefix: Option<Placed<String>>,
+    pub(super) region: Option<String>,
+    pub(super) endpoint_url: Option<Placed<String>>,
+    pub(super) force_path_style: Option<bool>,
+    pub(super) encryption: Encryption,
+    pub(super) storage_class: Option<String>,
+    pub(super) tags: BTreeMap<String, String>,
+    pub(super) include_dirs: Option<Placed<Vec<String>>>,
+    pub(super) interval: Option<Duration>,
+}
+
+/// `backup.limits`.
+#[derive(Debug)]
+pub(super) struct Limits {
+    pub(super) concurrency: Option<Placed<u64>>,
+    pub(super) memory: Option<Placed<Bytes>>,
+    pub(super) bandwidth: Option<u64>,
+    pub(super) scan_threads: u64,
+    pub(super) read_threads: u64,
+}
+
+/// An item of `backup.sources`, or `backup.defaults`.
+#[derive(Debug, Default)]
+pub(super) struct Source {
+    /// Where in the configuration it stands.
+    pub(super) field: String,
+    pub(super) name: Option<Placed<String>>,
+    pub(super) directory: Option<Placed<String>>,
+    pub(super) include: Option<Placed<Vec<String>>>,
+    pub(super) exclude: Option<Placed<Vec<String>>>,
+    pub(super) detect: Option<Detect>,
+    pub(super) one_file_system: Option<bool>,
+    pub(super) xattrs: Option<bool>,
+    pub(super) allow_empty: Option<bool>,
+    pub(super) storage_class: Option<String>,
+    pub(super) tags: Option<BTreeMap<String, String>>,
+}
+
+/// How events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// JSON, unless standard output is a terminal.
+    Auto,
+    /// One JSON object a line, on standard output.
+    Json,
+    /// Text, on standard error.
+    Text,
+}
+
+impl std::str::FromStr for LogFormat {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "json" => Ok(Self::Json),
+            "text" => Ok(Self::Text),
+            _ => Err("one of auto, json, text"),
+        }
+    }
+}
+
+impl Settings {
+    pub(super) fn read(mut root: Section<'_>) -> Self {
+        let mut backup = root.section("backup");
+        root.finish();
+
+        let mut log = backup.section("log");
+        let log_level = log.parse("level", str::parse).unwrap_or(Level::Info);
+        let log_format = log.parse("format", str::parse).unwrap_or(LogFormat::Auto);
+        log.finish();
+
+        let mut lock = backup.section("lock");
+        let lock_ttl = lock.placed("ttl_seconds");
+        let lock_wait = lock.get("wait").unwrap_or_default();
+        lock.finish();
+
+        let mut manifest = backup.section("manifest");
+        let segment_entries = manifest.placed("segment_entries");
+        let checkpoint_entries = manifest.get("checkpoint_entries").unwrap_or(1);
+        let checkpoint_interval = manifest.get("checkpoint_seconds").unwrap_or_default();
+        manifest.finish();
+
+        let mut defaults = backup.section("defaults");
+        let mut source = Source::options(&mut defaults);
+        "backup.defaults".clone_into(&mut source.field);
+        defaults.finish();
+
+        let settings = Self {
+            s3: S3::read(backup.section("s3")),
+            sources: backup
+                .list("sources")
+                .into_iter()
+                .map(Source::read)
+                .collect(),
+            defaults: source,
+            incremental: backup.get("incremental").unwrap_or(true),
+            archive: backup.get("archive").unwrap_or(false),
+            lock_ttl,
+            lock_wait,
+            limits: Limits::read(backup.section("limits")),
+            segment_entries,
+            checkpoint_entries,
+            checkpoint_interval,
+            manifest_file: backup.get::<String>("manifest_file").map(PathBuf::from),
+            log_level,
+            log_format,
+        };
+        backup.finish();
+        settings
+    }
+}
+
+impl S3 {
+    fn read(mut section: Section<'_>) -> Self {
+        let bucket = section.placed("bucket");
+        let key_id = section.get::<String>("kms_key_id");
+        let encryption = section.parse("encryption", |text| match text {
+            "bucket" => Ok(Encryption::Bucket),
+            "AES256" => Ok(Encryption::Aes256),
+            "aws:kms" => Ok(Encryption::Kms {
+                key_id: key_id.clone(),
+            }),
+            _ => Err("one of bucket, AES256, aws:kms"),
+        });
+        let encryption = encryption.unwrap_or_default();
+        if key_id.is_some() && !matches!(encryption, Encryption::Kms { .. }) {
+            section.complain(
+                "kms_key_id",
+                "has no effect",
+                "set `encryption: aws:kms` as well",
+            );
+        }
+        let s3 = Self {
+            bucket,
+            prefix: section.placed("prefix"),
+            region: section.get("region"),
+            endpoint_url: section.placed("endpoint_url"),
+            force_path_style: section.get("force_path_style"),
+            encryption,
+            storage_class: storage_class(&mut section),
+            tags: section.get("tags").unwrap_or_default(),
+            include_dirs: section.placed("include_dirs"),
+            interval: section.get("interval_seconds"),
+        };
+        section.finish();
+        s3
+    }
+}
+
+impl Limits {
+    fn read(mut section: Section<'_>) -> Self {
+        let limits = Self {
+            concurrency: section.placed("concurrency"),
+            memory: section.placed("memory"),
+            bandwidth: section.get("bandwidth").map(|Bytes(bytes)| bytes),
+            scan_threads: section.get("scan_threads").unwrap_or(1),
+            read_threads: section.get("read_threads").unwrap_or(1),
+        };
+        section.finish();
+        limits
+    }
+}
+
+impl Source {
+    fn read(mut section: Section<'_>) -> Self {
+        let name = section.placed("name");
+        let directory = section.placed("directory");
+        if directory.is_none() {
+            section.complain("directory", "is missing", "name the directory to back up");
+        }
+        let source = Self {
+            name,
+            directory,
+            ..Self::options(&mut section)
+        };
+        section.finish();
+        source
+    }
+
+    /// What can stand in `backup.defaults` too.
+    fn options(section: &mut Section<'_>) -> Self {
+        Self {
+            field: section.path().to_owned(),
+            name: None,
+            directory: None,
+            include: section.placed("include"),
+            exclude: section.placed("exclude"),
+            detect: section.parse("detect", |text| match text {
+                "metadata" => Ok(Detect::Metadata),
+                "checksum" => Ok(Detect::Checksum),
+                _ => Err("one of metadata, checksum"),
+            }),
+            one_file_system: section.get("one_file_system"),
+            xattrs: section.get("xattrs"),
+            allow_empty: section.get("allow_empty"),
+            storage_class: storage_class(section),
+            tags: section.get("tags"),
+        }
+    }
+}
+
+/// Classes whose objects can be read at once or after a restore request, from the S3 API
+/// reference of PutObject. Some belong to other services, and S3-compatible stores have their own,
+/// so that only the spelling is checked.
+fn storage_class(section: &mut Section<'_>) -> Option<String> {
+    section.parse("storage_class", |text| {
+        let fits = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+        match !text.is_empty() && text.bytes().all(fits) {
+            true => Ok(text.to_owned()),
+            false => Err("a storage class like STANDARD, STANDARD_IA or GLACIER_IR"),
+        }
+    })
+}

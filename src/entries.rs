@@ -1,0 +1,134 @@
+//! The entries of a snapshot, from the store: segments loaded in order, one ahead, checked against
+//! the commit record before anything in them is believed.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+
+use crate::manifest::entry::Entry;
+use crate::manifest::segment::{SegmentReader, SegmentRef};
+use crate::manifest::snapshot::Snapshot;
+use crate::store::{Store, StoreError, StoreErrorKind};
+
+/// A segment, in memory.
+#[derive(Debug)]
+pub struct StoredSegment {
+    /// As the commit record has it.
+    pub reference: SegmentRef,
+    /// The object, which has the digest it should have.
+    pub bytes: Bytes,
+}
+
+/// What loading a segment came to.
+pub enum Loaded {
+    /// The segment.
+    Segment(Arc<StoredSegment>),
+    /// It is missing or damaged; the text says how.
+    Damaged(SegmentRef, String),
+    /// The store failed.
+    Failed(StoreError),
+}
+
+/// Loads a segment and checks its digest.
+pub async fn load(store: &dyn Store, reference: &SegmentRef) -> Loaded {
+    match store.get(&reference.key).await {
+        Ok(object) if hex::encode(Sha256::digest(&object.bytes)) == reference.sha256 => {
+            Loaded::Segment(Arc::new(StoredSegment {
+                reference: reference.clone(),
+                bytes: object.bytes,
+            }))
+        }
+        Ok(_) => Loaded::Damaged(
+            reference.clone(),
+            "its SHA-256 is not the one in the commit record".to_owned(),
+        ),
+        Err(error) if error.kind == StoreErrorKind::NotFound => {
+            Loaded::Damaged(reference.clone(), "it is missing".to_owned())
+        }
+        Err(error) => Loaded::Failed(error),
+    }
+}
+
+/// Loads segments in order, one ahead of whoever takes them.
+pub fn load_ahead(store: Arc<dyn Store>, references: Vec<SegmentRef>) -> mpsc::Receiver<Loaded> {
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        for reference in references {
+            let loaded = load(&*store, &reference).await;
+            if sender.send(loaded).await.is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Why some entries of a snapshot cannot be had. The iterator goes on with those of the next
+/// segment.
+#[derive(Debug, thiserror::Error)]
+pub enum EntriesError {
+    /// The store fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A segment is missing or damaged, and with it, in whole or in part, what lies from its first
+    /// path to its last.
+    #[error("segment `{}` is damaged: {error}; it lists `{}` to `{}`", segment.key, segment.first, segment.last)]
+    Damaged {
+        /// The segment.
+        segment: Box<SegmentRef>,
+        /// What is wrong with it.
+        error: String,
+    },
+}
+
+/// All entries of a snapshot in order. Blocks; for a thread, not for a task.
+pub struct Entries {
+    segments: mpsc::Receiver<Loaded>,
+    reader: Option<(SegmentRef, SegmentReader)>,
+}
+
+impl Entries {
+    /// Begins to read. Needs a runtime around it.
+    #[must_use]
+    pub fn of(store: &Arc<dyn Store>, snapshot: &Snapshot) -> Self {
+        Self {
+            segments: load_ahead(Arc::clone(store), snapshot.segments.clone()),
+            reader: None,
+        }
+    }
+}
+
+impl Iterator for Entries {
+    type Item = Result<Entry, EntriesError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let damaged = |segment: SegmentRef, error: String| {
+            Some(Err(EntriesError::Damaged {
+                segment: Box::new(segment),
+                error,
+            }))
+        };
+        loop {
+            if let Some((segment, mut reader)) = self.reader.take() {
+                match reader.next_entry() {
+                    Ok(Some(entry)) => {
+                        self.reader = Some((segment, reader));
+                        return Some(Ok(entry));
+                    }
+                    Ok(None) => {}
+                    Err(error) => return damaged(segment, error.to_string()),
+                }
+            }
+            match self.segments.blocking_recv()? {
+                Loaded::Failed(error) => return Some(Err(error.into())),
+                Loaded::Damaged(segment, error) => return damaged(segment, error),
+                Loaded::Segment(segment) => match SegmentReader::open(segment.bytes.clone()) {
+                    Ok(reader) => self.reader = Some((segment.reference.clone(), reader)),
+                    Err(error) => return damaged(segment.reference.clone(), error.to_string()),
+                },
+            }
+        }
+    }
+}

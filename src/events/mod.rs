@@ -1,0 +1,341 @@
+//! Every event the program can emit, one type.
+//!
+//! A pass tells what it does in events: one JSON object a line where a scheduler runs it, plain
+//! text on a terminal. Names and fields are a public contract, kept in `docs/EVENTS.md`, which a
+//! test compares with this file. Names are `noun_participle`; every number has its unit in its
+//! name unless it is a count; a field that does not apply is absent.
+
+mod progress;
+mod sink;
+
+use serde::Serialize;
+
+use crate::manifest::entry::Kind;
+use crate::manifest::keys::SourceName;
+use crate::manifest::pass_id::PassId;
+use crate::manifest::totals::Totals;
+
+pub use sink::{Events, Format};
+
+/// How much an event matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Level {
+    /// Something was lost, or will be if nobody acts.
+    Error,
+    /// Something was not as it should be; the backup is what it says.
+    Warn,
+    /// What a pass did.
+    Info,
+    /// What a pass had no need to do.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl std::str::FromStr for Level {
+    type Err = String;
+
+    /// Takes the names of tracing, of Python's logging and of syslog, in any case.
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text.to_ascii_lowercase().as_str() {
+            "error" | "critical" | "fatal" => Self::Error,
+            "warn" | "warning" => Self::Warn,
+            "info" | "notice" => Self::Info,
+            "debug" => Self::Debug,
+            "trace" => Self::Trace,
+            _ => return Err("one of error, warn, info, debug, trace".to_owned()),
+        })
+    }
+}
+
+impl std::fmt::Display for Level {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        })
+    }
+}
+
+/// What a pass did to one source, or to all of them together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Changes {
+    /// Entries that were not there before.
+    pub new: u64,
+    /// Entries that differ from the last snapshot.
+    pub changed: u64,
+    /// Entries that are no longer there.
+    pub removed: u64,
+    /// Entries that are as they were.
+    pub unchanged: u64,
+    /// Files whose contents were sent.
+    pub uploaded_files: u64,
+    /// Bytes of those contents.
+    pub uploaded_bytes: u64,
+    /// Files that looked changed and were not; read, not sent.
+    pub reread_files: u64,
+    /// Entries that could not be read or sent; they show an earlier state or none.
+    pub failed: u64,
+    /// Files that changed during both attempts at reading them.
+    pub changed_while_reading: u64,
+    /// Entries that were gone when their turn came.
+    pub vanished: u64,
+}
+
+impl std::ops::AddAssign for Changes {
+    fn add_assign(&mut self, other: Self) {
+        self.new += other.new;
+        self.changed += other.changed;
+        self.removed += other.removed;
+        self.unchanged += other.unchanged;
+        self.uploaded_files += other.uploaded_files;
+        self.uploaded_bytes += other.uploaded_bytes;
+        self.reread_files += other.reread_files;
+        self.failed += other.failed;
+        self.changed_while_reading += other.changed_while_reading;
+        self.vanished += other.vanished;
+    }
+}
+
+/// Something that happened during a pass.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The program begins a pass.
+    BackupStarted {
+        /// Where the backups go.
+        store: String,
+        /// Names of the sources.
+        sources: Vec<SourceName>,
+        /// Version of the program.
+        version: &'static str,
+    },
+    /// This pass holds the lock.
+    LockAcquired {
+        /// How often the lock has been taken, this time included.
+        generation: u64,
+        /// How long it took.
+        duration_ms: u64,
+        /// Who let the lock expire without releasing it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        taken_from: Option<String>,
+    },
+    /// Another pass holds the lock.
+    LockHeld {
+        /// Who.
+        holder: String,
+        /// The pass that holds it.
+        by: PassId,
+        /// Since when, in the store's time.
+        since: jiff::Timestamp,
+        /// When it expires unless it is renewed.
+        until: jiff::Timestamp,
+        /// How long this pass will wait for it.
+        waiting_seconds: u64,
+    },
+    /// The lock could not be renewed or was taken away; nothing is committed after this.
+    LockLost {
+        /// Why.
+        error: String,
+    },
+    /// A source is next.
+    SourceStarted {
+        /// Name of the source.
+        source: SourceName,
+        /// What is backed up.
+        directory: String,
+        /// The snapshot it is compared with.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        parent: Option<PassId>,
+        /// Passes that were cut off before they could commit, and which this one continues.
+        continued_passes: u64,
+        /// How many entries the source had last time.
+        #[serde(skip)]
+        expected_entries: u64,
+    },
+    /// Contents of a file are in the store.
+    FileUploaded {
+        /// Name of the source.
+        source: SourceName,
+        /// The file, relative to the source.
+        path: String,
+        /// Where in the store, under the prefix.
+        key: String,
+        /// Bytes.
+        size: u64,
+        /// SHA-256 of the contents, in hex.
+        sha256: String,
+        /// From opening the file to the store's answer.
+        duration_ms: u64,
+    },
+    /// A file is as it was.
+    FileUnchanged {
+        /// Name of the source.
+        source: SourceName,
+        /// The file, relative to the source.
+        path: String,
+    },
+    /// A file changed during both attempts at reading it; what was read is kept.
+    FileChangedWhileReading {
+        /// Name of the source.
+        source: SourceName,
+        /// The file, relative to the source.
+        path: String,
+    },
+    /// An entry was gone when its turn came.
+    FileVanished {
+        /// Name of the source.
+        source: SourceName,
+        /// The entry, relative to the source.
+        path: String,
+    },
+    /// A socket, pipe or device was recorded and not captured.
+    FileSkipped {
+        /// Name of the source.
+        source: SourceName,
+        /// The entry, relative to the source.
+        path: String,
+        /// What it is.
+        kind: Kind,
+    },
+    /// An entry could not be read; the snapshot keeps what the last one had.
+    FileUnreadable {
+        /// Name of the source.
+        source: SourceName,
+        /// The entry, relative to the source.
+        path: String,
+        /// What the system said.
+        error: String,
+    },
+    /// A file could not be sent; the snapshot keeps what the last one had.
+    FileUploadFailed {
+        /// Name of the source.
+        source: SourceName,
+        /// The file, relative to the source.
+        path: String,
+        /// Where it would be, under the prefix.
+        key: String,
+        /// What the store said.
+        error: String,
+    },
+    /// Entries so far are recorded; a pass that follows a kill continues from here.
+    CheckpointWritten {
+        /// Name of the source.
+        source: SourceName,
+        /// Where in the store, under the prefix.
+        key: String,
+        /// Entries in it.
+        entries: u64,
+    },
+    /// A part of the last manifest cannot be used; what it names is captured again.
+    SegmentDamaged {
+        /// Name of the source.
+        source: SourceName,
+        /// Where in the store, under the prefix.
+        key: String,
+        /// What is wrong with it.
+        error: String,
+    },
+    /// A source was not backed up.
+    SourceFailed {
+        /// Name of the source.
+        source: SourceName,
+        /// Why.
+        error: String,
+        /// What can be done about it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+    },
+    /// A snapshot exists.
+    SnapshotCommitted {
+        /// Name of the source.
+        source: SourceName,
+        /// Whether every entry shows the state of this pass.
+        complete: bool,
+        /// What the snapshot holds.
+        #[serde(flatten)]
+        totals: Totals,
+        /// What the pass did for it.
+        #[serde(flatten)]
+        changes: Changes,
+        /// Segments of its manifest that this pass wrote.
+        segments_written: u64,
+        /// Segments of its manifest that an earlier pass wrote.
+        segments_reused: u64,
+        /// From the start of the source to its commit.
+        duration_ms: u64,
+        /// Requests to the store, retries included.
+        requests: u64,
+    },
+    /// The pass is over, and what it says is committed.
+    BackupCompleted {
+        /// What the process exits with: 0, or 3 where something could not be read.
+        exit_code: u8,
+        /// Sources committed.
+        sources: u64,
+        /// What their snapshots hold.
+        #[serde(flatten)]
+        totals: Totals,
+        /// What the pass did for them.
+        #[serde(flatten)]
+        changes: Changes,
+        /// The whole pass.
+        duration_ms: u64,
+        /// Requests to the store, retries included.
+        requests: u64,
+    },
+    /// The pass is over, and at least one source was not backed up.
+    BackupFailed {
+        /// What the process exits with.
+        exit_code: u8,
+        /// Why.
+        error: String,
+        /// What can be done about it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+        /// The whole pass.
+        duration_ms: u64,
+        /// Requests to the store, retries included.
+        requests: u64,
+    },
+    /// Something the reader should know that concerns no single file.
+    Notice {
+        /// What.
+        message: String,
+    },
+}
+
+impl Event {
+    /// How much it matters.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        match self {
+            Self::BackupStarted { .. }
+            | Self::LockAcquired { .. }
+            | Self::SourceStarted { .. }
+            | Self::FileUploaded { .. } => Level::Info,
+            Self::SnapshotCommitted { complete, .. } if *complete => Level::Info,
+            Self::BackupCompleted { exit_code: 0, .. } => Level::Info,
+            Self::SnapshotCommitted { .. }
+            | Self::BackupCompleted { .. }
+            | Self::LockHeld { .. }
+            | Self::FileChangedWhileReading { .. }
+            | Self::FileVanished { .. }
+            | Self::Notice { .. } => Level::Warn,
+            Self::FileUnchanged { .. }
+            | Self::FileSkipped { .. }
+            | Self::CheckpointWritten { .. } => Level::Debug,
+            Self::LockLost { .. }
+            | Self::FileUnreadable { .. }
+            | Self::FileUploadFailed { .. }
+            | Self::SegmentDamaged { .. }
+            | Self::SourceFailed { .. }
+            | Self::BackupFailed { .. } => Level::Error,
+        }
+    }
+}

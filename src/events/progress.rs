@@ -1,0 +1,234 @@
+//! Events for people: a line of text each, and a progress line on a terminal.
+
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+
+use super::Event;
+use crate::manifest::totals::Totals;
+
+/// The line at the bottom of a terminal.
+pub(super) struct Progress {
+    bar: ProgressBar,
+    files: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Progress {
+    /// A progress line, if standard error is a terminal.
+    pub(super) fn on_terminal() -> Option<Self> {
+        if !std::io::stderr().is_terminal() {
+            return None;
+        }
+        let bar = ProgressBar::no_length();
+        bar.set_style(style("{spinner} {prefix}: {human_pos} entries, {msg}"));
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Some(Self {
+            bar,
+            files: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        })
+    }
+
+    pub(super) fn passed_over(&self, entries: u64) {
+        self.bar.inc(entries);
+    }
+
+    pub(super) fn print(&self, text: &str) {
+        self.bar.suspend(|| {
+            let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{text}\n"));
+        });
+    }
+
+    pub(super) fn update(&self, event: &Event) {
+        match event {
+            Event::SourceStarted {
+                source,
+                expected_entries,
+                ..
+            } => {
+                self.files.store(0, Ordering::Relaxed);
+                self.bytes.store(0, Ordering::Relaxed);
+                self.bar.reset();
+                self.bar.set_prefix(source.to_string());
+                self.bar.set_message("nothing sent yet");
+                if *expected_entries > 0 {
+                    self.bar.set_length(*expected_entries);
+                    self.bar.set_style(style(
+                        "{spinner} {prefix}: [{bar:24}] {human_pos}/{human_len} entries, {msg}",
+                    ));
+                }
+            }
+            Event::FileUploaded { size, .. } => {
+                let files = self.files.fetch_add(1, Ordering::Relaxed) + 1;
+                let bytes = self.bytes.fetch_add(*size, Ordering::Relaxed) + size;
+                self.bar.inc(1);
+                let millis = self.bar.elapsed().as_millis().max(1);
+                let rate = u128::from(bytes) * 1000 / millis;
+                self.bar.set_message(format!(
+                    "{} files sent, {}, {}/s",
+                    HumanCount(files),
+                    HumanBytes(bytes),
+                    HumanBytes(u64::try_from(rate).unwrap_or(u64::MAX))
+                ));
+            }
+            Event::BackupCompleted { .. } | Event::BackupFailed { .. } => {
+                self.bar.finish_and_clear();
+            }
+            _ => {}
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the template is valid")
+}
+
+/// An event as a line of text.
+pub(super) fn text(event: &Event) -> String {
+    match event {
+        Event::BackupStarted {
+            store,
+            sources,
+            version,
+        } => {
+            let names: Vec<_> = sources.iter().map(ToString::to_string).collect();
+            format!("offsite {version}: {} to {store}", names.join(", "))
+        }
+        Event::LockAcquired {
+            generation,
+            taken_from,
+            ..
+        } => match taken_from {
+            Some(holder) => {
+                format!("lock {generation} taken over from {holder}, which let it expire")
+            }
+            None => format!("lock {generation} acquired"),
+        },
+        Event::LockHeld {
+            holder,
+            by,
+            since,
+            until,
+            waiting_seconds,
+        } => {
+            let wait = match waiting_seconds {
+                0 => String::new(),
+                seconds => format!("; waiting up to {seconds} s"),
+            };
+            format!("lock held by {holder} (pass {by}) since {since}, until {until}{wait}")
+        }
+        Event::LockLost { error } => format!("lock lost: {error}"),
+        Event::SourceStarted {
+            source,
+            directory,
+            parent,
+            continued_passes,
+            ..
+        } => {
+            let mut text = format!("{source}: {directory}");
+            match parent {
+                Some(parent) => text.push_str(&format!(", changes since {parent}")),
+                None => text.push_str(", first backup"),
+            }
+            if *continued_passes > 0 {
+                text.push_str(", continuing a pass that was cut off");
+            }
+            text
+        }
+        Event::FileUploaded {
+            source, path, size, ..
+        } => format!("{source}: sent {path} ({})", HumanBytes(*size)),
+        Event::FileUnchanged { source, path } => format!("{source}: unchanged {path}"),
+        Event::FileChangedWhileReading { source, path } => {
+            format!("{source}: warning: {path} changed while it was read, twice; kept as read")
+        }
+        Event::FileVanished { source, path } => {
+            format!("{source}: warning: {path} vanished before it was read")
+        }
+        Event::FileSkipped { source, path, kind } => {
+            format!("{source}: skipped {path} ({kind:?})")
+        }
+        Event::FileUnreadable {
+            source,
+            path,
+            error,
+        } => format!("{source}: error: cannot read {path}: {error}"),
+        Event::FileUploadFailed {
+            source,
+            path,
+            error,
+            ..
+        } => format!("{source}: error: cannot send {path}: {error}"),
+        Event::CheckpointWritten {
+            source,
+            key,
+            entries,
+        } => format!("{source}: checkpoint {key} ({entries} entries)"),
+        Event::SegmentDamaged { source, key, error } => format!(
+            "{source}: error: {key} of the last snapshot cannot be used ({error}); what it names is captured again"
+        ),
+        Event::SourceFailed {
+            source,
+            error,
+            hint,
+        } => with_hint(&format!("{source}: failed: {error}"), hint.as_deref()),
+        Event::SnapshotCommitted {
+            source,
+            complete,
+            totals,
+            changes,
+            duration_ms,
+            ..
+        } => format!(
+            "{source}: snapshot committed{}: {}; {} new, {} changed, {} removed; sent {} files, {}; {}",
+            if *complete { "" } else { " INCOMPLETE" },
+            held(totals),
+            HumanCount(changes.new),
+            HumanCount(changes.changed),
+            HumanCount(changes.removed),
+            HumanCount(changes.uploaded_files),
+            HumanBytes(changes.uploaded_bytes),
+            HumanDuration(Duration::from_millis(*duration_ms)),
+        ),
+        Event::BackupCompleted {
+            exit_code,
+            sources,
+            totals,
+            requests,
+            duration_ms,
+            ..
+        } => format!(
+            "backup {}: {sources} sources, {}; {} requests, {}",
+            if *exit_code == 0 {
+                "complete"
+            } else {
+                "INCOMPLETE"
+            },
+            held(totals),
+            HumanCount(*requests),
+            HumanDuration(Duration::from_millis(*duration_ms)),
+        ),
+        Event::BackupFailed { error, hint, .. } => {
+            with_hint(&format!("backup FAILED: {error}"), hint.as_deref())
+        }
+        Event::Notice { message } => format!("note: {message}"),
+    }
+}
+
+fn held(totals: &Totals) -> String {
+    format!(
+        "{} files, {}",
+        HumanCount(totals.files),
+        HumanBytes(totals.bytes)
+    )
+}
+
+fn with_hint(text: &str, hint: Option<&str>) -> String {
+    match hint {
+        Some(hint) => format!("{text}\nhint: {hint}"),
+        None => text.to_owned(),
+    }
+}

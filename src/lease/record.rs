@@ -1,0 +1,131 @@
+//! What the lock object says.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Previous, Request};
+use crate::manifest::pass_id::PassId;
+
+/// Format version of the lock object. A version not known is an error, not a free lock.
+const FORMAT: u32 = 1;
+
+/// Who holds a lease, as far as is known.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Holder {
+    /// Host name; under Kubernetes, the pod's.
+    pub host: String,
+    /// Process id.
+    pub pid: u32,
+    /// Pod and namespace, under Kubernetes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
+    /// ARN of the task, under ECS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ecs_task: Option<String>,
+    /// ARN of the cluster, under ECS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ecs_cluster: Option<String>,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.ecs_task, &self.pod) {
+            (Some(task), _) => write!(f, "task {task}"),
+            (None, Some(pod)) => write!(f, "pod {pod}"),
+            (None, None) => write!(f, "{} (process {})", self.host, self.pid),
+        }
+    }
+}
+
+/// Whether a lease is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// In force, unless it has expired.
+    Held,
+    /// Given back.
+    Released,
+}
+
+/// How a pass ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Every source was committed and `status.json` says so.
+    Committed,
+    /// Something is left: a source failed, or the pass was interrupted.
+    Unfinished,
+}
+
+/// The lock object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    format: u32,
+    /// Whether it is in force.
+    pub state: State,
+    /// How often the lock has been taken; each taking raises it.
+    pub generation: u64,
+    /// The pass that took it.
+    pub pass: PassId,
+    /// Who runs that pass.
+    pub holder: Holder,
+    /// When it was taken, in the store's time.
+    pub acquired_at: Timestamp,
+    /// How long it lasts from each renewal.
+    pub ttl_seconds: u64,
+    /// How often it was renewed; makes each renewal another version of the object.
+    pub renewals: u64,
+    /// How the pass ended, once released; absent when it was taken away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+}
+
+impl Record {
+    pub(super) fn new(request: &Request, now: Timestamp, previous: Option<&Previous>) -> Self {
+        let pass = PassId::new(now, previous.map(|p| p.pass), request.random);
+        Self {
+            format: FORMAT,
+            state: State::Held,
+            generation: previous.map_or(0, |p| p.generation) + 1,
+            pass,
+            holder: request.holder.clone(),
+            acquired_at: now,
+            ttl_seconds: request.ttl.as_secs().max(1),
+            renewals: 0,
+            outcome: None,
+        }
+    }
+
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let record: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if record.format != FORMAT {
+            return Err(format!(
+                "it has format version {}, this program knows version {FORMAT}",
+                record.format
+            ));
+        }
+        Ok(record)
+    }
+
+    pub(super) fn to_bytes(&self) -> Bytes {
+        let mut bytes = serde_json::to_vec_pretty(self).expect("a lease is plain data");
+        bytes.push(b'\n');
+        bytes.into()
+    }
+
+    /// Whether both are the same lease, renewed or not.
+    pub(super) fn is_of(&self, other: &Self) -> bool {
+        (self.state, self.generation, self.pass) == (State::Held, other.generation, other.pass)
+    }
+
+    /// How long the lease lasts from each renewal.
+    #[must_use]
+    pub fn ttl(&self) -> Duration {
+        Duration::from_secs(self.ttl_seconds)
+    }
+}

@@ -1,0 +1,22 @@
+//! Offsite: one backup pass from containers to S3, and the way back.
+pub mod backup;
+mod budget;
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod entries;
+pub mod environment;
+pub mod error;
+pub mod events;
+pub mod exit;
+pub mod lease;
+pub mod manifest;
+pub mod plan;
+pub mod restore;
+pub mod run;
+pub mod select;
+pub mod signal;
+pub mod source;
+pub mod status;
+pub mod store;
+pub mod verify;

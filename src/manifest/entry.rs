@@ -1,0 +1,373 @@
+//! One line of a manifest: a file, directory, symlink or special file, its metadata, and where its
+//! bytes are.
+//!
+//! The line format is the compatibility boundary; `docs/FORMAT.md` describes each field. Readers
+//! ignore fields they do not know. Names are bytes: a name that is not UTF-8 shows lossily in
+//! `path` and stands exactly, in Base64, in `path_b64`.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::{Deserialize, Serialize};
+
+use super::pass_id::PassId;
+use super::path::{EntryPath, PathError};
+
+/// What kind of thing an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// A named pipe; recorded, never captured.
+    Fifo,
+    /// A socket; recorded, never captured.
+    Socket,
+    /// A character device; recorded, never captured.
+    CharDevice,
+    /// A block device; recorded, never captured.
+    BlockDevice,
+}
+
+impl Kind {
+    /// Whether a pass records that it is there and leaves it at that.
+    #[must_use]
+    pub fn is_skipped(self) -> bool {
+        match self {
+            Self::File | Self::Directory | Self::Symlink => false,
+            Self::Fifo | Self::Socket | Self::CharDevice | Self::BlockDevice => true,
+        }
+    }
+}
+
+/// What `lstat` says of a file, as far as a backup keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metadata {
+    /// File, directory, …
+    pub kind: Kind,
+    /// Bytes of contents; 0 for everything but regular files.
+    pub size: u64,
+    /// Last modification, nanoseconds since the epoch.
+    pub mtime_ns: i64,
+    /// Last change of the inode, nanoseconds since the epoch.
+    pub ctime_ns: i64,
+    /// Permission bits with setuid, setgid and sticky (`0o7777`).
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// Identifies an inode with several names within one snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LinkGroup {
+    /// Device number.
+    pub dev: u64,
+    /// Inode number.
+    pub ino: u64,
+}
+
+/// The bytes of a file, and where they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// SHA-256 of the whole contents.
+    pub sha256: [u8; 32],
+    /// The pass that captured them.
+    pub pass: PassId,
+    /// The object's key where it does not follow from pass and path, as for a second hard link.
+    pub key: Option<Box<str>>,
+    /// CRC-64/NVME of the whole contents, kept for objects uploaded in parts: the store checks and
+    /// keeps this one for them, and SHA-256 for those uploaded in one request.
+    pub crc64nvme: Option<u64>,
+}
+
+/// Why an entry does not show what is on disk now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unreadable {
+    /// What the system or the store answered.
+    pub error: String,
+    /// The first pass that could not read it.
+    pub since: PassId,
+}
+
+/// One line of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it is, relative to the source's root.
+    pub path: EntryPath,
+    /// What `lstat` said.
+    pub metadata: Metadata,
+    /// Files: the contents. `None` only where they never could be read.
+    pub content: Option<Content>,
+    /// Symlinks: what they point to.
+    pub target: Option<Vec<u8>>,
+    /// Files with more than one name.
+    pub hardlink: Option<LinkGroup>,
+    /// Extended attributes in order of name, where the source asks for them.
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The file has holes.
+    pub sparse: bool,
+    /// The contents changed during both attempts at reading them.
+    pub changed_while_reading: bool,
+    /// The entry of an earlier pass stands in for one that cannot be read now.
+    pub unreadable: Option<Unreadable>,
+}
+
+/// A line that is not an entry.
+#[derive(Debug, thiserror::Error)]
+pub enum EntryError {
+    /// Not the JSON of an entry.
+    #[error("not a manifest entry: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A path that must not be restored.
+    #[error("path `{path}` {error}")]
+    Path {
+        /// The path as it stands in the manifest.
+        path: String,
+        /// What is wrong with it.
+        error: PathError,
+    },
+    /// A field whose text is not in its encoding.
+    #[error("field `{field}` of `{path}` is malformed")]
+    Field {
+        /// Name of the field.
+        field: &'static str,
+        /// The entry's path.
+        path: String,
+    },
+}
+
+impl Entry {
+    /// An entry of this metadata and nothing else yet.
+    #[must_use]
+    pub fn new(path: EntryPath, metadata: Metadata) -> Self {
+        Self {
+            path,
+            metadata,
+            content: None,
+            target: None,
+            hardlink: None,
+            xattrs: Vec::new(),
+            sparse: false,
+            changed_while_reading: false,
+            unreadable: None,
+        }
+    }
+
+    /// Appends the entry's line, with its newline.
+    pub fn write_line(&self, out: &mut Vec<u8>) {
+        let m = &self.metadata;
+        let (path, path_b64) = text_and_base64(self.path_bytes());
+        let target = self.target.as_deref().map(text_and_base64);
+        let (target, target_b64) = match target {
+            Some((text, exact)) => (Some(text), exact),
+            None => (None, None),
+        };
+        let content = self.content.as_ref();
+        let line = Line {
+            path,
+            path_b64: path_b64.map(Text::from),
+            kind: m.kind,
+            size: (m.kind == Kind::File).then_some(m.size),
+            mtime_ns: m.mtime_ns,
+            ctime_ns: m.ctime_ns,
+            mode: Cow::Owned(format!("{:04o}", m.mode)),
+            uid: m.uid,
+            gid: m.gid,
+            target: target.map(Text),
+            target_b64: target_b64.map(Text::from),
+            sha256: content.map(|c| hex::encode(c.sha256).into()),
+            pass: content.map(|c| c.pass),
+            key: content
+                .and_then(|c| c.key.as_deref())
+                .map(|k| Text(Cow::Borrowed(k))),
+            crc64nvme: content
+                .and_then(|c| c.crc64nvme)
+                .map(|crc| format!("{crc:016x}").into()),
+            hardlink: self.hardlink.map(|g| format!("{}:{}", g.dev, g.ino).into()),
+            xattrs: (!self.xattrs.is_empty()).then(|| {
+                self.xattrs
+                    .iter()
+                    .map(|(name, value)| {
+                        let name = super::keys::percent_encode(name).into_owned();
+                        (name, BASE64_STANDARD.encode(value))
+                    })
+                    .collect()
+            }),
+            sparse: self.sparse,
+            changed_while_reading: self.changed_while_reading,
+            unreadable: self.unreadable.clone(),
+        };
+        serde_json::to_writer(&mut *out, &line).expect("a line has no map keys that are not text");
+        out.push(b'\n');
+    }
+
+    fn path_bytes(&self) -> &[u8] {
+        if self.path.is_root() {
+            b"."
+        } else {
+            self.path.as_bytes()
+        }
+    }
+
+    /// Reads one line, with or without its newline.
+    ///
+    /// # Errors
+    /// The line is not JSON, lacks a field, or names a path outside the source.
+    pub fn parse_line(line: &[u8]) -> Result<Self, EntryError> {
+        let line: Line<'_> = serde_json::from_slice(line)?;
+        let bad = |field| EntryError::Field {
+            field,
+            path: line.path.to_string(),
+        };
+        let path = exact(&line.path, line.path_b64.as_deref()).ok_or_else(|| bad("path_b64"))?;
+        let path = EntryPath::parse(path).map_err(|error| EntryError::Path {
+            path: line.path.to_string(),
+            error,
+        })?;
+        let target = match &line.target {
+            Some(text) => {
+                Some(exact(text, line.target_b64.as_deref()).ok_or_else(|| bad("target_b64"))?)
+            }
+            None => None,
+        };
+        let content = match (&line.sha256, line.pass) {
+            (Some(sha256), Some(pass)) => {
+                let mut digest = [0; 32];
+                hex::decode_to_slice(sha256.as_bytes(), &mut digest).map_err(|_| bad("sha256"))?;
+                let crc64nvme = line
+                    .crc64nvme
+                    .as_deref()
+                    .map(|t| u64::from_str_radix(t, 16));
+                Some(Content {
+                    sha256: digest,
+                    pass,
+                    key: line.key.as_deref().map(Into::into),
+                    crc64nvme: crc64nvme.transpose().map_err(|_| bad("crc64nvme"))?,
+                })
+            }
+            (None, None) => None,
+            (Some(_), None) => return Err(bad("pass")),
+            (None, Some(_)) => return Err(bad("sha256")),
+        };
+        let hardlink = match line.hardlink.as_deref() {
+            Some(text) => Some(parse_link_group(text).ok_or_else(|| bad("hardlink"))?),
+            None => None,
+        };
+        let mut xattrs = Vec::new();
+        for (name, value) in line.xattrs.iter().flatten() {
+            let name = super::keys::percent_decode(name).ok_or_else(|| bad("xattrs"))?;
+            let value = BASE64_STANDARD.decode(value).map_err(|_| bad("xattrs"))?;
+            xattrs.push((name, value));
+        }
+        Ok(Self {
+            path,
+            metadata: Metadata {
+                kind: line.kind,
+                size: line.size.unwrap_or(0),
+                mtime_ns: line.mtime_ns,
+                ctime_ns: line.ctime_ns,
+                mode: u32::from_str_radix(&line.mode, 8).map_err(|_| bad("mode"))? & 0o7777,
+                uid: line.uid,
+                gid: line.gid,
+            },
+            content,
+            target,
+            hardlink,
+            xattrs,
+            sparse: line.sparse,
+            changed_while_reading: line.changed_while_reading,
+            unreadable: line.unreadable,
+        })
+    }
+}
+
+/// The fields as they are written, in their order.
+#[derive(Serialize, Deserialize)]
+struct Line<'a> {
+    #[serde(borrow)]
+    path: Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    path_b64: Option<Text<'a>>,
+    #[serde(rename = "type")]
+    kind: Kind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    mtime_ns: i64,
+    ctime_ns: i64,
+    #[serde(borrow)]
+    mode: Cow<'a, str>,
+    uid: u32,
+    gid: u32,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    target: Option<Text<'a>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    target_b64: Option<Text<'a>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    sha256: Option<Text<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pass: Option<PassId>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    key: Option<Text<'a>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    crc64nvme: Option<Text<'a>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    hardlink: Option<Text<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    xattrs: Option<BTreeMap<String, String>>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    sparse: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    changed_while_reading: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unreadable: Option<Unreadable>,
+}
+
+/// Text that borrows from the line. Serde borrows a plain `Cow` field, but not one in an `Option`.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl std::ops::Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Text<'_> {
+    fn from(text: String) -> Self {
+        Self(Cow::Owned(text))
+    }
+}
+
+/// Bytes as text, and in Base64 where the text does not say them exactly.
+fn text_and_base64(bytes: &[u8]) -> (Cow<'_, str>, Option<String>) {
+    match String::from_utf8_lossy(bytes) {
+        Cow::Borrowed(text) => (Cow::Borrowed(text), None),
+        lossy => (lossy, Some(BASE64_STANDARD.encode(bytes))),
+    }
+}
+
+fn exact(text: &str, base64: Option<&str>) -> Option<Vec<u8>> {
+    match base64 {
+        None => Some(text.as_bytes().to_vec()),
+        Some(encoded) => BASE64_STANDARD.decode(encoded).ok(),
+    }
+}
+
+fn parse_link_group(text: &str) -> Option<LinkGroup> {
+    let (dev, ino) = text.split_once(':')?;
+    Some(LinkGroup {
+        dev: dev.parse().ok()?,
+        ino: ino.parse().ok()?,
+    })
+}

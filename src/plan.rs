@@ -1,0 +1,138 @@
+//! What a pass would do, without doing it: the merge, with nobody at its other end.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::backup::commit::SourceError;
+use crate::backup::continued::Continued;
+use crate::backup::latest;
+use crate::backup::merge::{Merge, MergeError, Merged, Order, Sink, Step};
+use crate::backup::previous::Cursor;
+use crate::backup::stop::Stop;
+use crate::backup::{DirectorySource, Limits};
+use crate::entries;
+use crate::events::Events;
+use crate::manifest::pass_id::PassId;
+use crate::source::walk::{Walk, WalkOptions};
+use crate::store::Store;
+
+/// What a pass would do with one source.
+#[derive(Debug, Serialize)]
+pub struct SourcePlan {
+    /// Name of the source.
+    pub source: String,
+    /// What would be backed up.
+    pub directory: String,
+    /// The snapshot it was compared with.
+    pub parent: Option<PassId>,
+    /// Entries that are not in it.
+    pub new: u64,
+    /// Entries that look different.
+    pub changed: u64,
+    /// Entries that are gone.
+    pub removed: u64,
+    /// Entries that are as they were.
+    pub unchanged: u64,
+    /// Entries that could not be looked at.
+    pub unreadable: u64,
+    /// Files to send.
+    pub send_files: u64,
+    /// Bytes of those.
+    pub send_bytes: u64,
+    /// Files of the same size to read, and to send if their contents are others.
+    pub read_files: u64,
+    /// Bytes of those.
+    pub read_bytes: u64,
+    /// Requests the source would take, files that are only read not counted.
+    pub requests: u64,
+}
+
+/// Takes decisions and does nothing about them, but for counting the requests of sending.
+#[derive(Default)]
+struct Nobody;
+
+impl Sink for Nobody {
+    fn step(&mut self, _: Step) -> bool {
+        true
+    }
+
+    fn order(&mut self, _: Order) -> bool {
+        true
+    }
+}
+
+/// Plans a pass over one source. Reads the source's metadata and its last manifest, nothing more.
+///
+/// # Errors
+/// As a pass.
+pub async fn plan(
+    store: &Arc<dyn Store>,
+    source: &DirectorySource,
+    limits: &Limits,
+    events: &Events,
+    stop: &Arc<Stop>,
+    now: Timestamp,
+) -> Result<SourcePlan, SourceError> {
+    let parent = latest::latest(&**store, &source.name, None).await?;
+    let options = WalkOptions {
+        filter: source.filter.clone(),
+        one_file_system: source.one_file_system,
+        threads: limits.scan_threads,
+    };
+    let walk = Walk::start(&source.directory, options).map_err(|error| SourceError::Root {
+        directory: source.directory.clone(),
+        error,
+    })?;
+    let segments = parent
+        .as_ref()
+        .map_or_else(Vec::new, |parent| parent.segments.clone());
+    let segment_count = segments.len() as u64;
+    let base = entries::load_ahead(Arc::clone(store), segments);
+    let pass = PassId::new(now, None, 0);
+    let merge = {
+        let (source, events, stop) = (source.clone(), events.clone(), Arc::clone(stop));
+        move || -> Result<Merged, MergeError> {
+            let inputs = (Cursor::new(base)?, Continued::default());
+            Merge::new(&source, pass, inputs, Nobody, &events, &stop).run(walk)
+        }
+    };
+    let merged = match tokio::task::spawn_blocking(merge).await {
+        Ok(Ok(merged)) => merged,
+        Ok(Err(MergeError::Store(error))) => return Err(error.into()),
+        Ok(Err(MergeError::Stopped)) => return Err(SourceError::Interrupted),
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    };
+    let entries = parent.as_ref().map_or(0, |parent| parent.totals.entries);
+    if merged.found <= 1 && entries > 1 && !source.allow_empty {
+        return Err(SourceError::Empty {
+            directory: source.directory.clone(),
+            entries,
+        });
+    }
+    Ok(SourcePlan {
+        source: source.name.to_string(),
+        directory: source.directory.display().to_string(),
+        parent: parent.map(|parent| parent.pass),
+        new: merged.new,
+        changed: merged.changed,
+        removed: merged.removed,
+        unchanged: merged.unchanged,
+        unreadable: merged.failed,
+        send_files: merged.files_to_send,
+        send_bytes: merged.bytes_to_send,
+        read_files: merged.files_to_read,
+        read_bytes: merged.bytes_to_read,
+        requests: merged.requests_to_send + segment_count + 2 + written(&merged, limits),
+    })
+}
+
+/// Segments that would be written, roughly: none where nothing changed.
+fn written(merged: &Merged, limits: &Limits) -> u64 {
+    let touched = merged.new + merged.changed;
+    match touched + merged.removed {
+        0 => 0,
+        _ => touched.div_ceil(limits.segment_entries).max(1),
+    }
+}

@@ -1,0 +1,356 @@
+//! Carrying out a plan.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rustix::io::Errno;
+use serde::Serialize;
+use tokio::runtime::Handle;
+
+use super::contents::ContentsError;
+use super::directory::Directory;
+use super::file::{self, Placed};
+use super::plan::{Action, Plan};
+use super::{RestoreOptions, Wanted, target};
+use crate::budget::Budget;
+use crate::entries::EntriesError;
+use crate::manifest::entry::{Entry, Kind, LinkGroup};
+use crate::manifest::keys::SourceName;
+use crate::manifest::path::EntryPath;
+use crate::manifest::snapshot::Snapshot;
+use crate::store::Store;
+
+/// Files that wait for a thread.
+const QUEUE: usize = 256;
+
+/// Failures that are named; the rest is counted.
+const NAMED: usize = 1000;
+
+/// Something that was not restored, or not fully.
+#[derive(Debug, Clone, Serialize)]
+pub struct Failure {
+    /// What.
+    pub path: String,
+    /// Why.
+    pub error: String,
+}
+
+/// What a restore has done.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// Files and links made.
+    pub restored: u64,
+    /// Bytes of files made.
+    pub restored_bytes: u64,
+    /// Files and links that were there already.
+    pub kept: u64,
+    /// Directories.
+    pub directories: u64,
+    /// Sockets, pipes and devices, which are not restored.
+    pub special: u64,
+    /// Entries that show the state of an earlier pass, because the snapshot's could not read them.
+    pub earlier_state: u64,
+    /// What was not restored, at most so many.
+    pub failures: Vec<Failure>,
+    /// How much was not restored.
+    pub failure_count: u64,
+    /// Why the restore ended early, if it did.
+    pub ended_early: Option<String>,
+}
+
+/// What the threads of a restore share.
+pub(super) struct Worker {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) source: SourceName,
+    pub(super) runtime: Handle,
+    pub(super) memory: Budget,
+    pub(super) options: RestoreOptions,
+    restored: AtomicU64,
+    restored_bytes: AtomicU64,
+    kept: AtomicU64,
+    failures: Mutex<Vec<Failure>>,
+    failure_count: AtomicU64,
+    ended_early: Mutex<Option<String>>,
+    progress: Box<dyn Fn(u64) + Send + Sync>,
+}
+
+impl Worker {
+    pub(super) fn restored(&self, bytes: u64) {
+        self.restored.fetch_add(1, Ordering::Relaxed);
+        self.restored_bytes.fetch_add(bytes, Ordering::Relaxed);
+        (self.progress)(bytes);
+    }
+
+    pub(super) fn kept(&self) {
+        self.kept.fetch_add(1, Ordering::Relaxed);
+        (self.progress)(0);
+    }
+
+    pub(super) fn failed(&self, path: &EntryPath, error: &str) {
+        self.failure_count.fetch_add(1, Ordering::Relaxed);
+        let mut failures = self.failures.lock().expect("nothing panics holding this");
+        if failures.len() < NAMED {
+            failures.push(Failure {
+                path: path.to_string(),
+                error: error.to_owned(),
+            });
+        }
+    }
+
+    /// Every file after this one would fail too.
+    fn end_early(&self, reason: String) {
+        let mut ended = self
+            .ended_early
+            .lock()
+            .expect("nothing panics holding this");
+        ended.get_or_insert(reason);
+        drop(ended);
+        self.options.stop.stop();
+    }
+
+    /// Deals with what became of one entry.
+    fn settle(&self, path: &EntryPath, result: Result<(), ContentsError>) {
+        match result {
+            Ok(()) => {}
+            Err(ContentsError::Stopped) => {
+                self.end_early("interrupted".to_owned());
+            }
+            Err(ContentsError::Write(
+                error @ (Errno::NOSPC | Errno::DQUOT | Errno::ROFS | Errno::IO),
+            )) => {
+                let error = std::io::Error::from(error);
+                self.failed(path, &error.to_string());
+                self.end_early(format!("the target cannot be written: {error}"));
+            }
+            Err(ContentsError::Store(error)) if error.kind.is_fatal() => {
+                self.failed(path, &error.to_string());
+                self.end_early(error.to_string());
+            }
+            Err(error) => self.failed(path, &error.to_string()),
+        }
+    }
+}
+
+/// Carries out a plan that has no conflicts. Blocks; `progress` is told of each file with its size.
+///
+/// # Errors
+/// The target cannot be made. Whatever fails later is in the report.
+pub fn apply(
+    store: &Arc<dyn Store>,
+    snapshot: &Snapshot,
+    options: &RestoreOptions,
+    plan: &Plan,
+    progress: impl Fn(u64) + Send + Sync + 'static,
+) -> std::io::Result<Report> {
+    let (root, made) = target::create(&options.target)?;
+    let runtime = Handle::current();
+    let worker = Arc::new(Worker {
+        store: Arc::clone(store),
+        source: SourceName::parse(&snapshot.source).map_err(std::io::Error::other)?,
+        memory: Budget::of_bytes(options.memory_bytes, runtime.clone()),
+        runtime,
+        options: options.clone(),
+        restored: AtomicU64::new(0),
+        restored_bytes: AtomicU64::new(0),
+        kept: AtomicU64::new(0),
+        failures: Mutex::default(),
+        failure_count: AtomicU64::new(0),
+        ended_early: Mutex::default(),
+        progress: Box::new(progress),
+    });
+    let mut report = Report::default();
+    let wanted = Wanted::of(store, snapshot, options);
+    let sync = root.try_clone()?;
+
+    let (sender, receiver) = crossbeam_channel::bounded::<Placed>(QUEUE);
+    let threads: Vec<_> = (0..options.concurrency.clamp(1, 64))
+        .map(|_| {
+            let (worker, receiver) = (Arc::clone(&worker), receiver.clone());
+            std::thread::spawn(move || {
+                for placed in receiver {
+                    if !worker.options.stop.is_set() {
+                        let result = file::restore(&worker, &placed);
+                        worker.settle(&placed.entry.path, result);
+                    }
+                }
+            })
+        })
+        .collect();
+    let root_gets_metadata = (made || plan.target_is_empty) && options.paths.is_none();
+    let mut filler = Filler {
+        worker: &worker,
+        report: &mut report,
+        open: vec![(EntryPath::ROOT, Directory::new(root, None, &worker))],
+        root_gets_metadata,
+        files: sender,
+        firsts: HashMap::new(),
+        links: Vec::new(),
+    };
+    for wanted in wanted {
+        if options.stop.is_set() {
+            break;
+        }
+        filler.take(plan, wanted);
+    }
+    let Filler {
+        open,
+        files,
+        links,
+        firsts,
+        ..
+    } = filler;
+    // Without a sender the threads end; without the directories, those are given their metadata.
+    drop((open, files));
+    for thread in threads {
+        // A thread that panicked has said so; its file is missing and was never renamed.
+        let _ = thread.join();
+    }
+    for (group, placed) in links {
+        if let Some(first) = firsts.get(&group).filter(|_| !options.stop.is_set()) {
+            let result = file::restore_link(&worker, first, &placed);
+            worker.settle(&placed.entry.path, result);
+        }
+    }
+    drop(firsts);
+    // One call instead of one for each file; what was restored survives a power failure then.
+    if let Err(error) = rustix::fs::syncfs(&sync) {
+        worker.end_early(format!(
+            "the target cannot be written: {}",
+            std::io::Error::from(error)
+        ));
+    }
+    worker.finish(&mut report);
+    Ok(report)
+}
+
+impl Worker {
+    /// Adds to the report what the threads have counted.
+    fn finish(&self, report: &mut Report) {
+        let ended = self
+            .ended_early
+            .lock()
+            .expect("nothing panics holding this");
+        let interrupted = self.options.stop.is_set().then(|| "interrupted".to_owned());
+        report.restored = self.restored.load(Ordering::Relaxed);
+        report.restored_bytes = self.restored_bytes.load(Ordering::Relaxed);
+        report.kept = self.kept.load(Ordering::Relaxed);
+        report.failures = self
+            .failures
+            .lock()
+            .expect("nothing panics holding this")
+            .clone();
+        report.failure_count = self.failure_count.load(Ordering::Relaxed);
+        report.ended_early = ended.clone().or(interrupted);
+    }
+}
+
+/// Goes through the entries in order: makes directories and links, hands files out.
+struct Filler<'a> {
+    worker: &'a Arc<Worker>,
+    report: &'a mut Report,
+    /// Directories on the way to the current entry.
+    open: Vec<(EntryPath, Arc<Directory>)>,
+    root_gets_metadata: bool,
+    files: crossbeam_channel::Sender<Placed>,
+    /// Where the first name of each file with several is.
+    firsts: HashMap<LinkGroup, (Arc<Directory>, Vec<u8>)>,
+    /// The other names, made when all files are there.
+    links: Vec<(LinkGroup, Placed)>,
+}
+
+impl Filler<'_> {
+    fn take(&mut self, plan: &Plan, wanted: Result<(usize, Entry), EntriesError>) {
+        let (index, entry) = match wanted {
+            Ok(wanted) => wanted,
+            Err(EntriesError::Store(error)) => {
+                return self.worker.end_early(error.to_string());
+            }
+            Err(damaged) => {
+                let path = EntryPath::parse("(manifest)").unwrap_or_default();
+                return self.worker.failed(&path, &damaged.to_string());
+            }
+        };
+        self.report.earlier_state += u64::from(entry.unreadable.is_some());
+        while self.open.len() > 1
+            && self
+                .open
+                .last()
+                .is_some_and(|(dir, _)| !entry.path.is_below(dir))
+        {
+            self.open.pop();
+        }
+        if entry.metadata.kind.is_skipped() {
+            self.report.special += 1;
+            return;
+        }
+        let action = plan.action(index);
+        if matches!(action, Action::Skip | Action::Conflict) {
+            return;
+        }
+        let path = entry.path.clone();
+        let result = match entry.metadata.kind {
+            Kind::Directory => self.directory(entry, action),
+            _ => self.other(entry, action),
+        };
+        self.worker.settle(&path, result);
+    }
+
+    fn directory(&mut self, entry: Entry, action: Action) -> Result<(), ContentsError> {
+        self.report.directories += 1;
+        let Some(name) = entry.path.name() else {
+            if self.root_gets_metadata
+                && let Some((_, root)) = self.open.first()
+            {
+                let fd = root.fd.try_clone().map_err(|_| Errno::MFILE)?;
+                self.open[0].1 = Directory::new(fd, Some(entry), self.worker);
+            }
+            return Ok(());
+        };
+        let above = self.above(&entry)?;
+        let fd = match action {
+            Action::Keep => target::enter(&above.fd, name)?,
+            Action::Replace => {
+                target::remove(&above.fd, name)?;
+                target::make(&above.fd, name)?
+            }
+            _ => target::make(&above.fd, name)?,
+        };
+        let path = entry.path.clone();
+        let directory = Directory::new(fd, Some(entry), self.worker);
+        self.open.push((path, directory));
+        Ok(())
+    }
+
+    fn other(&mut self, entry: Entry, action: Action) -> Result<(), ContentsError> {
+        let placed = Placed {
+            directory: self.above(&entry)?,
+            entry,
+            action,
+        };
+        if placed.entry.metadata.kind == Kind::Symlink {
+            return Ok(file::restore_symlink(self.worker, &placed)?);
+        }
+        if let Some(group) = placed.entry.hardlink {
+            if self.firsts.contains_key(&group) {
+                self.links.push((group, placed));
+                return Ok(());
+            }
+            let first = (Arc::clone(&placed.directory), placed.name().to_vec());
+            self.firsts.insert(group, first);
+        }
+        self.files.send(placed).map_err(|_| ContentsError::Stopped)
+    }
+
+    /// The directory an entry goes into: the last one, if that is the entry's own.
+    fn above(&self, entry: &Entry) -> Result<Arc<Directory>, ContentsError> {
+        let (path, directory) = self.open.last().ok_or(Errno::NOENT)?;
+        let own = entry.path.name().map_or(0, <[u8]>::len);
+        let above = entry.path.as_bytes().len().saturating_sub(own + 1);
+        match path.as_bytes().len() == above || (path.is_root() && above == 0) {
+            true => Ok(Arc::clone(directory)),
+            // Its directory was not restored, and has said why.
+            false => Err(Errno::NOENT.into()),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Putting files and links in place.
+
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, RenameFlags, linkat, renameat, renameat_with, symlinkat};
+use rustix::io::{self, Errno};
+use sha2::{Digest, Sha256};
+
+use super::apply::Worker;
+use super::contents::{self, ContentsError};
+use super::directory::Directory;
+use super::plan::Action;
+use super::{metadata, target};
+use crate::manifest::entry::Entry;
+
+/// A file or link and where it goes.
+pub(super) struct Placed {
+    pub(super) directory: Arc<Directory>,
+    pub(super) entry: Entry,
+    pub(super) action: Action,
+}
+
+impl Placed {
+    pub(super) fn name(&self) -> &[u8] {
+        self.entry.path.name().unwrap_or_default()
+    }
+
+    fn fd(&self) -> &OwnedFd {
+        &self.directory.fd
+    }
+
+    /// The name under which it is made. The same each time, so that what an interrupted restore
+    /// has left is found and removed.
+    fn partial_name(&self) -> String {
+        let digest = Sha256::digest(self.name());
+        format!(".offsite-partial-{}", hex::encode(&digest[..8]))
+    }
+
+    /// Moves what was made into place.
+    fn place(&self, partial: &str) -> io::Result<()> {
+        let name = OsStr::from_bytes(self.name());
+        if self.action == Action::Create {
+            // Whatever has come there since the plan was made is not overwritten.
+            match renameat_with(self.fd(), partial, self.fd(), name, RenameFlags::NOREPLACE) {
+                // The file system has no such call.
+                Err(Errno::INVAL | Errno::NOSYS) => {}
+                other => return other,
+            }
+        }
+        renameat(self.fd(), partial, self.fd(), name)
+    }
+}
+
+/// Restores a regular file.
+pub(super) fn restore(worker: &Worker, placed: &Placed) -> Result<(), ContentsError> {
+    let entry = &placed.entry;
+    let Some(content) = &entry.content else {
+        worker.failed(&entry.path, "its contents were never captured");
+        return Ok(());
+    };
+    if placed.action == Action::Keep {
+        let file = target::open_file(placed.fd(), placed.name())?;
+        give_metadata(worker, &file, entry);
+        worker.kept();
+        return Ok(());
+    }
+    let partial = placed.partial_name();
+    let file = target::make_file(placed.fd(), partial.as_bytes())?;
+    let made = contents::write(worker, &file, entry, content);
+    if made.is_ok() {
+        give_metadata(worker, &file, entry);
+    }
+    let result = made.and_then(|()| Ok(placed.place(&partial)?));
+    match &result {
+        Ok(()) => worker.restored(entry.metadata.size),
+        // Nothing half-made stays; if even that fails, the name says what it is.
+        Err(_) => drop(target::remove(placed.fd(), partial.as_bytes())),
+    }
+    result
+}
+
+fn give_metadata(worker: &Worker, file: &OwnedFd, entry: &Entry) {
+    if let Err(error) = metadata::of_open(file, entry, worker.options.owners) {
+        let error = std::io::Error::from(error);
+        worker.failed(
+            &entry.path,
+            &format!("restored without its metadata: {error}"),
+        );
+    }
+}
+
+/// Restores a symbolic link.
+pub(super) fn restore_symlink(worker: &Worker, placed: &Placed) -> io::Result<()> {
+    let entry = &placed.entry;
+    if placed.action != Action::Keep {
+        let partial = placed.partial_name();
+        target::remove(placed.fd(), partial.as_bytes())?;
+        let points_to = OsStr::from_bytes(entry.target.as_deref().unwrap_or_default());
+        symlinkat(points_to, placed.fd(), &*partial)?;
+        if let Err(error) = placed.place(&partial) {
+            target::remove(placed.fd(), partial.as_bytes())?;
+            return Err(error);
+        }
+    }
+    let owners = worker.options.owners;
+    if let Err(error) = metadata::of_link(placed.fd(), placed.name(), entry, owners) {
+        let error = std::io::Error::from(error);
+        worker.failed(
+            &entry.path,
+            &format!("restored without its metadata: {error}"),
+        );
+    }
+    match placed.action {
+        Action::Keep => worker.kept(),
+        _ => worker.restored(0),
+    }
+    Ok(())
+}
+
+/// Makes `placed` another name of `first`, which has been restored; a file of its own, where the
+/// file system cannot.
+pub(super) fn restore_link(
+    worker: &Worker,
+    first: &(Arc<Directory>, Vec<u8>),
+    placed: &Placed,
+) -> Result<(), ContentsError> {
+    let (directory, name) = first;
+    let there = target::look(&directory.fd, name)?;
+    let here = target::look(placed.fd(), placed.name())?;
+    if let (Some(there), Some(here)) = (there, here)
+        && (there.dev, there.ino) == (here.dev, here.ino)
+    {
+        worker.kept();
+        return Ok(());
+    }
+    let partial = placed.partial_name();
+    target::remove(placed.fd(), partial.as_bytes())?;
+    let from = OsStr::from_bytes(name);
+    match linkat(
+        &directory.fd,
+        from,
+        placed.fd(),
+        &*partial,
+        AtFlags::empty(),
+    ) {
+        Ok(()) => {}
+        Err(Errno::NOENT | Errno::MLINK | Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP) => {
+            return restore(worker, placed);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    // Identical contents are replaced by the link, whatever the plan says of contents.
+    let name = OsStr::from_bytes(placed.name());
+    let result = match placed.action {
+        Action::Keep => renameat(placed.fd(), &*partial, placed.fd(), name),
+        _ => placed.place(&partial),
+    };
+    if let Err(error) = result {
+        target::remove(placed.fd(), partial.as_bytes())?;
+        return Err(error.into());
+    }
+    worker.restored(0);
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! The directory that is restored into, held by open directories rather than by paths.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, readlinkat, unlinkat};
+use rustix::io::{self, Errno};
+
+use crate::source::stat::Stat;
+
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// Nobody but the owner sees what is not finished.
+const PRIVATE_DIRECTORY: Mode = Mode::RWXU;
+
+/// Opens the target itself. Links on the way to it, and the target being one, are the caller's
+/// business.
+pub(super) fn open(path: &Path) -> io::Result<OwnedFd> {
+    openat(
+        CWD,
+        path,
+        DIRECTORY.difference(OFlags::NOFOLLOW),
+        Mode::empty(),
+    )
+}
+
+/// Makes the target if it is not there, with the directories above it. Whether it was made.
+pub(super) fn create(path: &Path) -> std::io::Result<(OwnedFd, bool)> {
+    match open(path) {
+        Ok(fd) => return Ok((fd, false)),
+        Err(Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    std::fs::create_dir_all(path)?;
+    Ok((open(path)?, true))
+}
+
+/// What is under a name, if anything is.
+pub(super) fn look(directory: impl AsFd, name: &[u8]) -> io::Result<Option<Stat>> {
+    match Stat::at(directory, name) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens a directory under a name, which must not be a link.
+pub(super) fn enter(directory: impl AsFd, name: &[u8]) -> io::Result<OwnedFd> {
+    openat(directory, OsStr::from_bytes(name), DIRECTORY, Mode::empty())
+}
+
+/// Makes a directory and opens it.
+pub(super) fn make(directory: impl AsFd, name: &[u8]) -> io::Result<OwnedFd> {
+    let at = directory.as_fd();
+    mkdirat(at, OsStr::from_bytes(name), PRIVATE_DIRECTORY)?;
+    enter(at, name)
+}
+
+/// Opens a file that is there for reading, which must not be a link.
+pub(super) fn open_file(directory: impl AsFd, name: &[u8]) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    openat(directory, OsStr::from_bytes(name), flags, Mode::empty())
+}
+
+/// Makes a new file for writing, over what an interrupted restore may have left of it.
+pub(super) fn make_file(directory: impl AsFd, name: &[u8]) -> io::Result<OwnedFd> {
+    let at = directory.as_fd();
+    remove(at, name)?;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(at, OsStr::from_bytes(name), flags, Mode::RUSR | Mode::WUSR)
+}
+
+/// What a link points to.
+pub(super) fn read_link(directory: impl AsFd, name: &[u8]) -> io::Result<Vec<u8>> {
+    Ok(readlinkat(directory, OsStr::from_bytes(name), Vec::new())?.into_bytes())
+}
+
+/// Removes a file or link, if there is one.
+pub(super) fn remove(directory: impl AsFd, name: &[u8]) -> io::Result<()> {
+    match unlinkat(directory, OsStr::from_bytes(name), AtFlags::empty()) {
+        Err(Errno::NOENT) => Ok(()),
+        other => other,
+    }
+}
+
+/// The path of an open directory or file, for the few calls that take no descriptor.
+pub(super) fn proc_path(fd: BorrowedFd<'_>) -> String {
+    use std::os::fd::AsRawFd as _;
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}

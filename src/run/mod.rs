@@ -1,0 +1,184 @@
+//! One pass on one screen: take the lock, back up every source, commit, report, release.
+
+mod report;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use self::report::Verdict;
+use crate::backup::commit::PassContext;
+use crate::backup::stop::Stop;
+use crate::backup::{DirectorySource, Limits, SourceError, SourceReport, back_up};
+use crate::events::{Event, Events};
+use crate::exit::ExitCode;
+use crate::lease::{self, Holder, Lease, LeaseError, Previous};
+use crate::manifest::pass_id::PassId;
+use crate::status::Status;
+use crate::store::Store;
+
+/// What a pass does.
+#[derive(Debug, Clone)]
+pub struct Pass {
+    /// What is backed up, in this order.
+    pub sources: Vec<DirectorySource>,
+    /// How much at once.
+    pub limits: Limits,
+    /// How long the lease lasts without renewal.
+    pub lock_ttl: Duration,
+    /// How long to wait while another pass holds the lock.
+    pub lock_wait: Duration,
+}
+
+/// What a pass needs of the world around it.
+pub struct World {
+    /// Where backups go.
+    pub store: Arc<dyn Store>,
+    /// Where events go.
+    pub events: Events,
+    /// When to stop.
+    pub stop: Arc<Stop>,
+    /// Which signal was the reason to stop, once one was.
+    pub interrupted_by: fn() -> Option<ExitCode>,
+    /// Who we are.
+    pub holder: Holder,
+    /// Spreads pass ids that start in the same second.
+    pub random: u16,
+    /// This machine's wall clock.
+    pub clock: fn() -> Timestamp,
+}
+
+/// How a pass ended.
+#[derive(Debug)]
+pub struct PassReport {
+    /// What the process exits with.
+    pub exit_code: ExitCode,
+    /// The pass, if it got as far as the lock.
+    pub pass: Option<PassId>,
+    /// What was committed.
+    pub committed: Vec<SourceReport>,
+}
+
+/// One source, and what became of it.
+type SourceOutcome<'a> = (&'a DirectorySource, Result<SourceReport, SourceError>);
+
+/// Runs one pass.
+pub async fn run(pass: &Pass, world: &World) -> PassReport {
+    let started = Instant::now();
+    world.events.emit(&Event::BackupStarted {
+        store: world.store.location(),
+        sources: pass
+            .sources
+            .iter()
+            .map(|source| source.name.clone())
+            .collect(),
+        version: env!("CARGO_PKG_VERSION"),
+    });
+    let (lease, previous) = match take_lock(pass, world, started).await {
+        Ok(taken) => taken,
+        Err(error) => return report::not_locked(world, &error, started),
+    };
+    let (id, generation) = lease.identity().await;
+    let status = Status::read(&*world.store).await.ok().flatten();
+
+    let watch = async {
+        let lost = lease.lost().await;
+        world.stop.stop();
+        world.events.emit(&Event::LockLost {
+            error: lost.to_string(),
+        });
+        std::future::pending::<()>().await;
+    };
+    let results = tokio::select! {
+        results = back_up_all(pass, world, &lease, id, previous.as_ref(), status.as_ref()) => results,
+        () = watch => Vec::new(),
+    };
+
+    let verdict = Verdict::of(&results, (world.interrupted_by)(), lease.is_lost());
+    if lease.is_lost().is_none() {
+        let identity = (id, generation);
+        report::write_down(world, lease, identity, status, &results, &verdict, started).await;
+    }
+    let committed: Vec<_> = results.into_iter().filter_map(|(_, r)| r.ok()).collect();
+    report::tell(world, &verdict, &committed, started);
+    PassReport {
+        exit_code: verdict.exit_code,
+        pass: Some(id),
+        committed,
+    }
+}
+
+async fn take_lock(
+    pass: &Pass,
+    world: &World,
+    started: Instant,
+) -> Result<(Lease, Option<Previous>), LeaseError> {
+    let request = lease::Request {
+        holder: world.holder.clone(),
+        ttl: pass.lock_ttl,
+        wait: pass.lock_wait,
+        random: world.random,
+    };
+    let on_held = |held: &lease::Held| {
+        world.events.emit(&report::lock_held(held, pass.lock_wait));
+    };
+    let (lease, previous) = tokio::select! {
+        taken = lease::acquire(&world.store, &request, on_held) => taken?,
+        () = world.stop.stopped() => return Err(LeaseError::Interrupted),
+    };
+    let (id, generation) = lease.identity().await;
+    world.events.set_pass(id);
+    let unreleased = previous
+        .as_ref()
+        .filter(|previous| previous.outcome.is_none());
+    world.events.emit(&Event::LockAcquired {
+        generation,
+        duration_ms: report::millis(started),
+        taken_from: unreleased.map(|previous| previous.holder.to_string()),
+    });
+    Ok((lease, previous))
+}
+
+/// Backs up one source after the other. One that fails does not keep the others from being tried.
+async fn back_up_all<'a>(
+    pass: &'a Pass,
+    world: &World,
+    lease: &Lease,
+    id: PassId,
+    previous: Option<&Previous>,
+    status: Option<&Status>,
+) -> Vec<SourceOutcome<'a>> {
+    let ended_well =
+        previous.filter(|previous| previous.outcome == Some(lease::Outcome::Committed));
+    // The status names the last snapshots, if the pass that left the lock has written it.
+    let status =
+        status.filter(|status| ended_well.is_some_and(|p| p.generation == status.generation));
+    let context = PassContext {
+        store: Arc::clone(&world.store),
+        events: world.events.clone(),
+        limits: pass.limits.clone(),
+        pass: id,
+        look_for_unfinished: ended_well.is_none(),
+        stop: Arc::clone(&world.stop),
+        clock: world.clock,
+    };
+    let mut results = Vec::new();
+    for source in &pass.sources {
+        let known = status.and_then(|status| status.sources.get(source.name.as_str()));
+        let hint = known.and_then(|known| known.snapshot);
+        let result = match world.stop.is_set() {
+            true => Err(SourceError::Interrupted),
+            false => back_up(&context, source, lease, hint).await,
+        };
+        if let Err(error) = &result {
+            world.events.emit(&Event::SourceFailed {
+                source: source.name.clone(),
+                error: error.to_string(),
+                hint: error.hint(),
+            });
+        }
+        results.push((source, result));
+    }
+    results
+}

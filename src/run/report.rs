@@ -1,0 +1,205 @@
+//! How a pass ended: in one verdict, written into the store, and told in the last event.
+
+use std::fmt::Display;
+use std::time::{Duration, Instant};
+
+use super::{PassReport, SourceOutcome, World};
+use crate::backup::{DirectorySource, SourceError, SourceReport};
+use crate::events::{Changes, Event};
+use crate::exit::ExitCode;
+use crate::lease::{self, Held, Lease, LeaseError, Lost};
+use crate::manifest::pass_id::PassId;
+use crate::manifest::totals::Totals;
+use crate::status::{Outcome, PassRecord, SourceResult, Status};
+
+/// How a pass ended, and why.
+pub(super) struct Verdict {
+    outcome: Outcome,
+    pub(super) exit_code: ExitCode,
+    error: Option<String>,
+    hint: Option<String>,
+}
+
+impl Verdict {
+    /// The worst that happened decides: the lease was lost, a signal came before the work was
+    /// done, a source failed, an entry could not be read.
+    pub(super) fn of(
+        results: &[SourceOutcome<'_>],
+        signal: Option<ExitCode>,
+        lost: Option<Lost>,
+    ) -> Self {
+        if let Some(lost) = lost {
+            return Self::failure(Outcome::Failed, lost.exit_code(), lost.to_string(), None);
+        }
+        let failures = results
+            .iter()
+            .filter_map(|(source, result)| Some((source, result.as_ref().err()?)));
+        if let (Some(signal), true) = (signal, failures.clone().next().is_some()) {
+            let error = "interrupted by a signal".to_owned();
+            return Self::failure(Outcome::Interrupted, signal, error, None);
+        }
+        if let Some((source, error)) = failures.clone().next() {
+            let others = match failures.count() - 1 {
+                0 => String::new(),
+                n => format!(" (and {n} more sources failed)"),
+            };
+            let text = format!("source `{}`: {error}{others}", source.name);
+            return Self::failure(Outcome::Failed, error.exit_code(), text, error.hint());
+        }
+        let mut reports = results
+            .iter()
+            .filter_map(|(_, result)| result.as_ref().ok());
+        let (outcome, exit_code) = match reports.all(|report| report.snapshot.complete) {
+            true => (Outcome::Complete, ExitCode::Complete),
+            false => (Outcome::Incomplete, ExitCode::Incomplete),
+        };
+        Self {
+            outcome,
+            exit_code,
+            error: None,
+            hint: None,
+        }
+    }
+
+    fn failure(outcome: Outcome, exit_code: ExitCode, error: String, hint: Option<String>) -> Self {
+        Self {
+            outcome,
+            exit_code,
+            error: Some(error),
+            hint,
+        }
+    }
+}
+
+/// Ends a pass that did not get the lock.
+pub(super) fn not_locked(world: &World, error: &LeaseError, started: Instant) -> PassReport {
+    if let LeaseError::Held(held) = error {
+        world.events.emit(&lock_held(held, Duration::ZERO));
+    }
+    let signal = (world.interrupted_by)();
+    let verdict = Verdict::failure(
+        Outcome::Failed,
+        signal.unwrap_or(error.exit_code()),
+        error.to_string(),
+        error.hint().map(str::to_owned),
+    );
+    tell(world, &verdict, &[], started);
+    PassReport {
+        exit_code: verdict.exit_code,
+        pass: None,
+        committed: Vec::new(),
+    }
+}
+
+pub(super) fn lock_held(held: &Held, wait: Duration) -> Event {
+    Event::LockHeld {
+        holder: held.record.holder.to_string(),
+        by: held.record.pass,
+        since: held.record.acquired_at,
+        until: held.until,
+        waiting_seconds: wait.as_secs(),
+    }
+}
+
+/// Writes down how the pass ended and gives the lock back. None of that changes what is committed,
+/// so a failure is told and no more.
+pub(super) async fn write_down(
+    world: &World,
+    lease: Lease,
+    (id, generation): (PassId, u64),
+    status: Option<Status>,
+    results: &[SourceOutcome<'_>],
+    verdict: &Verdict,
+    started: Instant,
+) {
+    let store = &*world.store;
+    let record = PassRecord::new(
+        id,
+        verdict.outcome,
+        verdict.exit_code.code(),
+        store.now(),
+        millis(started),
+        store.requests(),
+        world.holder.clone(),
+        results.iter().map(source_result).collect(),
+    );
+    let notice = |what: &str, error: &dyn Display| {
+        let message = format!("{what}: {error}");
+        world.events.emit(&Event::Notice { message });
+    };
+    if let Err(error) = record.write(store).await {
+        notice("the record of this pass was not written", &error);
+    }
+    let mut outcome = match results.iter().all(|(_, result)| result.is_ok()) {
+        true => lease::Outcome::Committed,
+        false => lease::Outcome::Unfinished,
+    };
+    if let Err(error) = Status::after(status, &record, generation)
+        .write(store)
+        .await
+    {
+        notice("`status.json` was not written", &error);
+        outcome = lease::Outcome::Unfinished;
+    }
+    if let Err(error) = lease.release(outcome).await {
+        notice(
+            "the lock was not released and will expire by itself",
+            &error,
+        );
+    }
+}
+
+fn source_result(
+    (source, result): &(&DirectorySource, Result<SourceReport, SourceError>),
+) -> SourceResult {
+    let (outcome, report, error) = match result {
+        Ok(report) if report.snapshot.complete => (Outcome::Complete, Some(report), None),
+        Ok(report) => (Outcome::Incomplete, Some(report), None),
+        Err(SourceError::Interrupted) => (Outcome::Interrupted, None, None),
+        Err(error) => (Outcome::Failed, None, Some(error.to_string())),
+    };
+    SourceResult {
+        source: source.name.to_string(),
+        directory: source.directory.display().to_string(),
+        outcome,
+        totals: report.map(|report| report.snapshot.totals),
+        changes: report.map(|report| report.changes),
+        error,
+    }
+}
+
+/// The last event of a pass.
+pub(super) fn tell(world: &World, verdict: &Verdict, committed: &[SourceReport], started: Instant) {
+    let exit_code = verdict.exit_code.code();
+    let duration_ms = millis(started);
+    let requests = world.store.requests();
+    world.events.emit(&match &verdict.error {
+        Some(error) => Event::BackupFailed {
+            exit_code,
+            error: error.clone(),
+            hint: verdict.hint.clone(),
+            duration_ms,
+            requests,
+        },
+        None => {
+            let mut changes = Changes::default();
+            let mut totals = Totals::default();
+            for report in committed {
+                changes += report.changes;
+                totals += report.snapshot.totals;
+            }
+            Event::BackupCompleted {
+                exit_code,
+                sources: committed.len() as u64,
+                totals,
+                changes,
+                duration_ms,
+                requests,
+            }
+        }
+    });
+}
+
+pub(super) fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

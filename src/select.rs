@@ -1,0 +1,342 @@
+//! Which snapshots are meant: by source, by id, by time.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime, Time};
+use jiff::tz::Offset;
+
+use crate::backup::latest::{self, LatestError};
+use crate::exit::ExitCode;
+use crate::manifest::keys::{self, SourceName};
+use crate::manifest::pass_id::PassId;
+use crate::manifest::snapshot::Snapshot;
+use crate::store::{Listing, Store, StoreError, StoreResult};
+
+/// What was asked for. Nothing means the latest snapshot of every source.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// Name or directory of a source.
+    pub source: Option<String>,
+    /// Id of a pass, or the beginning of one.
+    pub snapshot: Option<String>,
+    /// The last snapshot not later than this.
+    pub at: Option<Timestamp>,
+}
+
+/// Why nothing was selected.
+#[derive(Debug, thiserror::Error)]
+pub enum SelectError {
+    /// There are no snapshots at all.
+    #[error("there are no snapshots in {0}")]
+    Nothing(String),
+    /// No such source.
+    #[error("there is no source `{wanted}`")]
+    NoSource {
+        /// What was asked for.
+        wanted: String,
+        /// What there is.
+        known: Vec<SourceName>,
+    },
+    /// No snapshot of this id.
+    #[error("there is no snapshot `{0}`")]
+    NoSnapshot(String),
+    /// Several snapshots begin like this.
+    #[error("`{wanted}` could be any of {}", candidates.join(", "))]
+    Ambiguous {
+        /// What was asked for.
+        wanted: String,
+        /// What it could be.
+        candidates: Vec<String>,
+    },
+    /// No snapshot is that old.
+    #[error("there is no snapshot from {at} or before; the first is from {first}")]
+    TooEarly {
+        /// What was asked for.
+        at: Timestamp,
+        /// When the first one was made.
+        first: Timestamp,
+    },
+    /// A commit record cannot be read.
+    #[error(transparent)]
+    Latest(#[from] LatestError),
+    /// The store fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl SelectError {
+    /// The exit code of a command that ends with this error.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Nothing(_)
+            | Self::NoSource { .. }
+            | Self::NoSnapshot(_)
+            | Self::TooEarly { .. } => ExitCode::NotFound,
+            Self::Ambiguous { .. } => ExitCode::Usage,
+            Self::Latest(LatestError::Record { .. }) => ExitCode::Integrity,
+            Self::Latest(LatestError::Store(error)) | Self::Store(error) => error.kind.exit_code(),
+        }
+    }
+
+    /// What can be done about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Nothing(_) => Some(
+                "check --bucket and --prefix, or make a first backup with `offsite run`".to_owned(),
+            ),
+            Self::NoSource { known, .. } => {
+                let names: Vec<_> = known.iter().map(SourceName::as_str).collect();
+                Some(format!("there are: {}", names.join(", ")))
+            }
+            Self::NoSnapshot(_) | Self::TooEarly { .. } => {
+                Some("`offsite list` shows all of them".to_owned())
+            }
+            Self::Ambiguous { .. } => Some("give more of the id".to_owned()),
+            Self::Latest(LatestError::Store(error)) | Self::Store(error) => {
+                error.kind.hint().map(str::to_owned)
+            }
+            Self::Latest(LatestError::Record { .. }) => None,
+        }
+    }
+}
+
+/// The sources that have snapshots.
+///
+/// # Errors
+/// The listing fails.
+pub async fn sources(store: &dyn Store) -> StoreResult<Vec<SourceName>> {
+    let listing = Listing {
+        prefix: keys::SNAPSHOTS,
+        folders: true,
+        ..Listing::default()
+    };
+    let listed = store.list(&listing).await?;
+    let name = |folder: &String| {
+        let name = folder.strip_prefix(keys::SNAPSHOTS)?.strip_suffix('/')?;
+        SourceName::parse(name).ok()
+    };
+    Ok(listed.folders.iter().filter_map(name).collect())
+}
+
+/// The sources meant by `wanted`, a name or a directory; all of them, without.
+///
+/// # Errors
+/// There are none, or not this one.
+pub async fn sources_named(
+    store: &dyn Store,
+    wanted: Option<&str>,
+) -> Result<Vec<SourceName>, SelectError> {
+    let known = sources(store).await?;
+    if known.is_empty() {
+        return Err(SelectError::Nothing(store.location()));
+    }
+    let Some(wanted) = wanted else {
+        return Ok(known);
+    };
+    let by_directory = SourceName::of_directory(wanted);
+    let found = known
+        .iter()
+        .find(|name| name.as_str() == wanted)
+        .or_else(|| known.iter().find(|name| **name == by_directory));
+    match found {
+        Some(name) => Ok(vec![name.clone()]),
+        None => Err(SelectError::NoSource {
+            wanted: wanted.to_owned(),
+            known,
+        }),
+    }
+}
+
+/// The snapshots meant: at most one of each source.
+///
+/// # Errors
+/// There are none.
+pub async fn select(
+    store: &Arc<dyn Store>,
+    selection: &Selection,
+) -> Result<Vec<Snapshot>, SelectError> {
+    let store = &**store;
+    let names = sources_named(store, selection.source.as_deref()).await?;
+    let mut passes = Vec::new();
+    for name in names {
+        let all = latest::passes(store, &name).await?;
+        passes.push((name, all));
+    }
+    let chosen = choose(selection, &passes)?;
+    let mut snapshots = Vec::new();
+    for (name, pass) in chosen {
+        snapshots.extend(latest::read(store, name, pass).await?);
+    }
+    match snapshots.is_empty() {
+        true => Err(SelectError::Nothing(store.location())),
+        false => Ok(snapshots),
+    }
+}
+
+type Passes = (SourceName, Vec<PassId>);
+
+/// Of each source's passes, the one that is meant.
+fn choose<'a>(
+    selection: &Selection,
+    passes: &'a [Passes],
+) -> Result<Vec<(&'a SourceName, PassId)>, SelectError> {
+    if let Some(wanted) = &selection.snapshot {
+        let begins = |pass: &&PassId| pass.as_str().starts_with(wanted.as_str());
+        let mut candidates: Vec<_> = passes
+            .iter()
+            .flat_map(|(_, all)| all.iter().filter(begins))
+            .map(ToString::to_string)
+            .collect();
+        candidates.sort();
+        candidates.dedup();
+        if candidates.len() > 1 {
+            let wanted = wanted.clone();
+            return Err(SelectError::Ambiguous { wanted, candidates });
+        }
+        let chosen: Vec<_> = passes
+            .iter()
+            .filter_map(|(name, all)| Some((name, *all.iter().find(begins)?)))
+            .collect();
+        return match chosen.is_empty() {
+            true => Err(SelectError::NoSnapshot(wanted.clone())),
+            false => Ok(chosen),
+        };
+    }
+    let in_time = |pass: &&PassId| selection.at.is_none_or(|at| pass.started_at() <= at);
+    let chosen: Vec<_> = passes
+        .iter()
+        .filter_map(|(name, all)| Some((name, *all.iter().rfind(in_time)?)))
+        .collect();
+    let first = passes.iter().flat_map(|(_, all)| all.first()).min();
+    match (chosen.is_empty(), selection.at, first) {
+        (true, Some(at), Some(first)) => Err(SelectError::TooEarly {
+            at,
+            first: first.started_at(),
+        }),
+        _ => Ok(chosen),
+    }
+}
+
+/// A time as people write it: RFC 3339, `2025-12-27 02:00` (UTC), `2025-12-27` (its end), or
+/// `3h ago`.
+///
+/// # Errors
+/// What it must be.
+pub fn parse_time(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    let text = text.trim();
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let utc = |civil: DateTime| Offset::UTC.to_timestamp(civil).ok();
+    if let Ok(date) = text.parse::<Date>()
+        && text.len() == "2025-12-27".len()
+    {
+        let end = utc(date.to_datetime(Time::MAX));
+        return end.ok_or_else(|| "within the years -9999 to 9999".to_owned());
+    }
+    if let Some(time) = text.parse::<DateTime>().ok().and_then(utc) {
+        return Ok(time);
+    }
+    let ago = text.strip_suffix("ago").map(str::trim);
+    let ago = ago.and_then(|ago| ago.parse::<jiff::SignedDuration>().ok());
+    if let Some(time) = ago.and_then(|ago| now.checked_sub(ago).ok()) {
+        return Ok(time);
+    }
+    Err(
+        "a time like `2025-12-27T02:00:00Z`, `2025-12-27 02:00` (UTC), `2025-12-27` or `3h ago`"
+            .to_owned(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passes() -> Vec<Passes> {
+        let name = |text| SourceName::parse(text).unwrap();
+        let pass = |text: &str| text.parse().unwrap();
+        vec![
+            (
+                name("data"),
+                vec![
+                    pass("20251226T020000Z-0001"),
+                    pass("20251227T020000Z-7f3a"),
+                    pass("20251227T030000Z-0001"),
+                ],
+            ),
+            (name("logs"), vec![pass("20251227T020000Z-7f3a")]),
+        ]
+    }
+
+    fn chosen(selection: &Selection) -> Result<Vec<String>, String> {
+        let passes = passes();
+        let chosen = choose(selection, &passes).map_err(|error| error.to_string())?;
+        Ok(chosen.iter().map(|(n, p)| format!("{n} {p}")).collect())
+    }
+
+    #[test]
+    fn the_latest_of_each_source_unless_said_otherwise() {
+        let all = chosen(&Selection::default());
+        assert_eq!(
+            all.unwrap(),
+            ["data 20251227T030000Z-0001", "logs 20251227T020000Z-7f3a"]
+        );
+        let at = |text: &str| Selection {
+            at: Some(parse_time(text, Timestamp::UNIX_EPOCH).unwrap()),
+            ..Selection::default()
+        };
+        let before_three = chosen(&at("2025-12-27 02:59"));
+        assert_eq!(
+            before_three.unwrap(),
+            ["data 20251227T020000Z-7f3a", "logs 20251227T020000Z-7f3a"]
+        );
+        assert_eq!(
+            chosen(&at("2025-12-26")).unwrap(),
+            ["data 20251226T020000Z-0001"]
+        );
+        assert!(
+            chosen(&at("2025-12-25"))
+                .unwrap_err()
+                .contains("the first is from 2025-12-26")
+        );
+    }
+
+    #[test]
+    fn the_beginning_of_an_id_is_enough_if_it_is_the_only_one() {
+        let by = |text: &str| Selection {
+            snapshot: Some(text.to_owned()),
+            ..Selection::default()
+        };
+        let both = chosen(&by("20251227T02")).unwrap();
+        assert_eq!(
+            both,
+            ["data 20251227T020000Z-7f3a", "logs 20251227T020000Z-7f3a"]
+        );
+        assert!(
+            chosen(&by("20251227"))
+                .unwrap_err()
+                .contains("could be any of")
+        );
+        assert!(chosen(&by("2024")).unwrap_err().contains("no snapshot"));
+    }
+
+    #[test]
+    fn times_read_as_people_write_them() {
+        let now: Timestamp = "2025-12-27T12:00:00Z".parse().unwrap();
+        for (text, time) in [
+            ("2025-12-27T02:00:00Z", "2025-12-27T02:00:00Z"),
+            ("2025-12-27T02:00:00+02:00", "2025-12-27T00:00:00Z"),
+            ("2025-12-27 02:00", "2025-12-27T02:00:00Z"),
+            ("2025-12-27T02:00:05", "2025-12-27T02:00:05Z"),
+            ("2025-12-27", "2025-12-27T23:59:59.999999999Z"),
+            ("3h ago", "2025-12-27T09:00:00Z"),
+            ("90 minutes ago", "2025-12-27T10:30:00Z"),
+        ] {
+            assert_eq!(parse_time(text, now), Ok(time.parse().unwrap()), "{text}");
+        }
+        assert!(parse_time("yesterday", now).is_err());
+    }
+}

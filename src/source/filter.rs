@@ -1,0 +1,216 @@
+//! Which entries of a source count, by glob.
+//!
+//! Patterns read as in `.gitignore`: one without a slash matches a name at any depth, one with a
+//! slash is relative to the source's root, a trailing slash means directories only, `*` stops at
+//! slashes and `**` does not. What lies below an excluded directory is not even looked at.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+use crate::manifest::path::EntryPath;
+
+/// A pattern that is not a glob.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{pattern}` is not a glob: {reason}")]
+pub struct InvalidGlob {
+    /// As it was written.
+    pub pattern: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// Includes and excludes of a source.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    include: Option<Globs>,
+    exclude: Option<Globs>,
+}
+
+impl Filter {
+    /// Compiles both lists. No includes means everything.
+    ///
+    /// # Errors
+    /// The patterns that are not globs, all of them.
+    pub fn new(include: &[String], exclude: &[String]) -> Result<Self, Vec<InvalidGlob>> {
+        let compile = |patterns: &[String]| match patterns {
+            [] => Ok(None),
+            patterns => Globs::new(patterns).map(Some),
+        };
+        match (compile(include), compile(exclude)) {
+            (Ok(include), Ok(exclude)) => Ok(Self { include, exclude }),
+            (include, exclude) => Err([include.err(), exclude.err()]
+                .into_iter()
+                .flatten()
+                .flatten()
+                .collect()),
+        }
+    }
+
+    /// Whether the filter lets everything through, so that nobody need ask.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.include.is_none() && self.exclude.is_none()
+    }
+
+    /// Whether an entry is left out. Directories are never left out for want of an include: what
+    /// is included may lie below.
+    #[must_use]
+    pub fn leaves_out(&self, path: &EntryPath, is_directory: bool) -> bool {
+        let excluded = self.exclude.as_ref();
+        if excluded.is_some_and(|globs| globs.match_itself(path, is_directory)) {
+            return true;
+        }
+        let included = self.include.as_ref();
+        !is_directory && included.is_some_and(|globs| !globs.select(path, is_directory))
+    }
+}
+
+/// A list of patterns.
+#[derive(Debug, Clone)]
+pub struct Globs {
+    any: GlobSet,
+    directories: GlobSet,
+}
+
+impl Globs {
+    /// Compiles the patterns.
+    ///
+    /// # Errors
+    /// The patterns that are not globs, all of them.
+    pub fn new(patterns: &[String]) -> Result<Self, Vec<InvalidGlob>> {
+        let mut any = GlobSetBuilder::new();
+        let mut directories = GlobSetBuilder::new();
+        let mut invalid = Vec::new();
+        for pattern in patterns {
+            let body = pattern.trim_end_matches('/');
+            let set = if body.len() < pattern.len() {
+                &mut directories
+            } else {
+                &mut any
+            };
+            let anchored = body.trim_start_matches('/');
+            let glob = if body.contains('/') {
+                anchored.to_owned()
+            } else {
+                format!("**/{anchored}")
+            };
+            match GlobBuilder::new(&glob).literal_separator(true).build() {
+                Ok(_) if anchored.is_empty() => invalid.push(InvalidGlob {
+                    pattern: pattern.clone(),
+                    reason: "it is empty".to_owned(),
+                }),
+                Ok(glob) => {
+                    set.add(glob);
+                }
+                Err(error) => invalid.push(InvalidGlob {
+                    pattern: pattern.clone(),
+                    reason: error.kind().to_string(),
+                }),
+            }
+        }
+        if !invalid.is_empty() {
+            return Err(invalid);
+        }
+        let build = |set: &GlobSetBuilder| {
+            set.build().map_err(|error| {
+                vec![InvalidGlob {
+                    pattern: patterns.join(", "),
+                    reason: error.to_string(),
+                }]
+            })
+        };
+        Ok(Self {
+            any: build(&any)?,
+            directories: build(&directories)?,
+        })
+    }
+
+    /// Whether the entry itself matches.
+    #[must_use]
+    pub fn match_itself(&self, path: &EntryPath, is_directory: bool) -> bool {
+        let path = as_path(path.as_bytes());
+        self.any.is_match(path) || (is_directory && self.directories.is_match(path))
+    }
+
+    /// Whether the entry or a directory above it matches.
+    #[must_use]
+    pub fn select(&self, path: &EntryPath, is_directory: bool) -> bool {
+        let bytes = path.as_bytes();
+        let mut ancestors = bytes
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte == b'/')
+            .map(|(at, _)| as_path(&bytes[..at]));
+        self.match_itself(path, is_directory)
+            || ancestors.any(|dir| self.any.is_match(dir) || self.directories.is_match(dir))
+    }
+}
+
+fn as_path(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(include: &[&str], exclude: &[&str]) -> Filter {
+        let owned =
+            |patterns: &[&str]| patterns.iter().map(ToString::to_string).collect::<Vec<_>>();
+        Filter::new(&owned(include), &owned(exclude)).unwrap()
+    }
+
+    fn keeps(filter: &Filter, path: &str) -> bool {
+        let is_directory = path.ends_with('/');
+        let path = EntryPath::parse(path.trim_end_matches('/')).unwrap();
+        !filter.leaves_out(&path, is_directory)
+    }
+
+    #[test]
+    fn patterns_read_as_in_gitignore() {
+        let filter = filter(&[], &["*.tmp", "/cache", "logs/*.old", "build/", "a/**/z"]);
+        for (path, kept) in [
+            ("x.tmp", false),
+            ("deep/down/x.tmp", false),
+            ("cache", false),
+            ("deep/cache", true),
+            ("logs/1.old", false),
+            ("logs/sub/1.old", true),
+            ("deep/logs/1.old", true),
+            ("build/", false),
+            ("deep/build/", false),
+            ("build", true),
+            ("a/z", false),
+            ("a/b/c/z", false),
+            ("a/b/c/y", true),
+        ] {
+            assert_eq!(keeps(&filter, path), kept, "{path}");
+        }
+    }
+
+    #[test]
+    fn includes_keep_directories_and_what_lies_below_a_match() {
+        let filter = filter(&["*.jpg", "docs"], &["private*"]);
+        for (path, kept) in [
+            ("a.jpg", true),
+            ("x/y/a.jpg", true),
+            ("x/", true),
+            ("a.png", false),
+            ("docs/", true),
+            ("docs/deep/a.png", true),
+            ("private.jpg", false),
+        ] {
+            assert_eq!(keeps(&filter, path), kept, "{path}");
+        }
+    }
+
+    #[test]
+    fn every_bad_pattern_is_named() {
+        let bad = Filter::new(&["[z-a]".to_owned()], &["a{b".to_owned(), "/".to_owned()]);
+        let patterns: Vec<_> = bad.unwrap_err().into_iter().map(|e| e.pattern).collect();
+        assert_eq!(patterns, ["[z-a]", "a{b", "/"]);
+    }
+}

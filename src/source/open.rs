@@ -1,0 +1,154 @@
+//! Opening what a walk has found, without being led astray.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2, readlinkat};
+use rustix::io::{self, Errno};
+
+use crate::manifest::path::EntryPath;
+
+/// The root of a source, open.
+#[derive(Debug)]
+pub struct Root {
+    fd: OwnedFd,
+    /// Reading may leave access times alone: allowed to the owner of a file and to root.
+    noatime: AtomicBool,
+    /// The kernel and the container let us use `openat2`.
+    openat2: AtomicBool,
+}
+
+impl Root {
+    /// Opens the directory at `path`, following symbolic links up to and including it: whoever
+    /// configures a source may well point at a link.
+    ///
+    /// # Errors
+    /// What the system answers; `ENOTDIR` for anything but a directory.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self {
+            fd: openat(rustix::fs::CWD, path, flags, Mode::empty())?,
+            noatime: AtomicBool::new(true),
+            openat2: AtomicBool::new(true),
+        })
+    }
+
+    /// Opens a file below the root for reading.
+    ///
+    /// # Errors
+    /// What the system answers; `ELOOP` where a directory on the way has become a symbolic link.
+    pub fn open_file(&self, path: &EntryPath) -> io::Result<OwnedFd> {
+        // Opening a pipe that took the file's place must not block.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        if self.noatime.load(Ordering::Relaxed) {
+            match self.open_beneath(path, flags | OFlags::NOATIME) {
+                Err(Errno::PERM) => self.noatime.store(false, Ordering::Relaxed),
+                other => return other,
+            }
+        }
+        self.open_beneath(path, flags)
+    }
+
+    /// Opens a directory below the root, or the root, for listing.
+    ///
+    /// # Errors
+    /// As [`open_file`](Self::open_file).
+    pub fn open_directory(&self, path: &EntryPath) -> io::Result<OwnedFd> {
+        self.open_beneath(
+            path,
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        )
+    }
+
+    /// Reads a symbolic link below the root.
+    ///
+    /// # Errors
+    /// What the system answers.
+    pub fn read_link(&self, path: &EntryPath) -> io::Result<Vec<u8>> {
+        let (parent, name) = match path.as_bytes().iter().rposition(|b| *b == b'/') {
+            Some(at) => (&path.as_bytes()[..at], &path.as_bytes()[at + 1..]),
+            None => (&b""[..], path.as_bytes()),
+        };
+        let parent = EntryPath::parse(parent).unwrap_or_default();
+        let directory = self.open_directory(&parent)?;
+        Ok(readlinkat(directory, name, Vec::new())?.into_bytes())
+    }
+
+    fn open_beneath(&self, path: &EntryPath, flags: OFlags) -> io::Result<OwnedFd> {
+        let bytes: &[u8] = if path.is_root() {
+            b"."
+        } else {
+            path.as_bytes()
+        };
+        if self.openat2.load(Ordering::Relaxed) {
+            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+            match openat2(&self.fd, bytes, flags, Mode::empty(), resolve) {
+                // Kernels before 5.6 and some container sandboxes do not know the call.
+                Err(Errno::NOSYS) => self.openat2.store(false, Ordering::Relaxed),
+                other => return other,
+            }
+        }
+        self.open_stepwise(path, flags)
+    }
+
+    /// The same, one component at a time.
+    fn open_stepwise(&self, path: &EntryPath, flags: OFlags) -> io::Result<OwnedFd> {
+        let mut components = path.components().peekable();
+        if components.peek().is_none() {
+            return openat(&self.fd, c".", flags, Mode::empty());
+        }
+        let mut directory: Option<OwnedFd> = None;
+        while let Some(component) = components.next() {
+            let at = directory.as_ref().map_or(self.fd.as_fd(), AsFd::as_fd);
+            let flags = match components.peek() {
+                Some(_) => OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+                None => flags,
+            };
+            let name = std::ffi::OsStr::from_bytes(component);
+            directory = Some(openat(at, name, flags, Mode::empty())?);
+        }
+        directory.ok_or(Errno::NOENT)
+    }
+}
+
+impl AsFd for Root {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    fn path(text: &str) -> EntryPath {
+        EntryPath::parse(text).unwrap()
+    }
+
+    #[test]
+    fn links_are_not_followed_whichever_call_opens() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("root/real")).unwrap();
+        std::fs::write(dir.path().join("root/real/file"), "inside").unwrap();
+        std::fs::write(dir.path().join("secret"), "outside").unwrap();
+        std::os::unix::fs::symlink("..", dir.path().join("root/up")).unwrap();
+        std::os::unix::fs::symlink("real/file", dir.path().join("root/link")).unwrap();
+        let root = Root::open(&dir.path().join("root")).unwrap();
+        for openat2 in [true, false] {
+            root.openat2.store(openat2, Ordering::Relaxed);
+            let mut text = String::new();
+            std::fs::File::from(root.open_file(&path("real/file")).unwrap())
+                .read_to_string(&mut text)
+                .unwrap();
+            assert_eq!(text, "inside");
+            let refused = root.open_file(&path("up/secret")).unwrap_err();
+            assert!(matches!(refused, Errno::LOOP | Errno::NOTDIR), "{refused}");
+            assert_eq!(root.open_file(&path("link")).unwrap_err(), Errno::LOOP);
+            assert!(root.open_directory(&EntryPath::ROOT).is_ok());
+        }
+        assert_eq!(root.read_link(&path("link")).unwrap(), b"real/file");
+    }
+}

@@ -1,0 +1,261 @@
+//! What passes leave behind for people and probes: `passes/<pass>.json`, one for each pass, and
+//! `status.json`, the last one and the state of every source.
+//!
+//! `status.json` is the one object besides the lock that is overwritten. It is written before the
+//! lease is released and carries the lease's generation, so that the next pass can tell whether it
+//! is up to date and, if so, need not list snapshots.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::events::Changes;
+use crate::lease::Holder;
+use crate::manifest::keys;
+use crate::manifest::pass_id::PassId;
+use crate::manifest::totals::Totals;
+use crate::store::{Condition, Listing, Store, StoreError, StoreErrorKind, StoreResult};
+
+/// Format version of both objects.
+const FORMAT: u32 = 1;
+
+/// How a pass, or a source in it, ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Committed, and every entry shows the state of the pass.
+    Complete,
+    /// Committed, and some entries could not be read.
+    Incomplete,
+    /// Not committed.
+    Failed,
+    /// Not committed, because the pass was told to stop.
+    Interrupted,
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Complete => "complete",
+            Self::Incomplete => "incomplete",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+        })
+    }
+}
+
+/// What a pass did with one source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceResult {
+    /// Name of the source.
+    pub source: String,
+    /// What was backed up.
+    pub directory: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What the snapshot holds, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub totals: Option<Totals>,
+    /// What was done for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Changes>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// `passes/<pass>.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassRecord {
+    format: u32,
+    /// The pass.
+    pub pass: PassId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What the process exits with.
+    pub exit_code: u8,
+    /// When it took the lock, in the store's time.
+    pub started_at: Timestamp,
+    /// When it was over, in the store's time.
+    pub finished_at: Timestamp,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// Requests sent until the record was written.
+    pub requests: u64,
+    /// Who ran it.
+    pub holder: Holder,
+    /// Version of the program.
+    pub offsite: String,
+    /// What it did.
+    pub sources: Vec<SourceResult>,
+}
+
+/// The state of one source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceStatus {
+    /// Its last snapshot.
+    pub snapshot: Option<PassId>,
+    /// What that holds.
+    pub totals: Option<Totals>,
+    /// The last pass that tried.
+    pub last_pass: PassId,
+    /// How that went.
+    pub last_outcome: Outcome,
+    /// What was backed up.
+    pub directory: String,
+    /// Why the last pass failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// `status.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    format: u32,
+    /// The lease's generation during the last pass.
+    pub generation: u64,
+    /// The last pass.
+    pub pass: PassId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What the process exited with.
+    pub exit_code: u8,
+    /// When it took the lock, in the store's time.
+    pub started_at: Timestamp,
+    /// When it was over, in the store's time.
+    pub finished_at: Timestamp,
+    /// Every source that was ever backed up here.
+    pub sources: BTreeMap<String, SourceStatus>,
+}
+
+impl PassRecord {
+    /// A record of this program's format.
+    #[must_use]
+    #[expect(clippy::too_many_arguments, reason = "each is a field of the record")]
+    pub fn new(
+        pass: PassId,
+        outcome: Outcome,
+        exit_code: u8,
+        finished_at: Timestamp,
+        duration_ms: u64,
+        requests: u64,
+        holder: Holder,
+        sources: Vec<SourceResult>,
+    ) -> Self {
+        Self {
+            format: FORMAT,
+            pass,
+            outcome,
+            exit_code,
+            started_at: pass.started_at(),
+            finished_at,
+            duration_ms,
+            requests,
+            holder,
+            offsite: env!("CARGO_PKG_VERSION").to_owned(),
+            sources,
+        }
+    }
+
+    /// Writes the record.
+    ///
+    /// # Errors
+    /// The request fails.
+    pub async fn write(&self, store: &dyn Store) -> StoreResult<()> {
+        put_json(store, &keys::pass(self.pass), self, &Condition::Absent).await
+    }
+}
+
+impl Status {
+    /// What the status is after a pass: sources it did not touch stay as they were.
+    #[must_use]
+    pub fn after(previous: Option<Self>, record: &PassRecord, generation: u64) -> Self {
+        let mut sources = previous.map(|status| status.sources).unwrap_or_default();
+        for result in &record.sources {
+            let known = sources.remove(&result.source);
+            let (known_snapshot, known_totals) = match known {
+                Some(known) => (known.snapshot, known.totals),
+                None => (None, None),
+            };
+            let committed = result.totals.is_some();
+            let status = SourceStatus {
+                snapshot: if committed {
+                    Some(record.pass)
+                } else {
+                    known_snapshot
+                },
+                totals: result.totals.or(known_totals),
+                last_pass: record.pass,
+                last_outcome: result.outcome,
+                directory: result.directory.clone(),
+                error: result.error.clone(),
+            };
+            sources.insert(result.source.clone(), status);
+        }
+        Self {
+            format: FORMAT,
+            generation,
+            pass: record.pass,
+            outcome: record.outcome,
+            exit_code: record.exit_code,
+            started_at: record.started_at,
+            finished_at: record.finished_at,
+            sources,
+        }
+    }
+
+    /// Writes the status, over whatever was there.
+    ///
+    /// # Errors
+    /// The request fails.
+    pub async fn write(&self, store: &dyn Store) -> StoreResult<()> {
+        put_json(store, keys::STATUS, self, &Condition::Any).await
+    }
+
+    /// Reads the status; `None` where there is none, or none that this program understands. It is
+    /// only ever a summary of what other objects say.
+    ///
+    /// # Errors
+    /// The request fails.
+    pub async fn read(store: &dyn Store) -> StoreResult<Option<Self>> {
+        match store.get(keys::STATUS).await {
+            Ok(object) => {
+                let status: Option<Self> = serde_json::from_slice(&object.bytes).ok();
+                Ok(status.filter(|status| status.format == FORMAT))
+            }
+            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The last `most` passes, the latest first. Records that cannot be read are left out.
+///
+/// # Errors
+/// A request fails.
+pub async fn history(store: &dyn Store, most: usize) -> StoreResult<Vec<PassRecord>> {
+    let listing = Listing {
+        prefix: keys::PASSES,
+        ..Listing::default()
+    };
+    let listed = store.list(&listing).await?;
+    let mut records = Vec::new();
+    for key in listed.keys.iter().rev().take(most) {
+        let object = store.get(key).await?;
+        records.extend(serde_json::from_slice::<PassRecord>(&object.bytes).ok());
+    }
+    Ok(records)
+}
+
+async fn put_json(
+    store: &dyn Store,
+    key: &str,
+    value: &impl Serialize,
+    condition: &Condition,
+) -> Result<(), StoreError> {
+    let mut body = serde_json::to_vec_pretty(value).expect("reports are plain data");
+    body.push(b'\n');
+    store.put(key, body.into(), condition).await?;
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! The store: where backups go.
+//!
+//! [`Store`] is what the rest of the program needs of object storage, and no more: whole reads and
+//! ranges, conditional puts, uploads in parts, ordered listing, and what the store knows of an
+//! object. Keys are relative to the configured prefix. Every body is in memory: nothing larger than
+//! a part or a manifest segment is ever asked for at once.
+//!
+//! Nothing here deletes an object.
+
+pub mod error;
+pub mod s3;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+
+pub use error::{Operation, StoreError, StoreErrorKind};
+
+/// Result of a request to the store.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// Identifies one version of an object's bytes; opaque.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ETag(pub String);
+
+/// An object that was read whole.
+#[derive(Debug, Clone)]
+pub struct Object {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// Its version, for a conditional put that replaces it.
+    pub etag: ETag,
+    /// When it was written, by the store's clock; whole seconds.
+    pub last_modified: Timestamp,
+}
+
+/// What the store knows of an object without its bytes being read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectInfo {
+    /// Length in bytes.
+    pub size: u64,
+    /// SHA-256 of the whole object, where the store checked and kept one.
+    pub sha256: Option<[u8; 32]>,
+    /// CRC-64/NVME of the whole object, where the store checked and kept one.
+    pub crc64nvme: Option<u64>,
+}
+
+/// When a put may take effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// Only if there is no object under the key.
+    Absent,
+    /// Only over this version.
+    Matches(ETag),
+    /// Whatever is there. For `status.json` alone.
+    Any,
+}
+
+/// How content objects are kept. Manifests and control objects are always in the default class, so
+/// that they can be read at once whatever becomes of the contents.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Placement {
+    /// S3 storage class; the bucket's default where there is none.
+    pub storage_class: Option<String>,
+    /// Object tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// One part of an upload that the store has taken.
+#[derive(Debug, Clone)]
+pub struct UploadedPart {
+    /// From 1.
+    pub number: i32,
+    /// What the store answered.
+    pub etag: ETag,
+    /// CRC-64/NVME of the part.
+    pub crc64nvme: u64,
+}
+
+/// An upload in parts that was begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// Where the object will be.
+    pub key: String,
+    /// The store's name for the upload.
+    pub id: String,
+}
+
+/// What to list.
+#[derive(Debug, Clone, Default)]
+pub struct Listing<'a> {
+    /// Only keys that start with this.
+    pub prefix: &'a str,
+    /// Only keys after this one.
+    pub start_after: Option<&'a str>,
+    /// Fold keys together at the next `/` after the prefix.
+    pub folders: bool,
+}
+
+/// Listed keys, in order of their bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// Keys of objects.
+    pub keys: Vec<String>,
+    /// With [`Listing::folders`]: what the other keys were folded into, `/` at the end.
+    pub folders: Vec<String>,
+}
+
+/// Object storage as the program needs it.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Where this is, for people: `s3://bucket/prefix`.
+    fn location(&self) -> String;
+
+    /// Requests sent so far, retries included.
+    fn requests(&self) -> u64;
+
+    /// The latest time the store has told, in whole seconds; the epoch before its first answer.
+    fn now(&self) -> Timestamp;
+
+    /// Reads an object whole.
+    async fn get(&self, key: &str) -> StoreResult<Object>;
+
+    /// Reads a range of an object; an empty range is read without a request.
+    async fn get_range(&self, key: &str, range: Range<u64>) -> StoreResult<Bytes>;
+
+    /// What the store knows of an object.
+    async fn head(&self, key: &str) -> StoreResult<ObjectInfo>;
+
+    /// Writes a control object: the lease, a commit record, a segment, a report.
+    ///
+    /// An answer lost on the way is not an error when the object turns out to be the one sent.
+    async fn put(&self, key: &str, body: Bytes, condition: &Condition) -> StoreResult<ETag>;
+
+    /// Writes the contents of a file, which must not exist yet, with its SHA-256 for the store to
+    /// check.
+    async fn put_content(
+        &self,
+        key: &str,
+        body: Bytes,
+        sha256: [u8; 32],
+        placement: &Placement,
+    ) -> StoreResult<()>;
+
+    /// Begins an upload in parts.
+    async fn begin_upload(&self, key: &str, placement: &Placement) -> StoreResult<Upload>;
+
+    /// Sends part `number`, from 1, with a checksum for the store to check.
+    async fn upload_part(
+        &self,
+        upload: &Upload,
+        number: i32,
+        body: Bytes,
+    ) -> StoreResult<UploadedPart>;
+
+    /// Makes the parts one object, which must not exist yet, and which the store checks against the
+    /// CRC-64/NVME of the whole.
+    async fn complete_upload(
+        &self,
+        upload: &Upload,
+        parts: Vec<UploadedPart>,
+        size: u64,
+        crc64nvme: u64,
+    ) -> StoreResult<()>;
+
+    /// Gives up an upload; its parts are freed.
+    async fn abort_upload(&self, upload: &Upload) -> StoreResult<()>;
+
+    /// Uploads below a prefix that were begun and neither completed nor aborted.
+    async fn open_uploads(&self, prefix: &str) -> StoreResult<Vec<Upload>>;
+
+    /// Lists all keys that match.
+    async fn list(&self, listing: &Listing<'_>) -> StoreResult<Listed>;
+}

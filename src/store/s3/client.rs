@@ -1,0 +1,159 @@
+//! Putting the SDK's client together.
+
+use std::time::Duration;
+
+use aws_config::environment::region::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::endpoint::Params;
+use aws_sdk_s3::config::{
+    RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig,
+    retry::RetryConfig, retry::RetryPartition, retry::TokenBucket, timeout::TimeoutConfig,
+};
+
+use super::direct::Direct;
+use super::settings::S3Settings;
+use super::wire::Wire;
+
+/// Attempts at a request before it counts as failed; with the backoff below, some 25 seconds.
+const MAX_ATTEMPTS: u32 = 8;
+const INITIAL_BACKOFF: Duration = Duration::from_millis(250);
+
+/// The SDK's budget for retries is shared by all requests of the process; its default of 500 tokens
+/// is spent by a hundred files that meet one short outage together.
+const RETRY_TOKENS: usize = 100_000;
+
+/// How long the answer to a small request may take. S3 answers within a second; a part gets more
+/// time, by its size.
+pub(super) const SMALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A transfer that stands still this long is given up and tried again.
+const STALL_GRACE: Duration = Duration::from_secs(20);
+
+/// What the store talks through.
+pub(super) struct Clients {
+    pub(super) wire: Wire,
+    pub(super) s3: Client,
+    pub(super) direct: Option<Direct>,
+    /// Payloads are protected on the way by something else than their signature.
+    pub(super) protected: bool,
+}
+
+/// Builds the clients. Credentials are looked for at the first request.
+pub(super) async fn connect(settings: &S3Settings) -> Clients {
+    let wire = Wire::new(settings.bandwidth_bytes_per_second);
+    let config = load(settings, &wire).await;
+    let endpoint_url = settings.endpoint_url.clone();
+    let endpoint_url = endpoint_url.or_else(|| config.endpoint_url().map(str::to_owned));
+    let path_style = settings.force_path_style.unwrap_or(endpoint_url.is_some());
+    let region = config.region().cloned();
+    let mut s3 = aws_sdk_s3::config::Builder::from(&config);
+    s3.set_region(region.clone())
+        .set_endpoint_url(endpoint_url.clone());
+    let s3 = s3
+        .force_path_style(path_style)
+        // Each body gets the checksum this program chose for it, and each body that is read is
+        // compared with the manifest.
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        .retry_config(
+            RetryConfig::standard()
+                .with_max_attempts(MAX_ATTEMPTS)
+                .with_initial_backoff(INITIAL_BACKOFF),
+        )
+        .retry_partition(
+            RetryPartition::custom("offsite")
+                .token_bucket(TokenBucket::builder().capacity(RETRY_TOKENS).build())
+                .build(),
+        )
+        .timeout_config(
+            TimeoutConfig::builder()
+                .operation_attempt_timeout(SMALL_TIMEOUT)
+                .build(),
+        )
+        .stalled_stream_protection(match settings.bandwidth_bytes_per_second {
+            // A transfer that is held back by the limit is not stalled.
+            Some(_) => StalledStreamProtectionConfig::disabled(),
+            None => StalledStreamProtectionConfig::enabled()
+                .grace_period(STALL_GRACE)
+                .build(),
+        });
+
+    let direct = match &region {
+        Some(region) => {
+            let mut params = Params::builder()
+                .bucket(&settings.bucket)
+                .region(region.as_ref())
+                .force_path_style(path_style)
+                .use_fips(config.use_fips().unwrap_or_default())
+                .use_dual_stack(config.use_dual_stack().unwrap_or_default());
+            if let Some(url) = &endpoint_url {
+                params = params.endpoint(url);
+            }
+            match params.build() {
+                Ok(params) => Direct::new(wire.clone(), &config, params, region.as_ref()).await,
+                Err(_) => None,
+            }
+        }
+        None => None,
+    };
+    Clients {
+        s3: Client::from_conf(s3.build()),
+        direct,
+        protected: endpoint_url.as_deref().is_none_or(is_protected),
+        wire,
+    }
+}
+
+async fn load(settings: &S3Settings, wire: &Wire) -> SdkConfig {
+    let region = match (&settings.region, &settings.endpoint_url) {
+        (Some(region), _) => RegionProviderChain::first_try(Region::new(region.clone())),
+        // The instance metadata service, which comes last by default, knows nothing of stores that
+        // are not AWS, and where there is none it is waited for. Such stores rarely care for the
+        // region, but the signature needs one.
+        (None, Some(_)) => RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+            .or_else(ProfileFileRegionProvider::new())
+            .or_else("us-east-1"),
+        (None, None) => RegionProviderChain::default_provider(),
+    };
+    aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .http_client(wire.http_client())
+        .region(region)
+        .load()
+        .await
+}
+
+/// Whether nobody between here and the store can change a payload: TLS, or the same machine.
+fn is_protected(endpoint_url: &str) -> bool {
+    let Ok(uri) = endpoint_url.parse::<http::Uri>() else {
+        return false;
+    };
+    let host = uri.host().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    uri.scheme_str() == Some("https")
+        || host == "localhost"
+        || address
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_go_unsigned_only_where_the_way_is_protected() {
+        for (url, protected) in [
+            ("https://minio.example.com", true),
+            ("http://127.0.0.1:9000", true),
+            ("http://[::1]:9000", true),
+            ("http://localhost:9000", true),
+            ("http://minio.storage.svc:9000", false),
+            ("http://10.0.0.7:9000", false),
+        ] {
+            assert_eq!(is_protected(url), protected, "{url}");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What has to be known to reach a bucket.
+
+use std::fmt;
+
+/// Which bucket, where in it, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct S3Settings {
+    /// Name of the bucket.
+    pub bucket: String,
+    /// Put before every key: empty, or ending in `/`.
+    pub prefix: String,
+    /// Region; otherwise what the AWS environment says.
+    pub region: Option<String>,
+    /// URL of an S3-compatible store; otherwise what the AWS environment says.
+    pub endpoint_url: Option<String>,
+    /// Bucket in the path instead of the host name; by default with an endpoint of one's own.
+    pub force_path_style: Option<bool>,
+    /// Encryption at rest to ask for.
+    pub encryption: Encryption,
+    /// Bytes a second, up and down together.
+    pub bandwidth_bytes_per_second: Option<u64>,
+    /// Requests in flight at most; the slowest fair share of the bandwidth follows from it.
+    pub concurrency: usize,
+}
+
+/// Encryption at rest.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Encryption {
+    /// Whatever the bucket does by default.
+    #[default]
+    Bucket,
+    /// SSE-S3.
+    Aes256,
+    /// SSE-KMS with a key, or with the account's own for S3.
+    Kms {
+        /// Id, alias or ARN of the key.
+        key_id: Option<String>,
+    },
+}
+
+impl fmt::Display for S3Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s3://{}/{}", self.bucket, self.prefix)
+    }
+}

@@ -1,0 +1,198 @@
+//! The HTTP connector under every request, of the SDK and of [`direct`](super::direct) alike.
+//!
+//! It counts requests, remembers the store's clock from the `Date` header, and keeps to the
+//! bandwidth limit, in both directions and whatever the operation.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use aws_smithy_http_client::{Connector, proxy::ProxyConfig, tls};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use jiff::Timestamp;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Connecting takes a round trip or two; the SDK's own default.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
+
+/// Bytes that pass a bandwidth limit at a time: small enough for an even flow.
+const PACE_BYTES: usize = 64 << 10;
+
+/// Counts, clock and limit of one store.
+#[derive(Debug)]
+struct Shared {
+    connector: Connector,
+    requests: AtomicU64,
+    /// Seconds since the epoch of the latest `Date` header; 0 before the first.
+    clock: AtomicI64,
+    pace: Option<Arc<Pace>>,
+}
+
+/// A handle on the connector; clones share it.
+#[derive(Debug, Clone)]
+pub(super) struct Wire(Arc<Shared>);
+
+impl Wire {
+    /// A connector with TLS by rustls, the proxies of the environment, and a limit in bytes a
+    /// second where there is one.
+    pub(super) fn new(bytes_per_second: Option<u64>) -> Self {
+        let settings = HttpConnectorSettings::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .build();
+        let connector = Connector::builder()
+            .connector_settings(settings)
+            .proxy_config(ProxyConfig::from_env())
+            .tls_provider(tls::Provider::Rustls(
+                tls::rustls_provider::CryptoMode::Ring,
+            ))
+            .build();
+        Self(Arc::new(Shared {
+            connector,
+            requests: AtomicU64::new(0),
+            clock: AtomicI64::new(0),
+            pace: bytes_per_second.map(|rate| Arc::new(Pace::new(rate))),
+        }))
+    }
+
+    /// For the SDK.
+    pub(super) fn http_client(&self) -> SharedHttpClient {
+        let connector = SharedHttpConnector::new(self.clone());
+        http_client_fn(move |_, _| connector.clone())
+    }
+
+    /// Requests sent so far, retries included.
+    pub(super) fn requests(&self) -> u64 {
+        self.0.requests.load(Ordering::Relaxed)
+    }
+
+    /// The latest time the store has told.
+    pub(super) fn clock(&self) -> Timestamp {
+        Timestamp::from_second(self.0.clock.load(Ordering::Relaxed)).unwrap_or_default()
+    }
+}
+
+impl HttpConnector for Wire {
+    fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
+        let shared = Arc::clone(&self.0);
+        shared.requests.fetch_add(1, Ordering::Relaxed);
+        if let Some(pace) = &shared.pace {
+            let body = std::mem::replace(request.body_mut(), SdkBody::taken());
+            *request.body_mut() = pace.limit(body);
+        }
+        let answer = shared.connector.call(request);
+        HttpConnectorFuture::new(async move {
+            let response = answer.await?;
+            if let Some(date) = response.headers().get("date").and_then(parse_http_date) {
+                shared.clock.fetch_max(date, Ordering::Relaxed);
+            }
+            Ok(match &shared.pace {
+                Some(pace) => response.map(|body| pace.limit(body)),
+                None => response,
+            })
+        })
+    }
+}
+
+/// Seconds since the epoch of an HTTP date (RFC 9110, section 5.6.7).
+fn parse_http_date(text: &str) -> Option<i64> {
+    let date = jiff::fmt::rfc2822::DateTimeParser::new()
+        .parse_timestamp(text)
+        .ok()?;
+    Some(date.as_second())
+}
+
+/// Spreads bytes over time: whoever wants to send is told when its turn is.
+#[derive(Debug)]
+struct Pace {
+    bytes_per_second: u64,
+    next: std::sync::Mutex<Option<Instant>>,
+}
+
+impl Pace {
+    fn new(bytes_per_second: u64) -> Self {
+        Self {
+            bytes_per_second: bytes_per_second.max(1),
+            next: std::sync::Mutex::new(None),
+        }
+    }
+
+    /// When `bytes` may go; they are counted as gone then.
+    fn turn(&self, bytes: usize) -> Instant {
+        let takes = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
+        let mut next = self.next.lock().expect("nothing panics holding this");
+        let turn = next.unwrap_or_else(Instant::now).max(Instant::now());
+        *next = Some(turn + takes);
+        turn
+    }
+
+    fn limit(self: &Arc<Self>, body: SdkBody) -> SdkBody {
+        SdkBody::from_body_1_x(Paced {
+            pace: Arc::clone(self),
+            body,
+            ready: None,
+        })
+    }
+}
+
+/// A body that flows at the pace of its store.
+struct Paced {
+    pace: Arc<Pace>,
+    body: SdkBody,
+    /// Bytes taken from the body that wait for their turn.
+    ready: Option<(Bytes, Pin<Box<Sleep>>)>,
+}
+
+impl Body for Paced {
+    type Data = Bytes;
+    type Error = aws_smithy_types::body::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if self.ready.is_none() {
+            let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)?) else {
+                return Poll::Ready(None);
+            };
+            match frame.into_data() {
+                Ok(data) => self.ready = Some((data, Box::pin(sleep_until(Instant::now())))),
+                Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+            }
+        }
+        let this = &mut *self;
+        let Some((data, turn)) = &mut this.ready else {
+            return Poll::Ready(None);
+        };
+        ready!(turn.as_mut().poll(cx));
+        let chunk = data.split_to(data.len().min(PACE_BYTES));
+        turn.as_mut().reset(this.pace.turn(chunk.len()));
+        if data.is_empty() {
+            this.ready = None;
+        }
+        Poll::Ready(Some(Ok(Frame::data(chunk))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ready.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let waiting = self.ready.as_ref().map_or(0, |(data, _)| data.len() as u64);
+        let inner = Body::size_hint(&self.body);
+        let mut hint = SizeHint::new();
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper + waiting);
+        }
+        hint.set_lower(inner.lower() + waiting);
+        hint
+    }
+}
