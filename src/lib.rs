@@ -18,5 +18,6 @@ pub mod select;
 pub mod signal;
 pub mod source;
 pub mod status;
+pub mod stop;
 pub mod store;
 pub mod verify;

@@ -10,12 +10,12 @@ use crate::backup::continued::Continued;
 use crate::backup::latest;
 use crate::backup::merge::{Merge, MergeError, Merged, Order, Sink, Step};
 use crate::backup::previous::Cursor;
-use crate::backup::stop::Stop;
 use crate::backup::{DirectorySource, Limits};
 use crate::entries;
 use crate::events::Events;
 use crate::manifest::pass_id::PassId;
 use crate::source::walk::{Walk, WalkOptions};
+use crate::stop::Stop;
 use crate::store::Store;
 
 /// What a pass would do with one source.

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::backup::stop::Stop;
 use crate::exit::ExitCode;
+use crate::stop::Stop;
 
 /// What is in flight has this long. ECS and Kubernetes kill 30 seconds after SIGTERM by default.
 const GRACE: Duration = Duration::from_secs(15);

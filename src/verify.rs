@@ -14,12 +14,12 @@ use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use crate::backup::stop::Stop;
 use crate::entries::{Entries, EntriesError};
 use crate::manifest::entry::{Content, Entry};
 use crate::manifest::keys::{self, SourceName};
 use crate::manifest::snapshot::Snapshot;
 use crate::manifest::totals::Totals;
+use crate::stop::Stop;
 use crate::store::{Store, StoreError, StoreErrorKind};
 
 /// Read at a time.

@@ -17,7 +17,6 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::merge::{Captured, Order};
-use super::stop::Stop;
 use super::{DirectorySource, Limits};
 use crate::budget::{Budget, Closed};
 use crate::events::{Event, Events};
@@ -27,6 +26,7 @@ use crate::manifest::pass_id::PassId;
 use crate::source::open::Root;
 use crate::source::stat::Stat;
 use crate::source::xattr;
+use crate::stop::Stop;
 use crate::store::{Store, StoreError};
 
 /// Orders that wait for a thread.

@@ -13,7 +13,6 @@ use super::continued::{self, Continued, Unfinished};
 use super::latest::{self, LatestError};
 use super::merge::{Merge, MergeError, Merged, Queues};
 use super::previous::Cursor;
-use super::stop::Stop;
 use super::writer::{Manifest, Writer, WriterError, WriterOptions};
 use super::{DirectorySource, Limits};
 use crate::entries::{self, Loaded};
@@ -25,6 +24,7 @@ use crate::manifest::pass_id::PassId;
 use crate::manifest::snapshot::Snapshot;
 use crate::source::open::Root;
 use crate::source::walk::{Walk, WalkOptions};
+use crate::stop::Stop;
 use crate::store::{Store, StoreError};
 
 /// Steps that wait for the manifest writer: how far captures may be ahead of the slowest one. A

@@ -12,7 +12,6 @@ use super::capture;
 use super::compare::{Verdict, compare};
 use super::continued::Continued;
 use super::previous::Cursor;
-use super::stop::Stop;
 use crate::entries::StoredSegment;
 use crate::events::{Event, Events, Level};
 use crate::manifest::entry::{Content, Entry, Kind, LinkGroup, Unreadable};
@@ -20,6 +19,7 @@ use crate::manifest::pass_id::PassId;
 use crate::manifest::path::EntryPath;
 use crate::manifest::totals::Totals;
 use crate::source::walk::{Found, Item};
+use crate::stop::Stop;
 use crate::store::StoreError;
 
 /// Unchanged entries reported together.

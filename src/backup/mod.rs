@@ -20,7 +20,6 @@ pub mod continued;
 pub mod latest;
 pub mod merge;
 pub mod previous;
-pub mod stop;
 pub mod writer;
 
 use std::path::PathBuf;

@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use super::list::globs;
 use super::{Context, block_on, connect, note, print, print_json, selection};
-use crate::backup::stop::Stop;
 use crate::cli::RestoreArgs;
 use crate::error::Failure;
 use crate::exit::ExitCode;
@@ -15,6 +14,7 @@ use crate::manifest::snapshot::Snapshot;
 use crate::restore::{Plan, Report, RestoreOptions, apply, plan};
 use crate::select::select;
 use crate::signal;
+use crate::stop::Stop;
 use crate::store::Store;
 
 /// What was done, or would be, with one snapshot.

@@ -10,7 +10,6 @@ use serde_json::json;
 
 use super::{Context, block_on, connect, format, log_to_stderr, note};
 use crate::backup::SourceReport;
-use crate::backup::stop::Stop;
 use crate::cli::RunArgs;
 use crate::config::{Job, LogFormat, Purpose};
 use crate::entries::Entries;
@@ -19,6 +18,7 @@ use crate::events::{Event, Events, Format, Level};
 use crate::exit::ExitCode;
 use crate::run::{PassReport, World};
 use crate::signal;
+use crate::stop::Stop;
 use crate::store::Store;
 
 /// When passes are repeated.

@@ -20,6 +20,10 @@ pub const NAMED_VARIABLES: [(&str, &str); 2] = [
     ("LOG_LEVEL", "backup.log.level"),
 ];
 
+/// Variables of the AWS SDKs that name the store's address, the one that counts last. A file that
+/// names another one knows better.
+const AWS_ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"];
+
 /// `OFFSITE_S3__BUCKET` sets `backup.s3.bucket`, and so on.
 pub const VARIABLE_PREFIX: &str = "OFFSITE_";
 
@@ -62,6 +66,14 @@ pub(super) fn merge(
         name: "default".to_owned(),
         dict: parse(DEFAULTS).unwrap_or_default(),
     });
+    for variable in AWS_ENDPOINTS {
+        if let Some(url) = environment.get(variable).filter(|url| !url.is_empty()) {
+            figment = figment.merge(Layer {
+                name: format!("environment variable {variable}"),
+                dict: nested("backup.s3.endpoint_url", Value::from(url.as_str())),
+            });
+        }
+    }
     if let Some(path) = file {
         let name = path.display().to_string();
         match read(path) {

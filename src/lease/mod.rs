@@ -24,6 +24,7 @@ pub use self::record::{Holder, Outcome, Record, State};
 use crate::exit::ExitCode;
 use crate::manifest::keys;
 use crate::manifest::pass_id::PassId;
+use crate::stop::Stop;
 use crate::store::{Condition, ETag, Store, StoreError, StoreErrorKind};
 
 /// How often a pass that waits looks again. A look costs one small read.
@@ -169,18 +170,23 @@ pub struct Request {
     pub random: u16,
 }
 
-/// Takes the lock. `on_held` is told once when it has to wait.
+/// Takes the lock. `on_held` is told once when it has to wait. Must be awaited to its end, or a lock
+/// may be left that nobody renews or releases; `stop` ends the waiting.
 ///
 /// # Errors
 /// The lock is held still after the wait; the store fails or does not honour conditions.
 pub async fn acquire(
     store: &Arc<dyn Store>,
     request: &Request,
+    stop: &Stop,
     on_held: impl Fn(&Held),
 ) -> Result<(Lease, Option<Previous>), LeaseError> {
     let deadline = Instant::now() + request.wait;
     let mut told = false;
     loop {
+        if stop.is_set() {
+            return Err(LeaseError::Interrupted);
+        }
         let seen = look(&**store).await?;
         let held = seen.as_ref().and_then(|seen| seen.held_at(store.now()));
         if let Some(held) = held {
@@ -191,7 +197,10 @@ pub async fn acquire(
             if !std::mem::replace(&mut told, true) {
                 on_held(&held);
             }
-            tokio::time::sleep(POLL.min(left)).await;
+            tokio::select! {
+                () = tokio::time::sleep(POLL.min(left)) => {}
+                () = stop.stopped() => {}
+            }
             continue;
         }
         let previous = seen.as_ref().map(|seen| Previous {

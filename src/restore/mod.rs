@@ -20,11 +20,11 @@ mod target;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::backup::stop::Stop;
 use crate::entries::{Entries, EntriesError};
 use crate::manifest::entry::Entry;
 use crate::manifest::snapshot::Snapshot;
 use crate::source::filter::Globs;
+use crate::stop::Stop;
 use crate::store::Store;
 
 pub use self::apply::{Failure, Report, apply};

@@ -9,13 +9,13 @@ use jiff::Timestamp;
 
 use self::report::Verdict;
 use crate::backup::commit::PassContext;
-use crate::backup::stop::Stop;
 use crate::backup::{DirectorySource, Limits, SourceError, SourceReport, back_up};
 use crate::events::{Event, Events};
 use crate::exit::ExitCode;
 use crate::lease::{self, Holder, Lease, LeaseError, Previous};
 use crate::manifest::pass_id::PassId;
 use crate::status::Status;
+use crate::stop::Stop;
 use crate::store::Store;
 
 /// What a pass does.
@@ -123,10 +123,7 @@ async fn take_lock(
     let on_held = |held: &lease::Held| {
         world.events.emit(&report::lock_held(held, pass.lock_wait));
     };
-    let (lease, previous) = tokio::select! {
-        taken = lease::acquire(&world.store, &request, on_held) => taken?,
-        () = world.stop.stopped() => return Err(LeaseError::Interrupted),
-    };
+    let (lease, previous) = lease::acquire(&world.store, &request, &world.stop, on_held).await?;
     let (id, generation) = lease.identity().await;
     world.events.set_pass(id);
     let unreleased = previous

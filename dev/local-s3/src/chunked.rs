@@ -160,7 +160,8 @@ mod tests {
 
     #[test]
     fn content_and_trailers_come_out_however_the_body_is_cut() {
-        let body = b"5;chunk-signature=ab\r\nhello\r\n6\r\n world\r\n0;chunk-signature=cd\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n";
+        let body = b"5;chunk-signature=ab\r\nhello\r\n6\r\n world\r\n\
+            0;chunk-signature=cd\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n";
         for step in 1..=body.len() {
             let (content, trailers) = decode(body, step).unwrap();
             assert_eq!(content, b"hello world", "step {step}");

@@ -9,8 +9,8 @@
 //!
 //! let server = LocalS3::builder().bucket("backups").start()?;
 //! // The fourth upload of a file and the one after it are throttled.
-//! let throttled = Fault::on(Operation::PutObject).key_contains("files/").skip(3).times(2).status(503, "SlowDown");
-//! let throttled = server.fault(throttled);
+//! let throttled = Fault::on(Operation::PutObject).key_contains("files/").skip(3).times(2);
+//! let throttled = server.fault(throttled.status(503, "SlowDown"));
 //! // ... run the program against `server.endpoint()` ...
 //! assert_eq!(throttled.fired(), 0);
 //! assert!(server.requests().is_empty());

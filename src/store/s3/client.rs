@@ -108,21 +108,21 @@ pub(super) async fn connect(settings: &S3Settings) -> Clients {
 }
 
 async fn load(settings: &S3Settings, wire: &Wire) -> SdkConfig {
-    let region = match (&settings.region, &settings.endpoint_url) {
-        (Some(region), _) => RegionProviderChain::first_try(Region::new(region.clone())),
+    let loader =
+        aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(wire.http_client());
+    let loader = match (&settings.region, &settings.endpoint_url) {
+        (Some(region), _) => loader.region(Region::new(region.clone())),
         // The instance metadata service, which comes last by default, knows nothing of stores that
         // are not AWS, and where there is none it is waited for. Such stores rarely care for the
         // region, but the signature needs one.
-        (None, Some(_)) => RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
-            .or_else(ProfileFileRegionProvider::new())
-            .or_else("us-east-1"),
-        (None, None) => RegionProviderChain::default_provider(),
+        (None, Some(_)) => loader.region(
+            RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+                .or_else(ProfileFileRegionProvider::new())
+                .or_else("us-east-1"),
+        ),
+        (None, None) => loader,
     };
-    aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .http_client(wire.http_client())
-        .region(region)
-        .load()
-        .await
+    loader.load().await
 }
 
 /// Whether nobody between here and the store can change a payload: TLS, or the same machine.

@@ -2,7 +2,7 @@
 
 use super::attributes::attributes_of;
 use super::conditions::check_write;
-use super::{Backend, checksum_type, etag_of, payload, set_checksum, set_encryption, size};
+use super::{Backend, checksum_type, etag_of, payload, set_checksum, set_encryption};
 use crate::checksum::ChecksumAlgorithm;
 use crate::object::StoredObject;
 use s3s::dto::{PutObjectInput, PutObjectOutput};
@@ -37,7 +37,6 @@ pub(super) async fn put(
     let mut output = PutObjectOutput {
         e_tag: Some(etag_of(&object)),
         checksum_type: Some(checksum_type(object.checksum.kind)),
-        size: Some(size(object.bytes.len() as u64)),
         ..Default::default()
     };
     set_checksum!(output, &object.checksum);

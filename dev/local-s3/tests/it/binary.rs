@@ -148,7 +148,8 @@ fn it_stops_with_its_parent() {
     let folder = tempfile::tempdir().unwrap();
     let port_file = folder.path().join("endpoint");
     // The shell is the parent; it ends once the server has started.
-    let script = r#""$1" --listen 127.0.0.1:0 --exit-with-parent --stop-after 60 --port-file "$2" >/dev/null &
+    let script = r#""$1" --exit-with-parent --stop-after 60 --listen 127.0.0.1:0 \
+            --port-file "$2" >/dev/null &
         while [ ! -e "$2" ]; do sleep 0.05; done; echo $!"#;
     let mut shell = Command::new("sh");
     shell.args([

@@ -1,0 +1,281 @@
+//! Killed at every request of a pass, a backup loses nothing that was committed, shows nothing that
+//! is half done, and goes on from where it was.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use local_s3::HookAction;
+use offsite::manifest::segment::SegmentReader;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::tree::{self, Tree, assert_same, settle};
+use crate::support::{BUCKET, Output, SOURCE, World, finish, noise, uploads};
+
+/// When the process is killed, relative to the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    /// The store never gets the request.
+    Before,
+    /// The store has done what it was asked, and nobody hears of it.
+    After,
+}
+
+fn world() -> World {
+    let mut world = World::new();
+    // Small enough that a short pass has several segments and checkpoints.
+    world.set("MANIFEST__SEGMENT_ENTRIES", 12);
+    world.set("MANIFEST__CHECKPOINT_ENTRIES", 2);
+    world.set("LIMITS__CONCURRENCY", 3);
+    world.set("LIMITS__READ_THREADS", 2);
+    world
+}
+
+/// A tree with every kind of entry, small but for one file that is sent in parts.
+fn fill(world: &World) {
+    for index in 0..12 {
+        world.write(
+            &format!("dir{}/file{index:02}", index % 3),
+            format!("contents {index}"),
+        );
+    }
+    world.write("empty", "");
+    world.write("in-parts", noise(7, (16 << 20) + 1));
+    world.write("link/first", "linked");
+    let data = world.data();
+    std::fs::hard_link(data.join("link/first"), data.join("link/second")).unwrap();
+    symlink("first", data.join("link/to")).unwrap();
+    std::fs::create_dir(data.join("nothing-in-it")).unwrap();
+    tree::set_mtime(&data.join("dir1/file01"), 1_000_000_000, 5);
+    settle();
+}
+
+fn change(world: &World) {
+    world.write("dir0/file00", "changed");
+    world.write("dir1/added", "added");
+    world.write("zzz/last", "last");
+    let data = world.data();
+    std::fs::remove_file(data.join("dir2/file02")).unwrap();
+    std::fs::rename(data.join("dir1/file04"), data.join("dir2/moved")).unwrap();
+    std::fs::remove_file(data.join("empty")).unwrap();
+    std::fs::create_dir(data.join("empty")).unwrap();
+    tree::set_mtime(&data.join("dir2/file05"), 1_000_000_001, 6);
+    settle();
+}
+
+/// Runs a pass and sends its process a signal at request `index`. `None` if the pass had no such
+/// request.
+fn pass_with_signal(world: &World, index: usize, moment: Moment, signal: Signal) -> Option<Output> {
+    let pid = Arc::new(AtomicI32::new(0));
+    let hit = Arc::new(AtomicBool::new(false));
+    let (target, was_hit) = (Arc::clone(&pid), Arc::clone(&hit));
+    let started = Arc::new(Mutex::new(()));
+    let gate = Arc::clone(&started);
+    let starting = started.lock().unwrap();
+    world.server.clear_requests();
+    world.server.on_request(move |request| {
+        // The process is known once the gate is open.
+        drop(gate.lock().unwrap());
+        if request.index < index || was_hit.swap(true, Ordering::SeqCst) {
+            return HookAction::Proceed;
+        }
+        let target = Pid::from_raw(target.load(Ordering::SeqCst)).unwrap();
+        let send = move || kill_process(target, signal).unwrap();
+        if signal != Signal::KILL {
+            send();
+            return HookAction::Proceed;
+        }
+        match moment {
+            Moment::Before => {
+                send();
+                HookAction::DropBefore
+            }
+            Moment::After => HookAction::handle_then_drop(send),
+        }
+    });
+    let child = world.spawn(["run"]);
+    pid.store(i32::try_from(child.id()).unwrap(), Ordering::SeqCst);
+    drop(starting);
+    let output = finish(child.wait_with_output().unwrap());
+    world.server.clear_hook();
+    hit.load(Ordering::SeqCst).then_some(output)
+}
+
+/// Paths whose capture the killed pass has recorded, of passes that are not committed.
+fn recorded(world: &World) -> BTreeSet<String> {
+    let committed = world.snapshots();
+    let mut paths = BTreeSet::new();
+    for key in world
+        .keys()
+        .iter()
+        .filter(|key| key.starts_with("manifests/"))
+    {
+        let pass = key.split('/').nth(2).unwrap();
+        if committed.iter().any(|id| id == pass) {
+            continue;
+        }
+        let object = world.server.object(BUCKET, &world.full_key(key)).unwrap();
+        for entry in SegmentReader::open(object.bytes).unwrap() {
+            let entry = entry.unwrap();
+            if entry
+                .content
+                .is_some_and(|content| content.pass.to_string() == pass)
+            {
+                paths.insert(entry.path.to_string());
+            }
+        }
+    }
+    paths
+}
+
+fn assert_restores(world: &World, snapshots: &[String], trees: &[&Tree]) {
+    assert_eq!(snapshots.len(), trees.len());
+    for (snapshot, tree) in snapshots.iter().zip(trees) {
+        assert_same(tree, &tree::read(&world.restored(snapshot)));
+    }
+}
+
+/// One pass that is killed, and what must hold afterwards. Whether there was a request to kill at.
+fn killed_at(index: usize, moment: Moment, first_pass: bool) -> bool {
+    let world = world();
+    fill(&world);
+    let mut trees = Vec::new();
+    if !first_pass {
+        world.back_up();
+        trees.push(tree::read(&world.data()));
+        change(&world);
+    }
+    let now = tree::read(&world.data());
+    let Some(output) = pass_with_signal(&world, index, moment, Signal::KILL) else {
+        return false;
+    };
+    assert_eq!(output.code, -9, "{output:?}");
+
+    // Whatever is committed restores; the killed pass may have got that far or not.
+    let committed = world.snapshots();
+    if committed.len() > trees.len() {
+        trees.push(now.clone());
+    }
+    assert_restores(&world, &committed, &trees.iter().collect::<Vec<_>>());
+
+    // While the lease may be alive, nobody else gets in; once it has expired, the pass goes on.
+    let recorded = recorded(&world);
+    let locked = world.offsite(["run"]);
+    if locked.code == 0 {
+        // It died before it had the lock, or after it had given it back.
+    } else {
+        assert_eq!(locked.code, 11, "{locked:?}");
+        world.expire_leases();
+    }
+    let requests = world.requests_of(|| {
+        world.back_up();
+    });
+    let again: BTreeSet<String> = uploads(&requests).into_iter().collect();
+    let twice: Vec<_> = again.intersection(&recorded).collect();
+    assert!(twice.is_empty(), "recorded and sent again: {twice:?}");
+
+    let snapshots = world.snapshots();
+    let last = snapshots.last().cloned().into_iter().collect::<Vec<_>>();
+    assert_restores(&world, &last, &[&now]);
+    let verified = world.offsite(["verify", "--read"]);
+    assert_eq!(verified.code, 0, "{verified:?}");
+    assert!(
+        world.server.uploads(BUCKET).is_empty(),
+        "an upload in parts was left open"
+    );
+    true
+}
+
+/// Tries every request, on as many threads as there are processors.
+fn at_every_request(trial: impl Fn(usize) -> bool + Sync) -> usize {
+    let next = AtomicUsize::new(0);
+    let end = AtomicUsize::new(usize::MAX);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::SeqCst);
+                    if index >= end.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    if !trial(index) {
+                        end.fetch_min(index, Ordering::SeqCst);
+                    }
+                }
+            });
+        }
+    });
+    end.load(Ordering::SeqCst)
+}
+
+#[test]
+fn a_first_pass_killed_before_any_of_its_requests_is_continued() {
+    let requests = at_every_request(|index| killed_at(index, Moment::Before, true));
+    assert!(requests > 25, "{requests} requests were tried");
+}
+
+#[test]
+fn a_first_pass_killed_after_any_of_its_requests_is_continued() {
+    let requests = at_every_request(|index| killed_at(index, Moment::After, true));
+    assert!(requests > 25, "{requests} requests were tried");
+}
+
+#[test]
+fn a_later_pass_killed_before_any_of_its_requests_is_continued() {
+    let requests = at_every_request(|index| killed_at(index, Moment::Before, false));
+    assert!(requests > 15, "{requests} requests were tried");
+}
+
+#[test]
+fn a_later_pass_killed_after_any_of_its_requests_is_continued() {
+    let requests = at_every_request(|index| killed_at(index, Moment::After, false));
+    assert!(requests > 15, "{requests} requests were tried");
+}
+
+/// SIGTERM at a request: the pass says goodbye properly, and the next one need not wait.
+fn terminated_at(index: usize) -> bool {
+    let world = world();
+    fill(&world);
+    world.back_up();
+    let before = tree::read(&world.data());
+    change(&world);
+    let now = tree::read(&world.data());
+    let Some(output) = pass_with_signal(&world, index, Moment::Before, Signal::TERM) else {
+        return false;
+    };
+    let committed = world.snapshots();
+    match output.code {
+        143 => assert_restores(&world, &committed, &[&before]),
+        // The signal came when there was nothing left to stop.
+        0 => assert_restores(&world, &committed, &[&before, &now]),
+        _ => panic!("{output:?}"),
+    }
+    let recorded = recorded(&world);
+    let requests = world.requests_of(|| {
+        world.back_up();
+    });
+    let again: BTreeSet<String> = uploads(&requests).into_iter().collect();
+    assert!(again.is_disjoint(&recorded), "{again:?} of {recorded:?}");
+    assert_same(&now, &tree::read(&world.restored_latest()));
+    assert!(world.server.uploads(BUCKET).is_empty());
+    true
+}
+
+#[test]
+fn a_pass_terminated_at_any_of_its_requests_releases_the_lock_and_is_continued() {
+    let requests = at_every_request(terminated_at);
+    assert!(requests > 15, "{requests} requests were tried");
+}
+
+#[test]
+fn sigint_exits_with_its_own_code() {
+    let world = world();
+    fill(&world);
+    let output = pass_with_signal(&world, 12, Moment::Before, Signal::INT).unwrap();
+    assert_eq!(output.code, 130, "{output:?}");
+    assert_eq!(output.event("backup_failed")["exit_code"], 130);
+    assert_eq!(output.event("source_failed")["source"], SOURCE);
+    world.back_up();
+}
