@@ -56,10 +56,11 @@ pub fn load_ahead(store: Arc<dyn Store>, references: Vec<SegmentRef>) -> mpsc::R
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         for reference in references {
-            let loaded = load(&*store, &reference).await;
-            if sender.send(loaded).await.is_err() {
+            // A place first, so that one segment waits and not one more in hand.
+            let Ok(place) = sender.reserve().await else {
                 return;
-            }
+            };
+            place.send(load(&*store, &reference).await);
         }
     });
     receiver

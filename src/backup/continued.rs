@@ -159,6 +159,9 @@ pub fn load_ahead(store: Arc<dyn Store>, unfinished: Unfinished) -> mpsc::Receiv
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         for key in unfinished.keys {
+            let Ok(place) = sender.reserve().await else {
+                return;
+            };
             let loaded = match store.get(&key).await {
                 Ok(object) => Loaded::Segment(Arc::new(StoredSegment {
                     reference: unnamed(key, &object.bytes),
@@ -166,9 +169,7 @@ pub fn load_ahead(store: Arc<dyn Store>, unfinished: Unfinished) -> mpsc::Receiv
                 })),
                 Err(error) => Loaded::Damaged(unnamed(key, &Bytes::new()), error.to_string()),
             };
-            if sender.send(loaded).await.is_err() {
-                return;
-            }
+            place.send(loaded);
         }
     });
     receiver

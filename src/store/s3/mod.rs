@@ -21,14 +21,15 @@ use async_trait::async_trait;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::primitives::{AggregatedBytes, ByteStream, DateTime};
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart,
     ServerSideEncryption, StorageClass,
 };
+use aws_smithy_types::byte_stream::error::Error as ByteStreamError;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use crc_fast::CrcAlgorithm::Crc64Nvme;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -530,7 +531,7 @@ impl S3Store {
                 .await
                 .map_err(self.failed(Operation::Get, key))?;
             let announced = answer.content_length.unwrap_or_default();
-            let error = match answer.body.collect().await.map(AggregatedBytes::into_bytes) {
+            let error = match gather(answer.body, announced).await {
                 Ok(bytes) if bytes.len() as i64 == announced => {
                     let etag = ETag(answer.e_tag.unwrap_or_default());
                     let written = answer
@@ -553,6 +554,15 @@ impl S3Store {
         let kind = StoreErrorKind::Transport(error.to_string());
         self.error(Operation::Get, key, kind)
     }
+}
+
+/// Reads a body into one piece of memory of the announced length.
+async fn gather(mut body: ByteStream, announced: i64) -> Result<Bytes, ByteStreamError> {
+    let mut bytes = BytesMut::with_capacity(usize::try_from(announced).unwrap_or_default());
+    while let Some(chunk) = body.next().await {
+        bytes.extend_from_slice(&chunk?);
+    }
+    Ok(bytes.freeze())
 }
 
 fn storage_class(placement: &Placement) -> Option<StorageClass> {
