@@ -37,6 +37,9 @@ pub struct Job {
 /// The shortest lease: a renewal every third of it must be able to meet a slow answer.
 const SHORTEST_TTL: Duration = Duration::from_secs(3);
 
+/// The shortest time to wait for an answer.
+const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
+
 impl Job {
     /// Checks settings. What is wrong goes to `findings`, and the job is of no use then.
     pub(super) fn check(settings: Settings, findings: &Findings, purpose: Purpose) -> Self {
@@ -130,7 +133,22 @@ fn store(settings: &Settings, findings: &Findings) -> S3Settings {
             complain(findings, url, message, "for AWS itself, leave it out");
         }
     }
+    let request_timeout = s3
+        .request_timeout
+        .as_ref()
+        .map_or(SHORTEST_TIMEOUT, |timeout| {
+            if timeout.value < SHORTEST_TIMEOUT {
+                complain(
+                    findings,
+                    timeout,
+                    "must be 1 second or more",
+                    "30s is a good value",
+                );
+            }
+            timeout.value
+        });
     S3Settings {
+        request_timeout,
         bucket,
         prefix,
         region: s3.region.clone(),

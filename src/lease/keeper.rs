@@ -13,6 +13,10 @@ use crate::manifest::keys;
 use crate::manifest::pass_id::PassId;
 use crate::store::{Condition, ETag, Store, StoreError, StoreErrorKind};
 
+/// A lease that was renewed within this fraction of its time is not renewed again before a commit. A
+/// short pass is spared a request; a long one asks the store last thing whether the lease is its own.
+const FRESH: u32 = 12;
+
 /// Pause between attempts at a renewal that fails.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -122,8 +126,8 @@ impl Lease {
         }
     }
 
-    /// Writes a commit record, which must not exist yet, under the lease: at least a third of its
-    /// time is left when the put is sent, and the put is given no more than that.
+    /// Writes a commit record, which must not exist yet, under the lease: more than half of its time
+    /// is left when the put is sent, and the put is given no more than a third.
     ///
     /// # Errors
     /// The lease is lost, or the store did not take the record. Whether it exists after a timeout
@@ -137,19 +141,21 @@ impl Lease {
         }
     }
 
-    /// Makes sure that a commit sent now is covered.
+    /// Makes sure that a commit sent now is covered, and that nobody has taken the lease away by
+    /// force in the meantime.
     async fn ensure(&self) -> Result<(), Lost> {
         if let Some(lost) = self.is_lost() {
             return Err(lost);
         }
-        let left = self
+        let valid_for = self
             .shared
             .valid_until()
             .saturating_duration_since(Instant::now());
-        if left > self.shared.ttl / 3 {
-            return Ok(());
+        let renewed_ago = (self.shared.ttl * 2 / 3).saturating_sub(valid_for);
+        match renewed_ago < self.shared.ttl / FRESH {
+            true => Ok(()),
+            false => self.shared.renew().await,
         }
-        self.shared.renew().await
     }
 
     /// Gives the lease back and says how the pass ended. A lease that is lost is left alone.

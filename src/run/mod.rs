@@ -83,11 +83,8 @@ pub async fn run(pass: &Pass, world: &World) -> PassReport {
     let status = Status::read(&*world.store).await.ok().flatten();
 
     let watch = async {
-        let lost = lease.lost().await;
+        lease.lost().await;
         world.stop.stop();
-        world.events.emit(&Event::LockLost {
-            error: lost.to_string(),
-        });
         std::future::pending::<()>().await;
     };
     let results = tokio::select! {
@@ -95,10 +92,16 @@ pub async fn run(pass: &Pass, world: &World) -> PassReport {
         () = watch => Vec::new(),
     };
 
-    let verdict = Verdict::of(&results, (world.interrupted_by)(), lease.is_lost());
-    if lease.is_lost().is_none() {
-        let identity = (id, generation);
-        report::write_down(world, lease, identity, status, &results, &verdict, started).await;
+    let lost = lease.is_lost();
+    let verdict = Verdict::of(&results, (world.interrupted_by)(), lost.as_ref());
+    match lost {
+        Some(lost) => world.events.emit(&Event::LockLost {
+            error: lost.to_string(),
+        }),
+        None => {
+            let identity = (id, generation);
+            report::write_down(world, lease, identity, status, &results, &verdict, started).await;
+        }
     }
     let committed: Vec<_> = results.into_iter().filter_map(|(_, r)| r.ok()).collect();
     report::tell(world, &verdict, &committed, started);

@@ -26,7 +26,7 @@ impl Verdict {
     pub(super) fn of(
         results: &[SourceOutcome<'_>],
         signal: Option<ExitCode>,
-        lost: Option<Lost>,
+        lost: Option<&Lost>,
     ) -> Self {
         if let Some(lost) = lost {
             return Self::failure(Outcome::Failed, lost.exit_code(), lost.to_string(), None);

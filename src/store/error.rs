@@ -58,6 +58,9 @@ pub enum StoreErrorKind {
     /// The object ends before the range that was asked for.
     #[error("the object is shorter than it should be")]
     TooShort,
+    /// Somebody else was writing the same object at the same time; nobody knows who was first.
+    #[error("conflicting writes ({0})")]
+    Conflict(String),
     /// Refused for this identity.
     #[error("access denied ({0})")]
     AccessDenied(String),
@@ -88,21 +91,22 @@ pub enum StoreErrorKind {
 }
 
 impl StoreErrorKind {
-    /// Whether the same request may succeed a little later.
+    /// Whether the same request may well succeed at once, although the SDK does not repeat it.
     #[must_use]
-    pub fn is_transient(&self) -> bool {
+    pub fn is_worth_repeating(&self) -> bool {
         match self {
-            Self::Throttled(_) | Self::Unavailable(_) | Self::Transport(_) | Self::Damaged(_) => {
-                true
-            }
+            Self::Damaged(_) | Self::Conflict(_) => true,
             Self::NotFound
             | Self::NoSuchBucket
-            | Self::TooShort
             | Self::PreconditionFailed
+            | Self::TooShort
             | Self::AccessDenied(_)
             | Self::Credentials(_)
             | Self::WrongRegion(_)
             | Self::Archived(_)
+            | Self::Throttled(_)
+            | Self::Unavailable(_)
+            | Self::Transport(_)
             | Self::Rejected(_) => false,
         }
     }
@@ -118,6 +122,7 @@ impl StoreErrorKind {
             Self::NotFound
             | Self::TooShort
             | Self::PreconditionFailed
+            | Self::Conflict(_)
             | Self::Archived(_)
             | Self::Throttled(_)
             | Self::Unavailable(_)
@@ -136,6 +141,7 @@ impl StoreErrorKind {
             Self::WrongRegion(_) => ExitCode::Usage,
             Self::TooShort => ExitCode::Integrity,
             Self::PreconditionFailed
+            | Self::Conflict(_)
             | Self::Archived(_)
             | Self::Throttled(_)
             | Self::Unavailable(_)
@@ -171,6 +177,7 @@ impl StoreErrorKind {
             Self::NotFound
             | Self::TooShort
             | Self::PreconditionFailed
+            | Self::Conflict(_)
             | Self::Unavailable(_)
             | Self::Damaged(_)
             | Self::Rejected(_) => None,

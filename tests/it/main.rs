@@ -1,5 +1,12 @@
 //! The program as its users have it: a process that talks to a real S3 server over HTTP.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod backup;
+mod fault;
 mod kill;
+mod lock;
+mod model;
+mod requests;
+mod restore;
 mod support;
+mod verify;

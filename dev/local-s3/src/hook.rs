@@ -1,8 +1,8 @@
 //! A test's own code, called for every request before it is handled.
 //!
 //! This is how a test kills a process at an exact request: the hook sees the index, kills, and says
-//! whether the request is still to be applied. The hook runs on a thread of the server and may
-//! block it.
+//! whether the request is still to be applied. The hook runs on a thread of its own and may block;
+//! other requests go on meanwhile.
 
 use crate::operation::{Operation, Query};
 use http::{HeaderMap, HeaderValue};
@@ -99,14 +99,21 @@ impl HookSlot {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = hook;
     }
 
-    pub(crate) fn ask(&self, request: &RequestInfo) -> HookAction {
+    pub(crate) async fn ask(&self, request: &RequestInfo) -> HookAction {
         // Cloned out of the lock, so that a hook may replace itself.
         let hook = self
             .0
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        hook.map_or(HookAction::Proceed, |hook| hook(request))
+        let Some(hook) = hook else {
+            return HookAction::Proceed;
+        };
+        let request = request.clone();
+        // A hook that panics has said why; its request is not applied.
+        tokio::task::spawn_blocking(move || hook(&request))
+            .await
+            .unwrap_or(HookAction::DropBefore)
     }
 }
 

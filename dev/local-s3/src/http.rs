@@ -49,7 +49,7 @@ impl Frontend {
         request: Request<Incoming>,
     ) -> Result<Response<Download>, Closed> {
         let exchange = self.log.open(describe(&request));
-        let after = match self.hook.ask(exchange.info()) {
+        let after = match self.hook.ask(exchange.info()).await {
             HookAction::Proceed => None,
             HookAction::DropBefore => return Err(Closed),
             HookAction::HandleThenDrop(callback) => Some(callback),

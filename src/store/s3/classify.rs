@@ -55,9 +55,8 @@ fn from_answer(
         | "InvalidDigest"
         | "IncompleteBody"
         | "XAmzContentChecksumMismatch" => StoreErrorKind::Damaged(says),
-        "ConditionalRequestConflict" | "OperationAborted" | "RequestTimeout" | "InternalError" => {
-            StoreErrorKind::Unavailable(says)
-        }
+        "ConditionalRequestConflict" | "OperationAborted" => StoreErrorKind::Conflict(says),
+        "RequestTimeout" | "InternalError" => StoreErrorKind::Unavailable(says),
         "SlowDown" | "ThrottlingException" | "RequestLimitExceeded" | "TooManyRequests" => {
             StoreErrorKind::Throttled(says)
         }
@@ -137,7 +136,7 @@ mod tests {
             (400, "ExpiredToken", Kind::AccessDenied(some())),
             (503, "SlowDown", Kind::Throttled(some())),
             (500, "InternalError", Kind::Unavailable(some())),
-            (409, "ConditionalRequestConflict", Kind::Unavailable(some())),
+            (409, "ConditionalRequestConflict", Kind::Conflict(some())),
             (400, "BadDigest", Kind::Damaged(some())),
             (301, "PermanentRedirect", Kind::WrongRegion(some())),
             (400, "InvalidStorageClass", Kind::Rejected(some())),

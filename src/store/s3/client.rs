@@ -25,10 +25,6 @@ const INITIAL_BACKOFF: Duration = Duration::from_millis(250);
 /// is spent by a hundred files that meet one short outage together.
 const RETRY_TOKENS: usize = 100_000;
 
-/// How long the answer to a small request may take. S3 answers within a second; a part gets more
-/// time, by its size.
-pub(super) const SMALL_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// A transfer that stands still this long is given up and tried again.
 const STALL_GRACE: Duration = Duration::from_secs(20);
 
@@ -70,7 +66,7 @@ pub(super) async fn connect(settings: &S3Settings) -> Clients {
         )
         .timeout_config(
             TimeoutConfig::builder()
-                .operation_attempt_timeout(SMALL_TIMEOUT)
+                .operation_attempt_timeout(settings.request_timeout)
                 .build(),
         )
         .stalled_stream_protection(match settings.bandwidth_bytes_per_second {

@@ -35,15 +35,18 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use self::classify::classify;
-use self::client::{Clients, SMALL_TIMEOUT};
+use self::client::Clients;
 pub use self::settings::{Encryption, S3Settings};
 use super::{
     Condition, ETag, Listed, Listing, Object, ObjectInfo, Operation, Placement, Store, StoreError,
     StoreErrorKind, StoreResult, Upload, UploadedPart,
 };
 
-/// Attempts at sending a body that arrives damaged. The SDK takes that for the caller's mistake.
-const DAMAGED_ATTEMPTS: u32 = 3;
+/// Attempts at what the SDK takes for the caller's mistake and does not repeat: a body that arrives
+/// damaged, a write that meets another one.
+const ATTEMPTS: u32 = 4;
+/// Pause before the second attempt; each further one is twice as long.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The slowest transfer that is still worth waiting for, in bytes a second.
 const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
@@ -89,7 +92,7 @@ impl S3Store {
         let share = |rate: u64| rate / self.settings.concurrency.max(1) as u64;
         let limited = self.settings.bandwidth_bytes_per_second.map(share);
         let slowest = SLOWEST_BYTES_PER_SECOND.min(limited.unwrap_or(u64::MAX));
-        SMALL_TIMEOUT + Duration::from_secs(bytes as u64 / slowest.max(1))
+        self.settings.request_timeout + Duration::from_secs(bytes as u64 / slowest.max(1))
     }
 
     fn patience(&self, bytes: usize) -> aws_sdk_s3::config::Builder {
@@ -164,7 +167,7 @@ impl S3Store {
         Ok(ETag(answer.e_tag.unwrap_or_default()))
     }
 
-    /// Puts, again where the body arrives damaged.
+    /// Puts, again where that can help and the SDK does not.
     async fn put_checked(
         &self,
         key: &str,
@@ -173,17 +176,11 @@ impl S3Store {
         condition: &Condition,
         placement: &Placement,
     ) -> StoreResult<ETag> {
-        let mut attempt = 1;
+        let mut attempts = Attempts::new();
         loop {
             let put = self.put_once(key, body.clone(), sha256, condition, placement);
-            match put.await {
-                Err(error)
-                    if matches!(error.kind, StoreErrorKind::Damaged(_))
-                        && attempt < DAMAGED_ATTEMPTS =>
-                {
-                    attempt += 1;
-                }
-                other => return other,
+            if let Some(result) = attempts.settle(put.await).await {
+                return result;
             }
         }
     }
@@ -203,11 +200,40 @@ impl S3Store {
     }
 }
 
+/// Attempts at one request, for what the SDK does not repeat.
+struct Attempts {
+    left: u32,
+    pause: Duration,
+}
+
+impl Attempts {
+    fn new() -> Self {
+        Self {
+            left: ATTEMPTS,
+            pause: PAUSE,
+        }
+    }
+
+    /// The result, if it is final; otherwise pauses, and the request is to be sent again.
+    async fn settle<T>(&mut self, result: StoreResult<T>) -> Option<StoreResult<T>> {
+        self.left -= 1;
+        match &result {
+            Err(error) if self.left > 0 && error.kind.is_worth_repeating() => {
+                tokio::time::sleep(self.pause).await;
+                self.pause *= 2;
+                None
+            }
+            _ => Some(result),
+        }
+    }
+}
+
 /// Whether a failed put may have happened all the same.
 fn may_have_happened(kind: &StoreErrorKind) -> bool {
     matches!(
         kind,
         StoreErrorKind::PreconditionFailed
+            | StoreErrorKind::Conflict(_)
             | StoreErrorKind::Unavailable(_)
             | StoreErrorKind::Transport(_)
     )
@@ -346,8 +372,8 @@ impl Store for S3Store {
         body: Bytes,
     ) -> StoreResult<UploadedPart> {
         let crc64nvme = crc_fast::checksum(Crc64Nvme, &body);
-        let mut attempt = 1;
-        loop {
+        let mut attempts = Attempts::new();
+        let answer = loop {
             let part = self
                 .clients
                 .s3
@@ -367,23 +393,16 @@ impl Store for S3Store {
             } else {
                 part.send().await
             };
-            match sent.map_err(self.failed(Operation::Upload, &upload.key)) {
-                Ok(answer) => {
-                    return Ok(UploadedPart {
-                        number,
-                        etag: ETag(answer.e_tag.unwrap_or_default()),
-                        crc64nvme,
-                    });
-                }
-                Err(error)
-                    if matches!(error.kind, StoreErrorKind::Damaged(_))
-                        && attempt < DAMAGED_ATTEMPTS =>
-                {
-                    attempt += 1;
-                }
-                Err(error) => return Err(error),
+            let sent = sent.map_err(self.failed(Operation::Upload, &upload.key));
+            if let Some(result) = attempts.settle(sent).await {
+                break result?;
             }
-        }
+        };
+        Ok(UploadedPart {
+            number,
+            etag: ETag(answer.e_tag.unwrap_or_default()),
+            crc64nvme,
+        })
     }
 
     async fn complete_upload(
@@ -403,21 +422,28 @@ impl Store for S3Store {
         let parts = CompletedMultipartUpload::builder()
             .set_parts(Some(parts.collect()))
             .build();
-        let completed = self
-            .clients
-            .s3
-            .complete_multipart_upload()
-            .bucket(&self.settings.bucket)
-            .key(self.key(&upload.key))
-            .upload_id(&upload.id)
-            .multipart_upload(parts)
-            .checksum_type(ChecksumType::FullObject)
-            .checksum_crc64_nvme(encode_crc(crc64nvme))
-            .mpu_object_size(i64::try_from(size).unwrap_or(i64::MAX))
-            .if_none_match("*")
-            .send()
-            .await;
-        let Err(error) = completed.map_err(self.failed(Operation::Upload, &upload.key)) else {
+        let mut attempts = Attempts::new();
+        let completed = loop {
+            let completed = self
+                .clients
+                .s3
+                .complete_multipart_upload()
+                .bucket(&self.settings.bucket)
+                .key(self.key(&upload.key))
+                .upload_id(&upload.id)
+                .multipart_upload(parts.clone())
+                .checksum_type(ChecksumType::FullObject)
+                .checksum_crc64_nvme(encode_crc(crc64nvme))
+                .mpu_object_size(i64::try_from(size).unwrap_or(i64::MAX))
+                .if_none_match("*")
+                .send()
+                .await;
+            let completed = completed.map_err(self.failed(Operation::Upload, &upload.key));
+            if let Some(result) = attempts.settle(completed).await {
+                break result;
+            }
+        };
+        let Err(error) = completed else {
             return Ok(());
         };
         // After an answer was lost, the retry finds the object or finds the upload gone.
@@ -542,7 +568,7 @@ impl S3Store {
                 Ok(_) => self.broken(key, &"the body ended early"),
                 Err(error) => self.broken(key, &error),
             };
-            if attempt == DAMAGED_ATTEMPTS {
+            if attempt == ATTEMPTS {
                 return Err(error);
             }
             attempt += 1;

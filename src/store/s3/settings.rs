@@ -1,6 +1,7 @@
 //! What has to be known to reach a bucket.
 
 use std::fmt;
+use std::time::Duration;
 
 /// Which bucket, where in it, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -19,6 +20,9 @@ pub struct S3Settings {
     pub encryption: Encryption,
     /// Bytes a second, up and down together.
     pub bandwidth_bytes_per_second: Option<u64>,
+    /// How long the answer to a small request may take. S3 answers within a second; a body gets
+    /// more time, by its size.
+    pub request_timeout: Duration,
     /// Requests in flight at most; the slowest fair share of the bandwidth follows from it.
     pub concurrency: usize,
 }

@@ -1,0 +1,391 @@
+//! Getting things back: which, where to, and what stands in the way.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use offsite::manifest::FORMAT;
+use offsite::manifest::entry::{Content, Entry, Kind, Metadata};
+use offsite::manifest::path::EntryPath;
+use offsite::manifest::segment::{Header, SegmentWriter};
+use offsite::manifest::snapshot::Snapshot;
+use offsite::manifest::totals::Totals;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::support::tree::{self, assert_same, settle};
+use crate::support::{BUCKET, Output, SOURCE, World, noise};
+
+fn world() -> World {
+    let world = World::new();
+    world.write("docs/a.pdf", "a");
+    world.write("docs/deep/b.pdf", "b");
+    world.write("docs/c.txt", "c");
+    world.write("images/d.jpg", "d");
+    symlink("docs/a.pdf", world.data().join("link")).unwrap();
+    settle();
+    world.back_up();
+    world
+}
+
+fn restore(world: &World, args: &[&str]) -> Output {
+    let to = world.path("out");
+    let to = to.to_str().unwrap();
+    world.offsite(
+        ["restore", "--to", to, "--source", SOURCE]
+            .iter()
+            .chain(args),
+    )
+}
+
+fn restored(world: &World) -> Vec<String> {
+    let tree = tree::read(&world.path("out"));
+    let names = tree.keys().map(|path| path.to_str().unwrap().to_owned());
+    names.filter(|name| !name.is_empty()).collect()
+}
+
+#[test]
+fn some_files_come_with_the_directories_above_them() {
+    let world = world();
+    assert_eq!(restore(&world, &["--path", "*.pdf"]).code, 0);
+    assert_eq!(
+        restored(&world),
+        ["docs", "docs/a.pdf", "docs/deep", "docs/deep/b.pdf"]
+    );
+    std::fs::remove_dir_all(world.path("out")).unwrap();
+    assert_eq!(
+        restore(&world, &["--path", "docs/deep", "--path", "link"]).code,
+        0
+    );
+    assert_eq!(
+        restored(&world),
+        ["docs", "docs/deep", "docs/deep/b.pdf", "link"]
+    );
+}
+
+#[test]
+fn without_a_source_each_goes_into_its_own_directory() {
+    let world = world();
+    let output = world.offsite(["restore", "--to", "all"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert_same(
+        &tree::read(&world.data()),
+        &tree::read(&world.path("all/data")),
+    );
+}
+
+#[test]
+fn a_time_picks_the_state_of_that_time() {
+    let world = world();
+    world
+        .server
+        .clock()
+        .advance(std::time::Duration::from_secs(7200));
+    world.write("docs/a.pdf", "later");
+    settle();
+    world.back_up();
+    let now = jiff::Timestamp::now();
+    let at = |minutes: i64| (now + jiff::SignedDuration::from_mins(minutes)).to_string();
+    let text = |minutes: i64| {
+        let _ = std::fs::remove_dir_all(world.path("out"));
+        let output = restore(&world, &["--at", &at(minutes)]);
+        match output.code {
+            0 => std::fs::read_to_string(world.path("out/docs/a.pdf")).unwrap(),
+            code => format!("exit {code}"),
+        }
+    };
+    assert_eq!(text(130), "later");
+    assert_eq!(text(60), "a");
+    assert_eq!(text(-60), "exit 10");
+    assert_eq!(restore(&world, &["--at", "soon"]).code, 2);
+}
+
+#[test]
+fn what_differs_is_an_error_before_anything_is_written() {
+    let world = world();
+    std::fs::create_dir_all(world.path("out/docs")).unwrap();
+    std::fs::write(world.path("out/docs/c.txt"), "mine").unwrap();
+    std::fs::write(world.path("out/stranger"), "stays").unwrap();
+    let refused = restore(&world, &[]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.stderr.contains("out/docs/c.txt"), "{refused:?}");
+    assert!(refused.stderr.contains("--overwrite"), "{refused:?}");
+    assert_eq!(restored(&world), ["docs", "docs/c.txt", "stranger"]);
+
+    let replaced = restore(&world, &["--overwrite"]);
+    assert_eq!(replaced.code, 0, "{replaced:?}");
+    assert_eq!(
+        std::fs::read_to_string(world.path("out/docs/c.txt")).unwrap(),
+        "c"
+    );
+    assert_eq!(
+        std::fs::read_to_string(world.path("out/stranger")).unwrap(),
+        "stays"
+    );
+}
+
+#[test]
+fn what_is_the_same_is_left_alone_and_gets_its_metadata() {
+    let world = world();
+    assert_eq!(restore(&world, &[]).code, 0);
+    let file = world.path("out/docs/c.txt");
+    let inode = || std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(&file).unwrap());
+    let before = inode();
+    tree::set_mtime(&file, 1, 0);
+    std::fs::remove_file(world.path("out/images/d.jpg")).unwrap();
+    let again = restore(&world, &["--json"]);
+    assert_eq!(again.code, 0, "{again:?}");
+    let json: Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!(json[0]["report"]["restored"], 1);
+    assert_eq!(json[0]["report"]["kept"], 4);
+    assert_eq!(inode(), before);
+    // The target was there, so its own times stay; all else is as in the snapshot.
+    let (mut expected, mut found) = (tree::read(&world.data()), tree::read(&world.path("out")));
+    expected.remove(Path::new(""));
+    found.remove(Path::new(""));
+    assert_same(&expected, &found);
+}
+
+#[test]
+fn a_dry_run_writes_nothing() {
+    let world = world();
+    let output = restore(&world, &["--dry-run"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(output.stdout.contains("create 9"), "{output:?}");
+    assert!(!world.path("out").exists());
+    let json = restore(&world, &["--dry-run", "--json"]);
+    let json: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(json[0]["plan"]["create"], 9);
+}
+
+#[test]
+fn a_directory_is_never_replaced_by_a_file_nor_entered_through_a_link() {
+    let world = world();
+    std::fs::create_dir_all(world.path("out/docs/c.txt/full")).unwrap();
+    let refused = restore(&world, &["--overwrite"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(world.path("out/docs/c.txt/full").is_dir());
+
+    std::fs::remove_dir_all(world.path("out")).unwrap();
+    std::fs::create_dir_all(world.path("out")).unwrap();
+    std::fs::create_dir_all(world.path("elsewhere")).unwrap();
+    symlink("../elsewhere", world.path("out/docs")).unwrap();
+    assert_eq!(restore(&world, &[]).code, 1);
+    assert_eq!(restore(&world, &["--overwrite"]).code, 0);
+    assert!(world.path("out/docs").symlink_metadata().unwrap().is_dir());
+    assert_eq!(
+        std::fs::read_dir(world.path("elsewhere")).unwrap().count(),
+        0
+    );
+}
+
+#[test]
+fn a_restore_that_was_killed_continues() {
+    let world = World::new();
+    for index in 0..30 {
+        world.write(&format!("{index:02}"), noise(index, 10_000));
+    }
+    world.write("large", noise(99, 20 << 20));
+    settle();
+    world.back_up();
+    for stop_after in [3, 10, 20] {
+        let _ = std::fs::remove_dir_all(world.path("out"));
+        let fault = local_s3::Fault::on(local_s3::Operation::GetObject).key_contains("files/");
+        world.server.fault(fault.skip(stop_after).always().hang());
+        let to = world.path("out");
+        let to = to.to_str().unwrap();
+        let mut child = world.spawn(["restore", "--to", to, "--source", SOURCE]);
+        std::thread::sleep(std::time::Duration::from_millis(700));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        world.server.clear_faults();
+        let there = tree::read(&world.path("out"));
+        // Under its own name, each file is whole or not there.
+        let expected = tree::read(&world.data());
+        for (path, facts) in there.iter().filter(|(_, facts)| facts.kind == "file") {
+            let is_partial = path.to_str().unwrap().starts_with(".offsite-partial-");
+            assert!(
+                is_partial || expected[path].sha256 == facts.sha256,
+                "{path:?}"
+            );
+        }
+        let output = restore(&world, &[]);
+        assert_eq!(output.code, 0, "{output:?}");
+        let (mut expected, mut found) = (expected, tree::read(&world.path("out")));
+        expected.remove(Path::new(""));
+        found.remove(Path::new(""));
+        assert_same(&expected, &found);
+    }
+}
+
+/// A snapshot made by somebody who means harm.
+fn hostile(world: &World, entries: &[Entry]) {
+    let pass = "20300101T000000Z-0000".parse().unwrap();
+    let header = Header {
+        format: FORMAT,
+        source: SOURCE.to_owned(),
+        pass,
+        scan_started_ns: 0,
+    };
+    let mut writer = SegmentWriter::new(&header);
+    entries.iter().for_each(|entry| writer.push(entry));
+    store(
+        world,
+        pass,
+        writer.finish().bytes.to_vec(),
+        entries.len() as u64,
+    );
+}
+
+fn store(world: &World, pass: offsite::manifest::pass_id::PassId, segment: Vec<u8>, entries: u64) {
+    let key = format!("manifests/{SOURCE}/{pass}/00000.ndjson.zst");
+    let totals = Totals {
+        entries,
+        ..Totals::default()
+    };
+    let snapshot = Snapshot {
+        format: FORMAT,
+        source: SOURCE.to_owned(),
+        pass,
+        directory: "/".to_owned(),
+        created_at: pass.started_at(),
+        committed_at: pass.started_at(),
+        parent: None,
+        complete: true,
+        xattrs: false,
+        totals,
+        segments: vec![offsite::manifest::segment::SegmentRef {
+            key: key.clone(),
+            sha256: hex::encode(Sha256::digest(&segment)),
+            size: segment.len() as u64,
+            totals,
+            first: ".".to_owned(),
+            last: "z".to_owned(),
+        }],
+        offsite: "0".to_owned(),
+    };
+    world.server.replace(BUCKET, &world.full_key(&key), segment);
+    let key = format!("snapshots/{SOURCE}/{pass}.json");
+    world
+        .server
+        .replace(BUCKET, &world.full_key(&key), snapshot.to_bytes());
+    let key = format!("files/{SOURCE}/{pass}/payload");
+    world.server.replace(BUCKET, &world.full_key(&key), "evil");
+}
+
+fn entry(path: &str, kind: Kind) -> Entry {
+    let metadata = Metadata {
+        kind,
+        size: if kind == Kind::File { 4 } else { 0 },
+        mtime_ns: 0,
+        ctime_ns: 0,
+        mode: 0o755,
+        uid: 0,
+        gid: 0,
+    };
+    let mut entry = Entry::new(EntryPath::parse(path).unwrap(), metadata);
+    match kind {
+        Kind::File => {
+            entry.content = Some(Content {
+                sha256: Sha256::digest(b"evil").into(),
+                pass: "20300101T000000Z-0000".parse().unwrap(),
+                key: Some("files/data/20300101T000000Z-0000/payload".into()),
+                crc64nvme: None,
+            });
+        }
+        Kind::Symlink => entry.target = Some(b"../outside".to_vec()),
+        _ => {}
+    }
+    entry
+}
+
+fn assert_nothing_outside(world: &World) {
+    let outside = world.path("outside");
+    assert_eq!(
+        std::fs::read_dir(&outside).unwrap().count(),
+        0,
+        "something got out"
+    );
+}
+
+#[test]
+fn a_hostile_manifest_gets_nothing_out_of_the_target() {
+    let world = world();
+    std::fs::create_dir(world.path("outside")).unwrap();
+    // Through a symbolic link that the manifest brings itself.
+    hostile(
+        &world,
+        &[
+            entry(".", Kind::Directory),
+            entry("good", Kind::File),
+            entry("link", Kind::Symlink),
+            entry("link/file", Kind::File),
+            entry("link/sub", Kind::Directory),
+            entry("link/sub/file", Kind::File),
+            entry("nowhere/file", Kind::File),
+        ],
+    );
+    let output = restore(&world, &[]);
+    assert_eq!(output.code, 3, "{output:?}");
+    assert_nothing_outside(&world);
+    assert_eq!(restored(&world), ["good", "link"]);
+    for named in ["link/file", "link/sub", "nowhere/file"] {
+        assert!(output.stderr.contains(named), "{output:?}");
+    }
+    // Once more, where the link is there already.
+    let output = restore(&world, &["--overwrite"]);
+    assert_eq!(output.code, 3, "{output:?}");
+    assert_nothing_outside(&world);
+    assert_eq!(restored(&world), ["good", "link"]);
+}
+
+#[test]
+fn a_path_that_leads_out_is_refused_by_name() {
+    let world = world();
+    std::fs::create_dir(world.path("outside")).unwrap();
+    for path in [
+        "../outside/file",
+        "/outside/file",
+        "a/../../outside/file",
+        "a//b",
+        ".",
+    ] {
+        let mut lines = Vec::new();
+        let header = serde_json::json!({"segment": {
+            "format": 1, "source": SOURCE, "pass": "20300101T000000Z-0000", "scan_started_ns": 0}});
+        lines.extend(header.to_string().into_bytes());
+        lines.push(b'\n');
+        entry(".", Kind::Directory).write_line(&mut lines);
+        let mut line = Vec::new();
+        entry("REPLACED", Kind::File).write_line(&mut line);
+        let line = String::from_utf8(line).unwrap().replace("REPLACED", path);
+        lines.extend(line.into_bytes());
+        let segment = zstd::encode_all(&lines[..], 1).unwrap();
+        store(&world, "20300101T000000Z-0000".parse().unwrap(), segment, 2);
+        let _ = std::fs::remove_dir_all(world.path("out"));
+        let output = restore(&world, &[]);
+        assert_eq!(output.code, 3, "{path}: {output:?}");
+        assert_nothing_outside(&world);
+        assert!(restored(&world).is_empty(), "{path}");
+        let verified = world.offsite(["verify"]);
+        assert_eq!(verified.code, 4, "{verified:?}");
+    }
+}
+
+#[test]
+fn a_snapshot_or_source_that_is_not_there_exits_with_ten() {
+    let world = world();
+    for args in [&["--snapshot", "2020"][..], &["--at", "2020-01-01"]] {
+        assert_eq!(restore(&world, args).code, 10);
+    }
+    let output = world.offsite(["restore", "--to", "out", "--source", "nobody"]);
+    assert_eq!(output.code, 10, "{output:?}");
+    assert!(output.stderr.contains("there are: data"), "{output:?}");
+    // By its directory, too.
+    let directory = world.data();
+    let directory = directory.to_str().unwrap();
+    let output = world.offsite(["list", "--source", directory]);
+    assert_eq!(
+        output.code, 10,
+        "named by hand, so not by its directory: {output:?}"
+    );
+}

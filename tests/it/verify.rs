@@ -1,0 +1,183 @@
+//! Verify finds what is wrong, names it, and says so with its exit code.
+
+use serde_json::Value;
+
+use crate::support::tree::settle;
+use crate::support::{BUCKET, World, noise};
+
+fn world() -> World {
+    let mut world = World::new();
+    world.set("MANIFEST__SEGMENT_ENTRIES", 8);
+    for index in 0..20 {
+        world.write(&format!("{index:02}"), format!("contents of {index}"));
+    }
+    world.write("in parts", noise(1, 17 << 20));
+    world.write("zero", "");
+    settle();
+    world.back_up();
+    world
+}
+
+/// What verify finds, as `path: problem`.
+fn findings(world: &World, args: &[&str]) -> (i32, Vec<String>) {
+    let output = world.offsite(["verify", "--json"].iter().chain(args));
+    let reports: Vec<Value> = serde_json::from_str(&output.stdout).unwrap();
+    let text = |f: &Value| {
+        format!(
+            "{}: {}",
+            f["path"].as_str().unwrap(),
+            f["problem"].as_str().unwrap()
+        )
+    };
+    let found = reports
+        .iter()
+        .flat_map(|r| r["findings"].as_array().unwrap().iter().map(text));
+    (output.code, found.collect())
+}
+
+fn content(world: &World, name: &str) -> String {
+    world.full_key(&world.key_like("files/", &format!("/{name}")))
+}
+
+#[test]
+fn a_sound_snapshot_has_no_findings() {
+    let world = world();
+    for args in [&[][..], &["--read"], &["--read", "5%"], &["--read=100%"]] {
+        assert_eq!(findings(&world, args), (0, vec![]), "{args:?}");
+    }
+}
+
+#[test]
+fn what_the_store_knows_is_enough_to_find_most() {
+    let world = world();
+    world.server.remove(BUCKET, &content(&world, "03"));
+    world.server.truncate(BUCKET, &content(&world, "05"), 4);
+    world
+        .server
+        .replace(BUCKET, &content(&world, "07"), "contents of X");
+    world
+        .server
+        .replace(BUCKET, &content(&world, "in parts"), noise(2, 17 << 20));
+    world.server.remove(BUCKET, &content(&world, "zero"));
+    for args in [&[][..], &["--read"]] {
+        let (code, found) = findings(&world, args);
+        assert_eq!(code, 4);
+        assert_eq!(found.len(), 5, "{found:#?}");
+        for (finding, expected) in found.iter().zip([
+            "03: missing",
+            "05: truncated",
+            "07: altered",
+            "in parts: altered",
+            "zero: missing",
+        ]) {
+            assert!(finding.starts_with(expected), "{finding} is not {expected}");
+        }
+    }
+    let text = world.offsite(["verify"]);
+    assert!(
+        text.stderr.contains("error: 03: missing (files/data/"),
+        "{text:?}"
+    );
+    assert!(text.stdout.contains("5 PROBLEMS"), "{text:?}");
+}
+
+#[test]
+fn bit_rot_is_found_by_reading() {
+    let world = world();
+    world.server.corrupt(BUCKET, &content(&world, "11"), 0);
+    world
+        .server
+        .corrupt(BUCKET, &content(&world, "in parts"), 10 << 20);
+    assert_eq!(findings(&world, &[]), (0, vec![]));
+    let (code, found) = findings(&world, &["--read"]);
+    assert_eq!(code, 4);
+    assert_eq!(
+        found,
+        [
+            "11: altered: its SHA-256 is another one",
+            "in parts: altered: its SHA-256 is another one"
+        ]
+    );
+}
+
+#[test]
+fn damaged_segments_are_named_with_what_they_list() {
+    let world = world();
+    let manifests: Vec<_> = world
+        .keys()
+        .into_iter()
+        .filter(|key| key.starts_with("manifests/"))
+        .collect();
+    assert_eq!(manifests.len(), 3);
+    world
+        .server
+        .corrupt(BUCKET, &world.full_key(&manifests[0]), 40);
+    world.server.remove(BUCKET, &world.full_key(&manifests[2]));
+    let (code, found) = findings(&world, &[]);
+    assert_eq!(code, 4);
+    assert_eq!(
+        found,
+        [
+            ".: segment: its SHA-256 is not the one in the commit record",
+            "15: segment: it is missing"
+        ]
+    );
+    let listed = world.offsite(["list", "latest"]);
+    assert_eq!(listed.code, 4, "{listed:?}");
+}
+
+#[test]
+fn a_pass_after_damage_captures_again_what_the_damage_covers() {
+    let world = world();
+    let manifests: Vec<_> = world
+        .keys()
+        .into_iter()
+        .filter(|key| key.starts_with("manifests/"))
+        .collect();
+    world
+        .server
+        .corrupt(BUCKET, &world.full_key(&manifests[1]), 40);
+    let output = world.back_up();
+    assert_eq!(output.event("segment_damaged")["key"], manifests[1]);
+    assert_eq!(findings(&world, &["--read"]), (0, vec![]));
+    let restored = crate::support::tree::read(&world.restored_latest());
+    crate::support::tree::assert_same(&crate::support::tree::read(&world.data()), &restored);
+}
+
+#[test]
+fn a_damaged_commit_record_is_an_integrity_error() {
+    let world = world();
+    let key = world.full_key(&world.key_like("snapshots/", ".json"));
+    world.server.truncate(BUCKET, &key, 100);
+    for command in [&["verify"][..], &["list"], &["restore", "--to", "x"]] {
+        let output = world.offsite(command);
+        assert_eq!(output.code, 4, "{output:?}");
+        assert!(output.stderr.contains(".json"), "{output:?}");
+    }
+    let output = world.offsite(["run"]);
+    assert_eq!(output.code, 4, "{output:?}");
+}
+
+#[test]
+fn a_snapshot_of_a_later_format_is_refused() {
+    let world = world();
+    let key = world.full_key(&world.key_like("snapshots/", ".json"));
+    let object = world.server.object(BUCKET, &key).unwrap();
+    let text = String::from_utf8(object.bytes.to_vec()).unwrap();
+    world.server.replace(
+        BUCKET,
+        &key,
+        text.replacen("\"format\": 1", "\"format\": 2", 1),
+    );
+    for command in [
+        &["verify"][..],
+        &["list"],
+        &["restore", "--to", "x"],
+        &["run"],
+    ] {
+        let output = world.offsite(command);
+        assert_eq!(output.code, 4, "{output:?}");
+        let said = output.stderr + &output.stdout;
+        assert!(said.contains("format version 2"), "{said}");
+    }
+}
