@@ -20,4 +20,5 @@ pub mod source;
 pub mod status;
 pub mod stop;
 pub mod store;
+mod text;
 pub mod verify;

@@ -16,6 +16,7 @@ use crate::select::select;
 use crate::signal;
 use crate::stop::Stop;
 use crate::store::Store;
+use crate::text;
 
 /// What was done, or would be, with one snapshot.
 #[derive(Serialize)]
@@ -114,8 +115,10 @@ fn conflicts(work: &[Work]) -> Option<Failure> {
     if count == 0 {
         return None;
     }
+    let verb = if count == 1 { "differs" } else { "differ" };
+    let things = text::count(count, "entry");
     let mut message =
-        format!("{count} files in the target differ from the snapshot; nothing was written:");
+        format!("{things} in the target {verb} from the snapshot; nothing was written:");
     for (_, options, plan) in work {
         for path in &plan.conflicts {
             message.push_str(&format!("\n  {}", options.target.join(path).display()));
@@ -211,14 +214,14 @@ fn summary(restored: &Restored) {
     }
     if report.earlier_state > 0 {
         note(&format!(
-            "warning: {} entries show an earlier state: the snapshot's pass could not read them",
-            HumanCount(report.earlier_state)
+            "warning: {} in an earlier state: the snapshot's pass could not read them",
+            text::count(report.earlier_state, "entry")
         ));
     }
     if report.special > 0 {
         note(&format!(
-            "note: {} sockets, pipes and devices were not restored",
-            report.special
+            "note: {} not restored",
+            text::count(report.special, "socket, pipe or device")
         ));
     }
     let Restored {
@@ -233,8 +236,8 @@ fn summary(restored: &Restored) {
         (None, n) => format!("restored EXCEPT FOR {n}"),
     };
     print(&format!(
-        "{source} {snapshot} {how} into {target}: {} files, {}; {} were there already\n",
-        HumanCount(report.restored),
+        "{source} {snapshot} {how} into {target}: {}, {}; {} there already\n",
+        text::count(report.restored, "file"),
         HumanBytes(report.restored_bytes),
         HumanCount(report.kept),
     ));

@@ -12,6 +12,7 @@ use crate::exit::ExitCode;
 use crate::manifest::snapshot::Snapshot;
 use crate::select::select;
 use crate::signal;
+use crate::text::count;
 use crate::verify::{Depth, Report, Window, verify as verify_snapshot};
 
 pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode, Failure> {
@@ -100,9 +101,9 @@ fn summary(report: &Report) {
         n => format!("{n} PROBLEMS"),
     };
     print(&format!(
-        "{} {}: {} objects, {read}; {verdict}\n",
+        "{} {}: {}, {read}; {verdict}\n",
         report.source,
         report.snapshot,
-        HumanCount(report.objects),
+        count(report.objects, "object"),
     ));
 }

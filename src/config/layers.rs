@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use figment::providers::Format;
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
-use serde_saphyr::figment::Yaml;
 
 use super::problem::Problem;
 
@@ -125,9 +123,12 @@ fn read(path: &Path) -> Result<Dict, (String, &'static str)> {
     })
 }
 
-/// An empty file is an empty mapping.
+/// An empty file is an empty mapping. `no`, `on` and `y` are texts, as in YAML 1.2: a bucket may well
+/// be called so.
 fn parse(text: &str) -> Result<Dict, serde_saphyr::Error> {
-    Ok(Yaml::from_str::<Option<Dict>>(text)?.unwrap_or_default())
+    let options = serde_saphyr::options! { strict_booleans: true };
+    let dict: Option<Dict> = serde_saphyr::from_str_with_options(text, options)?;
+    Ok(dict.unwrap_or_default())
 }
 
 fn nested(field: &str, value: Value) -> Dict {

@@ -4,10 +4,11 @@ use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
 use super::Event;
 use crate::manifest::totals::Totals;
+use crate::text::{count, duration};
 
 /// The line at the bottom of a terminal.
 pub(super) struct Progress {
@@ -68,8 +69,8 @@ impl Progress {
                 let millis = self.bar.elapsed().as_millis().max(1);
                 let rate = u128::from(bytes) * 1000 / millis;
                 self.bar.set_message(format!(
-                    "{} files sent, {}, {}/s",
-                    HumanCount(files),
+                    "{} sent, {}, {}/s",
+                    count(files, "file"),
                     HumanBytes(bytes),
                     HumanBytes(u64::try_from(rate).unwrap_or(u64::MAX))
                 ));
@@ -166,7 +167,7 @@ pub(super) fn text(event: &Event) -> String {
             source,
             key,
             entries,
-        } => format!("{source}: checkpoint {key} ({entries} entries)"),
+        } => format!("{source}: checkpoint {key} ({})", count(*entries, "entry")),
         Event::SegmentDamaged { source, key, error } => format!(
             "{source}: error: {key} of the last snapshot cannot be used ({error}); what it names is captured again"
         ),
@@ -183,15 +184,15 @@ pub(super) fn text(event: &Event) -> String {
             duration_ms,
             ..
         } => format!(
-            "{source}: snapshot committed{}: {}; {} new, {} changed, {} removed; sent {} files, {}; {}",
+            "{source}: snapshot committed{}: {}; {} new, {} changed, {} removed; sent {}, {}; {}",
             if *complete { "" } else { " INCOMPLETE" },
             held(totals),
             HumanCount(changes.new),
             HumanCount(changes.changed),
             HumanCount(changes.removed),
-            HumanCount(changes.uploaded_files),
+            count(changes.uploaded_files, "file"),
             HumanBytes(changes.uploaded_bytes),
-            HumanDuration(Duration::from_millis(*duration_ms)),
+            duration(Duration::from_millis(*duration_ms)),
         ),
         Event::BackupCompleted {
             exit_code,
@@ -201,15 +202,16 @@ pub(super) fn text(event: &Event) -> String {
             duration_ms,
             ..
         } => format!(
-            "backup {}: {sources} sources, {}; {} requests, {}",
+            "backup {}: {}, {}; {}, {}",
             if *exit_code == 0 {
                 "complete"
             } else {
                 "INCOMPLETE"
             },
+            count(*sources, "source"),
             held(totals),
-            HumanCount(*requests),
-            HumanDuration(Duration::from_millis(*duration_ms)),
+            count(*requests, "request"),
+            duration(Duration::from_millis(*duration_ms)),
         ),
         Event::BackupFailed { error, hint, .. } => {
             with_hint(&format!("backup FAILED: {error}"), hint.as_deref())
@@ -220,8 +222,8 @@ pub(super) fn text(event: &Event) -> String {
 
 fn held(totals: &Totals) -> String {
     format!(
-        "{} files, {}",
-        HumanCount(totals.files),
+        "{}, {}",
+        count(totals.files, "file"),
         HumanBytes(totals.bytes)
     )
 }

@@ -261,7 +261,7 @@ fn a_file_the_store_does_not_take_keeps_its_last_version() {
     let restored = world.offsite(restore);
     assert_eq!(restored.code, 0, "{restored:?}");
     assert!(
-        restored.stderr.contains("1 entries show an earlier state"),
+        restored.stderr.contains("1 entry in an earlier state"),
         "{restored:?}"
     );
     let old = std::path::Path::new("dir/03");

@@ -2,11 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod backup;
+mod config;
 mod fault;
 mod kill;
 mod lock;
+mod messages;
 mod model;
 mod requests;
 mod restore;
+mod sources;
 mod support;
 mod verify;

@@ -1,0 +1,46 @@
+//! Numbers as people read them.
+
+use std::time::Duration;
+
+use indicatif::{HumanCount, HumanDuration};
+
+/// `1 file`, `2 files`, `12,000 files`.
+pub(crate) fn count(number: u64, noun: &str) -> String {
+    let plural = match (number, noun) {
+        (1, _) => "",
+        (_, noun) if noun.ends_with('y') => {
+            return format!("{} {}ies", HumanCount(number), &noun[..noun.len() - 1]);
+        }
+        _ => "s",
+    };
+    format!("{} {noun}{plural}", HumanCount(number))
+}
+
+/// `0.3 s`, `12 s`, `5 minutes`.
+pub(crate) fn duration(duration: Duration) -> String {
+    match duration.as_secs_f64() {
+        short @ ..10.0 => format!("{short:.1} s"),
+        medium @ ..60.0 => format!("{medium:.0} s"),
+        _ => HumanDuration(duration).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_agree_with_their_nouns() {
+        assert_eq!(count(0, "file"), "0 files");
+        assert_eq!(count(1, "entry"), "1 entry");
+        assert_eq!(count(12_000, "entry"), "12,000 entries");
+    }
+
+    #[test]
+    fn durations_are_as_exact_as_they_need_to_be() {
+        let text = |millis| duration(Duration::from_millis(millis));
+        assert_eq!(text(250), "0.2 s");
+        assert_eq!(text(12_400), "12 s");
+        assert_eq!(text(300_000), "5 minutes");
+    }
+}

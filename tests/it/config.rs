@@ -1,0 +1,425 @@
+//! Configuration: what is written, what comes of it, and what is said about what is wrong.
+
+use serde_json::Value;
+
+use crate::support::tree::settle;
+use crate::support::{Output, World};
+
+/// The configuration in the words of the Document Portal Backup Service.
+const DOCUMENT_PORTAL: &str = r#"backup:
+  s3:
+    bucket: "document-portal-s3"   # REQUIRED (unless overridden via --bucket)
+    prefix: "backups/"
+    include_dirs:
+      - "/data"
+      - "/logs"
+    interval_seconds: 900
+"#;
+
+fn effective(world: &World, args: &[&str]) -> Value {
+    let output = world.offsite(["config", "--json"].iter().chain(args));
+    assert_eq!(output.code, 0, "{output:?}");
+    serde_json::from_str(&output.stdout).unwrap()
+}
+
+fn setting<'a>(effective: &'a Value, field: &str) -> (&'a Value, &'a str) {
+    let settings = effective["settings"].as_array().unwrap();
+    let shown = settings.iter().find(|shown| shown["field"] == field);
+    let shown = shown.unwrap_or_else(|| panic!("no {field} in {settings:#?}"));
+    (&shown["value"], shown["origin"].as_str().unwrap())
+}
+
+fn sources(effective: &Value) -> Vec<(&str, &str)> {
+    let sources = effective["sources"].as_array().unwrap().iter();
+    sources
+        .map(|s| {
+            (
+                s["name"].as_str().unwrap(),
+                s["directory"].as_str().unwrap(),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn the_document_portals_configuration_works_unmodified() {
+    let world = World::new();
+    world.configure(DOCUMENT_PORTAL);
+    let config = effective(&world, &[]);
+    assert_eq!(
+        setting(&config, "backup.s3.bucket"),
+        (&"document-portal-s3".into(), "backup_config.yaml")
+    );
+    assert_eq!(setting(&config, "backup.s3.prefix").0, "backups/");
+    assert_eq!(setting(&config, "backup.s3.interval_seconds").0, 900);
+    assert_eq!(sources(&config), [("data", "/data"), ("logs", "/logs")]);
+
+    let config = effective(
+        &world,
+        &[
+            "--bucket",
+            "my-bucket",
+            "--prefix",
+            "adhoc/",
+            "--dirs",
+            "/app/data,/app/logs",
+            "--interval",
+            "3600",
+        ],
+    );
+    assert_eq!(
+        setting(&config, "backup.s3.bucket"),
+        (&"my-bucket".into(), "flag --bucket")
+    );
+    assert_eq!(
+        setting(&config, "backup.s3.prefix"),
+        (&"adhoc/".into(), "flag --prefix")
+    );
+    assert_eq!(
+        setting(&config, "backup.s3.interval_seconds"),
+        (&"3600".into(), "flag --interval")
+    );
+    assert_eq!(
+        sources(&config),
+        [("app-data", "/app/data"), ("app-logs", "/app/logs")]
+    );
+}
+
+#[test]
+fn the_document_portals_commands_work_unmodified() {
+    let mut world = World::new();
+    world.write("example.txt", "hello\n");
+    world.configure(&format!(
+        "backup:\n  s3: {{bucket: backups, prefix: team/, include_dirs: [{}], interval_seconds: 900}}\n",
+        world.data().display()
+    ));
+    world.env("BACKUP_MANIFEST", "manifest.json");
+    let output = world.offsite(["--config", "backup_config.yaml", "--once"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert_eq!(output.events_named("file_uploaded").len(), 1);
+    output.event("backup_completed");
+
+    let manifest = std::fs::read(world.path("manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    let file = &manifest["sources"][0]["entries"][1];
+    assert_eq!(
+        (&file["path"], &file["size"]),
+        (&"example.txt".into(), &6.into())
+    );
+    assert!(
+        file["mtime_ns"].is_i64() && file["sha256"].is_string(),
+        "{file}"
+    );
+
+    std::fs::write(world.data().join("example.txt"), "hello\nmore\n").unwrap();
+    settle();
+    std::fs::rename(
+        world.path("backup_config.yaml"),
+        world.path("elsewhere.yaml"),
+    )
+    .unwrap();
+    world.env("BACKUP_CONFIG_PATH", "elsewhere.yaml");
+    let output = world.offsite(["--once", "--no-incremental"]);
+    assert_eq!(output.events_named("file_uploaded").len(), 1, "{output:?}");
+    let output = world.offsite(["--once", "--archive"]);
+    assert_eq!(output.code, 2, "{output:?}");
+}
+
+#[test]
+fn an_interval_makes_a_loop_that_a_signal_ends() {
+    let mut world = World::new();
+    world.write("a", "a");
+    settle();
+    world.env("OFFSITE_S3__INTERVAL_SECONDS", 1);
+    // `run` is one pass, whatever is configured, unless it is told otherwise.
+    assert_eq!(
+        world
+            .offsite(["run"])
+            .events_named("backup_completed")
+            .len(),
+        1
+    );
+    for args in [&["run", "--interval", "1"][..], &[]] {
+        let before = world.snapshots().len();
+        let child = world.spawn(args);
+        while world.snapshots().len() < before + 3 {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let output = crate::support::finish(child.wait_with_output().unwrap());
+        assert_eq!(output.code, 143, "{output:?}");
+        assert!(
+            output.events_named("backup_completed").len() >= 2,
+            "{output:?}"
+        );
+    }
+}
+
+#[test]
+fn layers_win_in_their_order() {
+    let mut world = World::new();
+    world.configure(
+        "backup: {s3: {bucket: from-file, region: file-region, endpoint_url: 'http://file:1'}}\n",
+    );
+    world.env("OFFSITE_S3__REGION", "env-region");
+    world.env("LOG_LEVEL", "WARNING");
+    let config = effective(&world, &["--endpoint-url", "http://flag:1"]);
+    assert_eq!(
+        setting(&config, "backup.lock.ttl_seconds"),
+        (&120.into(), "default")
+    );
+    assert_eq!(
+        setting(&config, "backup.s3.bucket"),
+        (&"from-file".into(), "backup_config.yaml")
+    );
+    assert_eq!(
+        setting(&config, "backup.s3.region"),
+        (
+            &"env-region".into(),
+            "environment variable OFFSITE_S3__REGION"
+        )
+    );
+    assert_eq!(
+        setting(&config, "backup.s3.endpoint_url"),
+        (&"http://flag:1".into(), "flag --endpoint-url")
+    );
+    assert_eq!(
+        setting(&config, "backup.log.level"),
+        (&"WARNING".into(), "environment variable LOG_LEVEL")
+    );
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let mut world = World::new();
+    world.env("AWS_SESSION_TOKEN", "very-secret");
+    world.env(
+        "API_KEYS",
+        r#"{"AWS_SECRET_ACCESS_KEY": "not used", "AWS_REGION": "eu-west-1"}"#,
+    );
+    world.env(
+        "OFFSITE_S3__ENDPOINT_URL",
+        "http://user:very-secret@127.0.0.1:9000",
+    );
+    for args in [&["config"][..], &["config", "--json"]] {
+        let output = world.offsite(args);
+        assert_eq!(output.code, 0, "{output:?}");
+        assert!(!output.stdout.contains("secret@"), "{output:?}");
+        assert!(!output.stdout.contains("very-secret"), "{output:?}");
+        assert!(output.stdout.contains("[redacted]"), "{output:?}");
+        assert!(output.stdout.contains("API_KEYS"), "{output:?}");
+    }
+}
+
+#[test]
+fn a_bundle_of_keys_supplies_credentials() {
+    let mut world = World::new();
+    world.write("a", "a");
+    let credentials = world.server.credentials();
+    let bundle = serde_json::json!({
+        "AWS_ACCESS_KEY_ID": credentials.access_key,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
+        "SOMETHING_ELSE": 1,
+    });
+    world.env("API_KEYS", bundle);
+    world.env("AWS_ACCESS_KEY_ID", "");
+    world.env("AWS_SECRET_ACCESS_KEY", "");
+    world.back_up();
+    world.env("API_KEYS", "not json");
+    let output = world.offsite(["run"]);
+    assert_eq!(output.code, 2);
+    assert!(output.stderr.contains("API_KEYS"), "{output:?}");
+}
+
+#[test]
+fn flags_pick_among_the_configured_sources() {
+    let world = World::new();
+    world.configure(
+        "backup:\n  s3: {bucket: backups, include_dirs: [/logs]}\n  sources:\n    \
+         - {name: media, directory: /data/media, exclude: ['*.tmp']}\n    - {name: docs, directory: /docs}\n",
+    );
+    let all = effective(&world, &[]);
+    assert_eq!(
+        sources(&all),
+        [
+            ("media", "/data/media"),
+            ("docs", "/docs"),
+            ("logs", "/logs")
+        ]
+    );
+    let some = effective(&world, &["--dirs", "/data/media/,/other"]);
+    assert_eq!(
+        sources(&some),
+        [("media", "/data/media"), ("other", "/other")]
+    );
+    let none = world.offsite(["run", "--source", "nobody"]);
+    assert_eq!(none.code, 10, "{none:?}");
+    assert!(none.stderr.contains("media, docs, logs"), "{none:?}");
+}
+
+/// What is wrong, as `field: message`.
+fn problems(output: &Output) -> Vec<String> {
+    assert_eq!(output.code, 2, "{output:?}");
+    assert!(
+        output.stdout.is_empty() || output.stdout.contains("backup_failed"),
+        "{output:?}"
+    );
+    let problem = |line: &str| {
+        let (_, rest) = line.strip_prefix("  ")?.split_once(": `")?;
+        (!line.starts_with("    ")).then(|| rest.replacen('`', "", 1))
+    };
+    output.stderr.lines().filter_map(problem).collect()
+}
+
+#[test]
+fn all_problems_are_reported_together() {
+    let mut world = World::new();
+    world.configure(
+        r#"
+backup:
+  s3:
+    buckett: my-bucket
+    prefix: [1]
+    endpoint_url: minio:9000
+    storage_class: fast
+    encryption: rot13
+    include_dirs: [/data, /data/sub, /a/b, /a-b]
+    interval_seconds: soon
+  sources:
+    - {name: "a b", directory: /x, exclude: ["[z-a]"]}
+    - {name: yes}
+    - just text
+  lock: {ttl_seconds: 1}
+  limits: {concurrency: 0, memory: 1KB, bandwidth: fast}
+  log: {level: loud}
+  extra: true
+"#,
+    );
+    world.env("OFFSITE_LOG__FORMAT", "xml");
+    let output = world.offsite(["run"]);
+    let found = problems(&output);
+    let expected = [
+        "backup.s3.buckett is not a setting",
+        "backup.s3.prefix must be text",
+        "backup.s3.endpoint_url must be a URL",
+        "backup.s3.storage_class must be a storage class",
+        "backup.s3.encryption must be one of bucket, AES256, aws:kms",
+        "backup.s3.interval_seconds must be seconds, or a duration",
+        "backup.s3.include_dirs[1] lies in `/data`",
+        "backup.s3.include_dirs[3] is named `a-b`",
+        "backup.s3.bucket is missing",
+        "backup.sources[0].name is no source name",
+        "backup.sources[0].exclude has a bad pattern",
+        // A name, not YAML 1.1's idea of true.
+        "backup.sources[1].directory is missing",
+        "backup.sources[2] must be a mapping",
+        "backup.lock.ttl_seconds must be 3 seconds or more",
+        "backup.limits.concurrency must be 1 or more",
+        "backup.limits.memory must be 16MiB or more",
+        "backup.limits.bandwidth must be bytes",
+        "backup.log.level must be one of error",
+        "backup.log.format must be one of auto, json, text",
+        "backup.extra is not a setting",
+    ];
+    for expected in expected {
+        assert!(
+            found.iter().any(|f| f.starts_with(expected)),
+            "{expected} is not in {found:#?}"
+        );
+    }
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    assert!(
+        output.stderr.contains("did you mean `bucket`?"),
+        "{output:?}"
+    );
+    assert!(
+        output
+            .stderr
+            .contains("environment variable OFFSITE_LOG__FORMAT"),
+        "{output:?}"
+    );
+    // Whoever watches the events hears of it too.
+    assert_eq!(output.event("backup_failed")["exit_code"], 2);
+}
+
+#[test]
+fn a_file_that_is_missing_or_no_yaml_is_named() {
+    let world = World::new();
+    let output = world.offsite(["list", "--config", "nowhere.yaml"]);
+    assert_eq!(output.code, 2);
+    assert!(
+        output
+            .stderr
+            .contains("nowhere.yaml: `(file)` cannot be read"),
+        "{output:?}"
+    );
+    world.configure("backup:\n  s3: [unclosed\n");
+    let output = world.offsite(["list"]);
+    assert_eq!(output.code, 2);
+    assert!(output.stderr.contains("is not valid YAML"), "{output:?}");
+    assert!(output.stderr.contains("line"), "{output:?}");
+}
+
+#[test]
+fn what_init_writes_is_a_valid_configuration_with_the_defaults_it_names() {
+    let world = World::new();
+    std::fs::remove_file(world.path("backup_config.yaml")).unwrap();
+    let output = world.offsite(["init"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    let again = world.offsite(["init"]);
+    assert_eq!(again.code, 2, "{again:?}");
+    assert!(again.stderr.contains("--force"), "{again:?}");
+    assert_eq!(world.offsite(["init", "--force"]).code, 0);
+
+    let config = effective(&world, &[]);
+    assert_eq!(sources(&config), [("data", "/data"), ("logs", "/logs")]);
+    // With everything that is commented out switched on, it is still valid, and every setting the
+    // program knows is in it.
+    let written = std::fs::read_to_string(world.path("backup_config.yaml")).unwrap();
+    let is_setting = |line: &str| {
+        let line = line.trim_start().trim_start_matches("# ");
+        let line = line.trim_start().trim_start_matches("- ");
+        line.split_once(':').is_some_and(|(key, _)| {
+            !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+        })
+    };
+    let switched_on: String = written
+        .lines()
+        .skip(6)
+        .map(|line| match line.replacen("# ", "", 1) {
+            uncommented if line.trim_start().starts_with('#') && is_setting(line) => {
+                uncommented + "\n"
+            }
+            _ => line.to_owned() + "\n",
+        })
+        .collect();
+    let switched_on = switched_on.replace("encryption: bucket", "encryption: aws:kms");
+    world.configure(&switched_on);
+    let everything = effective(&world, &[]);
+    let fields = |config: &Value| -> std::collections::BTreeSet<String> {
+        let settings = config["settings"].as_array().unwrap().iter();
+        settings
+            .map(|shown| shown["field"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let shown = fields(&everything);
+    for field in fields(&config) {
+        assert!(shown.contains(&field), "{field}");
+    }
+    for shown in everything["settings"].as_array().unwrap() {
+        let origin = shown["origin"].as_str().unwrap();
+        let from_outside = shown["field"] == "backup.s3.endpoint_url";
+        assert!(
+            origin == "backup_config.yaml" || from_outside,
+            "{shown} is not in the file"
+        );
+    }
+    // Values shown as defaults are the defaults.
+    for shown in config["settings"].as_array().unwrap() {
+        if shown["origin"] == "default" && shown["field"] != "backup.s3.encryption" {
+            let field = shown["field"].as_str().unwrap();
+            assert_eq!(&shown["value"], setting(&everything, field).0, "{field}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What people read: help, tables, errors. Each is kept as it is until somebody looks at the change.
+
+use crate::support::tree::settle;
+use crate::support::{Output, World};
+
+/// Exit code, standard output and standard error together, without what differs each time.
+fn shown(world: &World, output: &Output) -> String {
+    let text = format!(
+        "exit code: {}\n----- stdout -----\n{}----- stderr -----\n{}",
+        output.code, output.stdout, output.stderr
+    );
+    let home = world.home.path().display().to_string();
+    let text = text
+        .replace(&home, "[home]")
+        .replace(&world.server.endpoint(), "[endpoint]");
+    text.replace(&std::process::id().to_string(), "[pid]")
+}
+
+/// Compares what a command prints with `snapshots/messages/<name>.snap`.
+fn assert_shown<const N: usize>(world: &World, name: &str, args: [&str; N]) {
+    let output = world.offsite(args);
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("snapshots/messages");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_description(format!("offsite {}", args.join(" ")));
+    settings.set_omit_expression(true);
+    for (pattern, placeholder) in [
+        (r"\d{8}T\d{6}Z-[0-9a-f]{4}", "[pass]"),
+        (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?", "[time]"),
+        (r"\S+ \(process \d+\)", "[holder]"),
+        (r"\d+\.\d s\b", "[seconds]"),
+    ] {
+        settings.add_filter(pattern, placeholder);
+    }
+    settings.bind(|| insta::assert_snapshot!(name, shown(world, &output)));
+}
+
+fn world() -> World {
+    let world = World::new();
+    world.write("a.txt", "hello\n");
+    world.write("dir/b", "b");
+    settle();
+    world
+}
+
+#[test]
+fn an_empty_store() {
+    let world = world();
+    assert_shown(&world, "list-nothing", ["list"]);
+    assert_shown(&world, "status-nothing", ["status"]);
+    assert_shown(&world, "unlock-never", ["unlock"]);
+}
+
+#[test]
+fn a_plan() {
+    let world = world();
+    assert_shown(&world, "plan-first", ["plan"]);
+    world.back_up();
+    crate::support::tree::set_mtime(&world.data().join("a.txt"), 1, 1);
+    assert_shown(&world, "plan-touched", ["plan"]);
+}
+
+#[test]
+fn a_store_with_a_snapshot() {
+    let world = world();
+    world.back_up();
+    assert_shown(&world, "list", ["list"]);
+    assert_shown(&world, "list-files", ["list", "latest", "--path", "*.txt"]);
+    assert_shown(&world, "status", ["status"]);
+    assert_shown(&world, "unlock-released", ["unlock"]);
+    assert_shown(&world, "verify", ["verify"]);
+    assert_shown(
+        &world,
+        "restore-dry-run",
+        ["restore", "--to", "out", "--dry-run"],
+    );
+    assert_shown(&world, "restore", ["restore", "--to", "out"]);
+    std::fs::write(world.path("out/data/a.txt"), "other").unwrap();
+    assert_shown(&world, "restore-conflict", ["restore", "--to", "out"]);
+}
+
+#[test]
+fn wrong_usage() {
+    let world = world();
+    assert_shown(&world, "unknown-command", ["frobnicate"]);
+    assert_shown(&world, "options-before-command", ["--once", "list"]);
+    assert_shown(
+        &world,
+        "wrong-time",
+        ["restore", "--to", "out", "--at", "soon"],
+    );
+    assert_shown(&world, "wrong-share", ["verify", "--read", "0%"]);
+    assert_shown(&world, "wrong-glob", ["list", "latest", "--path", "[z-a]"]);
+    assert_shown(
+        &world,
+        "no-such-snapshot",
+        ["restore", "--to", "out", "--snapshot", "2025"],
+    );
+}
+
+#[test]
+fn a_wrong_configuration() {
+    let world = world();
+    world.configure("backup:\n  s3: {bucket: My_Bucket, prefx: x}\n  sources: [{directory: /a}, {directory: /a/b}]\n");
+    assert_shown(&world, "wrong-configuration", ["plan"]);
+}
+
+#[test]
+fn text_instead_of_events() {
+    let mut world = world();
+    // One file after the other, so that the lines have an order.
+    world.set("LIMITS__READ_THREADS", 1);
+    world.set("LIMITS__CONCURRENCY", 1);
+    assert_shown(&world, "run-text", ["run", "--log-format", "text"]);
+    std::fs::remove_dir_all(world.data()).unwrap();
+    assert_shown(&world, "run-text-failed", ["run", "--log-format", "text"]);
+}
