@@ -339,3 +339,6 @@ impl Event {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod backup;
+mod by_hand;
 mod config;
+mod docs;
 mod fault;
 mod kill;
 mod lock;

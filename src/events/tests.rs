@@ -1,0 +1,206 @@
+//! `docs/EVENTS.md` against the program.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::*;
+
+/// One of each event, with every field there is.
+fn samples() -> Vec<Event> {
+    let source = || SourceName::parse("data").unwrap();
+    let pass: PassId = "20251227T020000Z-7f3a".parse().unwrap();
+    let text = String::new;
+    let time = jiff::Timestamp::UNIX_EPOCH;
+    let (totals, changes) = (Totals::default(), Changes::default());
+    vec![
+        Event::BackupStarted {
+            store: text(),
+            sources: vec![source()],
+            version: "",
+        },
+        Event::LockAcquired {
+            generation: 1,
+            duration_ms: 1,
+            taken_from: Some(text()),
+        },
+        Event::LockHeld {
+            holder: text(),
+            by: pass,
+            since: time,
+            until: time,
+            waiting_seconds: 0,
+        },
+        Event::LockLost { error: text() },
+        Event::SourceStarted {
+            source: source(),
+            directory: text(),
+            parent: Some(pass),
+            continued_passes: 0,
+            expected_entries: 0,
+        },
+        Event::FileUploaded {
+            source: source(),
+            path: text(),
+            key: text(),
+            size: 0,
+            sha256: text(),
+            duration_ms: 0,
+        },
+        Event::FileUnchanged {
+            source: source(),
+            path: text(),
+        },
+        Event::FileChangedWhileReading {
+            source: source(),
+            path: text(),
+        },
+        Event::FileVanished {
+            source: source(),
+            path: text(),
+        },
+        Event::FileSkipped {
+            source: source(),
+            path: text(),
+            kind: Kind::Fifo,
+        },
+        Event::FileUnreadable {
+            source: source(),
+            path: text(),
+            error: text(),
+        },
+        Event::FileUploadFailed {
+            source: source(),
+            path: text(),
+            key: text(),
+            error: text(),
+        },
+        Event::CheckpointWritten {
+            source: source(),
+            key: text(),
+            entries: 0,
+        },
+        Event::SegmentDamaged {
+            source: source(),
+            key: text(),
+            error: text(),
+        },
+        Event::SourceFailed {
+            source: source(),
+            error: text(),
+            hint: Some(text()),
+        },
+        Event::SnapshotCommitted {
+            source: source(),
+            complete: true,
+            totals,
+            changes,
+            segments_written: 0,
+            segments_reused: 0,
+            duration_ms: 0,
+            requests: 0,
+        },
+        Event::BackupCompleted {
+            exit_code: 0,
+            sources: 0,
+            totals,
+            changes,
+            duration_ms: 0,
+            requests: 0,
+        },
+        Event::BackupFailed {
+            exit_code: 1,
+            error: text(),
+            hint: Some(text()),
+            duration_ms: 0,
+            requests: 0,
+        },
+        Event::Notice { message: text() },
+    ]
+}
+
+/// Does not compile while a variant is missing here; then it is missing above as well.
+fn place(event: &Event) -> usize {
+    match event {
+        Event::BackupStarted { .. } => 0,
+        Event::LockAcquired { .. } => 1,
+        Event::LockHeld { .. } => 2,
+        Event::LockLost { .. } => 3,
+        Event::SourceStarted { .. } => 4,
+        Event::FileUploaded { .. } => 5,
+        Event::FileUnchanged { .. } => 6,
+        Event::FileChangedWhileReading { .. } => 7,
+        Event::FileVanished { .. } => 8,
+        Event::FileSkipped { .. } => 9,
+        Event::FileUnreadable { .. } => 10,
+        Event::FileUploadFailed { .. } => 11,
+        Event::CheckpointWritten { .. } => 12,
+        Event::SegmentDamaged { .. } => 13,
+        Event::SourceFailed { .. } => 14,
+        Event::SnapshotCommitted { .. } => 15,
+        Event::BackupCompleted { .. } => 16,
+        Event::BackupFailed { .. } => 17,
+        Event::Notice { .. } => 18,
+    }
+}
+
+fn keys(value: &Value) -> BTreeSet<String> {
+    value.as_object().unwrap().keys().cloned().collect()
+}
+
+fn quoted(text: &str) -> BTreeSet<String> {
+    text.split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_documentation_has_every_event_and_every_field_and_no_others() {
+    let page = include_str!("../../docs/EVENTS.md");
+    let (head, sections) = page.split_once("\n## ").unwrap();
+    let mut sections: Vec<_> = sections.split("\n## ").collect();
+    let totals = keys(&serde_json::to_value(Totals::default()).unwrap());
+    let changes = keys(&serde_json::to_value(Changes::default()).unwrap());
+    for field in totals.iter().chain(&changes) {
+        assert!(quoted(head).contains(field), "`{field}` is not described");
+    }
+    for (index, event) in samples().iter().enumerate() {
+        assert_eq!(place(event), index);
+        let value = serde_json::to_value(event).unwrap();
+        let name = value["event"].as_str().unwrap();
+        let at = sections
+            .iter()
+            .position(|section| section.starts_with(&format!("{name} · ")))
+            .unwrap_or_else(|| panic!("no section for {name}"));
+        let section = sections.remove(at);
+        let heading = section.lines().next().unwrap();
+        let level = serde_json::to_value(event.level()).unwrap();
+        assert!(
+            heading.contains(level.as_str().unwrap()),
+            "{heading}: it is {level}"
+        );
+
+        let mut fields = keys(&value);
+        fields.remove("event");
+        for (word, group) in [
+            ("totals", totals.clone()),
+            ("changes", changes.clone()),
+            (
+                "cost",
+                ["duration_ms", "requests"].map(str::to_owned).into(),
+            ),
+        ] {
+            let has_group = group.is_subset(&fields) && section.contains(word);
+            if has_group {
+                fields = fields.difference(&group).cloned().collect();
+            }
+        }
+        assert_eq!(quoted(section), fields, "{name}");
+    }
+    assert!(
+        sections.is_empty(),
+        "described and never emitted: {sections:?}"
+    );
+}

@@ -1,0 +1,150 @@
+//! What the documentation says, against what is so.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use offsite::exit::ExitCode;
+use serde_json::Value;
+
+use crate::support::World;
+
+fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn page(name: &str) -> String {
+    std::fs::read_to_string(repository().join(name)).unwrap()
+}
+
+#[test]
+fn exit_codes_are_those_of_the_program() {
+    let page = page("docs/EXIT-CODES.md");
+    let rows: Vec<_> = page
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .skip(1)
+        .collect();
+    assert_eq!(rows.len(), ExitCode::ALL.len());
+    for (row, code) in rows.iter().zip(ExitCode::ALL) {
+        let expected = format!("| {} | {} |", code.code(), code.meaning());
+        assert!(row.starts_with(&expected), "{row} is not {expected}");
+    }
+}
+
+#[test]
+fn every_setting_is_documented() {
+    let world = World::new();
+    let page = page("docs/CONFIGURATION.md");
+    let output = world.offsite(["config", "--json"]);
+    let config: Value = serde_json::from_str(&output.stdout).unwrap();
+    for shown in config["settings"].as_array().unwrap() {
+        let field = shown["field"].as_str().unwrap();
+        let is_origin = shown["origin"] == "default";
+        if !is_origin {
+            continue;
+        }
+        let row = page
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{field}`")));
+        let row = row.unwrap_or_else(|| panic!("{field} is not documented"));
+        let value = match &shown["value"] {
+            Value::String(text) if text.is_empty() => "empty".to_owned(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        assert!(
+            row.split('|').nth(2).unwrap().contains(&value),
+            "{row}: it is {value}"
+        );
+    }
+}
+
+/// Names of tests, with the name of their module.
+fn tests() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut directories = vec![repository().join("tests/it"), repository().join("src")];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+                continue;
+            }
+            let module = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let Ok(text) = std::fs::read_to_string(&path) else {
+                continue;
+            };
+            let functions = text.split("#[test]").skip(1);
+            for function in functions {
+                let name = function
+                    .split("fn ")
+                    .nth(1)
+                    .and_then(|rest| rest.split('(').next());
+                names.insert(format!("{module}::{}", name.unwrap()));
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn every_promise_names_tests_that_exist() {
+    let tests = tests();
+    let page = page("docs/SEMANTICS.md");
+    let named: Vec<_> = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| word.contains("::"))
+        .collect();
+    assert!(named.len() > 40, "{}", named.len());
+    for name in named {
+        assert!(tests.contains(name), "{name} does not exist");
+    }
+}
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    let mut pages: Vec<PathBuf> = vec![
+        "README.md".into(),
+        "ARCHITECTURE.md".into(),
+        "CHANGELOG.md".into(),
+    ];
+    for directory in ["docs", "docs/adr"] {
+        for entry in std::fs::read_dir(repository().join(directory)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "md") {
+                pages.push(path.strip_prefix(repository()).unwrap().to_owned());
+            }
+        }
+    }
+    for page in pages {
+        let text = std::fs::read_to_string(repository().join(&page)).unwrap();
+        for link in text.split("](").skip(1) {
+            let target = link.split([')', '#']).next().unwrap();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            let path = repository().join(&page).parent().unwrap().join(target);
+            assert!(path.exists(), "{}: {target} does not exist", page.display());
+        }
+    }
+}
+
+#[test]
+fn the_readme_names_every_command() {
+    let world = World::new();
+    let help = world.offsite(["--help"]).stdout;
+    let commands = help
+        .split_once("Commands:")
+        .unwrap()
+        .1
+        .split_once("Options:")
+        .unwrap()
+        .0;
+    let readme = page("README.md");
+    for line in commands.lines().filter(|line| line.starts_with("  ")) {
+        let name = line.split_whitespace().next().unwrap();
+        assert!(readme.contains(&format!("offsite {name}")), "{name}");
+    }
+}
