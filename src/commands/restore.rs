@@ -236,7 +236,7 @@ fn summary(restored: &Restored) {
         (None, n) => format!("restored EXCEPT FOR {n}"),
     };
     print(&format!(
-        "{source} {snapshot} {how} into {target}: {}, {}; {} there already\n",
+        "{source} {snapshot} {how} into {target}: {} and links, {}; {} there already\n",
         text::count(report.restored, "file"),
         HumanBytes(report.restored_bytes),
         HumanCount(report.kept),

@@ -243,10 +243,8 @@ fn a_file_that_vanishes_is_told_and_does_not_matter() {
     assert_eq!(output.code, 0, "{output:?}");
     assert_eq!(output.event("file_vanished")["path"], "z");
     assert_eq!(output.event("snapshot_committed")["vanished"], 1);
-    assert_same(
-        &tree::read(&world.data()),
-        &tree::read(&world.restored_latest()),
-    );
+    let names = |root: &Path| tree::read(root).into_keys().collect::<Vec<_>>();
+    assert_eq!(names(&world.data()), names(&world.restored_latest()));
 }
 
 fn append(path: &Path) {

@@ -60,4 +60,4 @@ pub use crate::log::LoggedRequest;
 pub use crate::object::{Attributes, Encryption, OpenUpload, Restore, StoredObject, StoredPart};
 pub use crate::operation::Operation;
 pub use crate::server::LocalS3;
-pub use crate::sink::{EntityTags, Sink};
+pub use crate::sink::{EntityTags, Sink, SinkOptions};

@@ -3,8 +3,9 @@
 //! It answers as S3 does as far as the clients of benchmarks look, over bare hyper: bodies are
 //! read and dropped, signatures and checksums are not looked at. What an upload was is
 //! remembered (size, entity tag, time, user metadata), so that clients find an unchanged tree
-//! unchanged. The content of small objects is kept, because clients read back what they write
-//! about their own work (manifests, indices, keys); that of files is not.
+//! unchanged. Content is kept where clients read back what they write about their own work
+//! (manifests, indices, keys): that of objects up to 32 MiB, but never that of files, whose keys
+//! have the component `files`, nor that of keys which are to be discarded.
 //!
 //! `GET /_stats` tells how many requests of each operation there were, `POST /_stats/reset`
 //! starts the count again.
@@ -36,30 +37,38 @@ pub struct Sink {
     listener: Listener,
 }
 
+/// Options of a [`Sink`].
+#[derive(Clone, Debug, Default)]
+pub struct SinkOptions {
+    /// Buckets to create at the start.
+    pub buckets: Vec<String>,
+    /// What entity tags are.
+    pub entity_tags: EntityTags,
+    /// Content of objects whose key contains one of these is not kept.
+    pub discard: Vec<String>,
+}
+
 /// Whether entity tags are the MD5 of the content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EntityTags {
     /// They look like those of multipart uploads, which no client takes for an MD5.
+    #[default]
     Numbered,
     /// They are, which costs two seconds for each gigabyte.
     Md5,
 }
 
 impl Sink {
-    /// Starts a sink with these buckets.
+    /// Starts a sink.
     ///
     /// # Errors
     ///
     /// The address is not a loopback address or is taken.
-    pub fn start(
-        address: SocketAddr,
-        buckets: &[String],
-        entity_tags: EntityTags,
-    ) -> io::Result<Self> {
+    pub fn start(address: SocketAddr, options: SinkOptions) -> io::Result<Self> {
         let served = Arc::new(Served {
-            store: Store::new(buckets),
+            store: Store::new(&options.buckets, options.discard),
             stats: Stats::default(),
-            entity_tags,
+            entity_tags: options.entity_tags,
         });
         let listener = Listener::start(address, move |request| {
             let served = Arc::clone(&served);

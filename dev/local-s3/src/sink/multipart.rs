@@ -4,7 +4,7 @@
 
 use super::answer::{self, Answer};
 use super::receive::{Received, Wanted, receive, stated_size};
-use super::store::{Entry, Upload, is_kept, kept_headers};
+use super::store::{Entry, Upload, kept_headers};
 use super::{EntityTags, Served};
 use crate::object::quoted_hex;
 use crate::operation::Query;
@@ -62,7 +62,7 @@ impl Served {
         let number = number.ok_or_else(|| s3_error!(InvalidArgument))?;
         let wanted = Wanted {
             is_hashed: self.entity_tags == EntityTags::Md5,
-            is_kept: is_kept(key, stated_size(&head.headers)),
+            is_kept: self.store.is_kept(key, stated_size(&head.headers)),
         };
         let received = receive(&head.headers, body, wanted).await?;
         let etag = match received.md5 {
@@ -93,7 +93,9 @@ impl Served {
             etag: self.joined_etag(&parts),
             last_modified: SystemTime::now(),
             headers: upload.headers,
-            bytes: is_kept(key, Some(size))
+            bytes: self
+                .store
+                .is_kept(key, Some(size))
                 .then(|| join(&parts))
                 .flatten()
                 .map(BytesMut::freeze),

@@ -2,7 +2,7 @@
 
 use super::answer::{self, Answer};
 use super::receive::{Received, Wanted, receive, stated_size};
-use super::store::{Bucket, Entry, is_kept, kept_headers};
+use super::store::{Bucket, Entry, kept_headers};
 use super::{EntityTags, Served};
 use crate::object::quoted_hex;
 use bytes::Bytes;
@@ -31,7 +31,7 @@ impl Served {
         let (head, body) = request.into_parts();
         let wanted = Wanted {
             is_hashed: self.entity_tags == EntityTags::Md5,
-            is_kept: is_kept(key, stated_size(&head.headers)),
+            is_kept: self.store.is_kept(key, stated_size(&head.headers)),
         };
         let received = receive(&head.headers, body, wanted).await?;
         let entry = Entry {

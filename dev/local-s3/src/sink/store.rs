@@ -12,20 +12,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-/// Objects up to this size are kept whatever their key is: a client may read back anything small.
-const SMALL: u64 = 64 << 10;
-
-/// Objects up to this size are kept unless they are files.
+/// Objects up to this size are kept unless their keys are to be discarded: what clients read back
+/// about their own work is smaller.
 const LARGEST_KEPT: u64 = 32 << 20;
 
-/// Keys that contain this are contents of files, of which a benchmark writes gigabytes.
-const FILES: &str = "/files/";
-
-/// Whether the content of an object is to be kept. Nobody knows the size of a body before it has
-/// arrived if the client does not tell it.
-pub(super) fn is_kept(key: &str, size: Option<u64>) -> bool {
-    size.is_some_and(|size| size < SMALL || size <= LARGEST_KEPT && !key.contains(FILES))
-}
+/// Keys with this component are contents of files, of which a benchmark writes gigabytes.
+const FILES: &str = "files/";
+const BELOW_FILES: &str = "/files/";
 
 /// An object, or what is left of it.
 #[derive(Clone, Debug)]
@@ -76,18 +69,34 @@ pub(super) struct Upload {
 
 #[derive(Debug, Default)]
 pub(super) struct Store {
+    discard: Vec<String>,
     buckets: Mutex<BTreeMap<String, Bucket>>,
     uploads: Mutex<HashMap<String, Upload>>,
     next: AtomicU64,
 }
 
 impl Store {
-    pub(super) fn new(buckets: &[String]) -> Self {
-        let store = Self::default();
+    pub(super) fn new(buckets: &[String], discard: Vec<String>) -> Self {
+        let store = Self {
+            discard,
+            ..Self::default()
+        };
         for name in buckets {
             store.create_bucket(name);
         }
         store
+    }
+
+    /// Whether the content of an object is to be kept. Nobody knows the size of a body before it
+    /// has arrived if the client does not tell it.
+    pub(super) fn is_kept(&self, key: &str, size: Option<u64>) -> bool {
+        size.is_some_and(|size| size <= LARGEST_KEPT) && !self.is_discarded(key)
+    }
+
+    fn is_discarded(&self, key: &str) -> bool {
+        key.starts_with(FILES)
+            || key.contains(BELOW_FILES)
+            || self.discard.iter().any(|part| key.contains(part.as_str()))
     }
 
     pub(super) fn create_bucket(&self, name: &str) {

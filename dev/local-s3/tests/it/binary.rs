@@ -126,16 +126,17 @@ async fn it_accepts_the_given_key_or_anybody() {
 
 #[tokio::test]
 async fn it_runs_a_sink() {
-    let program = Program::start(&["--sink", "--sink-md5"]);
-    let put = program
-        .endpoint
-        .client()
+    let program = Program::start(&["--sink", "--sink-md5", "--sink-discard", "k"]);
+    let client = program.endpoint.client();
+    let put = client
         .put_object()
         .bucket("demo")
         .key("k")
         .body(b"123456789".to_vec().into());
     let etag = put.send().await.unwrap().e_tag.unwrap();
     assert_eq!(etag, "\"25f9e794323b453885f5181f1b624d0b\"");
+    let got = client.get_object().bucket("demo").key("k").send().await;
+    assert_eq!(refusal(got), "501 NotImplemented");
 }
 
 #[test]

@@ -6,12 +6,23 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::types::{
     CompletedMultipartUpload, CompletedPart, Delete, MetadataDirective, ObjectIdentifier,
 };
-use local_s3::{EntityTags, Sink};
+use local_s3::{EntityTags, Sink, SinkOptions};
 
 const ANY_PORT: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
 
 fn sink(entity_tags: EntityTags) -> (Sink, Endpoint, Client) {
-    let sink = Sink::start(ANY_PORT.into(), &["bucket".to_owned()], entity_tags).unwrap();
+    sink_with(SinkOptions {
+        entity_tags,
+        ..SinkOptions::default()
+    })
+}
+
+fn sink_with(options: SinkOptions) -> (Sink, Endpoint, Client) {
+    let options = SinkOptions {
+        buckets: vec!["bucket".to_owned()],
+        ..options
+    };
+    let sink = Sink::start(ANY_PORT.into(), options).unwrap();
     // Nobody looks at signatures.
     let endpoint = Endpoint {
         url: sink.endpoint(),
@@ -66,10 +77,11 @@ async fn an_object_is_remembered_without_its_content() {
 }
 
 #[tokio::test]
-async fn small_objects_and_those_that_are_no_files_keep_their_content() {
+async fn what_clients_say_about_their_own_work_keeps_its_content() {
     let (_sink, _, client) = sink(EntityTags::Numbered);
     let cases = [
-        ("p/files/small", 65_535),
+        ("p/profiles/small", 100),
+        ("files", 100),
         ("p/manifest", 2_000_000),
         ("p/streamed", 70_000),
     ];
@@ -107,6 +119,28 @@ async fn small_objects_and_those_that_are_no_files_keep_their_content() {
         .unwrap();
     assert_eq!(part.content_range(), Some("bytes 10-19/2000000"));
     assert_eq!(part.body.collect().await.unwrap().to_vec(), b"xxxxxxxxxx");
+}
+
+#[tokio::test]
+async fn contents_of_files_and_of_discarded_keys_are_not_kept() {
+    let (_sink, _, client) = sink_with(SinkOptions {
+        discard: vec!["mirror/".to_owned(), "/data/".to_owned()],
+        ..SinkOptions::default()
+    });
+    for (key, is_kept) in [
+        ("files/one", false),
+        ("p/files/s/one", false),
+        ("mirror/one", false),
+        ("p/data/one", false),
+        ("data/one", true),
+    ] {
+        for body in [b"small".to_vec().into(), streamed(b"small")] {
+            let put = client.put_object().bucket("bucket").key(key);
+            put.body(body).send().await.unwrap();
+            let got = client.get_object().bucket("bucket").key(key).send().await;
+            assert_eq!(got.is_ok(), is_kept, "{key}");
+        }
+    }
 }
 
 #[tokio::test]

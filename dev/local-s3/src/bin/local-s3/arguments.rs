@@ -48,6 +48,11 @@ pub(crate) struct Arguments {
     #[arg(long, requires = "sink")]
     pub(crate) sink_md5: bool,
 
+    /// In the sink, forget the content of objects whose key contains this, besides `files/`; may be
+    /// given several times
+    #[arg(long, value_name = "SUBSTRING", requires = "sink")]
+    pub(crate) sink_discard: Vec<String>,
+
     /// Stop when the process that started this one ends
     #[arg(long)]
     pub(crate) exit_with_parent: bool,
@@ -88,5 +93,6 @@ mod tests {
     fn half_of_a_key_is_refused() {
         assert!(Arguments::try_parse_from(["local-s3", "--access-key", "k"]).is_err());
         assert!(Arguments::try_parse_from(["local-s3", "--sink-md5"]).is_err());
+        assert!(Arguments::try_parse_from(["local-s3", "--sink-discard", "k"]).is_err());
     }
 }

@@ -8,7 +8,7 @@ mod lifetime;
 
 use arguments::{Arguments, Mode};
 use clap::Parser as _;
-use local_s3::{LocalS3, Sink};
+use local_s3::{LocalS3, Sink, SinkOptions};
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -54,8 +54,12 @@ fn run(arguments: &Arguments) -> io::Result<()> {
 
 fn start(arguments: &Arguments) -> io::Result<Running> {
     if let Mode::Sink(entity_tags) = arguments.mode() {
-        let sink = Sink::start(arguments.listen, &arguments.buckets, entity_tags);
-        return sink.map(Running::Sink);
+        let options = SinkOptions {
+            buckets: arguments.buckets.clone(),
+            entity_tags,
+            discard: arguments.sink_discard.clone(),
+        };
+        return Sink::start(arguments.listen, options).map(Running::Sink);
     }
     let mut builder = LocalS3::builder()
         .listen(arguments.listen)

@@ -1,0 +1,49 @@
+# `make help` lists the targets. Every target installs what it needs, by dev/setup.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+BINARY := target/$(HOST)/release/offsite
+LINKER_FLAGS := CARGO_TARGET_$(shell echo $(HOST) | tr a-z- A-Z_)_RUSTFLAGS
+export RUST_BACKTRACE ?= 1
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the static release binary
+	@dev/setup build
+	$(LINKER_FLAGS)="-C target-feature=+crt-static" cargo build --release --locked --package offsite --target $(HOST)
+	@ls -l $(BINARY)
+
+.PHONY: demo
+demo: ## Back up, change, back up, restore and verify on an embedded S3 server
+	@dev/setup build
+	cargo build --locked --package offsite --package local-s3
+	@PATH="$(CURDIR)/target/debug:$$PATH" dev/demo/demo
+
+.PHONY: test
+test: ## Run all tests
+	@dev/setup test
+	cargo test --locked --workspace
+
+.PHONY: check
+check: ## What CI runs: formatting, lints, tests, documentation, licences
+	@dev/setup check
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(MAKE) test
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+	dev/deny
+
+.PHONY: fmt
+fmt: ## Format the code
+	cargo fmt --all
+
+.PHONY: clean
+clean: ## Remove what was built and installed here
+	cargo clean
+	rm -rf .venv
