@@ -87,6 +87,12 @@ fn summary(report: &Report) {
             finding.path, finding.problem, finding.key
         ));
     }
+    if report.by_length_only > 0 {
+        note(&format!(
+            "warning: the store keeps no checksum of {}, so only the length was compared; --read compares contents",
+            count(report.by_length_only, "object")
+        ));
+    }
     let read = match report.read_objects {
         0 => "none read back".to_owned(),
         n => format!(

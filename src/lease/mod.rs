@@ -56,6 +56,9 @@ pub enum LeaseError {
     /// The store takes a conditional put whose condition does not hold.
     #[error("the store ignores conditional writes, so a lock cannot exclude anybody")]
     Unconditional,
+    /// Answers come without the time.
+    #[error("the store does not tell the time (its answers have no `Date` header)")]
+    NoClock,
     /// The pass was stopped before it had the lock.
     #[error("interrupted while waiting for the lock")]
     Interrupted,
@@ -70,7 +73,7 @@ impl LeaseError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Held(_) => ExitCode::Locked,
-            Self::Malformed(_) | Self::Unconditional => ExitCode::Failed,
+            Self::Malformed(_) | Self::Unconditional | Self::NoClock => ExitCode::Failed,
             Self::Interrupted => ExitCode::Terminated,
             Self::Store(error) => error.kind.exit_code(),
         }
@@ -89,6 +92,7 @@ impl LeaseError {
             Self::Unconditional => Some(
                 "use a store that honours If-None-Match and If-Match on PutObject, as AWS and recent MinIO do",
             ),
+            Self::NoClock => Some("a proxy on the way may drop it; leases are judged by it"),
             Self::Interrupted => None,
             Self::Store(error) => error.kind.hint(),
         }
@@ -188,6 +192,9 @@ pub async fn acquire(
             return Err(LeaseError::Interrupted);
         }
         let seen = look(&**store).await?;
+        if store.now() == Timestamp::UNIX_EPOCH {
+            return Err(LeaseError::NoClock);
+        }
         let held = seen.as_ref().and_then(|seen| seen.held_at(store.now()));
         if let Some(held) = held {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -116,6 +116,7 @@ impl Direct {
             ("content-length", length.as_str()),
             ("if-none-match", "*"),
             ("x-amz-checksum-sha256", checksum.as_str()),
+            ("x-amz-sdk-checksum-algorithm", "SHA256"),
         ];
         let given = headers.iter().map(|(name, value)| (*name, value.as_str()));
         let all = own.into_iter().chain(given);

@@ -151,6 +151,7 @@ impl S3Store {
         let answer = request
             .bucket(&self.settings.bucket)
             .key(self.key(key))
+            .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .checksum_sha256(BASE64_STANDARD.encode(sha256))
             .set_if_none_match(if_none_match)
             .set_if_match(if_match)
@@ -382,6 +383,7 @@ impl Store for S3Store {
                 .key(self.key(&upload.key))
                 .upload_id(&upload.id)
                 .part_number(number)
+                .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
                 .checksum_crc64_nvme(encode_crc(crc64nvme))
                 .body(ByteStream::from(body.clone()))
                 .customize()
