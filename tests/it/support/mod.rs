@@ -65,12 +65,20 @@ impl World {
     }
 
     /// Sets an environment variable for all runs from now on, as `S3__BUCKET` for the setting.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "numbers and strings are given as they stand at the call"
+    )]
     pub(crate) fn set(&mut self, setting: &str, value: impl ToString) {
         self.settings
             .insert(format!("OFFSITE_{setting}"), value.to_string());
     }
 
     /// Sets any environment variable.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "numbers and strings are given as they stand at the call"
+    )]
     pub(crate) fn env(&mut self, name: &str, value: impl ToString) {
         self.settings.insert(name.to_owned(), value.to_string());
     }
