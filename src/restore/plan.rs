@@ -190,7 +190,7 @@ fn has_contents(directory: &OwnedFd, name: &[u8], entry: &Entry) -> Result<bool,
 }
 
 impl Plan {
-    /// The part of a plan that [`apply`](super::apply) goes by.
+    /// The part of a plan that [`apply`](super::apply()) goes by.
     #[must_use]
     pub fn of_target(plan: &Self) -> Self {
         Self {
