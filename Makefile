@@ -39,6 +39,21 @@ check: ## What CI runs: formatting, lints, tests, documentation, licences
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
 	dev/deny
 
+BENCH := dev/bench --offsite $(BINARY) --built target/release
+RUNS ?= 5
+
+.PHONY: bench
+bench: build ## Compare with other tools, side by side; all of it or as JOBS=first,large RUNS=3
+	@dev/setup bench
+	cargo build --release --locked --package local-s3 --package floor
+	.venv/bin/python $(BENCH) compare --runs $(RUNS) $(if $(JOBS),--jobs $(JOBS))
+
+.PHONY: bench-memory
+bench-memory: build ## Fail if a pass over 1,000,000 files takes more than 64 MiB
+	@dev/setup bench-memory
+	cargo build --release --locked --package local-s3
+	python3 $(BENCH) memory
+
 .PHONY: fmt
 fmt: ## Format the code
 	cargo fmt --all

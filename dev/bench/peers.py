@@ -1,0 +1,134 @@
+"""What is run: offsite, the floor, and the peers, each with the best settings that are documented.
+
+All of these are functions from a place to a command. `_again` finds what `_first` has left.
+"""
+
+from pathlib import Path
+
+from measure import Command
+from place import Place
+from sink import BUCKET
+from tools import python_tool, s5cmd
+
+# What offsite has at most in flight, for all that have such a setting.
+REQUESTS = "64"
+# For parts of a large file; offsite's, too, are bounded by memory rather than by number.
+PARTS = "16"
+
+
+def offsite(place: Place) -> Command:
+    """Everything as it is by default: each file is an event on stdout."""
+    return place.command(
+        place.tools.offsite, "run",
+        "--endpoint-url", place.sink.endpoint, "--bucket", BUCKET, "--prefix", f"{place.prefix}/",
+        "--dirs", place.tree,
+    )  # fmt: skip
+
+
+def floor_files(place: Place) -> Command:
+    return _floor(place, REQUESTS)
+
+
+def floor_parts(place: Place) -> Command:
+    """Few at once, so that what was read is still in the processor's cache when it is sent."""
+    return _floor(place, "4")
+
+
+def _floor(place: Place, connections: str) -> Command:
+    return place.command(
+        place.tools.floor, place.sink.authority, f"/{place.target}", place.tree, connections
+    )
+
+
+def s5cmd_first(place: Place) -> Command:
+    """`cp`: `sync` would list both sides first."""
+    return _s5cmd(place, "cp", f"{place.tree}/", f"s3://{place.target}/")
+
+
+def s5cmd_again(place: Place) -> Command:
+    return _s5cmd(place, "sync", f"{place.tree}/", f"s3://{place.target}/")
+
+
+def s5cmd_large(place: Place) -> Command:
+    settings = ["--concurrency", PARTS, "--part-size", "16"]
+    return _s5cmd(place, "cp", *settings, f"{place.tree}/", f"s3://{place.target}/")
+
+
+def _s5cmd(place: Place, *arguments: str) -> Command:
+    """Its 256 workers by default are its fastest; a line for each file is left out."""
+    return place.command(
+        s5cmd(), "--endpoint-url", place.sink.endpoint, "--log", "error", *arguments
+    )
+
+
+def rclone_first(place: Place) -> Command:
+    """Without looking at the destination, before and after."""
+    return _rclone(place, "copy", "--no-check-dest", "--s3-no-head")
+
+
+def rclone_again(place: Place) -> Command:
+    """Without a request for each file, which its default, its own time of modification, needs."""
+    return _rclone(place, "sync", "--fast-list", "--update", "--use-server-modtime")
+
+
+def rclone_large(place: Place) -> Command:
+    """Without MD5 of the whole before, and of the parts after."""
+    checks = ["--no-check-dest", "--s3-no-head", "--s3-disable-checksum"]
+    parts = ["--s3-use-multipart-etag=false", "--s3-chunk-size", "16M"]
+    return _rclone(place, "copy", *checks, *parts, "--s3-upload-concurrency", PARTS)
+
+
+def _rclone(place: Place, verb: str, *settings: str) -> Command:
+    remote = {
+        "RCLONE_CONFIG": "/dev/null",
+        "RCLONE_S3_PROVIDER": "Other",
+        "RCLONE_S3_ENDPOINT": place.sink.endpoint,
+        "RCLONE_S3_ENV_AUTH": "true",
+        "RCLONE_S3_NO_CHECK_BUCKET": "true",
+    }
+    many = ["--transfers", REQUESTS, "--checkers", REQUESTS]
+    return place.command(
+        python_tool("rclone"), verb, place.tree, f":s3:{place.target}", *many, *settings,
+        environment=remote,
+    )  # fmt: skip
+
+
+def aws(place: Place) -> Command:
+    return place.command(
+        python_tool("aws"), "--endpoint-url", place.sink.endpoint,
+        "s3", "sync", "--only-show-errors", place.tree, f"s3://{place.target}/",
+        environment={"AWS_CONFIG_FILE": str(Path(__file__).with_name("aws-config"))},
+    )  # fmt: skip
+
+
+def restic_init(place: Place) -> Command:
+    return _restic(place, "init")
+
+
+def restic(place: Place) -> Command:
+    """Without compression, as the files are random bytes."""
+    return _restic(place, "backup", "--compression", "off", str(place.tree))
+
+
+def _restic(place: Place, *arguments: str) -> Command:
+    repository = {
+        "RESTIC_REPOSITORY": f"s3:{place.sink.endpoint}/{BUCKET}/{place.prefix}",
+        "RESTIC_PASSWORD": "bench",
+        "RESTIC_CACHE_DIR": str(place.scratch / "restic"),
+    }
+    return place.command(
+        "restic", "--quiet", "-o", f"s3.connections={REQUESTS}", *arguments, environment=repository
+    )
+
+
+def gdu(place: Place) -> Command:
+    return place.command("gdu", "--non-interactive", "--no-progress", "--summarize", place.tree)
+
+
+def fd(place: Place) -> Command:
+    """Looks for files of a terabyte, so that it stats all and prints none."""
+    return place.command("fdfind", "--unrestricted", "--size", "+1t", ".", place.tree)
+
+
+def du(place: Place) -> Command:
+    return place.command("du", "--summarize", place.tree)

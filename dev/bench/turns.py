@@ -1,0 +1,69 @@
+"""Does a job: everybody in turns, side by side."""
+
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from jobs import Contender, Job
+from measure import Usage, measure
+from place import Place
+from sink import Sink
+from tell import tell
+from tools import Tools
+from trees import read_once
+
+
+@dataclass(frozen=True)
+class Result:
+    """What each contender took in each turn, and the command it ran."""
+
+    runs: dict[str, list[Usage]] = field(default_factory=dict)
+    commands: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str, usage: Usage, command: str) -> None:
+        self.runs.setdefault(name, []).append(usage)
+        self.commands[name] = command
+
+
+def take_turns(job: Job, turns: int, tools: Tools, work: Path) -> Result:
+    tell(f"{job.name}: preparing")
+    tree = job.tree.ensure(work / "trees")
+    read_once(tree)
+    result = Result()
+    with Sink(tools.local_s3) as sink, TemporaryDirectory(dir=work) as scratch:
+        places = Places(tools, tree, sink, Path(scratch))
+        kept = {each.name: places.settle(each) for each in job.contenders if job.stays}
+        for turn in range(turns):
+            # Nobody always comes after the same one.
+            first = turn % len(job.contenders)
+            for contender in job.contenders[first:] + job.contenders[:first]:
+                place = kept.get(contender.name) or places.settle(contender)
+                command = contender.step(place)
+                usage = measure(command, sink, place.scratch)
+                result.add(contender.name, usage, place.shown(command))
+                tell(
+                    f"{job.name}: turn {turn + 1} of {turns}: {contender.name}: "
+                    f"{usage.cpu_seconds:.2f} s of CPU, {usage.wall_seconds:.2f} s"
+                )
+    return result
+
+
+class Places:
+    """Gives a place of its own to everybody who asks."""
+
+    def __init__(self, tools: Tools, tree: Path, sink: Sink, scratch: Path) -> None:
+        self._tools = tools
+        self._tree = tree
+        self._sink = sink
+        self._scratch = scratch
+        self._numbers = count(1)
+
+    def settle(self, contender: Contender) -> Place:
+        """A new place, made ready."""
+        prefix = f"{contender.name.replace(' ', '-')}-{next(self._numbers)}"
+        place = Place(self._tools, self._tree, self._sink, prefix, self._scratch / prefix)
+        place.scratch.mkdir()
+        for step in contender.before:
+            measure(step(place), self._sink, place.scratch)
+        return place
