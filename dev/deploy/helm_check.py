@@ -195,6 +195,15 @@ def test_the_configuration_is_the_one_given():
             assert yaml.safe_load(text) == given, f"{name}: {text}"
 
 
+def test_the_annotated_configuration_goes_in_as_it_is():
+    text = (ROOT / "backup_config.yaml").read_text()
+    mounts = [{"name": "data", "claimName": "a", "mountPath": "/data"}, {"name": "logs", "claimName": "b", "mountPath": "/logs"}]
+    manifests = render(
+        cases()["least"] | {"volumes": mounts}, "--set-file", f"config={ROOT / 'backup_config.yaml'}"
+    )
+    assert manifests["ConfigMap"]["data"]["backup_config.yaml"].strip() == text.strip()
+
+
 def test_the_program_takes_every_configuration():
     for name, values in cases().items():
         manifests = render(values)
