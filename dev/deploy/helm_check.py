@@ -475,7 +475,7 @@ def table():
         value = functools.reduce(lambda inner, key: inner[key], path, values)
         documented.append(path)
         text = yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("\n...\n").strip()
-        shown = "" if value in ("", None) else f"`{text}`"
+        shown = "" if value == "" else f"`{text}`"
         lines.append(f"| `{'.'.join(path)}` | {shown} | {comment} |")
     for path, _ in leaves(values):
         assert any(path[: len(d)] == d for d in documented), f"values.yaml does not describe {'.'.join(path)}"
