@@ -1,0 +1,154 @@
+# A second copy in a second region. The bucket there is made by modules/replica, with a provider of that
+# region: this module needs no second provider, and those who do not replicate need not think of one.
+#
+# Order does not matter: a commit record that arrives before what it refers to makes a snapshot that
+# `offsite verify` calls incomplete until the rest is there, minutes later.
+
+locals {
+  # What a snapshot's files and archives are made of, and what may lie in a cheaper class there. The rest
+  # is small and read first: list, plan and verify work at once, in the second region as well.
+  content_directories = ["archives", "copies", "databases", "files"]
+
+  # None or one. A condition cannot choose between statements of different forms; `for` can.
+  replicas = var.replication == null ? [] : [var.replication]
+
+  replication_rules = flatten([for replica in local.replicas : concat(
+    [{ id = "everything", prefix = var.prefix, priority = 0, storage_class = null }],
+    [
+      for index, directory in replica.storage_class == null ? [] : local.content_directories : {
+        id            = directory
+        prefix        = "${var.prefix}${directory}/"
+        priority      = index + 1
+        storage_class = replica.storage_class
+      }
+    ],
+  )])
+
+  replication_statements = flatten([for replica in local.replicas : concat(
+    [
+      {
+        Sid      = "ReadConfiguration"
+        Effect   = "Allow"
+        Action   = ["s3:GetReplicationConfiguration", "s3:ListBucket"]
+        Resource = [local.bucket_arn]
+      },
+      {
+        Sid      = "ReadObjects"
+        Effect   = "Allow"
+        Action   = ["s3:GetObjectVersionForReplication", "s3:GetObjectVersionAcl", "s3:GetObjectVersionTagging"]
+        Resource = [local.objects_arn]
+      },
+      {
+        Sid      = "WriteReplicas"
+        Effect   = "Allow"
+        Action   = concat(["s3:ReplicateObject", "s3:ReplicateTags"], replica.delete_markers ? ["s3:ReplicateDelete"] : [])
+        Resource = ["${replica.bucket_arn}/${var.prefix}*"]
+      },
+    ],
+    [
+      for key in var.kms_key_arn == null ? [] : [var.kms_key_arn] : {
+        Sid       = "DecryptHere"
+        Effect    = "Allow"
+        Action    = ["kms:Decrypt"]
+        Resource  = [key]
+        Condition = { StringLike = { "kms:ViaService" = "s3.${local.region}.amazonaws.com" } }
+      }
+    ],
+    [
+      for key in replica.kms_key_arn == null ? [] : [replica.kms_key_arn] : {
+        Sid       = "EncryptThere"
+        Effect    = "Allow"
+        Action    = ["kms:Encrypt"]
+        Resource  = [key]
+        Condition = { StringLike = { "kms:ViaService" = "s3.${split(":", key)[3]}.amazonaws.com" } }
+      }
+    ],
+  )])
+}
+
+resource "aws_iam_role" "replication" {
+  count = var.replication == null ? 0 : 1
+
+  name        = "${var.name}-replication"
+  description = "What S3 may do to replicate the backup ${var.name}."
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "s3.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+      Condition = {
+        StringEquals = { "aws:SourceAccount" = local.account }
+        ArnEquals    = { "aws:SourceArn" = local.bucket_arn }
+      }
+    }]
+  })
+  permissions_boundary = var.permissions_boundary_arn
+  tags                 = local.tags
+}
+
+resource "aws_iam_role_policy" "replication" {
+  count = var.replication == null ? 0 : 1
+
+  name   = "replicate"
+  role   = aws_iam_role.replication[0].id
+  policy = jsonencode({ Version = "2012-10-17", Statement = local.replication_statements })
+}
+
+# A bucket has one replication configuration: that of an existing bucket is replaced as a whole.
+resource "aws_s3_bucket_replication_configuration" "this" {
+  count = var.replication == null ? 0 : 1
+
+  bucket = local.bucket
+  role   = aws_iam_role.replication[0].arn
+
+  dynamic "rule" {
+    for_each = local.replication_rules
+    content {
+      id       = rule.value.id
+      status   = "Enabled"
+      priority = rule.value.priority
+
+      filter {
+        prefix = rule.value.prefix
+      }
+
+      # A prune here would otherwise leave its objects there for ever. They stay there as versions for as
+      # long as that bucket's lifecycle says.
+      delete_marker_replication {
+        status = var.replication.delete_markers ? "Enabled" : "Disabled"
+      }
+
+      # Objects that are encrypted with a KMS key are replicated only where that is said.
+      dynamic "source_selection_criteria" {
+        for_each = var.kms_key_arn == null ? [] : [true]
+        content {
+          sse_kms_encrypted_objects {
+            status = "Enabled"
+          }
+        }
+      }
+
+      destination {
+        bucket        = var.replication.bucket_arn
+        storage_class = rule.value.storage_class
+
+        dynamic "encryption_configuration" {
+          for_each = var.replication.kms_key_arn == null ? [] : [var.replication.kms_key_arn]
+          content {
+            replica_kms_key_id = encryption_configuration.value
+          }
+        }
+      }
+    }
+  }
+
+  lifecycle {
+    precondition {
+      condition     = var.kms_key_arn == null || try(var.replication.kms_key_arn, null) != null
+      error_message = "Objects encrypted with a KMS key are replicated only to a bucket with a KMS key of its own region: set replication.kms_key_arn."
+    }
+  }
+
+  depends_on = [module.bucket]
+}

@@ -1,0 +1,339 @@
+# What each option changes.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+variables {
+  bucket_name        = "acme-backups"
+  image              = "ghcr.io/acme/offsite:1.0.0"
+  subnet_ids         = ["subnet-0123456789abcdef0"]
+  security_group_ids = ["sg-0123456789abcdef0"]
+  volumes            = [{ name = "data", container_path = "/data", file_system_id = "fs-0123456789abcdef0" }]
+}
+
+run "an_existing_bucket_is_left_alone" {
+  variables {
+    create_bucket = false
+  }
+
+  assert {
+    condition     = length(module.bucket) == 0 && length(module.lifecycle) == 0 && output.bucket_name == "acme-backups"
+    error_message = "Something of the existing bucket is changed."
+  }
+}
+
+run "an_existing_bucket_gets_rules_when_asked" {
+  variables {
+    create_bucket    = false
+    manage_lifecycle = true
+  }
+
+  assert {
+    condition     = length(module.bucket) == 0 && contains(output.lifecycle_rules, "abort-incomplete-uploads")
+    error_message = "There are no rules."
+  }
+}
+
+run "lifecycle_numbers_arrive" {
+  variables {
+    prefix                       = ""
+    abort_uploads_after_days     = 3
+    expire_archives_after_days   = 400
+    expire_databases_after_days  = 90
+    expire_noncurrent_after_days = 14
+    tag_transitions              = { cold = { tag_key = "tier", tag_value = "cold", days = 1, storage_class = "GLACIER_IR" } }
+  }
+
+  assert {
+    condition = sort(output.lifecycle_rules) == sort([
+      "abort-incomplete-uploads", "expire-noncurrent-versions", "remove-lone-delete-markers", "expire-noncurrent-lock",
+      "expire-noncurrent-status.json", "transition-cold", "expire-archives", "expire-databases",
+    ])
+    error_message = "Rules: ${jsonencode(output.lifecycle_rules)}"
+  }
+}
+
+run "delete_is_allowed_where_retention_needs_it" {
+  variables {
+    allow_delete = true
+  }
+
+  assert {
+    condition     = contains(flatten(local.task_statements[*].Action), "s3:DeleteObject")
+    error_message = "The task may not delete."
+  }
+}
+
+run "tags_in_the_configuration_bring_their_permission" {
+  variables {
+    config = { backup = { s3 = { include_dirs = ["/data"], tags = { archive = "normal" } } } }
+  }
+
+  assert {
+    condition     = contains(flatten(local.task_statements[*].Action), "s3:PutObjectTagging")
+    error_message = "The task may not tag."
+  }
+}
+
+run "tags_in_the_environment_bring_their_permission" {
+  variables {
+    environment = { OFFSITE_S3__TAGS = "archive=normal" }
+  }
+
+  assert {
+    condition     = contains(flatten(local.task_statements[*].Action), "s3:PutObjectTagging")
+    error_message = "The task may not tag."
+  }
+}
+
+run "keys_bring_their_permission" {
+  variables {
+    kms_key_arn = "arn:aws:kms:us-east-2:111122223333:key/11111111-2222-3333-4444-555555555555"
+    config      = { backup = { s3 = { encryption = "aws:kms", kms_key_id = "arn:aws:kms:us-east-2:111122223333:key/own" } } }
+  }
+
+  assert {
+    condition = jsonencode(one([for statement in local.task_statements : statement if statement.Sid == "EncryptAndDecrypt"])) == jsonencode({
+      Sid      = "EncryptAndDecrypt"
+      Effect   = "Allow"
+      Action   = ["kms:GenerateDataKey", "kms:Decrypt"]
+      Resource = ["arn:aws:kms:us-east-2:111122223333:key/11111111-2222-3333-4444-555555555555", "arn:aws:kms:us-east-2:111122223333:key/own"]
+    })
+    error_message = jsonencode(local.task_statements)
+  }
+}
+
+run "an_image_from_elsewhere_needs_no_registry_permission" {
+  assert {
+    condition     = jsonencode(flatten(local.execution_statements[*].Action)) == jsonencode(["logs:CreateLogStream", "logs:PutLogEvents"])
+    error_message = jsonencode(local.execution_statements)
+  }
+}
+
+run "an_image_from_ecr_may_be_pulled_and_no_other" {
+  variables {
+    image = "444455556666.dkr.ecr.eu-west-1.amazonaws.com/tools/offsite@sha256:0000"
+  }
+
+  assert {
+    condition     = jsonencode(one([for statement in local.execution_statements : statement.Resource if statement.Sid == "PullImage"])) == jsonencode(["arn:aws:ecr:eu-west-1:444455556666:repository/tools/offsite"])
+    error_message = jsonencode(local.execution_statements)
+  }
+}
+
+run "secrets_are_read_and_nothing_else" {
+  variables {
+    secrets = {
+      PGPASSWORD = "arn:aws:secretsmanager:us-east-2:111122223333:secret:portal-AbCdEf:password::"
+      API_KEYS   = "arn:aws:ssm:us-east-2:111122223333:parameter/portal/api-keys"
+    }
+    secrets_kms_key_arns = ["arn:aws:kms:us-east-2:111122223333:key/secrets"]
+  }
+
+  assert {
+    condition = jsonencode({ for statement in local.execution_statements : statement.Sid => statement.Resource if contains(["ReadSecrets", "ReadParameters", "DecryptSecrets"], statement.Sid) }) == jsonencode({
+      ReadSecrets    = ["arn:aws:secretsmanager:us-east-2:111122223333:secret:portal-AbCdEf"]
+      ReadParameters = ["arn:aws:ssm:us-east-2:111122223333:parameter/portal/api-keys"]
+      DecryptSecrets = ["arn:aws:kms:us-east-2:111122223333:key/secrets"]
+    })
+    error_message = jsonencode(local.execution_statements)
+  }
+
+  assert {
+    condition     = jsonencode(local.container.secrets[*].name) == jsonencode(["API_KEYS", "PGPASSWORD"])
+    error_message = jsonencode(local.container.secrets)
+  }
+}
+
+run "an_access_point_without_root_reads_without_root" {
+  variables {
+    volumes = [{ name = "data", container_path = "/data", file_system_id = "fs-0123456789abcdef0", path = "/app", root_access = false }]
+  }
+
+  assert {
+    condition     = aws_efs_access_point.this["data"].posix_user[0].uid == 65532 && aws_efs_access_point.this["data"].root_directory[0].path == "/app"
+    error_message = "The access point reads as root, or elsewhere."
+  }
+
+  assert {
+    condition     = !contains(flatten(local.task_statements[*].Action), "elasticfilesystem:ClientRootAccess")
+    error_message = "The task may read as root."
+  }
+}
+
+run "an_existing_access_point_is_used" {
+  variables {
+    volumes = [{ name = "data", container_path = "/data", file_system_id = "fs-0123456789abcdef0", access_point_id = "fsap-0123456789abcdef0" }]
+  }
+
+  assert {
+    condition     = length(aws_efs_access_point.this) == 0 && local.volumes[0].access_point_id == "fsap-0123456789abcdef0"
+    error_message = "Another access point is used."
+  }
+}
+
+run "an_existing_cluster_is_used" {
+  variables {
+    cluster_arn = "arn:aws:ecs:us-east-2:111122223333:cluster/shared"
+  }
+
+  assert {
+    condition     = length(aws_ecs_cluster.this) == 0 && aws_scheduler_schedule.this["backup"].target[0].arn == "arn:aws:ecs:us-east-2:111122223333:cluster/shared"
+    error_message = "Another cluster is used."
+  }
+}
+
+run "a_rule_can_start_the_task" {
+  variables {
+    use_event_rule         = true
+    schedule_expression    = "rate(6 hours)"
+    schedule_enabled       = false
+    schedule_retries       = 2
+    schedule_retry_seconds = 600
+  }
+
+  assert {
+    condition = (
+      length(aws_scheduler_schedule.this) == 0
+      && length(aws_scheduler_schedule_group.this) == 0
+      && aws_cloudwatch_event_rule.schedule["backup"].schedule_expression == "rate(6 hours)"
+      && aws_cloudwatch_event_rule.schedule["backup"].state == "DISABLED"
+      && aws_cloudwatch_event_target.schedule["backup"].retry_policy[0].maximum_retry_attempts == 2
+      && aws_cloudwatch_event_target.schedule["backup"].retry_policy[0].maximum_event_age_in_seconds == 600
+      && jsondecode(aws_iam_role.scheduler.assume_role_policy).Statement[0].Principal.Service == "events.amazonaws.com"
+      && length(aws_sqs_queue_policy.dead_letters) == 1
+    )
+    error_message = "The rule is not what was asked for."
+  }
+}
+
+run "the_schedule_takes_its_options" {
+  variables {
+    schedule_timezone         = "Europe/Berlin"
+    schedule_flexible_minutes = 30
+    schedule_enabled          = false
+    platform_version          = "1.4.0"
+    assign_public_ip          = true
+    verify                    = { schedule_expression = "cron(0 6 ? * SUN *)" }
+  }
+
+  assert {
+    condition = (
+      aws_scheduler_schedule.this["backup"].schedule_expression_timezone == "Europe/Berlin"
+      && aws_scheduler_schedule.this["backup"].flexible_time_window[0].maximum_window_in_minutes == 30
+      && aws_scheduler_schedule.this["backup"].state == "DISABLED"
+      && aws_scheduler_schedule.this["backup"].target[0].ecs_parameters[0].platform_version == "1.4.0"
+      && aws_scheduler_schedule.this["backup"].target[0].ecs_parameters[0].network_configuration[0].assign_public_ip
+    )
+    error_message = "The schedule is not what was asked for."
+  }
+
+  assert {
+    condition     = jsonencode(jsondecode(aws_scheduler_schedule.this["verify"].target[0].input)) == jsonencode({ containerOverrides = [{ name = "offsite", command = ["verify", "--read", "5%"] }] })
+    error_message = "The second schedule does not verify."
+  }
+}
+
+run "the_task_takes_its_options" {
+  variables {
+    name                     = "portal"
+    cpu                      = 1024
+    memory                   = 4096
+    cpu_architecture         = "X86_64"
+    command                  = ["run", "--wait-for-lock", "10m"]
+    permissions_boundary_arn = "arn:aws:iam::111122223333:policy/boundary"
+    log_retention_days       = 365
+    log_kms_key_arn          = "arn:aws:kms:us-east-2:111122223333:key/logs"
+    tags                     = { Team = "web" }
+    force_destroy_bucket     = true
+  }
+
+  assert {
+    condition = (
+      aws_ecs_task_definition.this.family == "portal"
+      && aws_ecs_task_definition.this.cpu == "1024"
+      && aws_ecs_task_definition.this.memory == "4096"
+      && aws_ecs_task_definition.this.runtime_platform[0].cpu_architecture == "X86_64"
+      && local.container.command == tolist(["run", "--wait-for-lock", "10m"])
+      && alltrue([for role in [aws_iam_role.task, aws_iam_role.execution, aws_iam_role.scheduler] : role.permissions_boundary == "arn:aws:iam::111122223333:policy/boundary"])
+      && aws_cloudwatch_log_group.this.retention_in_days == 365
+      && aws_cloudwatch_log_group.this.kms_key_id == "arn:aws:kms:us-east-2:111122223333:key/logs"
+      && aws_cloudwatch_log_group.this.tags == tomap({ Application = "offsite", Backup = "portal", Team = "web" })
+    )
+    error_message = "The task is not what was asked for."
+  }
+}
+
+run "alarms_take_their_options" {
+  variables {
+    missing_backup_hours = null
+    lock_held_alarm      = { count = 1, hours = 2 }
+    alarm_emails         = ["ops@example.com"]
+    alarm_topic_arns     = ["arn:aws:sns:us-east-2:111122223333:pager"]
+    alarm_kms_key_arn    = "arn:aws:kms:us-east-2:111122223333:key/alarms"
+    quiet_exit_codes     = [143]
+    create_dashboard     = false
+  }
+
+  assert {
+    condition = (
+      length(aws_cloudwatch_metric_alarm.missing) == 0
+      && aws_cloudwatch_metric_alarm.event["lock-held"].threshold == 1
+      && aws_cloudwatch_metric_alarm.event["lock-held"].period == 7200
+      && toset(aws_cloudwatch_metric_alarm.event["failed"].alarm_actions) == toset(["arn:aws:sns:us-east-2:111122223333:offsite-alarms", "arn:aws:sns:us-east-2:111122223333:pager"])
+      && aws_sns_topic_subscription.email["ops@example.com"].protocol == "email"
+      && aws_sns_topic.alarms.kms_master_key_id == "arn:aws:kms:us-east-2:111122223333:key/alarms"
+      && length(aws_cloudwatch_event_target.task) == 4
+      && length(aws_cloudwatch_dashboard.this) == 0
+      && jsondecode(aws_cloudwatch_event_rule.task["task-failed"].event_pattern).detail.containers.exitCode[0]["anything-but"][1] == 143
+    )
+    error_message = "The alarms are not what was asked for."
+  }
+}
+
+run "replicas_of_contents_go_to_their_class_and_manifests_do_not" {
+  variables {
+    replication = { bucket_arn = "arn:aws:s3:::acme-replica", storage_class = "DEEP_ARCHIVE" }
+  }
+
+  assert {
+    condition = jsonencode({ for rule in aws_s3_bucket_replication_configuration.this[0].rule : rule.filter[0].prefix => rule.destination[0].storage_class }) == jsonencode({
+      "backups/"           = null
+      "backups/archives/"  = "DEEP_ARCHIVE"
+      "backups/copies/"    = "DEEP_ARCHIVE"
+      "backups/databases/" = "DEEP_ARCHIVE"
+      "backups/files/"     = "DEEP_ARCHIVE"
+    })
+    error_message = jsonencode(local.replication_rules)
+  }
+}
+
+run "replication_with_keys_may_use_them" {
+  variables {
+    kms_key_arn = "arn:aws:kms:us-east-2:111122223333:key/here"
+    replication = { bucket_arn = "arn:aws:s3:::acme-replica", kms_key_arn = "arn:aws:kms:us-west-2:111122223333:key/there", delete_markers = false }
+  }
+
+  assert {
+    condition = (
+      length(setintersection(flatten(local.replication_statements[*].Action), ["kms:Decrypt", "kms:Encrypt"])) == 2
+      && !contains(flatten(local.replication_statements[*].Action), "s3:ReplicateDelete")
+      && aws_s3_bucket_replication_configuration.this[0].rule[0].delete_marker_replication[0].status == "Disabled"
+      && aws_s3_bucket_replication_configuration.this[0].rule[0].destination[0].encryption_configuration[0].replica_kms_key_id == "arn:aws:kms:us-west-2:111122223333:key/there"
+    )
+    error_message = jsonencode(local.replication_statements)
+  }
+}
+
+run "incremental_archives_may_expire_late_enough" {
+  variables {
+    expire_archives_after_days = 14
+    config                     = { backup = { sources = [{ directory = "/data", archive = { incremental = true, full_every = "6d 23h 60m" } }] } }
+  }
+
+  assert {
+    condition     = local.longest_chain_days == 7
+    error_message = "full_every is taken for ${local.longest_chain_days} days."
+  }
+}
