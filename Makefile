@@ -42,16 +42,19 @@ check: ## What CI runs: formatting, lints, tests, documentation, licences
 BENCH := dev/bench --offsite $(BINARY) --built target/release
 RUNS ?= 5
 
-.PHONY: bench
-bench: build ## Compare with other tools, side by side; all of it or as JOBS=first,large RUNS=3
-	@dev/setup bench
+# Together: what one of them needs of a shared dependency, both are built with.
+.PHONY: bench-tools
+bench-tools:
 	cargo build --release --locked --package local-s3 --package floor
+
+.PHONY: bench
+bench: build bench-tools ## Compare with other tools, side by side; all of it or as JOBS=first,large RUNS=3
+	@dev/setup bench
 	.venv/bin/python $(BENCH) compare --runs $(RUNS) $(if $(JOBS),--jobs $(JOBS))
 
 .PHONY: bench-memory
-bench-memory: build ## Fail if a pass over 1,000,000 files takes more than 64 MiB
+bench-memory: build bench-tools ## Fail if a pass over 1,000,000 files takes more than 64 MiB
 	@dev/setup bench-memory
-	cargo build --release --locked --package local-s3
 	python3 $(BENCH) memory
 
 .PHONY: fmt

@@ -15,6 +15,7 @@ from pathlib import Path
 import machine
 from document import write_between_markers
 from jobs import all_jobs
+from measure import CommandFailed
 from memory import peaks
 from report import job_report
 from tools import Tools
@@ -32,7 +33,10 @@ def main() -> int:
     tools = Tools(options.offsite.absolute(), options.built.absolute())
     work = WORK / "quick" if options.quick else WORK
     work.mkdir(parents=True, exist_ok=True)
-    return int(options.run(options, tools, work))
+    try:
+        return int(options.run(options, tools, work))
+    except CommandFailed as failure:
+        sys.exit(f"error: {failure}")
 
 
 def compare(options: argparse.Namespace, tools: Tools, work: Path) -> int:

@@ -64,6 +64,7 @@ def measure(command: Command, sink: Sink, scratch: Path) -> Usage:
             _, status, used = os.wait4(process.pid, 0)
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
             raise
         finally:
             timer.cancel()
