@@ -163,7 +163,7 @@ pub fn apply(
     let wanted = Wanted::of(store, snapshot, options);
     let sync = root.try_clone()?;
 
-    let (sender, receiver) = crossbeam_channel::bounded::<Placed>(QUEUE);
+    let (sender, receiver) = crossbeam_channel::bounded::<Arc<Placed>>(QUEUE);
     let threads: Vec<_> = (0..options.concurrency.clamp(1, 64))
         .map(|_| {
             let (worker, receiver) = (Arc::clone(&worker), receiver.clone());
@@ -197,7 +197,7 @@ pub fn apply(
         open,
         files,
         links,
-        firsts,
+        mut firsts,
         ..
     } = filler;
     // Without a sender the threads end; without the directories, those are given their metadata.
@@ -206,10 +206,18 @@ pub fn apply(
         // A thread that panicked has said so; its file is missing and was never renamed.
         let _ = thread.join();
     }
-    for (group, placed) in links {
-        if let Some(first) = firsts.get(&group).filter(|_| !options.stop.is_set()) {
-            let result = file::restore_link(&worker, first, &placed);
-            worker.settle(&placed.entry.path, result);
+    for (inode, placed) in links {
+        if options.stop.is_set() {
+            break;
+        }
+        let result = match firsts.get(&inode).filter(|first| first.is_there()) {
+            Some(first) => file::restore_link(&worker, first, &placed),
+            None => file::restore(&worker, &placed),
+        };
+        worker.settle(&placed.entry.path, result);
+        if placed.is_there() {
+            // Its first name is not, or takes no more links; those after it are linked to this one.
+            firsts.insert(inode, placed);
         }
     }
     drop(firsts);
@@ -245,6 +253,26 @@ impl Worker {
     }
 }
 
+/// Names that are restored as one file: those of one inode, as far as they have the same contents.
+/// The numbers alone do not tell. An entry that was carried forward as unreadable has older
+/// contents than its fellows, or the number of an inode that has since become another file.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Inode {
+    group: LinkGroup,
+    sha256: [u8; 32],
+    size: u64,
+}
+
+impl Inode {
+    fn of(entry: &Entry) -> Option<Self> {
+        Some(Self {
+            group: entry.hardlink?,
+            sha256: entry.content.as_ref()?.sha256,
+            size: entry.metadata.size,
+        })
+    }
+}
+
 /// Goes through the entries in order: makes directories and links, hands files out.
 struct Filler<'a> {
     worker: &'a Arc<Worker>,
@@ -252,11 +280,11 @@ struct Filler<'a> {
     /// Directories on the way to the current entry.
     open: Vec<(EntryPath, Arc<Directory>)>,
     root_gets_metadata: bool,
-    files: crossbeam_channel::Sender<Placed>,
-    /// Where the first name of each file with several is.
-    firsts: HashMap<LinkGroup, (Arc<Directory>, Vec<u8>)>,
+    files: crossbeam_channel::Sender<Arc<Placed>>,
+    /// The first name of each file with several.
+    firsts: HashMap<Inode, Arc<Placed>>,
     /// The other names, made when all files are there.
-    links: Vec<(LinkGroup, Placed)>,
+    links: Vec<(Inode, Arc<Placed>)>,
 }
 
 impl Filler<'_> {
@@ -323,21 +351,16 @@ impl Filler<'_> {
     }
 
     fn other(&mut self, entry: Entry, action: Action) -> Result<(), ContentsError> {
-        let placed = Placed {
-            directory: self.above(&entry)?,
-            entry,
-            action,
-        };
+        let placed = Arc::new(Placed::new(self.above(&entry)?, entry, action));
         if placed.entry.metadata.kind == Kind::Symlink {
             return Ok(file::restore_symlink(self.worker, &placed)?);
         }
-        if let Some(group) = placed.entry.hardlink {
-            if self.firsts.contains_key(&group) {
-                self.links.push((group, placed));
+        if let Some(inode) = Inode::of(&placed.entry) {
+            if self.firsts.contains_key(&inode) {
+                self.links.push((inode, placed));
                 return Ok(());
             }
-            let first = (Arc::clone(&placed.directory), placed.name().to_vec());
-            self.firsts.insert(group, first);
+            self.firsts.insert(inode, Arc::clone(&placed));
         }
         self.files.send(placed).map_err(|_| ContentsError::Stopped)
     }

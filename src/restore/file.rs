@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, RenameFlags, linkat, renameat, renameat_with, symlinkat};
 use rustix::io::{self, Errno};
@@ -21,9 +22,29 @@ pub(super) struct Placed {
     pub(super) directory: Arc<Directory>,
     pub(super) entry: Entry,
     pub(super) action: Action,
+    /// Set once the file under this name is known to have the contents of the entry.
+    is_there: AtomicBool,
 }
 
 impl Placed {
+    pub(super) fn new(directory: Arc<Directory>, entry: Entry, action: Action) -> Self {
+        Self {
+            directory,
+            entry,
+            action,
+            is_there: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether this restore has made the file, or found it to be the same.
+    pub(super) fn is_there(&self) -> bool {
+        self.is_there.load(Ordering::Acquire)
+    }
+
+    fn arrived(&self) {
+        self.is_there.store(true, Ordering::Release);
+    }
+
     pub(super) fn name(&self) -> &[u8] {
         self.entry.path.name().unwrap_or_default()
     }
@@ -64,6 +85,7 @@ pub(super) fn restore(worker: &Worker, placed: &Placed) -> Result<(), ContentsEr
     if placed.action == Action::Keep {
         let file = target::open_file(placed.fd(), placed.name())?;
         give_metadata(worker, &file, entry);
+        placed.arrived();
         worker.kept();
         return Ok(());
     }
@@ -75,7 +97,10 @@ pub(super) fn restore(worker: &Worker, placed: &Placed) -> Result<(), ContentsEr
     }
     let result = made.and_then(|()| Ok(placed.place(&partial)?));
     match &result {
-        Ok(()) => worker.restored(entry.metadata.size),
+        Ok(()) => {
+            placed.arrived();
+            worker.restored(entry.metadata.size);
+        }
         // Nothing half-made stays; if even that fails, the name says what it is.
         Err(_) => drop(target::remove(placed.fd(), partial.as_bytes())),
     }
@@ -120,15 +145,14 @@ pub(super) fn restore_symlink(worker: &Worker, placed: &Placed) -> io::Result<()
     Ok(())
 }
 
-/// Makes `placed` another name of `first`, which has been restored; a file of its own, where the
-/// file system cannot.
+/// Makes `placed` another name of `first`, which has the same contents and is there; a file of its
+/// own, where the file system cannot.
 pub(super) fn restore_link(
     worker: &Worker,
-    first: &(Arc<Directory>, Vec<u8>),
+    first: &Placed,
     placed: &Placed,
 ) -> Result<(), ContentsError> {
-    let (directory, name) = first;
-    let there = target::look(&directory.fd, name)?;
+    let there = target::look(first.fd(), first.name())?;
     let here = target::look(placed.fd(), placed.name())?;
     if let (Some(there), Some(here)) = (there, here)
         && (there.dev, there.ino) == (here.dev, here.ino)
@@ -138,9 +162,9 @@ pub(super) fn restore_link(
     }
     let partial = placed.partial_name();
     target::remove(placed.fd(), partial.as_bytes())?;
-    let from = OsStr::from_bytes(name);
+    let from = OsStr::from_bytes(first.name());
     match linkat(
-        &directory.fd,
+        first.fd(),
         from,
         placed.fd(),
         &*partial,

@@ -1,10 +1,10 @@
 //! Getting things back: which, where to, and what stands in the way.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
 use offsite::manifest::FORMAT;
-use offsite::manifest::entry::{Content, Entry, Kind, Metadata};
+use offsite::manifest::entry::{Content, Entry, Kind, LinkGroup, Metadata};
 use offsite::manifest::path::EntryPath;
 use offsite::manifest::segment::{Header, SegmentWriter};
 use offsite::manifest::snapshot::Snapshot;
@@ -128,7 +128,7 @@ fn what_is_the_same_is_left_alone_and_gets_its_metadata() {
     let world = world();
     assert_eq!(restore(&world, &[]).code, 0);
     let file = world.path("out/docs/c.txt");
-    let inode = || std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(&file).unwrap());
+    let inode = || std::fs::metadata(&file).unwrap().ino();
     let before = inode();
     tree::set_mtime(&file, 1, 0);
     std::fs::remove_file(world.path("out/images/d.jpg")).unwrap();
@@ -388,4 +388,89 @@ fn a_snapshot_or_source_that_is_not_there_exits_with_ten() {
         output.code, 10,
         "named by hand, so not by its directory: {output:?}"
     );
+}
+
+/// The pass of [`hostile`].
+const PASS: &str = "20300101T000000Z-0000";
+
+/// One of several names of inode 7, with its own object in the store.
+fn linked(world: &World, path: &str, contents: &str) -> Entry {
+    let key = format!("files/{SOURCE}/{PASS}/{path}");
+    let bytes = contents.to_owned().into_bytes();
+    world.server.replace(BUCKET, &world.full_key(&key), bytes);
+    let mut entry = entry(path, Kind::File);
+    entry.metadata.size = contents.len() as u64;
+    entry.hardlink = Some(LinkGroup { dev: 1, ino: 7 });
+    let content = entry.content.as_mut().unwrap();
+    content.sha256 = Sha256::digest(contents).into();
+    content.key = None;
+    entry
+}
+
+fn inode(world: &World, path: &str) -> u64 {
+    std::fs::metadata(world.path("out").join(path))
+        .unwrap()
+        .ino()
+}
+
+fn text(world: &World, path: &str) -> String {
+    std::fs::read_to_string(world.path("out").join(path)).unwrap()
+}
+
+#[test]
+fn names_of_one_inode_are_linked_only_if_their_contents_are_the_same() {
+    let world = world();
+    // What carrying unreadable entries forward leaves behind: one number, two contents.
+    hostile(
+        &world,
+        &[
+            entry(".", Kind::Directory),
+            linked(&world, "a", "old"),
+            linked(&world, "b", "new"),
+            linked(&world, "c", "old"),
+            linked(&world, "d", "newer"),
+            linked(&world, "e", "new"),
+        ],
+    );
+    let output = restore(&world, &[]);
+    assert_eq!(output.code, 0, "{output:?}");
+    let texts = ["a", "b", "c", "d", "e"].map(|path| text(&world, path));
+    assert_eq!(texts, ["old", "new", "old", "newer", "new"]);
+    assert_eq!(inode(&world, "a"), inode(&world, "c"));
+    assert_eq!(inode(&world, "b"), inode(&world, "e"));
+    assert_ne!(inode(&world, "a"), inode(&world, "b"));
+}
+
+#[test]
+fn no_name_is_linked_to_one_that_was_not_restored() {
+    let world = world();
+    let entries = ["a", "b", "c"].map(|path| linked(&world, path, "theirs"));
+    hostile(
+        &world,
+        &[&[entry(".", Kind::Directory)][..], &entries].concat(),
+    );
+    let remove = |path: &str| {
+        let key = world.full_key(&format!("files/{SOURCE}/{PASS}/{path}"));
+        assert!(world.server.remove(BUCKET, &key));
+    };
+    let texts = || ["a", "b", "c"].map(|path| text(&world, path));
+    std::fs::create_dir(world.path("out")).unwrap();
+    for path in ["a", "b", "c"] {
+        std::fs::write(world.path("out").join(path), format!("mine {path}")).unwrap();
+    }
+    remove("a");
+    let output = restore(&world, &["--overwrite"]);
+    assert_eq!(output.code, 3, "{output:?}");
+    assert_eq!(texts(), ["mine a", "theirs", "theirs"]);
+    // The others are still one file.
+    assert_eq!(inode(&world, "b"), inode(&world, "c"));
+
+    for path in ["b", "c"] {
+        std::fs::remove_file(world.path("out").join(path)).unwrap();
+        std::fs::write(world.path("out").join(path), format!("mine {path}")).unwrap();
+        remove(path);
+    }
+    let output = restore(&world, &["--overwrite"]);
+    assert_eq!(output.code, 3, "{output:?}");
+    assert_eq!(texts(), ["mine a", "mine b", "mine c"]);
 }
