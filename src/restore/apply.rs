@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use super::contents::ContentsError;
 use super::directory::Directory;
 use super::file::{self, Placed};
+use super::metadata::Refused;
 use super::plan::{Action, Plan};
 use super::{RestoreOptions, Wanted, target};
 use crate::budget::Budget;
@@ -95,6 +96,13 @@ impl Worker {
                 path: path.to_string(),
                 error: error.to_owned(),
             });
+        }
+    }
+
+    /// Something is there, and may lack some of its metadata.
+    pub(super) fn given_metadata(&self, entry: &Entry, given: Result<(), Refused>) {
+        if let Err(refused) = given {
+            self.failed(&entry.path, &format!("restored {refused}"));
         }
     }
 

@@ -29,10 +29,7 @@ impl Directory {
 impl Drop for Directory {
     fn drop(&mut self) {
         let Some(entry) = &self.entry else { return };
-        if let Err(error) = metadata::of_open(&self.fd, entry, self.worker.options.owners) {
-            let error = std::io::Error::from(error);
-            self.worker
-                .failed(&entry.path, &format!("metadata: {error}"));
-        }
+        let given = metadata::of_open(&self.fd, entry, self.worker.options.owners);
+        self.worker.given_metadata(entry, given);
     }
 }

@@ -108,13 +108,8 @@ pub(super) fn restore(worker: &Worker, placed: &Placed) -> Result<(), ContentsEr
 }
 
 fn give_metadata(worker: &Worker, file: &OwnedFd, entry: &Entry) {
-    if let Err(error) = metadata::of_open(file, entry, worker.options.owners) {
-        let error = std::io::Error::from(error);
-        worker.failed(
-            &entry.path,
-            &format!("restored without its metadata: {error}"),
-        );
-    }
+    let given = metadata::of_open(file, entry, worker.options.owners);
+    worker.given_metadata(entry, given);
 }
 
 /// Restores a symbolic link.
@@ -131,13 +126,8 @@ pub(super) fn restore_symlink(worker: &Worker, placed: &Placed) -> io::Result<()
         }
     }
     let owners = worker.options.owners;
-    if let Err(error) = metadata::of_link(placed.fd(), placed.name(), entry, owners) {
-        let error = std::io::Error::from(error);
-        worker.failed(
-            &entry.path,
-            &format!("restored without its metadata: {error}"),
-        );
-    }
+    let given = metadata::of_link(placed.fd(), placed.name(), entry, owners);
+    worker.given_metadata(entry, given);
     match placed.action {
         Action::Keep => worker.kept(),
         _ => worker.restored(0),
@@ -163,13 +153,7 @@ pub(super) fn restore_link(
     let partial = placed.partial_name();
     target::remove(placed.fd(), partial.as_bytes())?;
     let from = OsStr::from_bytes(first.name());
-    match linkat(
-        first.fd(),
-        from,
-        placed.fd(),
-        &*partial,
-        AtFlags::empty(),
-    ) {
+    match linkat(first.fd(), from, placed.fd(), &*partial, AtFlags::empty()) {
         Ok(()) => {}
         Err(Errno::NOENT | Errno::MLINK | Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP) => {
             return restore(worker, placed);

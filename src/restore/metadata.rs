@@ -1,5 +1,6 @@
 //! Giving a restored file, link or directory the metadata of its entry.
 
+use std::fmt::Display;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -12,19 +13,50 @@ use rustix::io;
 use super::target;
 use crate::manifest::entry::Entry;
 
+/// What the system refused to give. No step keeps the next one from being tried: a file server
+/// without attributes still has modes.
+#[derive(Debug, Default, thiserror::Error)]
+#[error("without all of its metadata: {}", .0.join(", "))]
+pub(super) struct Refused(Vec<String>);
+
+impl Refused {
+    /// Whether a step was done.
+    fn done(&mut self, step: impl Display, result: io::Result<()>) -> bool {
+        if let Err(error) = result {
+            let error = std::io::Error::from(error);
+            self.0.push(format!("{step}: {error}"));
+            return false;
+        }
+        true
+    }
+
+    fn or_nothing(self) -> Result<(), Self> {
+        match self.0.is_empty() {
+            true => Ok(()),
+            false => Err(self),
+        }
+    }
+}
+
 /// For something that is open. The owner goes first, because changing it clears setuid and setgid;
 /// the times go last, because everything else may change them.
-pub(super) fn of_open(file: &OwnedFd, entry: &Entry, owners: bool) -> io::Result<()> {
-    let metadata = &entry.metadata;
+pub(super) fn of_open(file: &OwnedFd, entry: &Entry, owners: bool) -> Result<(), Refused> {
+    let mut refused = Refused::default();
+    let mut mode = Mode::from_raw_mode(entry.metadata.mode);
     if owners {
         let (uid, gid) = owner(entry);
-        fchown(file, uid, gid)?;
+        if !refused.done("owner", fchown(file, uid, gid)) {
+            // Nothing is run as somebody it did not belong to.
+            mode -= Mode::SUID | Mode::SGID;
+        }
     }
     for (name, value) in &entry.xattrs {
-        fsetxattr(file, &name[..], value, XattrFlags::empty())?;
+        let set = fsetxattr(file, &name[..], value, XattrFlags::empty());
+        refused.done(attribute(name), set);
     }
-    fchmod(file, Mode::from_raw_mode(metadata.mode))?;
-    futimens(file, &times(entry))
+    refused.done("mode", fchmod(file, mode));
+    refused.done("times", futimens(file, &times(entry)));
+    refused.or_nothing()
 }
 
 /// For a symbolic link, which cannot be opened and has no mode of its own.
@@ -33,20 +65,28 @@ pub(super) fn of_link(
     name: &[u8],
     entry: &Entry,
     owners: bool,
-) -> io::Result<()> {
+) -> Result<(), Refused> {
+    let mut refused = Refused::default();
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
     if owners {
         let (uid, gid) = owner(entry);
-        chownat(directory, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
+        refused.done("owner", chownat(directory, name, uid, gid, flags));
     }
     if !entry.xattrs.is_empty() {
         use std::os::unix::ffi::OsStrExt as _;
         let mut path = PathBuf::from(target::proc_path(directory.as_fd()));
         path.push(std::ffi::OsStr::from_bytes(name));
         for (name, value) in &entry.xattrs {
-            lsetxattr(&path, &name[..], value, XattrFlags::empty())?;
+            let set = lsetxattr(&path, &name[..], value, XattrFlags::empty());
+            refused.done(attribute(name), set);
         }
     }
-    utimensat(directory, name, &times(entry), AtFlags::SYMLINK_NOFOLLOW)
+    refused.done("times", utimensat(directory, name, &times(entry), flags));
+    refused.or_nothing()
+}
+
+fn attribute(name: &[u8]) -> String {
+    format!("attribute `{}`", String::from_utf8_lossy(name))
 }
 
 fn owner(entry: &Entry) -> (Option<Uid>, Option<Gid>) {

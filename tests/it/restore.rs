@@ -474,3 +474,52 @@ fn no_name_is_linked_to_one_that_was_not_restored() {
     assert_eq!(output.code, 3, "{output:?}");
     assert_eq!(texts(), ["mine a", "mine b", "mine c"]);
 }
+
+#[test]
+fn a_refused_step_does_not_cost_the_rest_of_the_metadata() {
+    let world = world();
+    let odd = |path: &str, kind, mode| {
+        let mut entry = entry(path, kind);
+        entry.metadata.mode = mode;
+        entry.metadata.mtime_ns = 1_234_567_890_123_456_789;
+        entry.metadata.uid = 1234;
+        // No kernel has attributes outside a few namespaces.
+        entry.xattrs = vec![
+            (b"offsite.one".to_vec(), b"1".to_vec()),
+            (b"user.two".to_vec(), b"2".to_vec()),
+        ];
+        entry
+    };
+    hostile(
+        &world,
+        &[
+            entry(".", Kind::Directory),
+            odd("dir", Kind::Directory, 0o1751),
+            odd("file", Kind::File, 0o4751),
+        ],
+    );
+    let to = world.path("out");
+    let args = ["restore", "--source", SOURCE, "--to", to.to_str().unwrap()];
+    for owner in [1234, 0] {
+        let _ = std::fs::remove_dir_all(&to);
+        let output = match owner {
+            0 => world.offsite_without(&["chown"], args),
+            _ => world.offsite(args),
+        };
+        assert_eq!(output.code, 3, "{output:?}");
+        let tree = tree::read(&to);
+        for (path, mode) in [("dir", 0o1751), ("file", 0o4751)] {
+            let facts = &tree[Path::new(path)];
+            // Whoever does not get a file back does not get to be who runs it either.
+            let mode = if owner == 0 { mode & 0o1777 } else { mode };
+            assert_eq!(facts.mode, mode, "{path}");
+            assert_eq!(facts.mtime_ns, 1_234_567_890_123_456_789, "{path}");
+            assert_eq!(facts.uid, owner, "{path}");
+            assert_eq!(facts.xattrs[&b"user.two"[..]], b"2", "{path}");
+            let said = output.stderr.lines().find(|line| line.contains(path));
+            let said = said.unwrap_or_else(|| panic!("{path} in {output:?}"));
+            assert!(said.contains("attribute `offsite.one`"), "{said}");
+            assert_eq!(said.contains("owner: "), owner == 0, "{said}");
+        }
+    }
+}

@@ -32,18 +32,7 @@ fn in_own_mounts(world: &World, script: &str) -> Output {
 
 /// Runs a pass that may not read what its user may not, even as root.
 fn without_privileges(world: &World) -> Output {
-    let mut setpriv = Command::new("setpriv");
-    let caps = "-dac_override,-dac_read_search";
-    setpriv.args(["--inh-caps", caps, "--bounding-set", caps]);
-    setpriv.arg(env!("CARGO_BIN_EXE_offsite")).arg("run");
-    let command = world.command([""; 0]);
-    setpriv.env_clear().current_dir(world.home.path());
-    setpriv.envs(
-        command
-            .get_envs()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
-    finish(setpriv.output().unwrap())
+    world.offsite_without(&["dac_override", "dac_read_search"], ["run"])
 }
 
 fn set_mode(path: &Path, mode: u32) {

@@ -123,6 +123,29 @@ impl World {
         finish(self.command(args).output().unwrap())
     }
 
+    /// Runs the program as root without some of root's capabilities.
+    pub(crate) fn offsite_without<A: AsRef<OsStr>>(
+        &self,
+        capabilities: &[&str],
+        args: impl IntoIterator<Item = A>,
+    ) -> Output {
+        let command = self.command(args);
+        let without = format!("-{}", capabilities.join(",-"));
+        let mut setpriv = Command::new("setpriv");
+        setpriv
+            .args(["--inh-caps", &without, "--bounding-set", &without])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .env_clear()
+            .envs(
+                command
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            )
+            .current_dir(self.home.path());
+        finish(setpriv.output().unwrap())
+    }
+
     /// Starts the program.
     pub(crate) fn spawn<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Child {
         let mut command = self.command(args);
