@@ -84,10 +84,29 @@ pub enum EntriesError {
     },
 }
 
+/// Where an entry stands in a snapshot. What is damaged in one segment moves nothing in another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Number of the segment, from 0.
+    pub segment: usize,
+    /// Number of the entry in its segment, from 0.
+    pub entry: usize,
+}
+
 /// All entries of a snapshot in order. Blocks; for a thread, not for a task.
 pub struct Entries {
     segments: mpsc::Receiver<Loaded>,
-    reader: Option<(SegmentRef, SegmentReader)>,
+    /// How many of them have come.
+    come: usize,
+    current: Option<Current>,
+}
+
+/// The segment that is being read.
+struct Current {
+    reference: SegmentRef,
+    reader: SegmentReader,
+    /// Of its next entry.
+    place: Place,
 }
 
 impl Entries {
@@ -96,7 +115,55 @@ impl Entries {
     pub fn of(store: &Arc<dyn Store>, snapshot: &Snapshot) -> Self {
         Self {
             segments: load_ahead(Arc::clone(store), snapshot.segments.clone()),
-            reader: None,
+            come: 0,
+            current: None,
+        }
+    }
+
+    /// The next entry with its place.
+    pub fn next_placed(&mut self) -> Option<Result<(Place, Entry), EntriesError>> {
+        let damaged = |segment: SegmentRef, error: String| {
+            Some(Err(EntriesError::Damaged {
+                segment: Box::new(segment),
+                error,
+            }))
+        };
+        loop {
+            if let Some(mut current) = self.current.take() {
+                match current.reader.next_entry() {
+                    Ok(Some(entry)) => {
+                        let place = current.place;
+                        current.place.entry += 1;
+                        self.current = Some(current);
+                        return Some(Ok((place, entry)));
+                    }
+                    Ok(None) => {}
+                    Err(error) => return damaged(current.reference, error.to_string()),
+                }
+            }
+            let loaded = self.segments.blocking_recv()?;
+            let place = Place {
+                segment: self.come,
+                entry: 0,
+            };
+            self.come += 1;
+            match loaded {
+                Loaded::Failed(error) => return Some(Err(error.into())),
+                Loaded::Damaged(segment, error) => return damaged(segment, error),
+                Loaded::Segment(segment) => {
+                    let reference = segment.reference.clone();
+                    match SegmentReader::open(segment.bytes.clone()) {
+                        Ok(reader) => {
+                            self.current = Some(Current {
+                                reference,
+                                reader,
+                                place,
+                            });
+                        }
+                        Err(error) => return damaged(reference, error.to_string()),
+                    }
+                }
+            }
         }
     }
 }
@@ -105,31 +172,6 @@ impl Iterator for Entries {
     type Item = Result<Entry, EntriesError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let damaged = |segment: SegmentRef, error: String| {
-            Some(Err(EntriesError::Damaged {
-                segment: Box::new(segment),
-                error,
-            }))
-        };
-        loop {
-            if let Some((segment, mut reader)) = self.reader.take() {
-                match reader.next_entry() {
-                    Ok(Some(entry)) => {
-                        self.reader = Some((segment, reader));
-                        return Some(Ok(entry));
-                    }
-                    Ok(None) => {}
-                    Err(error) => return damaged(segment, error.to_string()),
-                }
-            }
-            match self.segments.blocking_recv()? {
-                Loaded::Failed(error) => return Some(Err(error.into())),
-                Loaded::Damaged(segment, error) => return damaged(segment, error),
-                Loaded::Segment(segment) => match SegmentReader::open(segment.bytes.clone()) {
-                    Ok(reader) => self.reader = Some((segment.reference.clone(), reader)),
-                    Err(error) => return damaged(segment.reference.clone(), error.to_string()),
-                },
-            }
-        }
+        Some(self.next_placed()?.map(|(_, entry)| entry))
     }
 }

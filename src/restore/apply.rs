@@ -15,7 +15,7 @@ use super::metadata::Refused;
 use super::plan::{Action, Plan};
 use super::{RestoreOptions, Wanted, target};
 use crate::budget::Budget;
-use crate::entries::EntriesError;
+use crate::entries::{EntriesError, Place};
 use crate::manifest::entry::{Entry, Kind, LinkGroup};
 use crate::manifest::keys::SourceName;
 use crate::manifest::path::EntryPath;
@@ -296,8 +296,8 @@ struct Filler<'a> {
 }
 
 impl Filler<'_> {
-    fn take(&mut self, plan: &Plan, wanted: Result<(usize, Entry), EntriesError>) {
-        let (index, entry) = match wanted {
+    fn take(&mut self, plan: &Plan, wanted: Result<(Place, Entry), EntriesError>) {
+        let (place, entry) = match wanted {
             Ok(wanted) => wanted,
             Err(EntriesError::Store(error)) => {
                 return self.worker.end_early(error.to_string());
@@ -320,7 +320,11 @@ impl Filler<'_> {
             self.report.special += 1;
             return;
         }
-        let action = plan.action(index);
+        let Some(action) = plan.action(place) else {
+            let error =
+                "its segment could not be read when the target was looked at; restore again";
+            return self.worker.failed(&entry.path, error);
+        };
         if matches!(action, Action::Skip | Action::Conflict) {
             return;
         }

@@ -20,7 +20,7 @@ mod target;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::entries::{Entries, EntriesError};
+use crate::entries::{Entries, EntriesError, Place};
 use crate::manifest::entry::Entry;
 use crate::manifest::snapshot::Snapshot;
 use crate::source::filter::Globs;
@@ -64,10 +64,9 @@ struct Wanted<'a> {
     entries: Entries,
     options: &'a RestoreOptions,
     /// Directories above the current entry that have not been given out.
-    above: Vec<(usize, Entry)>,
+    above: Vec<(Place, Entry)>,
     /// Entries found wanted, to be given out first.
-    ready: std::collections::VecDeque<(usize, Entry)>,
-    index: usize,
+    ready: std::collections::VecDeque<(Place, Entry)>,
 }
 
 impl<'a> Wanted<'a> {
@@ -77,35 +76,32 @@ impl<'a> Wanted<'a> {
             options,
             above: Vec::new(),
             ready: std::collections::VecDeque::new(),
-            index: 0,
         }
     }
 }
 
 impl Iterator for Wanted<'_> {
-    type Item = Result<(usize, Entry), EntriesError>;
+    type Item = Result<(Place, Entry), EntriesError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if let Some(ready) = self.ready.pop_front() {
                 return Some(Ok(ready));
             }
-            let entry = match self.entries.next()? {
-                Ok(entry) => entry,
+            let (place, entry) = match self.entries.next_placed()? {
+                Ok(placed) => placed,
                 Err(error) => return Some(Err(error)),
             };
-            let index = self.index;
-            self.index += 1;
             if self.options.paths.is_none() {
-                return Some(Ok((index, entry)));
+                return Some(Ok((place, entry)));
             }
             self.above
                 .retain(|(_, directory)| entry.path.is_below(&directory.path));
             if self.options.wants(&entry) {
                 self.ready.extend(self.above.drain(..));
-                self.ready.push_back((index, entry));
+                self.ready.push_back((place, entry));
             } else if entry.metadata.kind == crate::manifest::entry::Kind::Directory {
-                self.above.push((index, entry));
+                self.above.push((place, entry));
             }
         }
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::{RestoreOptions, Wanted, target};
-use crate::entries::EntriesError;
+use crate::entries::{EntriesError, Place};
 use crate::manifest::entry::{Entry, Kind};
 use crate::manifest::path::EntryPath;
 use crate::manifest::snapshot::Snapshot;
@@ -36,9 +36,9 @@ pub enum Action {
 /// What becomes of all entries.
 #[derive(Debug, Default, Serialize)]
 pub struct Plan {
-    /// By the entry's place in the snapshot; a byte each. Entries beyond the end are created.
+    /// By segment and the entry's place in it; a byte each.
     #[serde(skip)]
-    pub(super) actions: Vec<Action>,
+    actions: Vec<Vec<Action>>,
     /// The target was empty or missing; everything is created.
     #[serde(skip)]
     pub(super) target_is_empty: bool,
@@ -108,7 +108,7 @@ pub fn plan(
     // Directories on the way to the current entry; `None` where the target has none.
     let mut open: Vec<(EntryPath, Option<OwnedFd>)> = vec![(EntryPath::ROOT, root)];
     for wanted in Wanted::of(store, snapshot, options) {
-        let (index, entry) = match wanted {
+        let (place, entry) = match wanted {
             Ok(wanted) => wanted,
             Err(EntriesError::Store(error)) => return Err(error.into()),
             Err(damaged) => {
@@ -142,7 +142,7 @@ pub fn plan(
             };
             open.push((entry.path.clone(), fd));
         }
-        plan.add(index, &entry, action, options.overwrite);
+        plan.add(place, &entry, action, options.overwrite);
     }
     Ok(plan)
 }
@@ -200,15 +200,16 @@ impl Plan {
         }
     }
 
-    /// What becomes of the entry at `index` in the snapshot.
-    pub(super) fn action(&self, index: usize) -> Action {
+    /// What becomes of the entry at `place`. Nothing, where its segment could not be read when the
+    /// plan was made.
+    pub(super) fn action(&self, place: Place) -> Option<Action> {
         match self.target_is_empty {
-            true => Action::Create,
-            false => self.actions.get(index).copied().unwrap_or(Action::Skip),
+            true => Some(Action::Create),
+            false => self.actions.get(place.segment)?.get(place.entry).copied(),
         }
     }
 
-    fn add(&mut self, index: usize, entry: &Entry, action: Action, overwrite: bool) {
+    fn add(&mut self, place: Place, entry: &Entry, action: Action, overwrite: bool) {
         if entry.metadata.kind.is_skipped() {
             self.special += 1;
         } else if entry.metadata.kind == Kind::File && entry.content.is_none() {
@@ -237,8 +238,12 @@ impl Plan {
             }
         }
         if !self.target_is_empty {
-            self.actions.resize(index + 1, Action::Skip);
-            self.actions[index] = action;
+            if self.actions.len() <= place.segment {
+                self.actions.resize(place.segment + 1, Vec::new());
+            }
+            let actions = &mut self.actions[place.segment];
+            actions.resize(place.entry + 1, Action::Skip);
+            actions[place.entry] = action;
         }
     }
 }

@@ -523,3 +523,43 @@ fn a_refused_step_does_not_cost_the_rest_of_the_metadata() {
         }
     }
 }
+
+/// A tree whose manifest has four segments, the second of them with `05` to `12`.
+fn world_in_segments() -> (World, Vec<String>) {
+    let mut world = World::new();
+    world.set("MANIFEST__SEGMENT_ENTRIES", 8);
+    for index in 0..29 {
+        world.write(&format!("deep/er/{index:02}"), format!("theirs {index}"));
+    }
+    settle();
+    world.back_up();
+    let mut segments = world.keys();
+    segments.retain(|key| key.starts_with("manifests/"));
+    assert_eq!(segments.len(), 4);
+    (world, segments)
+}
+
+#[test]
+fn a_segment_that_fails_between_plan_and_restore_moves_nothing() {
+    for reads_before in [0, 1] {
+        let (world, segments) = world_in_segments();
+        let there = |name: &str| world.path("out/deep/er").join(name);
+        std::fs::create_dir_all(there("")).unwrap();
+        for index in 14..29 {
+            std::fs::write(there(&format!("{index}")), "mine").unwrap();
+        }
+        let fault = local_s3::Fault::on(local_s3::Operation::GetObject).key_contains(&segments[1]);
+        let fault = fault.skip(reads_before).times(1).status(404, "NoSuchKey");
+        world.server.fault(fault);
+        let output = restore(&world, &["--overwrite"]);
+        assert_eq!(output.code, 3, "{output:?}");
+        for index in 0..29 {
+            let found = std::fs::read_to_string(there(&format!("{index:02}"))).ok();
+            let lost = (5..13).contains(&index);
+            assert_eq!(found, (!lost).then(|| format!("theirs {index}")), "{index}");
+        }
+        // What was not planned is named, not left out in silence.
+        let named = output.stderr.matches("restore again").count();
+        assert_eq!(named, if reads_before == 0 { 8 } else { 0 }, "{output:?}");
+    }
+}
