@@ -65,9 +65,13 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<ExitCode,
             let would = done(work, Vec::new());
             match args.json {
                 true => print_json(&would),
-                false => would.iter().for_each(|restored| print(&preview(restored))),
+                false => would.iter().for_each(preview),
             }
-            return Ok(ExitCode::Complete);
+            let is_damaged = would.iter().any(|would| !would.plan.damaged.is_empty());
+            return Ok(match is_damaged {
+                true => ExitCode::Integrity,
+                false => ExitCode::Complete,
+            });
         }
         let reports = carry_out(&store, &work).await?;
         let code = exit_code(&reports);
@@ -179,7 +183,7 @@ fn exit_code(reports: &[Report]) -> ExitCode {
     }
 }
 
-fn preview(restored: &Restored) -> String {
+fn preview(restored: &Restored) {
     let Restored {
         source,
         snapshot,
@@ -187,18 +191,17 @@ fn preview(restored: &Restored) -> String {
         plan,
         ..
     } = restored;
-    let mut text = format!(
+    for damaged in &plan.damaged {
+        note(&format!("error: {damaged}; that would not be restored"));
+    }
+    print(&format!(
         "{source} {snapshot} into {target}: create {} ({}), keep {}, replace {} ({}); nothing written\n",
         HumanCount(plan.create),
         HumanBytes(plan.create_bytes),
         HumanCount(plan.keep),
         HumanCount(plan.replace),
         HumanBytes(plan.replace_bytes),
-    );
-    for damaged in &plan.damaged {
-        text.push_str(&format!("warning: {damaged}\n"));
-    }
-    text
+    ));
 }
 
 fn summary(restored: &Restored) {

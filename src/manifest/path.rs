@@ -97,6 +97,17 @@ impl EntryPath {
         self.components().last()
     }
 
+    /// The directories above this path that lie below `directory`, the outermost first.
+    pub fn directories_below(&self, directory: &Self) -> impl Iterator<Item = Self> {
+        let from = match self.is_below(directory) {
+            true => directory.0.len() + 1,
+            false => self.0.len(),
+        };
+        let ends = self.0.iter().enumerate().skip(from);
+        let ends = ends.filter(|(_, byte)| **byte == b'/');
+        ends.map(|(end, _)| Self(self.0[..end].to_vec()))
+    }
+
     /// Whether this path lies below `directory`, at any depth.
     #[must_use]
     pub fn is_below(&self, directory: &Self) -> bool {
@@ -181,6 +192,21 @@ mod tests {
             assert_eq!(EntryPath::parse(bytes), Err(error), "{bytes:?}");
         }
         assert_eq!(path("..a/b..").to_string(), "..a/b..");
+    }
+
+    #[test]
+    fn directories_on_the_way_come_from_the_outermost_in() {
+        let below = |long: &str, directory: &str| {
+            let (long, directory) = (path(long), path(directory));
+            let found = long.directories_below(&directory);
+            found.map(|p| p.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(below("a/bc/d", ""), ["a", "a/bc"]);
+        assert_eq!(below("a/bc/d/e", "a"), ["a/bc", "a/bc/d"]);
+        assert!(below("a/bc/d", "a/bc").is_empty());
+        assert!(below("a", "").is_empty());
+        assert!(below("", "").is_empty());
+        assert!(below("a/bc/d", "x").is_empty());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use rustix::fs::fchmod;
 use rustix::io::Errno;
 use serde::Serialize;
 use tokio::runtime::Handle;
@@ -152,6 +153,11 @@ pub fn apply(
     progress: impl Fn(u64) + Send + Sync + 'static,
 ) -> std::io::Result<Report> {
     let (root, made) = target::create(&options.target)?;
+    let root_gets_metadata = (made || plan.target_is_empty) && options.paths.is_none();
+    if made && root_gets_metadata {
+        // For good, should its entry be lost.
+        fchmod(&root, target::PRIVATE_DIRECTORY)?;
+    }
     let runtime = Handle::current();
     let worker = Arc::new(Worker {
         store: Arc::clone(store),
@@ -185,7 +191,6 @@ pub fn apply(
             })
         })
         .collect();
-    let root_gets_metadata = (made || plan.target_is_empty) && options.paths.is_none();
     let mut filler = Filler {
         worker: &worker,
         report: &mut report,
@@ -377,15 +382,30 @@ impl Filler<'_> {
         self.files.send(placed).map_err(|_| ContentsError::Stopped)
     }
 
-    /// The directory an entry goes into: the last one, if that is the entry's own.
-    fn above(&self, entry: &Entry) -> Result<Arc<Directory>, ContentsError> {
-        let (path, directory) = self.open.last().ok_or(Errno::NOENT)?;
-        let own = entry.path.name().map_or(0, <[u8]>::len);
-        let above = entry.path.as_bytes().len().saturating_sub(own + 1);
-        match path.as_bytes().len() == above || (path.is_root() && above == 0) {
-            true => Ok(Arc::clone(directory)),
-            // Its directory was not restored, and has said why.
-            false => Err(Errno::NOENT.into()),
+    /// The directory an entry goes into.
+    fn above(&mut self, entry: &Entry) -> Result<Arc<Directory>, ContentsError> {
+        let (last, _) = self.open.last().ok_or(Errno::NOENT)?;
+        let missing: Vec<_> = entry.path.directories_below(last).collect();
+        for path in missing {
+            self.stand_in(path)?;
         }
+        let (_, directory) = self.open.last().ok_or(Errno::NOENT)?;
+        Ok(Arc::clone(directory))
+    }
+
+    /// Makes a directory whose own entry is lost with a damaged segment, so that what is in it is not
+    /// lost as well. Only its owner gets in: nobody knows who else may.
+    fn stand_in(&mut self, path: EntryPath) -> Result<(), ContentsError> {
+        let (_, above) = self.open.last().ok_or(Errno::NOENT)?;
+        let name = path.name().ok_or(Errno::NOENT)?;
+        let fd = match target::make(&above.fd, name) {
+            Err(Errno::EXIST) => target::enter(&above.fd, name)?,
+            made => made?,
+        };
+        let error = "made without its metadata: its own entry is lost or failed";
+        self.worker.failed(&path, error);
+        self.open
+            .push((path, Directory::new(fd, None, self.worker)));
+        Ok(())
     }
 }

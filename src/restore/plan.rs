@@ -123,6 +123,18 @@ pub fn plan(
         {
             open.pop();
         }
+        // Those whose own entry is lost with a segment; the restore makes them.
+        let missing: Vec<_> = match open.last() {
+            Some((last, _)) => entry.path.directories_below(last).collect(),
+            None => Vec::new(),
+        };
+        for path in missing {
+            let above = open.last().and_then(|(_, fd)| fd.as_ref());
+            let fd = above
+                .zip(path.name())
+                .and_then(|(above, name)| target::enter(above, name).ok());
+            open.push((path, fd));
+        }
         let above = open.last().and_then(|(_, fd)| fd.as_ref());
         let action = match (entry.path.name(), above) {
             _ if entry.metadata.kind.is_skipped() => Action::Skip,

@@ -16,7 +16,7 @@ const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::CLOEXEC);
 
 /// Nobody but the owner sees what is not finished.
-const PRIVATE_DIRECTORY: Mode = Mode::RWXU;
+pub(super) const PRIVATE_DIRECTORY: Mode = Mode::RWXU;
 
 /// Opens the target itself. Links on the way to it, and the target being one, are the caller's
 /// business.

@@ -327,15 +327,21 @@ fn a_hostile_manifest_gets_nothing_out_of_the_target() {
     let output = restore(&world, &[]);
     assert_eq!(output.code, 3, "{output:?}");
     assert_nothing_outside(&world);
-    assert_eq!(restored(&world), ["good", "link"]);
-    for named in ["link/file", "link/sub", "nowhere/file"] {
+    assert_eq!(
+        restored(&world),
+        ["good", "link", "nowhere", "nowhere/file"]
+    );
+    for named in ["link/file", "link/sub", "link/sub/file", "nowhere: "] {
         assert!(output.stderr.contains(named), "{output:?}");
     }
     // Once more, where the link is there already.
     let output = restore(&world, &["--overwrite"]);
     assert_eq!(output.code, 3, "{output:?}");
     assert_nothing_outside(&world);
-    assert_eq!(restored(&world), ["good", "link"]);
+    assert_eq!(
+        restored(&world),
+        ["good", "link", "nowhere", "nowhere/file"]
+    );
 }
 
 #[test]
@@ -562,4 +568,53 @@ fn a_segment_that_fails_between_plan_and_restore_moves_nothing() {
         let named = output.stderr.matches("restore again").count();
         assert_eq!(named, if reads_before == 0 { 8 } else { 0 }, "{output:?}");
     }
+}
+
+#[test]
+fn a_damaged_segment_costs_only_what_it_lists() {
+    let (world, segments) = world_in_segments();
+    // With it go the entries of the directories that everything is in.
+    world.server.remove(BUCKET, &world.full_key(&segments[0]));
+    let dry = restore(&world, &["--dry-run"]);
+    assert_eq!(dry.code, 4, "{dry:?}");
+    assert!(
+        dry.stderr.contains("it lists `.` to `deep/er/04`"),
+        "{dry:?}"
+    );
+    assert_eq!(restore(&world, &["--dry-run", "--json"]).code, 4);
+    assert!(!world.path("out").exists());
+
+    let expected = tree::read(&world.data());
+    let assert_rest = || {
+        let found = tree::read(&world.path("out"));
+        for index in 5..29 {
+            let path = format!("deep/er/{index:02}");
+            assert_eq!(found[Path::new(&path)], expected[Path::new(&path)]);
+        }
+        for directory in ["deep", "deep/er"] {
+            assert_eq!(found[Path::new(directory)].mode, 0o700);
+        }
+        found.len()
+    };
+    let output = restore(&world, &[]);
+    assert_eq!(output.code, 3, "{output:?}");
+    for named in [&segments[0], "deep: made without", "deep/er: made without"] {
+        assert!(output.stderr.contains(named), "{named} in {output:?}");
+    }
+    assert_eq!(assert_rest(), 3 + 24);
+    assert_eq!(tree::read(&world.path("out"))[Path::new("")].mode, 0o700);
+
+    // Once more, over what is there, beside something that looks like it one level up.
+    std::fs::write(world.path("out/07"), "stays").unwrap();
+    let again = restore(&world, &["--json"]);
+    assert_eq!(again.code, 3, "{again:?}");
+    let json: Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!(json[0]["report"]["kept"], 24);
+    assert_eq!(json[0]["report"]["failure_count"], 3);
+    assert_eq!(assert_rest(), 3 + 24 + 1);
+    assert_eq!(text(&world, "07"), "stays");
+    let some = restore(&world, &["--path", "28", "--json"]);
+    assert_eq!(some.code, 3, "{some:?}");
+    let json: Value = serde_json::from_str(&some.stdout).unwrap();
+    assert_eq!(json[0]["report"]["kept"], 1);
 }
