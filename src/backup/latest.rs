@@ -44,7 +44,7 @@ pub async fn passes(store: &dyn Store, source: &SourceName) -> StoreResult<Vec<P
 /// Reads a commit record; `None` where there is none.
 ///
 /// # Errors
-/// The store fails, or the record is not one.
+/// The store fails, or the record is not one, or not this one.
 pub async fn read(
     store: &dyn Store,
     source: &SourceName,
@@ -52,13 +52,25 @@ pub async fn read(
 ) -> Result<Option<Snapshot>, LatestError> {
     let key = keys::snapshot(source, pass);
     match store.get(&key).await {
-        Ok(object) => match Snapshot::parse(&object.bytes) {
+        Ok(object) => match parse(&object.bytes, source, pass) {
             Ok(snapshot) => Ok(Some(snapshot)),
             Err(error) => Err(LatestError::Record { key, error }),
         },
         Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// A record is believed under its own key only: its source becomes the name of a directory.
+fn parse(bytes: &[u8], source: &SourceName, pass: PassId) -> Result<Snapshot, SnapshotError> {
+    let snapshot = Snapshot::parse(bytes)?;
+    if snapshot.source != source.as_str() || snapshot.pass != pass {
+        return Err(SnapshotError::Misplaced {
+            source_name: snapshot.source,
+            pass: snapshot.pass,
+        });
+    }
+    Ok(snapshot)
 }
 
 /// The latest snapshot of `source`. With `hint`, that one is tried first and taken to be the

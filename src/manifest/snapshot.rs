@@ -47,6 +47,14 @@ pub enum SnapshotError {
     /// Written by a newer program.
     #[error("has format version {0}, this program reads version {FORMAT}")]
     Format(u32),
+    /// It says that it is another one.
+    #[error("says that it is snapshot `{pass}` of source `{source_name}`")]
+    Misplaced {
+        /// The source it names.
+        source_name: String,
+        /// The pass it names.
+        pass: PassId,
+    },
 }
 
 impl Snapshot {

@@ -378,6 +378,35 @@ fn a_path_that_leads_out_is_refused_by_name() {
 }
 
 #[test]
+fn a_commit_record_that_names_another_source_or_pass_is_refused() {
+    for (field, other) in [
+        ("source", "../escaped"),
+        ("source", "other"),
+        ("pass", "20300101T000000Z-0000"),
+    ] {
+        let world = world();
+        let key = world.full_key(&world.key_like("snapshots/", ".json"));
+        let object = world.server.object(BUCKET, &key).unwrap();
+        let mut record: Value = serde_json::from_slice(&object.bytes).unwrap();
+        record[field] = other.into();
+        world.server.replace(BUCKET, &key, record.to_string());
+        for command in [
+            &["restore", "--to", "out/deep"][..],
+            &["list"],
+            &["verify"],
+            &["run"],
+        ] {
+            let output = world.offsite(command);
+            assert_eq!(output.code, 4, "{command:?}: {output:?}");
+            let said = output.stderr + &output.stdout;
+            assert!(said.contains("says that it is snapshot"), "{said}");
+            assert!(said.contains(other), "{said}");
+        }
+        assert!(!world.path("out").exists());
+    }
+}
+
+#[test]
 fn a_snapshot_or_source_that_is_not_there_exits_with_ten() {
     let world = world();
     for args in [&["--snapshot", "2020"][..], &["--at", "2020-01-01"]] {
