@@ -13,12 +13,15 @@ use crate::manifest::pass_id::PassId;
 use crate::manifest::snapshot::Snapshot;
 use crate::store::{Listing, Store, StoreError, StoreResult};
 
+/// Means the latest snapshot, in place of an id.
+const LATEST: &str = "latest";
+
 /// What was asked for. Nothing means the latest snapshot of every source.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
     /// Name or directory of a source.
     pub source: Option<String>,
-    /// Id of a pass, or the beginning of one.
+    /// Id of a pass, or the beginning of one, or `latest`.
     pub snapshot: Option<String>,
     /// The last snapshot not later than this.
     pub at: Option<Timestamp>,
@@ -183,8 +186,9 @@ fn choose<'a>(
     selection: &Selection,
     passes: &'a [Passes],
 ) -> Result<Vec<(&'a SourceName, PassId)>, SelectError> {
-    if let Some(wanted) = &selection.snapshot {
-        let begins = |pass: &&PassId| pass.as_str().starts_with(wanted.as_str());
+    let by_id = selection.snapshot.as_deref();
+    if let Some(wanted) = by_id.filter(|wanted| *wanted != LATEST) {
+        let begins = |pass: &&PassId| pass.as_str().starts_with(wanted);
         let mut candidates: Vec<_> = passes
             .iter()
             .flat_map(|(_, all)| all.iter().filter(begins))
@@ -193,7 +197,7 @@ fn choose<'a>(
         candidates.sort();
         candidates.dedup();
         if candidates.len() > 1 {
-            let wanted = wanted.clone();
+            let wanted = wanted.to_owned();
             return Err(SelectError::Ambiguous { wanted, candidates });
         }
         let chosen: Vec<_> = passes
@@ -201,7 +205,7 @@ fn choose<'a>(
             .filter_map(|(name, all)| Some((name, *all.iter().find(begins)?)))
             .collect();
         return match chosen.is_empty() {
-            true => Err(SelectError::NoSnapshot(wanted.clone())),
+            true => Err(SelectError::NoSnapshot(wanted.to_owned())),
             false => Ok(chosen),
         };
     }

@@ -118,7 +118,7 @@ async fn files(
     let globs = globs(&args.path)?;
     let selection = Selection {
         source: args.source.clone(),
-        snapshot: (snapshot != "latest").then(|| snapshot.to_owned()),
+        snapshot: Some(snapshot.to_owned()),
         at: None,
     };
     let snapshots = select(store, &selection).await?;

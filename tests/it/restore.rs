@@ -407,6 +407,32 @@ fn a_commit_record_that_names_another_source_or_pass_is_refused() {
 }
 
 #[test]
+fn latest_is_an_id_wherever_one_is_taken() {
+    let world = world();
+    world.write("docs/a.pdf", "later");
+    settle();
+    world.back_up();
+    for command in [
+        &["list", "latest"][..],
+        &["verify", "--snapshot", "latest"],
+        &["restore", "--to", "all", "--snapshot", "latest"],
+        &[
+            "restore",
+            "--to",
+            "out",
+            "--source",
+            SOURCE,
+            "--snapshot",
+            "latest",
+        ],
+    ] {
+        let output = world.offsite(command);
+        assert_eq!(output.code, 0, "{command:?}: {output:?}");
+    }
+    assert_eq!(text(&world, "docs/a.pdf"), "later");
+}
+
+#[test]
 fn a_snapshot_or_source_that_is_not_there_exits_with_ten() {
     let world = world();
     for args in [&["--snapshot", "2020"][..], &["--at", "2020-01-01"]] {
