@@ -102,6 +102,8 @@ pub struct Report {
     pub by_length_only: u64,
     /// Everything that is wrong.
     pub findings: Vec<Finding>,
+    /// Why not everything was looked at, if it was not.
+    pub ended_early: Option<String>,
 }
 
 /// Verifies one snapshot. Blocks; `progress` is told of each object.
@@ -184,6 +186,7 @@ pub fn verify(
         });
     }
     report.findings.sort_by(|a, b| a.path.cmp(&b.path));
+    report.ended_early = stop.is_set().then(|| "interrupted".to_owned());
     Ok(report)
 }
 

@@ -101,10 +101,11 @@ fn summary(report: &Report) {
             HumanBytes(report.read_bytes)
         ),
     };
-    let verdict = match report.findings.len() {
-        0 => "all as they were put there".to_owned(),
-        1 => "1 PROBLEM".to_owned(),
-        n => format!("{n} PROBLEMS"),
+    let verdict = match (&report.ended_early, report.findings.len()) {
+        (None, 0) => "all as they were put there".to_owned(),
+        (Some(reason), 0) => format!("ENDED EARLY ({reason}), nothing wrong so far"),
+        (None, n) => problems(n),
+        (Some(reason), n) => format!("ENDED EARLY ({reason}), {} so far", problems(n)),
     };
     print(&format!(
         "{} {}: {}, {read}; {verdict}\n",
@@ -112,4 +113,11 @@ fn summary(report: &Report) {
         report.snapshot,
         count(report.objects, "object"),
     ));
+}
+
+fn problems(number: usize) -> String {
+    match number {
+        1 => "1 PROBLEM".to_owned(),
+        n => format!("{n} PROBLEMS"),
+    }
 }

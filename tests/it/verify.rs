@@ -1,9 +1,13 @@
 //! Verify finds what is wrong, names it, and says so with its exit code.
 
+use std::sync::mpsc;
+
+use local_s3::{HookAction, Operation};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::support::tree::settle;
-use crate::support::{BUCKET, World, noise};
+use crate::support::{BUCKET, Output, World, finish, noise};
 
 fn world() -> World {
     let mut world = World::new();
@@ -180,4 +184,59 @@ fn a_snapshot_of_a_later_format_is_refused() {
         let said = output.stderr + &output.stdout;
         assert!(said.contains("format version 2"), "{said}");
     }
+}
+
+/// Runs verify and interrupts it at its tenth object.
+fn interrupted(world: &World, args: &[&str]) -> Output {
+    let (tenth, reached) = mpsc::channel();
+    let (go_on, wait) = mpsc::channel();
+    let heads = std::sync::Mutex::new((0, wait));
+    world.server.on_request(move |request| {
+        if request.operation == Operation::HeadObject {
+            let mut heads = heads.lock().unwrap();
+            heads.0 += 1;
+            if heads.0 == 10 {
+                tenth.send(()).unwrap();
+                heads.1.recv().unwrap();
+            }
+        }
+        HookAction::Proceed
+    });
+    let child = world.spawn(["verify"].iter().chain(args));
+    reached.recv().unwrap();
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    // Until the signal has been taken note of.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    go_on.send(()).unwrap();
+    let output = finish(child.wait_with_output().unwrap());
+    world.server.clear_hook();
+    output
+}
+
+#[test]
+fn what_was_interrupted_does_not_claim_to_be_complete() {
+    let mut world = world();
+    world.set("LIMITS__CONCURRENCY", 1);
+    let said = interrupted(&world, &[]);
+    assert_eq!(said.code, 130, "{said:?}");
+    assert!(
+        said.stdout
+            .contains("ENDED EARLY (interrupted), nothing wrong so far"),
+        "{said:?}"
+    );
+    world.server.remove(BUCKET, &content(&world, "03"));
+    let said = interrupted(&world, &[]);
+    assert_eq!(said.code, 130, "{said:?}");
+    assert!(
+        said.stdout
+            .contains("ENDED EARLY (interrupted), 1 PROBLEM so far"),
+        "{said:?}"
+    );
+    let said = interrupted(&world, &["--json"]);
+    let reports: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(reports[0]["ended_early"], "interrupted");
+    assert!(reports[0]["objects"].as_u64().unwrap() < 22, "{said:?}");
+    let whole = world.offsite(["verify", "--json"]);
+    let reports: Value = serde_json::from_str(&whole.stdout).unwrap();
+    assert_eq!(reports[0]["ended_early"], Value::Null);
 }
