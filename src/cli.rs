@@ -146,9 +146,12 @@ pub struct RunArgs {
     /// Run a pass every so often, until interrupted
     #[arg(long, value_name = "SECONDS")]
     pub interval: Option<String>,
-    /// Archive each source into one tar object (not available in this version)
+    /// Archive each source into one tar object
     #[arg(long)]
     pub archive: bool,
+    /// Make full archives, also of sources that are archived incrementally
+    #[arg(long)]
+    pub full: bool,
     /// Wait so long for the lock instead of giving up at once (as 90, 90s or 10m)
     #[arg(long, value_name = "DURATION")]
     pub wait_for_lock: Option<String>,
@@ -349,6 +352,7 @@ impl RunArgs {
         let wait = self.wait_for_lock.as_deref();
         flags.add("--wait-for-lock", "backup.lock.wait", wait);
         flags.add("--archive", "backup.archive", self.archive.then_some(true));
+        flags.add("--full", "backup.full", self.full.then_some(true));
         flags.0
     }
 }

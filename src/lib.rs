@@ -1,9 +1,11 @@
 //! Offsite: one backup pass from containers to S3, and the way back.
+pub mod archive;
 pub mod backup;
 mod budget;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod contents;
 pub mod entries;
 pub mod environment;
 pub mod error;

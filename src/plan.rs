@@ -61,6 +61,10 @@ impl Sink for Nobody {
     fn order(&mut self, _: Order) -> bool {
         true
     }
+
+    fn end(&mut self) -> bool {
+        true
+    }
 }
 
 /// Plans a pass over one source. Reads the source's metadata and its last manifest, nothing more.
@@ -105,7 +109,7 @@ pub async fn plan(
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     };
     let entries = parent.as_ref().map_or(0, |parent| parent.totals.entries);
-    if merged.found <= 1 && entries > 1 && !source.allow_empty {
+    if merged.is_empty_unlike(entries, source) {
         return Err(SourceError::Empty {
             directory: source.directory.clone(),
             entries,

@@ -5,8 +5,9 @@
 //! file is `fstat`ed before and after it is read; one that changed meanwhile is read once more, and
 //! kept as read then.
 
-mod file;
-mod parts;
+pub(super) mod file;
+pub(super) mod links;
+pub(super) mod parts;
 
 use std::io;
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use rustix::io::Errno;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::merge::{Captured, Order};
+use self::links::{First, Links};
+use super::merge::{Captured, Name, Order};
 use super::{DirectorySource, Limits};
 use crate::budget::{Budget, Closed};
 use crate::events::{Event, Events};
@@ -72,12 +74,8 @@ impl Captures {
         let (sender, orders) = crossbeam_channel::bounded(QUEUE);
         let runtime = Handle::current();
         let threads = options.limits.read_threads.max(1);
-        let capturer = Arc::new(Capturer {
-            memory: Budget::of_bytes(options.limits.memory_bytes, runtime.clone()),
-            requests: Budget::of_requests(options.limits.concurrency, runtime.clone()),
-            options,
-            runtime,
-        });
+        let memory = options.limits.memory_bytes;
+        let capturer = Capturer::new(options, memory, runtime);
         let threads = (0..threads).map(|_| {
             let (capturer, orders) = (Arc::clone(&capturer), orders.clone());
             std::thread::spawn(move || {
@@ -108,22 +106,24 @@ impl Captures {
     }
 }
 
-struct Capturer {
-    options: CaptureOptions,
-    memory: Budget,
+/// What captures share.
+pub(super) struct Capturer {
+    pub(super) options: CaptureOptions,
+    pub(super) memory: Budget,
+    pub(super) links: Links,
     requests: Budget,
-    runtime: Handle,
+    pub(super) runtime: Handle,
 }
 
 /// A capture under way: what there is to say about the file, and to whom.
-struct Capture {
-    capturer: Arc<Capturer>,
-    order: Order,
+pub(super) struct Capture {
+    pub(super) capturer: Arc<Capturer>,
+    pub(super) order: Order,
     started: Instant,
 }
 
 /// Why a file was not captured.
-enum Refused {
+pub(super) enum Refused {
     /// Something else is there, or nothing.
     Gone,
     /// The system refuses.
@@ -150,17 +150,38 @@ impl From<Closed> for Refused {
 }
 
 impl Capturer {
-    fn take(self: &Arc<Self>, order: Order) {
-        let capture = Capture {
+    pub(super) fn new(options: CaptureOptions, memory: usize, runtime: Handle) -> Arc<Self> {
+        Arc::new(Self {
+            memory: Budget::of_bytes(memory, runtime.clone()),
+            requests: Budget::of_requests(options.limits.concurrency, runtime.clone()),
+            links: Links::default(),
+            options,
+            runtime,
+        })
+    }
+
+    /// Begins a capture.
+    pub(super) fn begin(self: &Arc<Self>, order: Order) -> Capture {
+        Capture {
             capturer: Arc::clone(self),
             order,
             started: Instant::now(),
-        };
+        }
+    }
+
+    fn take(self: &Arc<Self>, order: Order) {
+        let capture = self.begin(order);
         if self.options.stop.is_set() {
             return capture.end(Err(Refused::Stopped));
         }
         match capture.order.found.stat.metadata.kind {
-            Kind::File => file::capture(capture),
+            Kind::File => match capture.another_name() {
+                Some((First::Stored(first) | First::Member(first), stat)) => {
+                    let entry = capture.linked(&first, &stat);
+                    capture.end(Ok(Captured::Linked(Box::new(entry))));
+                }
+                _ => file::capture(capture),
+            },
             Kind::Symlink => {
                 let result = capture.symlink();
                 capture.end(result);
@@ -174,11 +195,11 @@ impl Capturer {
 }
 
 impl Capture {
-    fn options(&self) -> &CaptureOptions {
+    pub(super) fn options(&self) -> &CaptureOptions {
         &self.capturer.options
     }
 
-    fn symlink(&self) -> Result<Captured, Refused> {
+    pub(super) fn symlink(&self) -> Result<Captured, Refused> {
         let found = &self.order.found;
         let mut entry = Entry::new(found.path.clone(), found.stat.metadata);
         let target = self.options().root.read_link(&found.path);
@@ -194,7 +215,7 @@ impl Capture {
         Ok(Captured::Same(Box::new(entry)))
     }
 
-    fn directory(&self) -> Result<Captured, Refused> {
+    pub(super) fn directory(&self) -> Result<Captured, Refused> {
         let found = &self.order.found;
         let mut entry = Entry::new(found.path.clone(), found.stat.metadata);
         let directory = self.options().root.open_directory(&found.path)?;
@@ -203,12 +224,12 @@ impl Capture {
     }
 
     /// The entry of a file of which `size` bytes were read after `stat` was taken.
-    fn entry(&self, stat: &Stat, size: u64) -> Entry {
+    pub(super) fn entry(&self, stat: &Stat, size: u64) -> Entry {
         let found = &self.order.found;
         let mut metadata = stat.metadata;
         metadata.size = size;
         let mut entry = Entry::new(found.path.clone(), metadata);
-        entry.hardlink = found.stat.link_group();
+        entry.hardlink = stat.link_group();
         entry.sparse = stat.sparse;
         entry
     }
@@ -216,6 +237,17 @@ impl Capture {
     fn key(&self) -> String {
         let options = self.options();
         keys::content(&options.source.name, options.pass, &self.order.found.path)
+    }
+
+    /// Contents that this pass captures.
+    pub(super) fn content(&self, sha256: [u8; 32], crc64nvme: Option<u64>) -> Content {
+        Content {
+            sha256,
+            pass: self.options().pass,
+            key: None,
+            crc64nvme,
+            archive: None,
+        }
     }
 
     /// Ends a capture whose contents have arrived in the store.
@@ -234,11 +266,91 @@ impl Capture {
         self.end(Ok(Captured::Uploaded(Box::new(entry))));
     }
 
-    fn end(self, result: Result<Captured, Refused>) {
+    /// Ends a capture whose contents are in an archive that is being written.
+    pub(super) fn archived(self, entry: Entry, archive: &str) {
+        self.options().events.emit(&Event::FileArchived {
+            source: self.options().source.name.clone(),
+            path: entry.path.to_string(),
+            key: archive.to_owned(),
+            size: entry.metadata.size,
+        });
+        self.end(Ok(Captured::Uploaded(Box::new(entry))));
+    }
+
+    /// What the first name has become and how the file looks now, where this is another name of the
+    /// same file and it has not changed since.
+    pub(super) fn another_name(&self) -> Option<(First, Stat)> {
+        let Name::Further { is_last } = self.order.name else {
+            return None;
+        };
+        let group = self.order.found.stat.link_group()?;
+        let links = &self.capturer.links;
+        let first = links.first(group, is_last, &self.options().stop);
+        let (First::Stored(entry) | First::Member(entry)) = &first else {
+            return None;
+        };
+        let file = self.options().root.open_file(&self.order.found.path).ok()?;
+        let stat = Stat::of(&file).ok()?;
+        let (now, then) = (stat.metadata, entry.metadata);
+        let same = (now.kind, now.size, now.mtime_ns, now.ctime_ns)
+            == (then.kind, then.size, then.mtime_ns, then.ctime_ns);
+        (same && stat.link_group() == entry.hardlink).then_some((first, stat))
+    }
+
+    /// The entry of another name of `first`.
+    pub(super) fn linked(&self, first: &Entry, stat: &Stat) -> Entry {
+        Entry {
+            path: self.order.found.path.clone(),
+            metadata: stat.metadata,
+            ..first.clone()
+        }
+    }
+
+    /// Tells the other names of a file that its first is a member of the archive that is being
+    /// written, before it is known where.
+    pub(super) fn is_member(&self, entry: &Entry) {
+        let group = self.order.found.stat.link_group();
+        if let (Name::First, Some(group)) = (self.order.name, group) {
+            let first = match entry.hardlink == Some(group) {
+                true => First::Member(Arc::new(entry.clone())),
+                false => First::Nothing,
+            };
+            self.capturer.links.settle(group, first);
+        }
+    }
+
+    /// Tells the other names of a file what has become of its first.
+    fn settle(&self, captured: &Captured) {
+        let Some(group) = self.order.found.stat.link_group() else {
+            return;
+        };
+        if self.order.name != Name::First {
+            return;
+        }
+        let first = match captured {
+            Captured::Uploaded(entry) | Captured::Same(entry) if entry.hardlink == Some(group) => {
+                let mut entry = Entry::clone(entry);
+                if let Some(content) = &mut entry.content
+                    && content.archive.is_none()
+                    && content.key.is_none()
+                {
+                    let source = &self.options().source.name;
+                    let key = keys::content(source, content.pass, &entry.path);
+                    content.key = Some(key.into());
+                }
+                First::Stored(Arc::new(entry))
+            }
+            _ => First::Nothing,
+        };
+        self.capturer.links.settle(group, first);
+    }
+
+    pub(super) fn end(self, result: Result<Captured, Refused>) {
         let captured = match result {
             Ok(captured) => captured,
             Err(refused) => self.refused(refused),
         };
+        self.settle(&captured);
         if let Captured::Uploaded(entry) | Captured::Same(entry) = &captured
             && entry.changed_while_reading
         {
@@ -305,7 +417,7 @@ impl Capture {
     }
 
     /// The recorded contents, if these are the same.
-    fn known(&self, sha256: [u8; 32]) -> Option<Content> {
+    pub(super) fn known(&self, sha256: [u8; 32]) -> Option<Content> {
         let known = self.order.known.as_ref();
         known.filter(|known| known.sha256 == sha256).cloned()
     }

@@ -1,5 +1,6 @@
 //! Backing up one source, from its last snapshot to its next.
 
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,17 +9,19 @@ use jiff::Timestamp;
 use rustix::io::Errno;
 use tokio::sync::mpsc;
 
+use super::archive::Archiver;
 use super::capture::{CaptureOptions, Captures};
 use super::continued::{self, Continued, Unfinished};
 use super::latest::{self, LatestError};
-use super::merge::{Merge, MergeError, Merged, Queues};
+use super::merge::{Merge, MergeError, Merged, Queues, Sink};
 use super::previous::Cursor;
 use super::writer::{Manifest, Writer, WriterError, WriterOptions};
-use super::{DirectorySource, Limits};
+use super::{DirectorySource, Limits, Method};
 use crate::entries::{self, Loaded};
 use crate::events::{Changes, Event, Events};
 use crate::exit::ExitCode;
 use crate::lease::{CommitError, Lease};
+use crate::manifest::archive::ArchiveRef;
 use crate::manifest::keys;
 use crate::manifest::pass_id::PassId;
 use crate::manifest::snapshot::Snapshot;
@@ -96,6 +99,12 @@ pub enum SourceError {
     /// The snapshot to be would not sort after the last one.
     #[error("the last snapshot, {0}, is later than this pass: the store's clock has gone back")]
     FromTheFuture(PassId),
+    /// The manifest points into an archive that nobody knows to be complete.
+    #[error("archive `{0}` was not completed")]
+    NoArchive(String),
+    /// The archive cannot be compressed as asked.
+    #[error("cannot compress: {0}")]
+    Compression(std::io::Error),
     /// The pass is being stopped.
     #[error("interrupted")]
     Interrupted,
@@ -106,7 +115,11 @@ impl SourceError {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Root { .. } | Self::Empty { .. } | Self::FromTheFuture(_) => ExitCode::Failed,
+            Self::Root { .. }
+            | Self::Empty { .. }
+            | Self::FromTheFuture(_)
+            | Self::NoArchive(_)
+            | Self::Compression(_) => ExitCode::Failed,
             Self::Interrupted => ExitCode::Terminated,
             Self::Latest(LatestError::Record { .. }) => ExitCode::Integrity,
             Self::Manifest(WriterError::Segment(_)) => ExitCode::Integrity,
@@ -139,6 +152,8 @@ impl SourceError {
             Self::Manifest(WriterError::Segment(_))
             | Self::Commit(_)
             | Self::FromTheFuture(_)
+            | Self::NoArchive(_)
+            | Self::Compression(_)
             | Self::Interrupted => None,
         }
     }
@@ -165,11 +180,28 @@ pub async fn back_up(
         return Err(SourceError::FromTheFuture(parent.pass));
     }
     let unfinished = unfinished(context, source, parent.as_ref()).await?;
+    let is_full = match &source.method {
+        Method::Files => false,
+        Method::Archive(archive) => {
+            source.afresh || archive.is_full_due(parent.as_ref(), context.store.now())
+        }
+    };
+    let source = &DirectorySource {
+        afresh: source.afresh || is_full,
+        ..source.clone()
+    };
+    let mut archives = archives_known(parent.as_ref(), &unfinished);
 
-    let (manifest, merged) = capture_all(context, source, parent.as_ref(), unfinished).await?;
+    let captured = capture_all(context, source, parent.as_ref(), unfinished, is_full).await?;
+    let Captured {
+        manifest,
+        merged,
+        archives: written_archives,
+    } = captured;
+    archives.extend(written_archives);
 
     let entries = parent.as_ref().map_or(0, |parent| parent.totals.entries);
-    if merged.found <= 1 && merged.failed == 0 && entries > 1 && !source.allow_empty {
+    if merged.is_empty_unlike(entries, source) {
         return Err(SourceError::Empty {
             directory: source.directory.clone(),
             entries,
@@ -184,6 +216,11 @@ pub async fn back_up(
         directory: source.directory.display().to_string(),
         created_at: context.pass.started_at(),
         committed_at: context.store.now(),
+        full: match is_full {
+            true => Some(context.pass),
+            false => parent.as_ref().and_then(|parent| parent.full),
+        },
+        archives: archives_needed(archives, &manifest)?,
         parent: parent.map(|parent| parent.pass),
         complete: changes.failed == 0,
         xattrs: source.xattrs,
@@ -217,9 +254,67 @@ async fn unfinished(
         return Ok(Vec::new());
     }
     let store = &*context.store;
-    continued::abort_uploads(store, &source.name, context.pass).await;
+    continued::abort_uploads(store, source, context.pass).await;
     let committed = parent.map(|parent| parent.pass);
     Ok(continued::find(store, &source.name, committed, context.pass).await?)
+}
+
+/// Archives that entries recorded so far may point into.
+fn archives_known(parent: Option<&Snapshot>, unfinished: &[Unfinished]) -> Vec<ArchiveRef> {
+    let recorded = parent.into_iter().flat_map(|parent| &parent.archives);
+    let continued = unfinished.iter().flat_map(|pass| &pass.archives);
+    recorded.chain(continued).cloned().collect()
+}
+
+/// Those that entries of the manifest do point into, in order of key.
+fn archives_needed(
+    known: Vec<ArchiveRef>,
+    manifest: &Manifest,
+) -> Result<Vec<ArchiveRef>, SourceError> {
+    let segments = manifest.segments.iter();
+    let needed: BTreeSet<_> = segments.flat_map(|segment| &segment.archives).collect();
+    let mut known: BTreeMap<_, _> = known.into_iter().map(|a| (a.key.clone(), a)).collect();
+    let needed = needed.into_iter();
+    needed
+        .map(|key| {
+            known
+                .remove(key)
+                .ok_or_else(|| SourceError::NoArchive(key.to_string()))
+        })
+        .collect()
+}
+
+/// What there is to commit.
+struct Captured {
+    manifest: Manifest,
+    merged: Merged,
+    /// Archives that were written.
+    archives: Vec<ArchiveRef>,
+}
+
+/// Where contents go.
+enum Backend {
+    Files(Captures),
+    Archive(Archiver),
+}
+
+impl Backend {
+    fn close(&self) {
+        match self {
+            Self::Files(captures) => captures.close(),
+            Self::Archive(archiver) => archiver.close(),
+        }
+    }
+
+    fn join(self) -> Vec<ArchiveRef> {
+        match self {
+            Self::Files(captures) => {
+                captures.join();
+                Vec::new()
+            }
+            Self::Archive(archiver) => archiver.join(),
+        }
+    }
 }
 
 /// Runs the merge, the captures and the writer together until all three are done.
@@ -228,7 +323,8 @@ async fn capture_all(
     source: &DirectorySource,
     parent: Option<&Snapshot>,
     unfinished: Vec<Unfinished>,
-) -> Result<(Manifest, Merged), SourceError> {
+    is_full: bool,
+) -> Result<Captured, SourceError> {
     let root_error = |error| SourceError::Root {
         directory: source.directory.clone(),
         error,
@@ -253,11 +349,14 @@ async fn capture_all(
     let store = &context.store;
     let segments = parent.map_or_else(Vec::new, |parent| parent.segments.clone());
     let base = entries::load_ahead(Arc::clone(store), segments);
+    let known = archives_known(parent, &unfinished).into_iter();
+    let trusted = known.map(|archive| archive.key).collect();
     let passes = unfinished.into_iter();
     let passes: Vec<_> = passes
         .map(|pass| continued::load_ahead(Arc::clone(store), pass))
         .collect();
-    let (captures, orders) = Captures::start(CaptureOptions {
+    let (steps_in, steps) = mpsc::channel(STEPS);
+    let options = CaptureOptions {
         source: source.clone(),
         root,
         pass: context.pass,
@@ -265,17 +364,31 @@ async fn capture_all(
         events: context.events.clone(),
         limits: context.limits.clone(),
         stop: Arc::clone(&context.stop),
-    });
-    let (steps_in, steps) = mpsc::channel(STEPS);
-    let queues = Queues {
-        steps: steps_in,
-        orders,
+    };
+    let (backend, queues): (Backend, Box<dyn Sink + Send>) = match &source.method {
+        Method::Files => {
+            let (captures, orders) = Captures::start(options);
+            let queues = Queues {
+                steps: steps_in,
+                orders,
+            };
+            (Backend::Files(captures), Box::new(queues))
+        }
+        Method::Archive(archive) => {
+            let (archiver, queues) = Archiver::start(options, archive, is_full, steps_in)
+                .map_err(SourceError::Compression)?;
+            (Backend::Archive(archiver), Box::new(queues))
+        }
     };
     let rerecord = source.xattrs && parent.is_some_and(|parent| !parent.xattrs);
     let merge = merge(
         context.clone(),
         source.clone(),
-        rerecord,
+        Expected {
+            entries: parent.map_or(0, |parent| parent.totals.entries),
+            rerecord,
+            trusted,
+        },
         (base, passes),
         queues,
         walk,
@@ -300,25 +413,38 @@ async fn capture_all(
     if written.is_err() {
         // The merge ends at its next step, which nobody takes any more, and with it the captures.
         context.stop.stop();
-        captures.close();
+        backend.close();
     }
     let merged = match merged {
         Some(merged) => merged,
         None => merge.await,
     };
     // Joining blocks; the threads have nothing left to do but to finish what they are at.
-    let _ = tokio::task::spawn_blocking(move || captures.join()).await;
+    let archives = tokio::task::spawn_blocking(move || backend.join()).await;
 
     if let Some(error) = context.stop.failure() {
         return Err(error.into());
     }
     let manifest = written?;
     match merged {
-        Ok(Ok(merged)) if !manifest.aborted => Ok((manifest, merged)),
+        Ok(Ok(merged)) if !manifest.aborted && !context.stop.is_set() => Ok(Captured {
+            manifest,
+            merged,
+            archives: archives.unwrap_or_default(),
+        }),
         Ok(Err(MergeError::Store(error))) => Err(error.into()),
         Ok(_) => Err(SourceError::Interrupted),
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
+}
+
+/// What the merge knows before it begins.
+struct Expected {
+    /// Entries of the last snapshot.
+    entries: u64,
+    rerecord: bool,
+    /// Keys of archives that are complete.
+    trusted: HashSet<Box<str>>,
 }
 
 type Inputs = (mpsc::Receiver<Loaded>, Vec<mpsc::Receiver<Loaded>>);
@@ -327,19 +453,23 @@ type Inputs = (mpsc::Receiver<Loaded>, Vec<mpsc::Receiver<Loaded>>);
 fn merge(
     context: PassContext,
     source: DirectorySource,
-    rerecord: bool,
+    expected: Expected,
     inputs: Inputs,
-    queues: Queues,
+    queues: Box<dyn Sink + Send>,
     walk: Walk,
 ) -> impl FnOnce() -> Result<Merged, MergeError> {
     move || {
         let (base, passes) = inputs;
-        let inputs = (Cursor::new(base)?, Continued::new(passes)?);
+        let inputs = (
+            Cursor::new(base)?,
+            Continued::new(passes, expected.trusted)?,
+        );
         let PassContext {
             pass, events, stop, ..
         } = &context;
         let mut merge = Merge::new(&source, *pass, inputs, queues, events, stop);
-        merge.rerecord = rerecord;
+        merge.rerecord = expected.rerecord;
+        merge.expected = expected.entries;
         merge.run(walk)
     }
 }

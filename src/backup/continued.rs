@@ -3,13 +3,16 @@
 //! Their entries are trusted as a snapshot's are, because each was written after the contents it
 //! names were in the store. A file that still looks as such an entry says is not sent again.
 
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::previous::Cursor;
+use super::{DirectorySource, Method};
 use crate::entries::{Loaded, StoredSegment};
+use crate::manifest::archive::ArchiveRef;
 use crate::manifest::entry::Entry;
 use crate::manifest::keys::{self, SegmentKey, SourceName};
 use crate::manifest::pass_id::PassId;
@@ -29,6 +32,8 @@ pub struct Unfinished {
     pub pass: PassId,
     /// Keys.
     pub keys: Vec<String>,
+    /// Archives it has completed.
+    pub archives: Vec<ArchiveRef>,
 }
 
 /// Finds what passes after `committed`, and other than `own`, have left, the latest first.
@@ -50,17 +55,46 @@ pub async fn find(
         folders: false,
     };
     let listed = store.list(&listing).await?;
-    Ok(arrange(source, own, listed.keys))
+    let records: Vec<_> = listed
+        .keys
+        .iter()
+        .filter(|key| is_archive_record(key))
+        .cloned()
+        .collect();
+    let mut passes = arrange(source, own, listed.keys);
+    for pass in &mut passes {
+        let prefix = format!("{prefix}{}/", pass.pass);
+        for key in records.iter().filter(|key| key.starts_with(&prefix)) {
+            // A record that cannot be read is one archive that is not trusted.
+            if let Ok(object) = store.get(key).await {
+                pass.archives
+                    .extend(serde_json::from_slice::<ArchiveRef>(&object.bytes));
+            }
+        }
+    }
+    Ok(passes)
+}
+
+fn is_archive_record(key: &str) -> bool {
+    key.ends_with(".archive.json")
 }
 
 /// Gives up uploads in parts that killed passes have left open, so that nobody pays for them. What
 /// cannot be listed or given up is left to the bucket's lifecycle rule.
-pub async fn abort_uploads(store: &dyn Store, source: &SourceName, own: PassId) {
-    let own_prefix = keys::contents(source, own);
-    let prefix = format!("files/{source}/");
-    for upload in store.open_uploads(&prefix).await.unwrap_or_default() {
+pub async fn abort_uploads(store: &dyn Store, source: &DirectorySource, own: PassId) {
+    let files = keys::all_contents(&source.name);
+    let own_prefix = keys::contents(&source.name, own);
+    for upload in store.open_uploads(&files).await.unwrap_or_default() {
         if !upload.key.starts_with(&own_prefix) {
             let _ = store.abort_upload(&upload).await;
+        }
+    }
+    if let Method::Archive(archive) = &source.method {
+        let prefix = archive.template.prefix(&source.name);
+        for upload in store.open_uploads(&prefix).await.unwrap_or_default() {
+            if archive.template.matches(&source.name, &upload.key) {
+                let _ = store.abort_upload(&upload).await;
+            }
         }
     }
 }
@@ -83,6 +117,7 @@ fn arrange(source: &SourceName, own: PassId, listed: Vec<String>) -> Vec<Unfinis
             passes.push(Unfinished {
                 pass: parsed.pass,
                 keys: Vec::new(),
+                archives: Vec::new(),
             });
         }
         match parsed.checkpoint {
@@ -118,17 +153,24 @@ fn settle(passes: &mut [Unfinished], checkpoints: &mut Vec<(u32, String)>) {
 pub struct Continued {
     /// The latest pass first.
     cursors: Vec<Cursor>,
+    /// Keys of archives that are complete.
+    trusted: HashSet<Box<str>>,
 }
 
 impl Continued {
-    /// Reads what `passes` have left.
+    /// Reads what `passes` have left. An entry that points into an archive counts only where that
+    /// is one of `trusted`: another one was never completed.
     ///
     /// # Errors
     /// The store fails.
-    pub fn new(passes: Vec<mpsc::Receiver<Loaded>>) -> Result<Self, StoreError> {
+    pub fn new(
+        passes: Vec<mpsc::Receiver<Loaded>>,
+        trusted: HashSet<Box<str>>,
+    ) -> Result<Self, StoreError> {
         let cursors = passes.into_iter().map(Cursor::new);
         Ok(Self {
             cursors: cursors.collect::<Result<_, _>>()?,
+            trusted,
         })
     }
 
@@ -145,12 +187,19 @@ impl Continued {
             }
             if cursor.compare(path).is_eq() {
                 let scan_started_ns = cursor.peek().map_or(0, |(_, at)| at);
-                let entry = cursor.take()?;
+                let entry = cursor
+                    .take()?
+                    .filter(|entry| is_trusted(entry, &self.trusted));
                 found = found.or(entry.map(|entry| (entry, scan_started_ns)));
             }
         }
         Ok(found)
     }
+}
+
+fn is_trusted(entry: &Entry, archives: &HashSet<Box<str>>) -> bool {
+    let archive = entry.content.as_ref().and_then(|c| c.archive.as_ref());
+    archive.is_none_or(|range| archives.contains(&range.key))
 }
 
 /// Loads the segments of a killed pass in order. There is no digest to compare with; the checksum
@@ -183,6 +232,7 @@ fn unnamed(key: String, bytes: &Bytes) -> SegmentRef {
         totals: Totals::default(),
         first: String::new(),
         last: String::new(),
+        archives: BTreeSet::new(),
     }
 }
 
@@ -218,6 +268,7 @@ mod tests {
         let expected = expected.map(|(n, keys)| Unfinished {
             pass: pass(n).parse().unwrap(),
             keys,
+            archives: Vec::new(),
         });
         assert_eq!(arranged, expected);
     }

@@ -38,21 +38,20 @@ pub enum Step {
     Ready(Box<Entry>),
     /// An entry that is being captured.
     Pending(oneshot::Receiver<Captured>),
-    /// Another name of a file that came before.
-    Linked(Box<Link>),
 }
 
-/// A further name of a file with several.
-#[derive(Debug)]
-pub struct Link {
-    /// The entry without its contents.
-    pub entry: Entry,
-    /// Which file it is a name of.
-    pub group: LinkGroup,
-    /// Whether all names have been seen now.
-    pub last: bool,
-    /// What stands in for it if the file could not be captured.
-    pub fallback: Option<Box<Entry>>,
+/// Which of its file's names an order is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Name {
+    /// The only one.
+    Only,
+    /// The first of several.
+    First,
+    /// Another one.
+    Further {
+        /// All names have been seen now.
+        is_last: bool,
+    },
 }
 
 /// What became of a capture.
@@ -62,6 +61,8 @@ pub enum Captured {
     Uploaded(Box<Entry>),
     /// Its contents are those recorded before.
     Same(Box<Entry>),
+    /// It is another name of a file that was captured.
+    Linked(Box<Entry>),
     /// It could not be read or sent; the entry says so.
     Failed(Box<Entry>),
     /// It was gone.
@@ -75,6 +76,8 @@ pub enum Captured {
 pub struct Order {
     /// What the walk found.
     pub found: Found,
+    /// Which name of its file this is.
+    pub name: Name,
     /// Contents that are not sent again if they are the same.
     pub known: Option<Content>,
     /// What stands in for it if it cannot be captured.
@@ -112,6 +115,15 @@ pub struct Merged {
     pub bytes_to_read: u64,
 }
 
+impl Merged {
+    /// Whether nothing is there where the last snapshot had `expected` entries, which looks like a
+    /// volume that is not mounted.
+    #[must_use]
+    pub fn is_empty_unlike(&self, expected: u64, source: &DirectorySource) -> bool {
+        self.found <= 1 && self.failed == 0 && expected > 1 && !source.allow_empty
+    }
+}
+
 /// Why the merge ended before its inputs did.
 #[derive(Debug, thiserror::Error)]
 pub enum MergeError {
@@ -129,6 +141,22 @@ pub trait Sink {
     fn step(&mut self, step: Step) -> bool;
     /// Takes an order; `false` when nobody wants any more.
     fn order(&mut self, order: Order) -> bool;
+    /// Everything was told of; `false` when nobody wants to know.
+    fn end(&mut self) -> bool;
+}
+
+impl<S: Sink + ?Sized> Sink for Box<S> {
+    fn step(&mut self, step: Step) -> bool {
+        (**self).step(step)
+    }
+
+    fn order(&mut self, order: Order) -> bool {
+        (**self).order(order)
+    }
+
+    fn end(&mut self) -> bool {
+        (**self).end()
+    }
 }
 
 /// Sends steps and orders on, waiting where a queue is full.
@@ -147,6 +175,10 @@ impl Sink for Queues {
     fn order(&mut self, order: Order) -> bool {
         self.orders.send(order).is_ok()
     }
+
+    fn end(&mut self) -> bool {
+        true
+    }
 }
 
 /// A merge under way.
@@ -159,6 +191,8 @@ pub struct Merge<'a, S> {
     pub base: Cursor,
     /// What killed passes have left.
     pub continued: Continued,
+    /// Entries of the last snapshot.
+    pub expected: u64,
     /// Whether every entry is recorded anew although it has not changed.
     pub rerecord: bool,
     /// Where decisions go.
@@ -192,6 +226,7 @@ impl<'a, S: Sink> Merge<'a, S> {
             pass,
             base,
             continued,
+            expected: 0,
             rerecord: false,
             sink,
             events,
@@ -240,6 +275,9 @@ impl<'a, S: Sink> Merge<'a, S> {
         }
         self.report_damage();
         self.flush_kept()?;
+        if !self.merged.is_empty_unlike(self.expected, self.source) && !self.sink.end() {
+            return Err(MergeError::Stopped);
+        }
         Ok(self.merged)
     }
 
@@ -312,20 +350,12 @@ impl<'a, S: Sink> Merge<'a, S> {
                 return self.step(Step::Ready(Box::new(Entry::new(found.path, metadata))));
             }
         }
-        if let Some(group) = found.stat.link_group()
-            && let Some(last) = self.is_further_name(group, found.stat.nlink)
-        {
-            let mut entry = Entry::new(found.path, metadata);
-            entry.hardlink = Some(group);
-            entry.sparse = found.stat.sparse;
-            return self.step(Step::Linked(Box::new(Link {
-                entry,
-                group,
-                last,
-                fallback,
-            })));
-        }
+        let name = match found.stat.link_group() {
+            Some(group) => self.name(group, found.stat.nlink),
+            None => Name::Only,
+        };
         match (metadata.kind, &known) {
+            _ if matches!(name, Name::Further { .. }) => {}
             (Kind::File, None) => {
                 self.merged.files_to_send += 1;
                 self.merged.bytes_to_send += metadata.size;
@@ -341,6 +371,7 @@ impl<'a, S: Sink> Merge<'a, S> {
         self.step(Step::Pending(result))?;
         let order = Order {
             found,
+            name,
             known,
             fallback,
             reply,
@@ -351,21 +382,21 @@ impl<'a, S: Sink> Merge<'a, S> {
         }
     }
 
-    /// Whether a name of this file came before; then, whether this is the last one. Names outside
-    /// the source, which will never come, are forgotten with the merge.
-    fn is_further_name(&mut self, group: LinkGroup, names: u32) -> Option<bool> {
+    /// Which name of its file this is. Names outside the source, which will never come, are
+    /// forgotten with the merge.
+    fn name(&mut self, group: LinkGroup, names: u32) -> Name {
         match self.links.entry(group) {
             hash_map::Entry::Vacant(entry) => {
                 entry.insert(names - 1);
-                None
+                Name::First
             }
             hash_map::Entry::Occupied(mut entry) => {
                 *entry.get_mut() -= 1;
-                let last = *entry.get() == 0;
-                if last {
+                let is_last = *entry.get() == 0;
+                if is_last {
                     entry.remove();
                 }
-                Some(last)
+                Name::Further { is_last }
             }
         }
     }

@@ -13,6 +13,7 @@
 //! number of entries. Nothing is visible until the commit record is written, which is the last
 //! thing that happens.
 
+pub mod archive;
 pub mod capture;
 pub mod commit;
 pub mod compare;
@@ -29,6 +30,7 @@ use crate::manifest::keys::SourceName;
 use crate::source::filter::Filter;
 use crate::store::Placement;
 
+pub use self::archive::ArchiveOptions;
 pub use self::commit::{SourceError, SourceReport, back_up};
 pub use self::compare::Detect;
 
@@ -51,8 +53,19 @@ pub struct DirectorySource {
     pub allow_empty: bool,
     /// Whether to capture everything afresh, whatever the last snapshot has.
     pub afresh: bool,
+    /// Where contents go: into objects of their own, or into archives.
+    pub method: Method,
     /// How contents are kept.
     pub placement: Placement,
+}
+
+/// Where the contents of a source go.
+#[derive(Debug, Clone)]
+pub enum Method {
+    /// Each file into an object of its own.
+    Files,
+    /// Many files into one archive.
+    Archive(ArchiveOptions),
 }
 
 /// How much a pass may do at once, and how it cuts its manifest.

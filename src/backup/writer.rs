@@ -6,22 +6,19 @@
 //! before them. So that segments neither crumble nor swell, a rewritten range that has become small
 //! takes in the next one, and one that has grown is cut in two.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::Limits;
-use super::merge::{Captured, Link, Step};
+use super::merge::{Captured, Step};
 use crate::entries::StoredSegment;
 use crate::events::{Changes, Event, Events};
-use crate::manifest::entry::{Content, Entry, LinkGroup, Unreadable};
+use crate::manifest::entry::Entry;
 use crate::manifest::keys::{self, SourceName};
 use crate::manifest::pass_id::PassId;
-use crate::manifest::path::EntryPath;
 use crate::manifest::segment::{Header, SegmentError, SegmentReader, SegmentRef, SegmentWriter};
-use crate::manifest::totals::Totals;
 use crate::store::{Condition, Store, StoreError};
 
 /// What the writer needs to know.
@@ -71,7 +68,6 @@ pub struct Writer {
     manifest: Manifest,
     open: Option<SegmentWriter>,
     old: Option<Old>,
-    links: HashMap<LinkGroup, Content>,
     checkpoint: Option<SegmentWriter>,
     checkpoint_part: u32,
     next_checkpoint: Instant,
@@ -103,7 +99,6 @@ impl Writer {
             manifest: Manifest::default(),
             open: None,
             old: None,
-            links: HashMap::new(),
             checkpoint: None,
             checkpoint_part: 0,
             line: Vec::new(),
@@ -141,7 +136,6 @@ impl Writer {
             Step::Dropped => self.drop_one().await,
             Step::Ready(entry) => self.push(&entry).await,
             Step::Pending(result) => self.pending(result).await,
-            Step::Linked(link) => self.linked(*link).await,
         }
     }
 
@@ -170,6 +164,7 @@ impl Writer {
                 changes.reread_files += u64::from(entry.content.is_some());
                 entry
             }
+            Captured::Linked(entry) => entry,
             Captured::Failed(entry) => {
                 changes.failed += 1;
                 entry
@@ -183,34 +178,6 @@ impl Writer {
                 return Ok(());
             }
         };
-        if let (Some(group), Some(content)) = (entry.hardlink, &entry.content)
-            && entry.unreadable.is_none()
-        {
-            let mut content = content.clone();
-            let key = keys::content(&self.options.source, content.pass, &entry.path);
-            content.key.get_or_insert_with(|| key.into());
-            self.links.insert(group, content);
-        }
-        self.push(&entry).await
-    }
-
-    async fn linked(&mut self, link: Link) -> Result<(), WriterError> {
-        let content = match link.last {
-            true => self.links.remove(&link.group),
-            false => self.links.get(&link.group).cloned(),
-        };
-        let mut entry = link.entry;
-        if let Some(content) = content {
-            entry.content = Some(content);
-            return self.push(&entry).await;
-        }
-        // The name that came first could not be captured, and has said why.
-        self.manifest.changes.failed += 1;
-        let mut entry = link.fallback.map_or(entry, |fallback| *fallback);
-        entry.unreadable.get_or_insert(Unreadable {
-            error: "another name of the same file could not be read".to_owned(),
-            since: self.options.pass,
-        });
         self.push(&entry).await
     }
 
@@ -268,9 +235,7 @@ impl Writer {
             let Some(entry) = reader.next_entry()? else {
                 break;
             };
-            let totals = Totals::of(&entry);
-            let open = open(&mut self.open, &self.header);
-            open.push_line(&entry.path, totals, reader.line());
+            open(&mut self.open, &self.header).push_line(&entry, reader.line());
             self.cut().await?;
         }
         Ok(())
@@ -282,7 +247,8 @@ impl Writer {
         let mut line = std::mem::take(&mut self.line);
         line.clear();
         entry.write_line(&mut line);
-        self.push_line(&entry.path, Totals::of(entry), &line);
+        open(&mut self.open, &self.header).push_line(entry, &line);
+        open(&mut self.checkpoint, &self.header).push_line(entry, &line);
         self.line = line;
         self.cut().await?;
         let checkpoint = self.checkpoint.as_ref().map_or(0, SegmentWriter::entries);
@@ -292,11 +258,6 @@ impl Writer {
             self.flush_checkpoint().await?;
         }
         Ok(())
-    }
-
-    fn push_line(&mut self, path: &EntryPath, totals: Totals, line: &[u8]) {
-        open(&mut self.open, &self.header).push_line(path, totals, line);
-        open(&mut self.checkpoint, &self.header).push_line(path, totals, line);
     }
 
     /// Ends the open segment once it is long enough.

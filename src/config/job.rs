@@ -7,10 +7,12 @@ use figment::value::Tag;
 
 use super::Purpose;
 use super::reader::{Findings, Placed};
-use super::settings::{LogFormat, Settings, Source};
+use super::settings::{LogFormat, Settings, Source, SourceMethod};
 use super::value::Bytes;
-use crate::backup::{DirectorySource, Limits};
+use crate::archive::template::KeyTemplate;
+use crate::backup::{ArchiveOptions, DirectorySource, Limits, Method};
 use crate::events::Level;
+use crate::manifest::archive::Codec;
 use crate::manifest::keys::{PREFIX_MAX_BYTES, SourceName};
 use crate::run::Pass;
 use crate::source::filter::Filter;
@@ -43,15 +45,6 @@ const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
 impl Job {
     /// Checks settings. What is wrong goes to `findings`, and the job is of no use then.
     pub(super) fn check(settings: Settings, findings: &Findings, purpose: Purpose) -> Self {
-        if settings.archive {
-            let hint = "leave it out; incremental passes are what this version has";
-            findings.problem(
-                Tag::Default,
-                "backup.archive",
-                "is not available in this version".to_owned(),
-                Some(hint.to_owned()),
-            );
-        }
         let store = store(&settings, findings);
         let sources = sources(&settings, findings, purpose);
         let ttl = settings.lock_ttl.as_ref().map_or(SHORTEST_TTL, |ttl| {
@@ -345,12 +338,51 @@ fn listed(
             detect,
             allow_empty: flag(|source| source.allow_empty),
             afresh: !settings.incremental,
+            method: method(settings, findings, source),
             placement: Placement {
                 storage_class: class.or(s3.storage_class.as_ref()).cloned(),
                 tags: tags.unwrap_or(&s3.tags).clone(),
             },
         },
     }
+}
+
+fn method(settings: &Settings, findings: &Findings, source: &Source) -> Method {
+    let defaults = &settings.defaults;
+    let method = match settings.archive {
+        true => Some(SourceMethod::Archive),
+        false => source.method.or(defaults.method),
+    };
+    let (own, default) = (&source.archive, &defaults.archive);
+    let codec = own.compression.or(default.compression).unwrap_or(Codec::Gzip);
+    let (usual, hardest) = match codec {
+        Codec::Gzip => (6, 9),
+        Codec::Zstd => (3, 19),
+        Codec::None => (0, 0),
+    };
+    let level = own.level.as_ref().or(default.level.as_ref());
+    if let Some(level) = level.filter(|level| level.value > hardest && codec != Codec::None) {
+        let message = format!("must be {hardest} or less");
+        complain(findings, level, &message, &format!("{usual} is a good value"));
+    }
+    let level = level.map_or(usual, |level| level.value.min(hardest));
+    let key = own.key.as_ref().or(default.key.as_ref());
+    let template = key.and_then(|key| {
+        let parsed = KeyTemplate::parse(&key.value);
+        parsed
+            .map_err(|error| complain(findings, key, &error, "as in archives/{source}/{pass}.{ext}"))
+            .ok()
+    });
+    if method != Some(SourceMethod::Archive) {
+        return Method::Files;
+    }
+    Method::Archive(ArchiveOptions {
+        codec,
+        level: i32::try_from(level).unwrap_or_default(),
+        template: template.unwrap_or_else(KeyTemplate::of_archives),
+        incremental: own.incremental.or(default.incremental).unwrap_or(false) && !settings.full,
+        full_every: own.full_every.or(default.full_every),
+    })
 }
 
 /// Without `.` and trailing slashes, so that two spellings of one directory compare equal.

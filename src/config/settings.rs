@@ -8,6 +8,7 @@ use super::reader::{Placed, Section};
 use super::value::Bytes;
 use crate::backup::Detect;
 use crate::events::Level;
+use crate::manifest::archive::Codec;
 use crate::store::s3::Encryption;
 
 /// The merged configuration.
@@ -18,6 +19,7 @@ pub(super) struct Settings {
     pub(super) defaults: Source,
     pub(super) incremental: bool,
     pub(super) archive: bool,
+    pub(super) full: bool,
     pub(super) lock_ttl: Option<Placed<Duration>>,
     pub(super) lock_wait: Duration,
     pub(super) limits: Limits,
@@ -68,8 +70,46 @@ pub(super) struct Source {
     pub(super) one_file_system: Option<bool>,
     pub(super) xattrs: Option<bool>,
     pub(super) allow_empty: Option<bool>,
+    pub(super) method: Option<SourceMethod>,
+    pub(super) archive: Archive,
     pub(super) storage_class: Option<String>,
     pub(super) tags: Option<BTreeMap<String, String>>,
+}
+
+/// `method` of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SourceMethod {
+    Files,
+    Archive,
+}
+
+/// `archive` of a source.
+#[derive(Debug, Default)]
+pub(super) struct Archive {
+    pub(super) compression: Option<Codec>,
+    pub(super) level: Option<Placed<u64>>,
+    pub(super) key: Option<Placed<String>>,
+    pub(super) incremental: Option<bool>,
+    pub(super) full_every: Option<Duration>,
+}
+
+impl Archive {
+    fn read(mut section: Section<'_>) -> Self {
+        let archive = Self {
+            compression: section.parse("compression", |text| match text {
+                "gzip" | "gz" => Ok(Codec::Gzip),
+                "zstd" | "zst" => Ok(Codec::Zstd),
+                "none" => Ok(Codec::None),
+                _ => Err("one of gzip, zstd, none"),
+            }),
+            level: section.placed("level"),
+            key: section.placed("key"),
+            incremental: section.get("incremental"),
+            full_every: section.get("full_every"),
+        };
+        section.finish();
+        archive
+    }
 }
 
 /// How events are written.
@@ -132,6 +172,7 @@ impl Settings {
             defaults: source,
             incremental: backup.get("incremental").unwrap_or(true),
             archive: backup.get("archive").unwrap_or(false),
+            full: backup.get("full").unwrap_or(false),
             lock_ttl,
             lock_wait,
             limits: Limits::read(backup.section("limits")),
@@ -231,6 +272,12 @@ impl Source {
             one_file_system: section.get("one_file_system"),
             xattrs: section.get("xattrs"),
             allow_empty: section.get("allow_empty"),
+            method: section.parse("method", |text| match text {
+                "files" => Ok(SourceMethod::Files),
+                "archive" => Ok(SourceMethod::Archive),
+                _ => Err("one of files, archive"),
+            }),
+            archive: Archive::read(section.section("archive")),
             storage_class: storage_class(section),
             tags: section.get("tags"),
         }

@@ -64,10 +64,10 @@ fn positive(number: Num) -> Option<u128> {
         .and_then(|number| u128::try_from(number).ok())
 }
 
-/// Seconds, or text like `90s`, `10m`, `1h 30m`.
+/// Seconds, or text like `90s`, `10m`, `1h 30m`, `7d`.
 impl FromValue for Duration {
     fn from_value(value: &Value) -> Result<Self, String> {
-        let expected = || "seconds, or a duration like `90s`, `10m` or `1h 30m`".to_owned();
+        let expected = || "seconds, or a duration like `90s`, `10m`, `1h 30m` or `7d`".to_owned();
         if let Ok(seconds) = u64::from_value(value) {
             return Ok(Self::from_secs(seconds));
         }
@@ -84,8 +84,9 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let parsed: jiff::SignedDuration = text.parse().ok()?;
-    Duration::try_from(parsed).ok()
+    let span: jiff::Span = text.parse().ok()?;
+    let days = jiff::SpanRelativeTo::days_are_24_hours();
+    Duration::try_from(span.to_duration(days).ok()?).ok()
 }
 
 /// A number of bytes, or text like `64MiB` or `50MB`.

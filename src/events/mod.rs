@@ -173,6 +173,34 @@ pub enum Event {
         /// From opening the file to the store's answer.
         duration_ms: u64,
     },
+    /// Contents of a file are in the archive that is being written.
+    FileArchived {
+        /// Name of the source.
+        source: SourceName,
+        /// The file, relative to the source.
+        path: String,
+        /// The archive, under the prefix.
+        key: String,
+        /// Bytes.
+        size: u64,
+    },
+    /// An archive is in the store, complete.
+    BackupArchiveUploaded {
+        /// Name of the source.
+        source: SourceName,
+        /// Where in the store, under the prefix.
+        key: String,
+        /// Length of the object in bytes.
+        size: u64,
+        /// CRC-64/NVME of the object, in hex; the store has checked it.
+        crc64nvme: String,
+        /// Files, directories and links in it.
+        members: u64,
+        /// Bytes of the files in it.
+        bytes: u64,
+        /// From its first member to the store's answer.
+        duration_ms: u64,
+    },
     /// A file is as it was.
     FileUnchanged {
         /// Name of the source.
@@ -318,7 +346,8 @@ impl Event {
             Self::BackupStarted { .. }
             | Self::LockAcquired { .. }
             | Self::SourceStarted { .. }
-            | Self::FileUploaded { .. } => Level::Info,
+            | Self::FileUploaded { .. }
+            | Self::BackupArchiveUploaded { .. } => Level::Info,
             Self::SnapshotCommitted { complete, .. } if *complete => Level::Info,
             Self::BackupCompleted { exit_code: 0, .. } => Level::Info,
             Self::SnapshotCommitted { .. }
@@ -328,6 +357,7 @@ impl Event {
             | Self::FileVanished { .. }
             | Self::Notice { .. } => Level::Warn,
             Self::FileUnchanged { .. }
+            | Self::FileArchived { .. }
             | Self::FileSkipped { .. }
             | Self::CheckpointWritten { .. } => Level::Debug,
             Self::LockLost { .. }

@@ -62,7 +62,7 @@ impl Progress {
                     ));
                 }
             }
-            Event::FileUploaded { size, .. } => {
+            Event::FileUploaded { size, .. } | Event::FileArchived { size, .. } => {
                 let files = self.files.fetch_add(1, Ordering::Relaxed) + 1;
                 let bytes = self.bytes.fetch_add(*size, Ordering::Relaxed) + size;
                 self.bar.inc(1);
@@ -142,6 +142,24 @@ pub(super) fn text(event: &Event) -> String {
         Event::FileUploaded {
             source, path, size, ..
         } => format!("{source}: sent {path} ({})", HumanBytes(*size)),
+        Event::FileArchived {
+            source, path, size, ..
+        } => format!("{source}: archived {path} ({})", HumanBytes(*size)),
+        Event::BackupArchiveUploaded {
+            source,
+            key,
+            size,
+            members,
+            bytes,
+            duration_ms,
+            ..
+        } => format!(
+            "{source}: archive {key}: {}, {} in {}; {}",
+            count(*members, "member"),
+            HumanBytes(*bytes),
+            HumanBytes(*size),
+            duration(Duration::from_millis(*duration_ms)),
+        ),
         Event::FileUnchanged { source, path } => format!("{source}: unchanged {path}"),
         Event::FileChangedWhileReading { source, path } => {
             format!("{source}: warning: {path} changed while it was read, twice; kept as read")

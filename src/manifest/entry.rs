@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 
+use super::archive::ArchiveRange;
 use super::pass_id::PassId;
 use super::path::{EntryPath, PathError};
 
@@ -86,6 +87,8 @@ pub struct Content {
     /// CRC-64/NVME of the whole contents, kept for objects uploaded in parts: the store checks and
     /// keeps this one for them, and SHA-256 for those uploaded in one request.
     pub crc64nvme: Option<u64>,
+    /// Where in which archive they are, if they have no object of their own.
+    pub archive: Option<Box<ArchiveRange>>,
 }
 
 /// Why an entry does not show what is on disk now.
@@ -191,6 +194,7 @@ impl Entry {
             crc64nvme: content
                 .and_then(|c| c.crc64nvme)
                 .map(|crc| format!("{crc:016x}").into()),
+            archive: content.and_then(|c| c.archive.clone()),
             hardlink: self.hardlink.map(|g| format!("{}:{}", g.dev, g.ino).into()),
             xattrs: (!self.xattrs.is_empty()).then(|| {
                 self.xattrs
@@ -251,6 +255,7 @@ impl Entry {
                     pass,
                     key: line.key.as_deref().map(Into::into),
                     crc64nvme: crc64nvme.transpose().map_err(|_| bad("crc64nvme"))?,
+                    archive: line.archive,
                 })
             }
             (None, None) => None,
@@ -320,6 +325,8 @@ struct Line<'a> {
     crc64nvme: Option<Text<'a>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     hardlink: Option<Text<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    archive: Option<Box<ArchiveRange>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     xattrs: Option<BTreeMap<String, String>>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -126,6 +126,18 @@ pub fn checkpoint(source: &SourceName, pass: PassId, number: u32, part: u32) -> 
     format!("manifests/{source}/{pass}/{number:05}-{part:04}.ndjson.zst")
 }
 
+/// Says that archive `number` of a pass is complete, for a pass that follows a kill.
+#[must_use]
+pub fn archive_record(source: &SourceName, pass: PassId, number: u32) -> String {
+    format!("manifests/{source}/{pass}/{number:05}.archive.json")
+}
+
+/// All contents of one source.
+#[must_use]
+pub fn all_contents(source: &SourceName) -> String {
+    format!("files/{source}/")
+}
+
 /// All contents of one source that one pass captured.
 #[must_use]
 pub fn contents(source: &SourceName, pass: PassId) -> String {

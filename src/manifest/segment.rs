@@ -4,6 +4,7 @@
 //! entry. Entries are strictly ascending by path, which the writer enforces and the reader checks,
 //! so that whoever merges two manifests may rely on it.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 
 use bytes::Bytes;
@@ -54,6 +55,9 @@ pub struct SegmentRef {
     pub first: String,
     /// Last path, for people.
     pub last: String,
+    /// Keys of the archives that its entries point into.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub archives: BTreeSet<Box<str>>,
 }
 
 /// A segment that is not one.
@@ -88,6 +92,7 @@ pub struct SegmentWriter {
     first: Option<EntryPath>,
     last: Option<EntryPath>,
     totals: Totals,
+    archives: BTreeSet<Box<str>>,
 }
 
 /// A finished segment, not yet in the store.
@@ -100,6 +105,7 @@ pub struct SegmentBody {
     totals: Totals,
     first: String,
     last: String,
+    archives: BTreeSet<Box<str>>,
 }
 
 impl SegmentBody {
@@ -113,6 +119,7 @@ impl SegmentBody {
             totals: self.totals,
             first: self.first.clone(),
             last: self.last.clone(),
+            archives: self.archives.clone(),
         }
     }
 }
@@ -137,6 +144,7 @@ impl SegmentWriter {
             first: None,
             last: None,
             totals: Totals::default(),
+            archives: BTreeSet::new(),
         }
     }
 
@@ -155,16 +163,17 @@ impl SegmentWriter {
         self.line.clear();
         entry.write_line(&mut self.line);
         let line = std::mem::take(&mut self.line);
-        self.push_line(&entry.path, Totals::of(entry), &line);
+        self.push_line(entry, &line);
         self.line = line;
     }
 
-    /// Appends the line of an entry as another segment holds it, fields unknown to this program
+    /// Appends the line of `entry` as another segment holds it, fields unknown to this program
     /// included.
     ///
     /// # Panics
     /// As [`push`](Self::push).
-    pub fn push_line(&mut self, path: &EntryPath, totals: Totals, line: &[u8]) {
+    pub fn push_line(&mut self, entry: &Entry, line: &[u8]) {
+        let path = &entry.path;
         if let Some(last) = &self.last {
             assert!(
                 *path > *last,
@@ -172,7 +181,11 @@ impl SegmentWriter {
             );
         }
         self.encoder.write_all(line).expect("writing to memory");
-        self.totals += totals;
+        self.totals += Totals::of(entry);
+        let archive = entry.content.as_ref().and_then(|c| c.archive.as_ref());
+        if let Some(range) = archive.filter(|range| !self.archives.contains(&range.key)) {
+            self.archives.insert(range.key.clone());
+        }
         if self.first.is_none() {
             self.first = Some(path.clone());
         }
@@ -190,6 +203,7 @@ impl SegmentWriter {
             totals: self.totals,
             first: name(self.first),
             last: name(self.last),
+            archives: self.archives,
         }
     }
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::FORMAT;
+use super::archive::ArchiveRef;
 use super::pass_id::PassId;
 use super::segment::SegmentRef;
 use super::totals::Totals;
@@ -30,6 +31,12 @@ pub struct Snapshot {
     /// Whether extended attributes were recorded.
     #[serde(default)]
     pub xattrs: bool,
+    /// The pass that made the last full archive, where the source is archived incrementally.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full: Option<PassId>,
+    /// The archives that entries point into.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub archives: Vec<ArchiveRef>,
     /// What the snapshot holds.
     pub totals: Totals,
     /// The manifest: segments in order.

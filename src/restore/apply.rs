@@ -7,15 +7,13 @@ use std::sync::{Arc, Mutex};
 use rustix::fs::fchmod;
 use rustix::io::Errno;
 use serde::Serialize;
-use tokio::runtime::Handle;
 
-use super::contents::ContentsError;
 use super::directory::Directory;
 use super::file::{self, Placed};
 use super::metadata::Refused;
 use super::plan::{Action, Plan};
 use super::{RestoreOptions, Wanted, target};
-use crate::budget::Budget;
+use crate::contents::{Contents, ContentsError};
 use crate::entries::{EntriesError, Place};
 use crate::manifest::entry::{Entry, Kind, LinkGroup};
 use crate::manifest::keys::SourceName;
@@ -63,10 +61,7 @@ pub struct Report {
 
 /// What the threads of a restore share.
 pub(super) struct Worker {
-    pub(super) store: Arc<dyn Store>,
-    pub(super) source: SourceName,
-    pub(super) runtime: Handle,
-    pub(super) memory: Budget,
+    pub(super) contents: Contents,
     pub(super) options: RestoreOptions,
     restored: AtomicU64,
     restored_bytes: AtomicU64,
@@ -158,12 +153,9 @@ pub fn apply(
         // For good, should its entry be lost.
         fchmod(&root, target::PRIVATE_DIRECTORY)?;
     }
-    let runtime = Handle::current();
+    let source = SourceName::parse(&snapshot.source).map_err(std::io::Error::other)?;
     let worker = Arc::new(Worker {
-        store: Arc::clone(store),
-        source: SourceName::parse(&snapshot.source).map_err(std::io::Error::other)?,
-        memory: Budget::of_bytes(options.memory_bytes, runtime.clone()),
-        runtime,
+        contents: Contents::of(store, source, options.memory_bytes, &options.stop),
         options: options.clone(),
         restored: AtomicU64::new(0),
         restored_bytes: AtomicU64::new(0),

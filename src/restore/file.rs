@@ -11,10 +11,11 @@ use rustix::io::{self, Errno};
 use sha2::{Digest, Sha256};
 
 use super::apply::Worker;
-use super::contents::{self, ContentsError};
+use super::contents;
 use super::directory::Directory;
 use super::plan::Action;
 use super::{metadata, target};
+use crate::contents::ContentsError;
 use crate::manifest::entry::Entry;
 
 /// A file or link and where it goes.

@@ -9,16 +9,16 @@ use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Capture, Captured, Refused, parts};
-use crate::manifest::entry::{Content, Entry, Kind};
+use crate::manifest::entry::{Entry, Kind};
 use crate::source::stat::Stat;
 use crate::source::xattr;
 
 /// Files up to this size are read whole and sent in one request. Below it, parts would cost more
 /// requests and save no time; S3 itself asks for parts of 5 MiB or more.
-pub(super) const WHOLE_BYTES: u64 = 16 << 20;
+pub(in crate::backup) const WHOLE_BYTES: u64 = 16 << 20;
 
 /// What one attempt at capturing a file has come to.
-pub(super) enum Attempt {
+pub(in crate::backup) enum Attempt {
     /// The file changed meanwhile; nothing is kept of this attempt.
     Changed,
     /// The contents are those recorded before.
@@ -31,7 +31,7 @@ pub(super) enum Attempt {
 
 /// Captures a file, in a second attempt if it changes during the first.
 pub(super) fn capture(capture: Capture) {
-    let attempt = open_and_attempt(&capture);
+    let attempt = open_and_attempt(&capture, parts::capture);
     match attempt {
         Ok(Attempt::Stored(entry)) => capture.uploaded(entry),
         Ok(Attempt::Same(entry)) => capture.end(Ok(Captured::Same(Box::new(entry)))),
@@ -41,7 +41,11 @@ pub(super) fn capture(capture: Capture) {
     }
 }
 
-fn open_and_attempt(capture: &Capture) -> Result<Attempt, Refused> {
+/// Opens a file and reads it; one that is too large to be read whole is left to `large`.
+pub(in crate::backup) fn open_and_attempt(
+    capture: &Capture,
+    large: impl Fn(&Capture, &OwnedFd, &Stat, bool) -> Result<Attempt, Refused>,
+) -> Result<Attempt, Refused> {
     let options = capture.options();
     let file = options.root.open_file(&capture.order.found.path)?;
     let xattrs = match options.source.xattrs {
@@ -55,7 +59,7 @@ fn open_and_attempt(capture: &Capture) -> Result<Attempt, Refused> {
         }
         let mut attempt = match before.metadata.size {
             0..=WHOLE_BYTES => whole(capture, &file, &before, is_last)?,
-            _ => parts::capture(capture, &file, &before, is_last)?,
+            _ => large(capture, &file, &before, is_last)?,
         };
         match &mut attempt {
             Attempt::Changed => continue,
@@ -107,12 +111,7 @@ fn finish(
         entry.content = Some(known);
         return Ok(Attempt::Same(entry));
     }
-    entry.content = Some(Content {
-        sha256,
-        pass: capture.options().pass,
-        key: None,
-        crc64nvme: None,
-    });
+    entry.content = Some(capture.content(sha256, None));
     Ok(Attempt::Read(entry, bytes, memory))
 }
 
@@ -143,27 +142,28 @@ fn send(capture: Capture, entry: Entry, bytes: Bytes, memory: OwnedSemaphorePerm
 }
 
 /// Whether a file is another than it was.
-pub(super) fn has_changed(file: &OwnedFd, before: &Stat) -> io::Result<bool> {
+pub(in crate::backup) fn has_changed(file: &OwnedFd, before: &Stat) -> io::Result<bool> {
     let (now, then) = (Stat::of(file)?.metadata, before.metadata);
     Ok((now.size, now.mtime_ns, now.ctime_ns) != (then.size, then.mtime_ns, then.ctime_ns))
 }
 
-/// Reads from `offset` until `buffer` holds `most` bytes or the file ends.
-pub(super) fn read_up_to(
+/// Appends to `buffer` what the file has from `offset` on, up to `most` bytes or its end.
+pub(in crate::backup) fn read_up_to(
     file: impl AsFd,
     buffer: &mut Vec<u8>,
     offset: u64,
     most: usize,
 ) -> io::Result<()> {
-    buffer.reserve_exact(most.saturating_sub(buffer.len()));
-    while buffer.len() < most {
-        let at = offset + buffer.len() as u64;
+    let had = buffer.len();
+    buffer.reserve_exact(most);
+    while buffer.len() - had < most {
+        let at = offset + (buffer.len() - had) as u64;
         match pread(&file, spare_capacity(buffer), at) {
             Ok(0) => break,
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error),
         }
     }
-    buffer.truncate(most);
+    buffer.truncate(had + most);
     Ok(())
 }

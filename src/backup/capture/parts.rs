@@ -11,7 +11,6 @@ use tokio::task::JoinHandle;
 
 use super::file::{self, Attempt, has_changed, read_up_to};
 use super::{Capture, Refused};
-use crate::manifest::entry::Content;
 use crate::source::stat::Stat;
 use crate::store::{StoreResult, Upload, UploadedPart};
 
@@ -80,12 +79,8 @@ pub(super) fn capture(
     }
     let mut entry = capture.entry(before, hashes.size);
     entry.changed_while_reading = changed;
-    entry.content = Some(Content {
-        sha256: hashes.sha256.finalize().into(),
-        pass: options.pass,
-        key: None,
-        crc64nvme: Some(crc64nvme),
-    });
+    let sha256 = hashes.sha256.finalize().into();
+    entry.content = Some(capture.content(sha256, Some(crc64nvme)));
     Ok(Attempt::Stored(entry))
 }
 
@@ -199,7 +194,11 @@ pub(super) fn part_bytes(size: u64) -> u64 {
 }
 
 /// SHA-256 of the file, up to `size` bytes, and how many there were.
-fn hash(capture: &Capture, file: &OwnedFd, size: u64) -> Result<([u8; 32], u64), Refused> {
+pub(in crate::backup) fn hash(
+    capture: &Capture,
+    file: &OwnedFd,
+    size: u64,
+) -> Result<([u8; 32], u64), Refused> {
     let mut hasher = Sha256::new();
     let mut buffer = Vec::with_capacity(HASH_BYTES);
     let mut at = 0;

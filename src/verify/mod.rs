@@ -5,15 +5,17 @@
 //! kept), without reading them; or all of them are read back and hashed; or a share is, which
 //! rotates with time so that every object gets its turn. Nothing is changed.
 
+mod archives;
+mod window;
+
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
-use jiff::Timestamp;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use crate::contents::{Contents, ContentsError};
 use crate::entries::{Entries, EntriesError};
 use crate::manifest::entry::{Content, Entry};
 use crate::manifest::keys::{self, SourceName};
@@ -22,8 +24,11 @@ use crate::manifest::totals::Totals;
 use crate::stop::Stop;
 use crate::store::{Store, StoreError, StoreErrorKind};
 
-/// Read at a time.
-const RANGE_BYTES: u64 = 8 << 20;
+use self::archives::Archives;
+pub use self::window::Window;
+
+/// What is read back is in memory up to so many bytes at once.
+const MEMORY_BYTES: usize = 64 << 20;
 
 /// How closely to look.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,43 +39,9 @@ pub enum Depth {
     Read(Window),
 }
 
-/// A share of all objects, picked by their digests, which are as good as random.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Window {
-    start: f64,
-    share: f64,
-}
-
-/// How far the window moves in an hour. Found by search: with this number, runs every 1, 2, 3, 4, 6,
-/// 8, 12, 24, 48, 168 or 720 hours all spread well, and cover everything within six times the
-/// runs that would do if none overlapped, as the test below makes sure.
-const TURNS_PER_HOUR: f64 = 0.391_980_059_031_013_1;
-
-impl Window {
-    /// All objects.
-    pub const ALL: Self = Self {
-        start: 0.0,
-        share: 1.0,
-    };
-
-    /// The share of `0 < share <= 1` that is due at `now`. No state is kept: the window moves with
-    /// time such that runs at any usual interval cover everything before long.
-    #[must_use]
-    pub fn at(now: Timestamp, share: f64) -> Self {
-        let hours = now.as_second() as f64 / 3600.0;
-        Self {
-            start: (hours * TURNS_PER_HOUR).rem_euclid(1.0),
-            share,
-        }
-    }
-
-    /// Whether an object with this digest is in the window.
-    #[must_use]
-    pub fn holds(&self, sha256: &[u8; 32]) -> bool {
-        let mut first = [0; 8];
-        first.copy_from_slice(&sha256[..8]);
-        let place = u64::from_be_bytes(first) as f64 / u64::MAX as f64;
-        (place - self.start).rem_euclid(1.0) < self.share || self.share >= 1.0
+impl Depth {
+    fn reads(&self, content: &Content) -> bool {
+        matches!(self, Self::Read(window) if window.holds(&content.sha256))
     }
 }
 
@@ -92,9 +63,9 @@ pub struct Report {
     pub source: String,
     /// The snapshot.
     pub snapshot: String,
-    /// Objects looked at.
+    /// Objects looked at; an archive is one.
     pub objects: u64,
-    /// Objects read back.
+    /// Objects, and files in archives, read back.
     pub read_objects: u64,
     /// Bytes read back.
     pub read_bytes: u64,
@@ -106,7 +77,7 @@ pub struct Report {
     pub ended_early: Option<String>,
 }
 
-/// Verifies one snapshot. Blocks; `progress` is told of each object.
+/// Verifies one snapshot. Blocks; `progress` is told of each object, and of each file in an archive.
 ///
 /// # Errors
 /// The store fails, in a way that says nothing about the objects.
@@ -115,12 +86,18 @@ pub fn verify(
     snapshot: &Snapshot,
     depth: Depth,
     concurrency: usize,
-    stop: &Stop,
+    stop: &Arc<Stop>,
     progress: impl Fn(u64) + Send + Sync + 'static,
 ) -> Result<Report, StoreError> {
     let runtime = Handle::current();
+    let archives = Archives::of(store, snapshot, runtime.clone());
+    let source = SourceName::parse(&snapshot.source).ok();
+    let contents = source.as_ref().map(|source| {
+        Contents::of(store, source.clone(), MEMORY_BYTES, stop).observed_by(archives.observer())
+    });
     let shared = Arc::new(Shared {
         store: Arc::clone(store),
+        contents,
         report: Mutex::new(Report {
             source: snapshot.source.clone(),
             snapshot: snapshot.pass.to_string(),
@@ -130,7 +107,6 @@ pub fn verify(
         progress: Box::new(progress),
     });
     let slots = Arc::new(Semaphore::new(concurrency.max(1)));
-    let source = SourceName::parse(&snapshot.source).ok();
     let mut shared_keys = HashSet::new();
     let mut totals = Totals::default();
     let mut tasks = Vec::new();
@@ -147,21 +123,28 @@ pub fn verify(
             }
         };
         totals += Totals::of(&entry);
-        let (Some(content), Some(source)) = (&entry.content, &source) else {
+        let (Some(content), Some(contents)) = (&entry.content, &shared.contents) else {
             continue;
         };
-        let key = match &content.key {
-            Some(key) => key.to_string(),
-            None => keys::content(source, content.pass, &entry.path),
-        };
+        let key = contents.key(&entry, content);
         if content.key.is_some() && !shared_keys.insert(key.clone()) {
+            continue;
+        }
+        if let (Some(range), false) = (&content.archive, depth.reads(content)) {
+            // One look at an archive tells of all its files.
+            match archives.problem(range) {
+                Ok(None) => {}
+                Ok(Some(problem)) => shared.find(&entry.path.to_string(), &key, problem),
+                Err(error) => return Err(error),
+            }
+            (shared.progress)(1);
             continue;
         }
         let slot = runtime.block_on(Arc::clone(&slots).acquire_owned());
         let shared = Arc::clone(&shared);
         tasks.retain(|task: &tokio::task::JoinHandle<()>| !task.is_finished());
         tasks.push(runtime.spawn(async move {
-            shared.object(&entry, &key, depth).await;
+            shared.object(entry, &key, depth).await;
             drop(slot);
         }));
     }
@@ -173,6 +156,11 @@ pub fn verify(
         return Err(error);
     }
     let mut report = std::mem::take(&mut *shared.report.lock().expect("nothing panics here"));
+    report.objects += archives.looked_at();
+    report.by_length_only += archives.by_length_only();
+    if depth == Depth::Read(Window::ALL) && report.findings.is_empty() && !stop.is_set() {
+        report.findings.extend(archives.read_the_rest()?);
+    }
     if report.findings.is_empty() && !stop.is_set() && totals != snapshot.totals {
         report.findings.push(Finding {
             path: ".".to_owned(),
@@ -192,6 +180,7 @@ pub fn verify(
 
 struct Shared {
     store: Arc<dyn Store>,
+    contents: Option<Contents>,
     report: Mutex<Report>,
     failure: Mutex<Option<StoreError>>,
     progress: Box<dyn Fn(u64) + Send + Sync>,
@@ -218,17 +207,17 @@ impl Shared {
         self.count(|report| report.findings.push(finding));
     }
 
-    async fn object(&self, entry: &Entry, key: &str, depth: Depth) {
+    async fn object(self: Arc<Self>, entry: Entry, key: &str, depth: Depth) {
         let Some(content) = &entry.content else {
             return;
         };
-        let checked = match depth {
-            Depth::Read(window) if window.holds(&content.sha256) => {
-                self.read_back(entry, content, key).await
-            }
-            _ => self.ask(entry, content, key).await,
+        let is_archived = content.archive.is_some();
+        let entry = Arc::new(entry.clone());
+        let checked = match depth.reads(content) {
+            true => Self::read_back(&self, &entry, key).await,
+            false => self.ask(&entry, content, key).await,
         };
-        self.count(|report| report.objects += 1);
+        self.count(|report| report.objects += u64::from(!is_archived));
         (self.progress)(1);
         match checked {
             Ok(None) => {}
@@ -276,31 +265,38 @@ impl Shared {
         })
     }
 
-    /// Reads an object back and hashes it.
+    /// Reads contents back and hashes them.
     async fn read_back(
-        &self,
-        entry: &Entry,
-        content: &Content,
+        this: &Arc<Self>,
+        entry: &Arc<Entry>,
         key: &str,
     ) -> Result<Option<String>, StoreError> {
         let size = entry.metadata.size;
-        let mut hasher = Sha256::new();
-        let mut at = 0;
-        while at < size {
-            let end = size.min(at + RANGE_BYTES);
-            let bytes = self.store.get_range(key, at..end).await?;
-            hasher.update(&bytes);
-            at = end;
+        let (reader, read) = (Arc::clone(this), Arc::clone(entry));
+        let result = tokio::task::spawn_blocking(move || {
+            let (Some(contents), Some(content)) = (&reader.contents, &read.content) else {
+                return Ok(());
+            };
+            contents.read(&read, content, |_, _| Ok(()))
+        });
+        match result.await {
+            Ok(Err(ContentsError::Altered(_))) => {
+                return Ok(Some("altered: its SHA-256 is another one".to_owned()));
+            }
+            Ok(Err(ContentsError::Store(error))) => return Err(error),
+            // Nothing is written, and who is being stopped says so.
+            Ok(Err(ContentsError::Write(_) | ContentsError::Stopped)) | Err(_) => return Ok(None),
+            Ok(Ok(())) => {}
         }
-        self.count(|report| {
+        this.count(|report| {
             report.read_objects += 1;
             report.read_bytes += size;
         });
-        if hasher.finalize()[..] != content.sha256 {
-            return Ok(Some("altered: its SHA-256 is another one".to_owned()));
+        if entry.content.as_ref().is_some_and(|c| c.archive.is_some()) {
+            return Ok(None);
         }
         // What lies beyond, and whether an empty object is there at all, no range can tell.
-        let length = self.store.head(key).await?.size;
+        let length = this.store.head(key).await?.size;
         Ok((length != size).then(|| size_problem(size, length)))
     }
 }
@@ -312,48 +308,4 @@ fn size_problem(expected: u64, found: u64) -> String {
         "altered"
     };
     format!("{what}: {found} bytes instead of {expected}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Runs at `step_hours` until every object was read; how many that took, as a multiple of the
-    /// number that would do if none was read twice.
-    fn rounds(step_hours: u32, share: f64) -> f64 {
-        let digests: Vec<[u8; 32]> = (0..4000_u32)
-            .map(|n| Sha256::digest(n.to_be_bytes()).into())
-            .collect();
-        let mut unread: Vec<_> = digests.iter().collect();
-        let mut runs = 0_u32;
-        while !unread.is_empty() {
-            let seconds = 1_766_800_800 + i64::from(runs) * i64::from(step_hours) * 3600;
-            let now = Timestamp::from_second(seconds).unwrap();
-            let window = Window::at(now, share);
-            unread.retain(|digest| !window.holds(digest));
-            runs += 1;
-            assert!(runs < 10_000, "never done");
-        }
-        f64::from(runs) * share
-    }
-
-    #[test]
-    fn a_rotating_share_covers_everything_in_time() {
-        for hours in [1, 2, 3, 4, 6, 8, 12, 24, 48, 168, 720] {
-            for share in [0.01, 0.05, 0.1, 0.25, 0.5] {
-                let rounds = rounds(hours, share);
-                assert!(rounds <= 6.0, "every {hours} h at {share}: {rounds} rounds");
-            }
-        }
-    }
-
-    #[test]
-    fn a_share_is_a_share() {
-        let window = Window::at(Timestamp::from_second(1_766_800_800).unwrap(), 0.05);
-        let held = (0..20_000_u32)
-            .filter(|n| window.holds(&Sha256::digest(n.to_be_bytes()).into()))
-            .count();
-        assert!((800..1200).contains(&held), "{held}");
-        assert!((0..100_u32).all(|n| Window::ALL.holds(&Sha256::digest(n.to_be_bytes()).into())));
-    }
 }

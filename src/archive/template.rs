@@ -1,0 +1,264 @@
+//! Keys of archives, from a template with placeholders.
+
+use crate::manifest::archive::Codec;
+use crate::manifest::keys::{self, SourceName};
+use crate::manifest::pass_id::PassId;
+
+/// A key with `{placeholders}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyTemplate(String);
+
+/// Every placeholder there is.
+const PLACEHOLDERS: [&str; 11] = [
+    "source",
+    "session",
+    "year",
+    "month",
+    "day",
+    "date",
+    "time",
+    "timestamp",
+    "pass",
+    "kind",
+    "ext",
+];
+
+/// What the rest of the program keeps to itself.
+const RESERVED: [&str; 7] = [
+    keys::LOCK,
+    keys::STATUS,
+    keys::PASSES,
+    keys::SNAPSHOTS,
+    "manifests/",
+    "files/",
+    "copies/",
+];
+
+/// What placeholders stand for.
+#[derive(Debug, Clone)]
+pub struct Values<'a> {
+    /// `{source}`
+    pub source: &'a SourceName,
+    /// `{pass}`, and its start as `{month}`, `{day}`, `{date}`, `{time}`, `{timestamp}`, in UTC.
+    pub pass: PassId,
+    /// `{session}`; the source's name where there are no sessions.
+    pub session: &'a str,
+    /// `{year}`: the session's, or the pass's.
+    pub year: &'a str,
+    /// `{kind}`: `full` or `incremental`.
+    pub is_full: bool,
+    /// `{ext}`
+    pub codec: Codec,
+}
+
+impl KeyTemplate {
+    /// Where archives go unless said otherwise.
+    #[must_use]
+    pub fn of_archives() -> Self {
+        Self("archives/{source}/{year}/{source}_{timestamp}.{ext}".to_owned())
+    }
+
+    /// Where archives of sessions go unless said otherwise.
+    #[must_use]
+    pub fn of_sessions() -> Self {
+        Self("raw/{year}/{session}.{ext}".to_owned())
+    }
+
+    /// Checks a template.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            if before.contains('}') {
+                return Err("has a `}` without its `{`".to_owned());
+            }
+            let Some((name, after)) = after.split_once('}') else {
+                return Err("has a `{` without its `}`".to_owned());
+            };
+            if !PLACEHOLDERS.contains(&name) {
+                let known = PLACEHOLDERS.join("}, {");
+                return Err(format!("has `{{{name}}}`; there are {{{known}}}"));
+            }
+            rest = after;
+        }
+        if rest.contains('}') {
+            return Err("has a `}` without its `{`".to_owned());
+        }
+        if text.is_empty() || text.starts_with('/') || text.ends_with('/') {
+            return Err("must be a key: not empty, without a slash at either end".to_owned());
+        }
+        if let Some(taken) = RESERVED.iter().find(|taken| text.starts_with(**taken)) {
+            return Err(format!(
+                "starts with `{taken}`, which offsite keeps to itself"
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The key for these values.
+    #[must_use]
+    pub fn key(&self, values: &Values<'_>) -> String {
+        let pass = values.pass.to_string();
+        // A pass begins with its time: 20251227T020000Z-7f3a.
+        let (date, time) = (&pass[..8], &pass[9..15]);
+        let timestamp = format!("{date}_{time}");
+        let value = |name: &str| match name {
+            "source" => values.source.as_str(),
+            "session" => values.session,
+            "year" => values.year,
+            "month" => &date[4..6],
+            "day" => &date[6..8],
+            "date" => date,
+            "time" => time,
+            "timestamp" => &timestamp,
+            "pass" => &pass,
+            "kind" if values.is_full => "full",
+            "kind" => "incremental",
+            _ => values.codec.extension(),
+        };
+        let mut key = String::new();
+        for piece in self.pieces() {
+            key.push_str(match piece {
+                Piece::Text(text) => text,
+                Piece::Placeholder(name) => value(name),
+            });
+        }
+        key
+    }
+
+    /// What all keys of this source begin with.
+    #[must_use]
+    pub fn prefix(&self, source: &SourceName) -> String {
+        let mut prefix = String::new();
+        for piece in self.pieces() {
+            match piece {
+                Piece::Text(text) => prefix.push_str(text),
+                Piece::Placeholder("source") => prefix.push_str(source.as_str()),
+                Piece::Placeholder(_) => break,
+            }
+        }
+        prefix
+    }
+
+    /// Whether a key can have come from this template, for this source.
+    #[must_use]
+    pub fn matches(&self, source: &SourceName, key: &str) -> bool {
+        let pieces: Vec<_> = self.pieces().collect();
+        matches_from(&pieces, source, key)
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
+        let mut rest = self.0.as_str();
+        std::iter::from_fn(move || {
+            let end = rest.find(['{', '}']).unwrap_or(rest.len());
+            let (piece, after) = match rest.strip_prefix('{') {
+                Some(inside) => {
+                    let (name, after) = inside.split_once('}')?;
+                    (Piece::Placeholder(name), after)
+                }
+                None if rest.is_empty() => return None,
+                None => (Piece::Text(&rest[..end]), &rest[end..]),
+            };
+            rest = after;
+            Some(piece)
+        })
+    }
+}
+
+enum Piece<'a> {
+    Text(&'a str),
+    Placeholder(&'a str),
+}
+
+fn matches_from(pieces: &[Piece<'_>], source: &SourceName, key: &str) -> bool {
+    let Some((first, rest)) = pieces.split_first() else {
+        return key.is_empty();
+    };
+    let literal = match first {
+        Piece::Text(text) => text,
+        Piece::Placeholder("source") => source.as_str(),
+        Piece::Placeholder(_) => {
+            let mut ends = key.char_indices().map(|(at, _)| at).skip(1);
+            return ends.any(|at| matches_from(rest, source, &key[at..]))
+                || (!key.is_empty() && matches_from(rest, source, ""));
+        }
+    };
+    key.strip_prefix(literal)
+        .is_some_and(|key| matches_from(rest, source, key))
+}
+
+/// The key to take where `key` is taken: the pass stands before what the name ends in.
+#[must_use]
+pub fn beside(key: &str, pass: PassId, codec: Codec) -> String {
+    let extension = format!(".{}", codec.extension());
+    match key.strip_suffix(&extension) {
+        Some(stem) => format!("{stem}_{pass}{extension}"),
+        None => format!("{key}_{pass}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_filled_in() {
+        let source = SourceName::parse("media").unwrap();
+        let values = Values {
+            source: &source,
+            pass: "20251227T020304Z-7f3a".parse().unwrap(),
+            session: "M31_2024-01-02",
+            year: "2024",
+            is_full: true,
+            codec: Codec::Gzip,
+        };
+        let key = |template: &str| KeyTemplate::parse(template).unwrap().key(&values);
+        assert_eq!(
+            KeyTemplate::of_archives().key(&values),
+            "archives/media/2024/media_20251227_020304.tar.gz"
+        );
+        assert_eq!(
+            KeyTemplate::of_sessions().key(&values),
+            "raw/2024/M31_2024-01-02.tar.gz"
+        );
+        assert_eq!(
+            key("a/{kind}/{month}/{day}/{pass}"),
+            "a/full/12/27/20251227T020304Z-7f3a"
+        );
+        assert_eq!(
+            beside("raw/2024/x.tar.gz", values.pass, Codec::Gzip),
+            "raw/2024/x_20251227T020304Z-7f3a.tar.gz"
+        );
+    }
+
+    #[test]
+    fn own_keys_are_recognised() {
+        let source = SourceName::parse("media").unwrap();
+        let archives = KeyTemplate::of_archives();
+        assert_eq!(archives.prefix(&source), "archives/media/");
+        let own = "archives/media/2024/media_20251227_020304.tar.gz";
+        assert!(archives.matches(&source, own));
+        assert!(archives.matches(&source, &own.replace(".tar", "_20251227T020304Z-7f3a.tar")));
+        assert!(!archives.matches(&source, &own.replace("archives/media", "archives/other")));
+        assert!(!archives.matches(&source, "archives/media/2024/"));
+        let sessions = KeyTemplate::of_sessions();
+        assert!(sessions.matches(&source, "raw/2024/M31.tar"));
+        assert!(!sessions.matches(&source, "raw/M31.tar"));
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        for (template, complaint) in [
+            ("a/{yaer}.tar", "`{yaer}`; there are"),
+            ("a/{year.tar", "without its"),
+            ("/a", "slash"),
+            ("", "not empty"),
+            ("snapshots/{pass}", "keeps to itself"),
+        ] {
+            let error = KeyTemplate::parse(template).unwrap_err();
+            assert!(error.contains(complaint), "{template}: {error}");
+        }
+    }
+}

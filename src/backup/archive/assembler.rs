@@ -1,0 +1,385 @@
+//! Joins pieces in order, knows where each lies, and sends them in parts.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crc_fast::CrcAlgorithm::Crc64Nvme;
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::Target;
+use super::packer::{InPiece, Piece, Slot};
+use crate::archive::template;
+use crate::backup::capture::{Capture, Capturer};
+use crate::backup::merge::{Captured, Name};
+use crate::budget::Budget;
+use crate::events::Event;
+use crate::manifest::archive::{ArchiveRange, ArchiveRef, Codec};
+use crate::manifest::entry::{Content, Entry, LinkGroup};
+use crate::manifest::keys;
+use crate::store::{Condition, StoreError, StoreErrorKind, StoreResult, Upload, UploadedPart};
+
+/// Length of the first parts.
+const PART_BYTES: usize = 8 << 20;
+
+/// Parts of each length: the parts after so many are twice as long. S3 takes 10,000 parts of up to
+/// 5 GiB, so archives may have 8 TiB, and small ones take little memory.
+const PARTS_OF_A_LENGTH: usize = 1000;
+
+/// Length of part `number`, counted from 1.
+fn part_bytes(number: usize) -> usize {
+    PART_BYTES << ((number - 1) / PARTS_OF_A_LENGTH).min(9)
+}
+
+pub(super) struct Assembler {
+    capturer: Arc<Capturer>,
+    codec: Codec,
+    memory: Budget,
+    archive: Option<Open>,
+    written: Vec<ArchiveRef>,
+}
+
+/// An archive that is being written.
+struct Open {
+    key: String,
+    target: Target,
+    started: Instant,
+    /// Bytes that no part holds yet.
+    buffer: Vec<u8>,
+    /// Where the next piece will lie.
+    position: u64,
+    crc64nvme: crc_fast::Digest,
+    upload: Option<Arc<Upload>>,
+    parts: Vec<JoinHandle<StoreResult<UploadedPart>>>,
+    /// Contents of files with further names.
+    links: HashMap<LinkGroup, Content>,
+    /// Where the large file that is being written begins.
+    mark: u64,
+    members: u64,
+    bytes: u64,
+}
+
+/// Why an archive was not finished.
+enum Failure {
+    Store(StoreError),
+    /// The pass is being stopped.
+    Stopped,
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Assembler {
+    pub(super) fn new(capturer: Arc<Capturer>, codec: Codec, memory: Budget) -> Self {
+        Self {
+            capturer,
+            codec,
+            memory,
+            archive: None,
+            written: Vec::new(),
+        }
+    }
+
+    /// Takes slots until there are no more; the archives that were finished. One that was not is
+    /// given up.
+    pub(super) fn run(mut self, mut slots: mpsc::Receiver<Slot>) -> Vec<ArchiveRef> {
+        while let Some(slot) = slots.blocking_recv() {
+            let result = self.take(slot);
+            if let Err(failure) = result {
+                let stop = &self.capturer.options.stop;
+                match failure {
+                    Failure::Store(error) => stop.fail(error),
+                    Failure::Stopped => stop.stop(),
+                }
+                break;
+            }
+        }
+        drop(slots);
+        self.give_up();
+        self.written
+    }
+
+    fn take(&mut self, slot: Slot) -> Result<(), Failure> {
+        match slot {
+            Slot::Begin(target) => self.begin(target),
+            Slot::Piece(piece) => {
+                let piece = piece.blocking_recv().map_err(|_| Failure::Stopped)?;
+                self.piece(piece)
+            }
+            Slot::Mark => {
+                if let Some(archive) = &mut self.archive {
+                    archive.mark = archive.position;
+                }
+                Ok(())
+            }
+            Slot::File(capture, entry, before) => {
+                let Some(archive) = &mut self.archive else {
+                    return Err(Failure::Stopped);
+                };
+                archive.members += 1;
+                let range = (archive.mark, archive.position);
+                archive.file(capture, *entry, range, before, self.codec);
+                Ok(())
+            }
+            Slot::End => self.end(),
+        }
+    }
+
+    fn begin(&mut self, target: Target) -> Result<(), Failure> {
+        if self.archive.is_some() {
+            return Err(Failure::Stopped);
+        }
+        let options = &self.capturer.options;
+        let head = options.store.head(&target.key);
+        let key = match self.capturer.runtime.block_on(head) {
+            Ok(_) => template::beside(&target.key, options.pass, self.codec),
+            Err(error) if error.kind == StoreErrorKind::NotFound => target.key.clone(),
+            Err(error) => return Err(error.into()),
+        };
+        self.archive = Some(Open {
+            key,
+            target,
+            started: Instant::now(),
+            buffer: Vec::new(),
+            position: 0,
+            crc64nvme: crc_fast::Digest::new(Crc64Nvme),
+            upload: None,
+            parts: Vec::new(),
+            links: HashMap::new(),
+            mark: 0,
+            members: 0,
+            bytes: 0,
+        });
+        Ok(())
+    }
+
+    fn piece(&mut self, piece: Piece) -> Result<(), Failure> {
+        if self.capturer.options.stop.is_set() {
+            return Err(Failure::Stopped);
+        }
+        let archive = self.archive.as_mut().ok_or(Failure::Stopped)?;
+        let begin = archive.position;
+        archive.crc64nvme.update(&piece.bytes);
+        archive.position += piece.bytes.len() as u64;
+        archive.buffer.extend_from_slice(&piece.bytes);
+        drop((piece.bytes, piece.memory));
+        archive.members += piece.members;
+        let range = (begin, archive.position);
+        for settled in piece.files {
+            match settled {
+                InPiece::File(capture, entry, before) => {
+                    archive.file(capture, entry, range, before, self.codec);
+                }
+                InPiece::Link(capture, entry) => archive.link(*capture, entry),
+            }
+        }
+        while archive.buffer.len() >= part_bytes(archive.parts.len() + 1) {
+            let rest = archive
+                .buffer
+                .split_off(part_bytes(archive.parts.len() + 1));
+            let part = std::mem::replace(&mut archive.buffer, rest);
+            archive.send(&self.capturer, &self.memory, part)?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), Failure> {
+        let Some(mut archive) = self.archive.take() else {
+            return Ok(());
+        };
+        let finished = archive.finish(&self.capturer, &self.memory);
+        let sha256 = match finished {
+            Ok(sha256) => sha256,
+            Err(failure) => {
+                self.archive = Some(archive);
+                return Err(failure);
+            }
+        };
+        let options = &self.capturer.options;
+        let reference = ArchiveRef {
+            key: archive.key.into(),
+            pass: options.pass,
+            codec: self.codec,
+            size: archive.position,
+            crc64nvme: format!("{:016x}", archive.crc64nvme.finalize()),
+            sha256,
+            members: archive.members,
+            bytes: archive.bytes,
+        };
+        options.events.emit(&Event::BackupArchiveUploaded {
+            source: options.source.name.clone(),
+            key: reference.key.to_string(),
+            size: reference.size,
+            crc64nvme: reference.crc64nvme.clone(),
+            members: reference.members,
+            bytes: reference.bytes,
+            duration_ms: u64::try_from(archive.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        });
+        // From now on a pass that follows a kill can trust what points into this archive.
+        let number = u32::try_from(self.written.len()).unwrap_or(u32::MAX);
+        let key = keys::archive_record(&options.source.name, options.pass, number);
+        let record = serde_json::to_vec_pretty(&reference).unwrap_or_default();
+        let put = options.store.put(&key, record.into(), &Condition::Absent);
+        self.capturer.runtime.block_on(put)?;
+        self.written.push(reference);
+        Ok(())
+    }
+
+    /// What was sent of an archive that will not be finished is of no use to anybody.
+    fn give_up(&mut self) {
+        let Some(archive) = self.archive.take() else {
+            return;
+        };
+        for part in &archive.parts {
+            part.abort();
+        }
+        if let Some(upload) = archive.upload {
+            let abort = self.capturer.options.store.abort_upload(&upload);
+            // If that fails, the next pass does it.
+            let _ = self.capturer.runtime.block_on(abort);
+        }
+    }
+}
+
+impl Open {
+    /// Settles a capture whose contents lie in a range, `before` bytes after its decompressed
+    /// beginning.
+    fn file(
+        &mut self,
+        capture: Box<Capture>,
+        mut entry: Entry,
+        (begin, end): (u64, u64),
+        before: u64,
+        codec: Codec,
+    ) {
+        let size = entry.metadata.size;
+        self.bytes += size;
+        let range = match codec {
+            Codec::None => (begin + before, size, 0),
+            Codec::Gzip | Codec::Zstd => (begin, end - begin, before),
+        };
+        let (offset, length, skip) = range;
+        if let Some(content) = &mut entry.content {
+            content.archive = Some(Box::new(ArchiveRange {
+                key: self.key.as_str().into(),
+                codec,
+                offset,
+                length,
+                skip,
+            }));
+        }
+        if let (Name::First, Some(group), Some(content)) =
+            (capture.order.name, entry.hardlink, &entry.content)
+        {
+            self.links.insert(group, content.clone());
+        }
+        capture.archived(entry, &self.key);
+    }
+
+    /// Settles a capture of another name of a file that came before.
+    fn link(&mut self, capture: Capture, mut entry: Entry) {
+        let group = capture.order.found.stat.link_group();
+        let content = group.and_then(|group| match capture.order.name {
+            Name::Further { is_last: true } => self.links.remove(&group),
+            _ => self.links.get(&group).cloned(),
+        });
+        entry.content = content;
+        capture.end(Ok(Captured::Linked(Box::new(entry))));
+    }
+
+    /// Sets a part on its way, once there is room for it.
+    fn send(
+        &mut self,
+        capturer: &Arc<Capturer>,
+        memory: &Budget,
+        part: Vec<u8>,
+    ) -> Result<(), Failure> {
+        let options = &capturer.options;
+        let upload = match &self.upload {
+            Some(upload) => Arc::clone(upload),
+            None => {
+                let begin = options
+                    .store
+                    .begin_upload(&self.key, &self.target.placement);
+                let upload = Arc::new(capturer.runtime.block_on(begin)?);
+                self.upload = Some(Arc::clone(&upload));
+                upload
+            }
+        };
+        let memory = memory
+            .take_bytes(part.len())
+            .map_err(|_| Failure::Stopped)?;
+        let number = i32::try_from(self.parts.len() + 1).unwrap_or(i32::MAX);
+        let (store, stop) = (Arc::clone(&options.store), Arc::clone(&options.stop));
+        self.parts.push(capturer.runtime.spawn(async move {
+            let sent = store.upload_part(&upload, number, part.into()).await;
+            drop(memory);
+            if let Err(error) = &sent {
+                stop.fail(error.clone());
+            }
+            sent
+        }));
+        Ok(())
+    }
+
+    /// Makes the archive an object. Returns the digest that the store keeps of one that took a
+    /// single request.
+    fn finish(
+        &mut self,
+        capturer: &Arc<Capturer>,
+        memory: &Budget,
+    ) -> Result<Option<String>, Failure> {
+        let options = &capturer.options;
+        let last = std::mem::take(&mut self.buffer);
+        if self.upload.is_none() {
+            let sha256: [u8; 32] = Sha256::digest(&last).into();
+            let placement = &self.target.placement;
+            let put = options
+                .store
+                .put_content(&self.key, last.into(), sha256, placement);
+            capturer.runtime.block_on(put)?;
+            return Ok(Some(hex::encode(sha256)));
+        }
+        if !last.is_empty() {
+            self.send(capturer, memory, last)?;
+        }
+        let (crc64nvme, size) = (self.crc64nvme.finalize(), self.position);
+        let (parts, upload) = (&mut self.parts, self.upload.clone());
+        capturer.runtime.block_on(async {
+            let mut sent = Vec::with_capacity(parts.len());
+            for part in parts {
+                let part = tokio::select! {
+                    part = part => part,
+                    () = options.stop.hurried() => return Err(Failure::Stopped),
+                };
+                sent.push(part.map_err(|_| Failure::Stopped)??);
+            }
+            if let Some(upload) = upload {
+                let store = &options.store;
+                store
+                    .complete_upload(&upload, sent, size, crc64nvme)
+                    .await?;
+            }
+            Ok(None)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::part_bytes;
+
+    #[test]
+    fn ten_thousand_parts_hold_the_largest_archive() {
+        let sum: usize = (1..=10_000).map(part_bytes).sum();
+        assert!(sum > 5 << 40, "{sum}");
+        assert!(part_bytes(10_000) <= 5 << 30);
+        assert_eq!(part_bytes(1000), 8 << 20);
+        assert_eq!(part_bytes(1001), 16 << 20);
+    }
+}
