@@ -100,6 +100,7 @@ mod tests {
             pass: "20251227T020000Z-7f3a".parse().unwrap(),
             key: None,
             crc64nvme: None,
+            archive: None,
         });
         entry
     }

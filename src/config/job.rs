@@ -354,7 +354,10 @@ fn method(settings: &Settings, findings: &Findings, source: &Source) -> Method {
         false => source.method.or(defaults.method),
     };
     let (own, default) = (&source.archive, &defaults.archive);
-    let codec = own.compression.or(default.compression).unwrap_or(Codec::Gzip);
+    let codec = own
+        .compression
+        .or(default.compression)
+        .unwrap_or(Codec::Gzip);
     let (usual, hardest) = match codec {
         Codec::Gzip => (6, 9),
         Codec::Zstd => (3, 19),
@@ -363,15 +366,21 @@ fn method(settings: &Settings, findings: &Findings, source: &Source) -> Method {
     let level = own.level.as_ref().or(default.level.as_ref());
     if let Some(level) = level.filter(|level| level.value > hardest && codec != Codec::None) {
         let message = format!("must be {hardest} or less");
-        complain(findings, level, &message, &format!("{usual} is a good value"));
+        complain(
+            findings,
+            level,
+            &message,
+            &format!("{usual} is a good value"),
+        );
     }
     let level = level.map_or(usual, |level| level.value.min(hardest));
     let key = own.key.as_ref().or(default.key.as_ref());
     let template = key.and_then(|key| {
         let parsed = KeyTemplate::parse(&key.value);
-        parsed
-            .map_err(|error| complain(findings, key, &error, "as in archives/{source}/{pass}.{ext}"))
-            .ok()
+        if let Err(error) = &parsed {
+            complain(findings, key, error, "as in archives/{source}/{pass}.{ext}");
+        }
+        parsed.ok()
     });
     if method != Some(SourceMethod::Archive) {
         return Method::Files;

@@ -16,7 +16,7 @@ use crate::support::{BUCKET, Output, SOURCE, World, finish, noise, uploads};
 
 /// When the process is killed, relative to the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Moment {
+pub(crate) enum Moment {
     /// The store never gets the request.
     Before,
     /// The store has done what it was asked, and nobody hears of it.
@@ -67,7 +67,12 @@ fn change(world: &World) {
 
 /// Runs a pass and sends its process a signal at request `index`. `None` if the pass had no such
 /// request.
-fn pass_with_signal(world: &World, index: usize, moment: Moment, signal: Signal) -> Option<Output> {
+pub(crate) fn pass_with_signal(
+    world: &World,
+    index: usize,
+    moment: Moment,
+    signal: Signal,
+) -> Option<Output> {
     let pid = Arc::new(AtomicI32::new(0));
     let hit = Arc::new(AtomicBool::new(false));
     let (target, was_hit) = (Arc::clone(&pid), Arc::clone(&hit));
@@ -189,7 +194,7 @@ fn killed_at(index: usize, moment: Moment, first_pass: bool) -> bool {
 }
 
 /// Tries every request, on as many threads as there are processors.
-fn at_every_request(trial: impl Fn(usize) -> bool + Sync) -> usize {
+pub(crate) fn at_every_request(trial: impl Fn(usize) -> bool + Sync) -> usize {
     let next = AtomicUsize::new(0);
     let end = AtomicUsize::new(usize::MAX);
     thread::scope(|scope| {

@@ -253,6 +253,8 @@ fn store(world: &World, pass: offsite::manifest::pass_id::PassId, segment: Vec<u
         complete: true,
         xattrs: false,
         totals,
+        full: None,
+        archives: Vec::new(),
         segments: vec![offsite::manifest::segment::SegmentRef {
             key: key.clone(),
             sha256: hex::encode(Sha256::digest(&segment)),
@@ -260,6 +262,7 @@ fn store(world: &World, pass: offsite::manifest::pass_id::PassId, segment: Vec<u
             totals,
             first: ".".to_owned(),
             last: "z".to_owned(),
+            archives: Default::default(),
         }],
         offsite: "0".to_owned(),
     };
@@ -290,6 +293,7 @@ fn entry(path: &str, kind: Kind) -> Entry {
                 pass: "20300101T000000Z-0000".parse().unwrap(),
                 key: Some("files/data/20300101T000000Z-0000/payload".into()),
                 crc64nvme: None,
+                archive: None,
             });
         }
         Kind::Symlink => entry.target = Some(b"../outside".to_vec()),
