@@ -11,6 +11,7 @@ mod kill;
 mod lock;
 mod messages;
 mod model;
+mod names;
 mod requests;
 mod restore;
 mod sources;
