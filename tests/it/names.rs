@@ -81,7 +81,7 @@ fn a_first_name_that_vanishes_leaves_the_others() {
     let mut world = linked();
     let data = world.data();
     pass_with(&mut world, move || {
-        std::fs::remove_file(data.join("x/1")).unwrap()
+        std::fs::remove_file(data.join("x/1")).unwrap();
     });
     let restored = world.restored_latest();
     assert_eq!(std::fs::read(restored.join("y/2")).unwrap(), b"version one");
