@@ -31,13 +31,22 @@ test: ## Run all tests
 	cargo test --locked --workspace
 
 .PHONY: check
-check: ## What CI runs: formatting, lints, tests, documentation, licences
+check: ## What CI runs: formatting, lints, tests, deployment files, documentation, licences
 	@dev/setup check
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	$(MAKE) test
+	$(MAKE) deploy-check
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
 	dev/deny
+
+.PHONY: deploy-check
+deploy-check: ## Lint, render and validate the Helm chart, the Terraform module and the ECS files
+	@dev/setup deploy
+	cargo build --locked --package offsite --package local-s3
+	dev/deploy/helm-check
+	dev/deploy/terraform-check
+	dev/deploy/ecs-check
 
 BENCH := dev/bench --offsite $(BINARY) --built target/release
 RUNS ?= 5

@@ -22,7 +22,7 @@ use super::merge::{Captured, Name, Order};
 use super::{DirectorySource, Limits};
 use crate::budget::{Budget, Closed};
 use crate::events::{Event, Events};
-use crate::manifest::entry::{Content, Entry, Kind, Unreadable};
+use crate::manifest::entry::{Content, Entry, Kind, LinkGroup, Unreadable};
 use crate::manifest::keys;
 use crate::manifest::pass_id::PassId;
 use crate::source::open::Root;
@@ -274,18 +274,19 @@ impl Capture {
             key: archive.to_owned(),
             size: entry.metadata.size,
         });
-        self.end(Ok(Captured::Uploaded(Box::new(entry))));
+        // Its other names know: see `is_member`.
+        self.finish(Captured::Uploaded(Box::new(entry)));
     }
 
     /// What the first name has become and how the file looks now, where this is another name of the
     /// same file and it has not changed since.
     pub(super) fn another_name(&self) -> Option<(First, Stat)> {
-        let Name::Further { is_last } = self.order.name else {
+        if !matches!(self.order.name, Name::Further { .. }) {
             return None;
-        };
+        }
         let group = self.order.found.stat.link_group()?;
         let links = &self.capturer.links;
-        let first = links.first(group, is_last, &self.options().stop);
+        let first = links.first(group, &self.options().stop);
         let (First::Stored(entry) | First::Member(entry)) = &first else {
             return None;
         };
@@ -315,8 +316,13 @@ impl Capture {
                 true => First::Member(Arc::new(entry.clone())),
                 false => First::Nothing,
             };
-            self.capturer.links.settle(group, first);
+            self.settle_as(group, first);
         }
+    }
+
+    fn settle_as(&self, group: LinkGroup, first: First) {
+        let names = self.order.found.stat.nlink.saturating_sub(1);
+        self.capturer.links.settle(group, names, first);
     }
 
     /// Tells the other names of a file what has become of its first.
@@ -342,7 +348,7 @@ impl Capture {
             }
             _ => First::Nothing,
         };
-        self.capturer.links.settle(group, first);
+        self.settle_as(group, first);
     }
 
     pub(super) fn end(self, result: Result<Captured, Refused>) {
@@ -351,6 +357,10 @@ impl Capture {
             Err(refused) => self.refused(refused),
         };
         self.settle(&captured);
+        self.finish(captured);
+    }
+
+    fn finish(self, captured: Captured) {
         if let Captured::Uploaded(entry) | Captured::Same(entry) = &captured
             && entry.changed_while_reading
         {

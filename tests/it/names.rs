@@ -122,3 +122,20 @@ fn in_an_archive_a_name_that_has_become_another_file_shares_nothing() {
     world.back_up();
     assert_restores_what_is_there(&world);
 }
+
+#[test]
+fn many_names_of_one_file_are_one_file() {
+    for method in ["files", "archive"] {
+        let mut world = World::new();
+        world.set("DEFAULTS__METHOD", method);
+        world.write("0000", "one file");
+        for index in 1..3000 {
+            let name = world.data().join(format!("{index:04}"));
+            std::fs::hard_link(world.data().join("0000"), name).unwrap();
+        }
+        settle();
+        let output = world.back_up();
+        assert_eq!(output.event("backup_completed")["uploaded_files"], 1);
+        assert_restores_what_is_there(&world);
+    }
+}

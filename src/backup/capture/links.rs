@@ -27,30 +27,39 @@ pub(in crate::backup) enum First {
 /// What is known of first names.
 #[derive(Default)]
 pub(in crate::backup) struct Links {
-    known: Mutex<HashMap<LinkGroup, First>>,
+    known: Mutex<HashMap<LinkGroup, Known>>,
     changed: Condvar,
 }
 
+struct Known {
+    first: First,
+    /// Names that have not asked yet. Those outside the source never do.
+    names: u32,
+}
+
 impl Links {
-    /// Says what has become of a first name. What was said first counts.
-    pub(in crate::backup) fn settle(&self, group: LinkGroup, first: First) {
+    /// Says what has become of the first of a file's names, of which so many are to follow. What was
+    /// said first counts.
+    pub(in crate::backup) fn settle(&self, group: LinkGroup, names: u32, first: First) {
         let mut known = self.known.lock().expect("nothing panics holding this");
-        known.entry(group).or_insert(first);
+        known.entry(group).or_insert(Known { first, names });
         drop(known);
         self.changed.notify_all();
     }
 
-    /// Waits until it is known what has become of the first name, which every pass settles earlier
-    /// than it takes the next one. With `is_last`, nobody asks after this.
-    pub(in crate::backup) fn first(&self, group: LinkGroup, is_last: bool, stop: &Stop) -> First {
+    /// Waits until it is known what has become of the first name, which every pass takes before it
+    /// takes the others. Each of those asks once.
+    pub(in crate::backup) fn first(&self, group: LinkGroup, stop: &Stop) -> First {
         let mut known = self.known.lock().expect("nothing panics holding this");
         loop {
-            let found = match is_last {
-                true => known.remove(&group),
-                false => known.get(&group).cloned(),
-            };
-            if let Some(first) = found {
-                return first;
+            if let Some(found) = known.get_mut(&group) {
+                found.names = found.names.saturating_sub(1);
+                if found.names > 0 {
+                    return found.first.clone();
+                }
+            }
+            if let Some(found) = known.remove(&group) {
+                return found.first;
             }
             if stop.is_set() {
                 return First::Nothing;
