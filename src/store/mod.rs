@@ -118,7 +118,8 @@ pub trait Store: Send + Sync {
     /// Requests sent so far, retries included.
     fn requests(&self) -> u64;
 
-    /// The latest time the store has told, in whole seconds; the epoch before its first answer.
+    /// The time the store has told with its last answer, in whole seconds; the epoch before the
+    /// first.
     fn now(&self) -> Timestamp;
 
     /// Reads an object whole.

@@ -1,5 +1,7 @@
 //! One pass at a time, whatever happens to the others.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -173,6 +175,63 @@ fn a_lease_that_has_expired_is_taken_over_by_the_stores_clock() {
         acquired["taken_from"].as_str().unwrap().contains("process"),
         "{acquired}"
     );
+}
+
+/// A container's credentials agent whose clock is `ahead` of the store's; returns its address.
+fn credentials_agent(world: &World, ahead: jiff::SignedDuration) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/credentials", listener.local_addr().unwrap());
+    let credentials = world.server.credentials();
+    let body = serde_json::json!({
+        "AccessKeyId": credentials.access_key,
+        "SecretAccessKey": credentials.secret_key,
+        "Token": "token",
+        "Expiration": "2099-01-01T00:00:00Z",
+    })
+    .to_string();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let mut head = BufReader::new(&connection).lines();
+            while head.next().unwrap().unwrap() != "" {}
+            let date = (jiff::Timestamp::now() + ahead).strftime("%a, %d %b %Y %H:%M:%S GMT");
+            let length = body.len();
+            write!(
+                connection,
+                "HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Type: application/json\r\n\
+                 Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            )
+            .unwrap();
+        }
+    });
+    address
+}
+
+#[test]
+fn only_the_store_tells_the_stores_time() {
+    let mut world = world();
+    let (arrived, go_on) = hold(&world, is_content);
+    let first = world.spawn(["run"]);
+    arrived.recv().unwrap();
+
+    let agent = credentials_agent(&world, jiff::SignedDuration::from_mins(10));
+    world.env("AWS_ACCESS_KEY_ID", "");
+    world.env("AWS_SECRET_ACCESS_KEY", "");
+    world.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", agent);
+    let second = world.offsite(["run"]);
+    assert_eq!(second.code, 11, "{second:?}");
+    go_on.send(()).unwrap();
+    assert_eq!(finish(first.wait_with_output().unwrap()).code, 0);
+
+    // Nor do others' requests count as requests to the store.
+    world.server.clear_hook();
+    let mut told = 0;
+    let sent = world.requests_of(|| {
+        told = world.back_up().event("backup_completed")["requests"]
+            .as_u64()
+            .unwrap();
+    });
+    assert_eq!(told, sent.len() as u64);
 }
 
 #[test]

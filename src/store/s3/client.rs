@@ -47,7 +47,8 @@ pub(super) async fn connect(settings: &S3Settings) -> Clients {
     let region = config.region().cloned();
     let mut s3 = aws_sdk_s3::config::Builder::from(&config);
     s3.set_region(region.clone())
-        .set_endpoint_url(endpoint_url.clone());
+        .set_endpoint_url(endpoint_url.clone())
+        .set_http_client(Some(wire.http_client()));
     let s3 = s3
         .force_path_style(path_style)
         // Each body gets the checksum this program chose for it, and each body that is read is
@@ -105,7 +106,7 @@ pub(super) async fn connect(settings: &S3Settings) -> Clients {
 
 async fn load(settings: &S3Settings, wire: &Wire) -> SdkConfig {
     let loader =
-        aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(wire.http_client());
+        aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(wire.credentials_client());
     let loader = match (&settings.region, &settings.endpoint_url) {
         (Some(region), _) => loader.region(Region::new(region.clone())),
         // The instance metadata service, which comes last by default, knows nothing of stores that

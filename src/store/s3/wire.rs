@@ -1,7 +1,9 @@
-//! The HTTP connector under every request, of the SDK and of [`direct`](super::direct) alike.
+//! The HTTP connector under every request to the store, of the SDK and of
+//! [`direct`](super::direct) alike.
 //!
 //! It counts requests, remembers the store's clock from the `Date` header, and keeps to the
-//! bandwidth limit, in both directions and whatever the operation.
+//! bandwidth limit, in both directions and whatever the operation. Hosts that give credentials are
+//! not the store: they are reached by the same connector, and neither counted nor believed.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -30,9 +32,9 @@ const PACE_BYTES: usize = 64 << 10;
 /// Counts, clock and limit of one store.
 #[derive(Debug)]
 struct Shared {
-    connector: Connector,
+    connector: SharedHttpConnector,
     requests: AtomicU64,
-    /// Seconds since the epoch of the latest `Date` header; 0 before the first.
+    /// Seconds since the epoch of the last `Date` header; 0 before the first.
     clock: AtomicI64,
     pace: Option<Arc<Pace>>,
 }
@@ -56,16 +58,22 @@ impl Wire {
             ))
             .build();
         Self(Arc::new(Shared {
-            connector,
+            connector: SharedHttpConnector::new(connector),
             requests: AtomicU64::new(0),
             clock: AtomicI64::new(0),
             pace: bytes_per_second.map(|rate| Arc::new(Pace::new(rate))),
         }))
     }
 
-    /// For the SDK.
+    /// For the SDK's requests to the store.
     pub(super) fn http_client(&self) -> SharedHttpClient {
         let connector = SharedHttpConnector::new(self.clone());
+        http_client_fn(move |_, _| connector.clone())
+    }
+
+    /// For the SDK's requests to whoever gives credentials.
+    pub(super) fn credentials_client(&self) -> SharedHttpClient {
+        let connector = self.0.connector.clone();
         http_client_fn(move |_, _| connector.clone())
     }
 
@@ -74,7 +82,7 @@ impl Wire {
         self.0.requests.load(Ordering::Relaxed)
     }
 
-    /// The latest time the store has told.
+    /// The time the store has told last.
     pub(super) fn clock(&self) -> Timestamp {
         Timestamp::from_second(self.0.clock.load(Ordering::Relaxed)).unwrap_or_default()
     }
@@ -92,7 +100,7 @@ impl HttpConnector for Wire {
         HttpConnectorFuture::new(async move {
             let response = answer.await?;
             if let Some(date) = response.headers().get("date").and_then(parse_http_date) {
-                shared.clock.fetch_max(date, Ordering::Relaxed);
+                shared.clock.store(date, Ordering::Relaxed);
             }
             Ok(match &shared.pace {
                 Some(pace) => response.map(|body| pace.limit(body)),
