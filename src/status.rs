@@ -2,8 +2,8 @@
 //! `status.json`, the last one and the state of every source.
 //!
 //! `status.json` is the one object besides the lock that is overwritten. It is written before the
-//! lease is released and carries the lease's generation, so that the next pass can tell whether it
-//! is up to date and, if so, need not list snapshots.
+//! lease is released, by the pass that the lock names, so that the next pass can tell whether it is
+//! up to date. Of a source that is settled in such a status, nothing need be listed.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::events::Changes;
 use crate::lease::Holder;
-use crate::manifest::keys;
+use crate::manifest::keys::{self, SourceName};
 use crate::manifest::pass_id::PassId;
 use crate::manifest::totals::Totals;
 use crate::store::{Condition, Listing, Store, StoreError, StoreErrorKind, StoreResult};
@@ -96,6 +96,10 @@ pub struct PassRecord {
 pub struct SourceStatus {
     /// Its last snapshot.
     pub snapshot: Option<PassId>,
+    /// Whether `snapshot` is sure to be the last one, with nothing unfinished after it. It no longer
+    /// is once a pass has failed, or has died and told nobody which sources it had begun.
+    #[serde(default)]
+    pub settled: bool,
     /// What that holds.
     pub totals: Option<Totals>,
     /// The last pass that tried.
@@ -185,6 +189,7 @@ impl Status {
                 } else {
                     known_snapshot
                 },
+                settled: committed,
                 totals: result.totals.or(known_totals),
                 last_pass: record.pass,
                 last_outcome: result.outcome,
@@ -203,6 +208,25 @@ impl Status {
             finished_at: record.finished_at,
             sources,
         }
+    }
+
+    /// The status as it counts after `last`, the last pass that held the lock: unless that pass wrote
+    /// it, no source is settled.
+    #[must_use]
+    pub fn after_pass(mut self, last: Option<PassId>) -> Self {
+        if last != Some(self.pass) {
+            for source in self.sources.values_mut() {
+                source.settled = false;
+            }
+        }
+        self
+    }
+
+    /// The state of a source, if it is settled.
+    #[must_use]
+    pub fn settled(&self, source: &SourceName) -> Option<&SourceStatus> {
+        let known = self.sources.get(source.as_str());
+        known.filter(|known| known.settled)
     }
 
     /// Writes the status, over whatever was there.

@@ -45,7 +45,7 @@ pub struct PassContext {
     pub limits: Limits,
     /// The pass.
     pub pass: PassId,
-    /// Whether the pass before this one may have left something unfinished.
+    /// Whether an earlier pass may have left something unfinished of the source.
     pub look_for_unfinished: bool,
     /// When to stop.
     pub stop: Arc<Stop>,
@@ -244,7 +244,7 @@ pub async fn back_up(
     Ok(SourceReport { snapshot, changes })
 }
 
-/// What passes since `parent` have left, where the pass before this one did not end well.
+/// What passes since `parent` have left, where they may have left something.
 async fn unfinished(
     context: &PassContext,
     source: &DirectorySource,

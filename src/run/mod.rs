@@ -80,7 +80,10 @@ pub async fn run(pass: &Pass, world: &World) -> PassReport {
         Err(error) => return report::not_locked(world, &error, started),
     };
     let (id, generation) = lease.identity().await;
-    let status = Status::read(&*world.store).await.ok().flatten();
+    let status = Status::read(&*world.store).await;
+    let last = previous.map(|previous| previous.pass);
+    let status = status.map(|status| status.map(|status| status.after_pass(last)));
+    let known = status.as_ref().ok().and_then(Option::as_ref);
 
     let watch = async {
         lease.lost().await;
@@ -88,7 +91,7 @@ pub async fn run(pass: &Pass, world: &World) -> PassReport {
         std::future::pending::<()>().await;
     };
     let results = tokio::select! {
-        results = back_up_all(pass, world, &lease, id, previous.as_ref(), status.as_ref()) => results,
+        results = back_up_all(pass, world, &lease, id, known) => results,
         () = watch => Vec::new(),
     };
 
@@ -146,27 +149,22 @@ async fn back_up_all<'a>(
     world: &World,
     lease: &Lease,
     id: PassId,
-    previous: Option<&Previous>,
     status: Option<&Status>,
 ) -> Vec<SourceOutcome<'a>> {
-    let ended_well =
-        previous.filter(|previous| previous.outcome == Some(lease::Outcome::Committed));
-    // The status names the last snapshots, if the pass that left the lock has written it.
-    let status =
-        status.filter(|status| ended_well.is_some_and(|p| p.generation == status.generation));
-    let context = PassContext {
+    let mut context = PassContext {
         store: Arc::clone(&world.store),
         events: world.events.clone(),
         limits: pass.limits.clone(),
         pass: id,
-        look_for_unfinished: ended_well.is_none(),
+        look_for_unfinished: true,
         stop: Arc::clone(&world.stop),
         clock: world.clock,
     };
     let mut results = Vec::new();
     for source in &pass.sources {
-        let known = status.and_then(|status| status.sources.get(source.name.as_str()));
-        let hint = known.and_then(|known| known.snapshot);
+        let settled = status.and_then(|status| status.settled(&source.name));
+        let hint = settled.and_then(|settled| settled.snapshot);
+        context.look_for_unfinished = settled.is_none();
         let result = match world.stop.is_set() {
             true => Err(SourceError::Interrupted),
             false => back_up(&context, source, lease, hint).await,

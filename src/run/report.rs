@@ -11,6 +11,7 @@ use crate::lease::{self, Held, Lease, LeaseError, Lost};
 use crate::manifest::pass_id::PassId;
 use crate::manifest::totals::Totals;
 use crate::status::{Outcome, PassRecord, SourceResult, Status};
+use crate::store::StoreResult;
 
 /// How a pass ended, and why.
 pub(super) struct Verdict {
@@ -107,7 +108,7 @@ pub(super) async fn write_down(
     world: &World,
     lease: Lease,
     (id, generation): (PassId, u64),
-    status: Option<Status>,
+    status: StoreResult<Option<Status>>,
     results: &[SourceOutcome<'_>],
     verdict: &Verdict,
     started: Instant,
@@ -134,10 +135,12 @@ pub(super) async fn write_down(
         true => lease::Outcome::Committed,
         false => lease::Outcome::Unfinished,
     };
-    if let Err(error) = Status::after(status, &record, generation)
-        .write(store)
-        .await
-    {
+    let status = match status {
+        Ok(status) => Status::after(status, &record, generation).write(store).await,
+        // Written anew, it would forget the sources that this pass has not touched.
+        Err(error) => Err(error),
+    };
+    if let Err(error) = status {
         notice("`status.json` was not written", &error);
         outcome = lease::Outcome::Unfinished;
     }

@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
+use std::time::Duration;
 
-use local_s3::HookAction;
+use local_s3::{Fault, HookAction, Operation, RequestInfo};
 use offsite::manifest::segment::SegmentReader;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -237,6 +238,112 @@ fn a_later_pass_killed_before_any_of_its_requests_is_continued() {
 fn a_later_pass_killed_after_any_of_its_requests_is_continued() {
     let requests = at_every_request(|index| killed_at(index, Moment::After, false));
     assert!(requests > 15, "{requests} requests were tried");
+}
+
+/// A world with the sources `one` and `two`, both backed up and changed since.
+fn world_of_two() -> World {
+    let world = World::new();
+    world.write("one/a", "a");
+    world.write("two/b", "b");
+    world.configure(&format!(
+        "backup:\n  s3: {{bucket: {BUCKET}, prefix: team/}}\n  sources:\n    \
+         - {{name: one, directory: {0}/one}}\n    - {{name: two, directory: {0}/two}}\n",
+        world.data().display()
+    ));
+    settle();
+    world.back_up();
+    world.write("one/a", "another a");
+    world.write("two/large", noise(1, (16 << 20) + 1));
+    settle();
+    world
+}
+
+/// Runs a pass until a request that `matches`, at which it is killed. Its lease has expired then.
+fn killed_when(world: &World, matches: impl Fn(&RequestInfo) -> bool + Send + Sync + 'static) {
+    let (arrived, has_arrived) = mpsc::channel();
+    let (killed, was_killed) = mpsc::channel::<()>();
+    let was_killed = Mutex::new(was_killed);
+    world.server.on_request(move |request| {
+        if !matches(request) {
+            return HookAction::Proceed;
+        }
+        let _ = arrived.send(());
+        let _ = was_killed
+            .lock()
+            .unwrap()
+            .recv_timeout(Duration::from_secs(10));
+        HookAction::DropBefore
+    });
+    let mut child = world.spawn(["run"]);
+    has_arrived.recv().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(killed);
+    world.server.clear_hook();
+    world.expire_leases();
+}
+
+fn status_of(world: &World, source: &str) -> serde_json::Value {
+    let status = world.offsite(["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
+    status["sources"][source].clone()
+}
+
+#[test]
+fn what_a_killed_pass_committed_is_found_after_a_pass_over_other_sources() {
+    let world = world_of_two();
+    killed_when(&world, |request| {
+        request.operation == Operation::CreateMultipartUpload
+    });
+    let of_one = |key: &String| key.starts_with("snapshots/one/");
+    let committed = world.keys().into_iter().rfind(of_one).unwrap();
+    let other = world.offsite(["run", "--source", "two"]);
+    assert_eq!(other.code, 0, "{other:?}");
+    assert_eq!(status_of(&world, "one")["settled"], false);
+    assert_eq!(status_of(&world, "two")["settled"], true);
+
+    let all = world.back_up();
+    let started = &all.events_named("source_started")[0];
+    assert_eq!(started["source"], "one");
+    let parent = started["parent"].as_str().unwrap();
+    assert!(committed.contains(parent), "{parent} is not {committed}");
+    assert_eq!(status_of(&world, "one")["settled"], true);
+}
+
+#[test]
+fn what_a_killed_pass_left_is_continued_after_a_pass_over_other_sources() {
+    let world = world_of_two();
+    killed_when(&world, |request| request.operation == Operation::UploadPart);
+    for _ in 0..2 {
+        let other = world.offsite(["run", "--source", "one"]);
+        assert_eq!(other.code, 0, "{other:?}");
+        assert_eq!(world.server.uploads(BUCKET).len(), 1);
+    }
+    world.back_up();
+    assert!(world.server.uploads(BUCKET).is_empty());
+}
+
+#[test]
+fn a_status_that_cannot_be_read_is_not_written_anew() {
+    let world = world_of_two();
+    world.back_up();
+    let before = status_of(&world, "one");
+    let fault = Fault::on(Operation::GetObject).key_contains("status.json");
+    world
+        .server
+        .fault(fault.always().status(403, "AccessDenied"));
+    let output = world.offsite(["run", "--source", "two"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    let notice = output.event("notice");
+    assert!(
+        notice["message"].as_str().unwrap().contains("status.json"),
+        "{notice}"
+    );
+    world.server.clear_faults();
+    assert_eq!(status_of(&world, "one"), before);
+    // It is out of date then, and the next pass looks for itself.
+    world.back_up();
+    assert_eq!(status_of(&world, "two")["settled"], true);
 }
 
 /// SIGTERM at a request: the pass says goodbye properly, and the next one need not wait.
