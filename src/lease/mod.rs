@@ -216,16 +216,21 @@ pub async fn acquire(
             outcome: seen.record.outcome,
             holder: seen.record.holder.clone(),
         });
+        let mut record = Record::new(request, store.now(), previous.as_ref());
+        record.conditions_checked = seen
+            .as_ref()
+            .is_some_and(|seen| seen.record.conditions_checked);
         let condition = match seen {
             Some(seen) => Condition::Matches(seen.etag),
             None => Condition::Absent,
         };
-        let record = Record::new(request, store.now(), previous.as_ref());
         let sent = Instant::now();
         match store.put(keys::LOCK, record.to_bytes(), &condition).await {
             Ok(etag) => {
-                if condition == Condition::Absent {
+                if !record.conditions_checked {
                     check_conditions(&**store, &record).await?;
+                    // Written down with the next renewal, or with the release.
+                    record.conditions_checked = true;
                 }
                 return Ok((Lease::new(Arc::clone(store), record, etag, sent), previous));
             }
@@ -236,18 +241,20 @@ pub async fn acquire(
     }
 }
 
-/// Makes sure, the first time a store is used, that it refuses what it should refuse.
+/// Makes sure, before a store is relied on, that it refuses what it should refuse. Should it not, the
+/// lock it has taken instead is nobody's.
 async fn check_conditions(store: &dyn Store, record: &Record) -> Result<(), LeaseError> {
     let mut other = record.clone();
-    other.renewals = u64::MAX;
-    match store
-        .put(keys::LOCK, other.to_bytes(), &Condition::Absent)
-        .await
-    {
-        Err(error) if error.kind == StoreErrorKind::PreconditionFailed => Ok(()),
-        Err(error) => Err(error.into()),
-        Ok(_) => Err(LeaseError::Unconditional),
+    other.state = State::Released;
+    let no_version = ETag(format!("\"{:032}\"", 0));
+    for condition in [Condition::Absent, Condition::Matches(no_version)] {
+        match store.put(keys::LOCK, other.to_bytes(), &condition).await {
+            Err(error) if error.kind == StoreErrorKind::PreconditionFailed => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) => return Err(LeaseError::Unconditional),
+        }
     }
+    Ok(())
 }
 
 /// Takes the lease away from its holder, who will notice at its next renewal and commit nothing.

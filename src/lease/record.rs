@@ -80,6 +80,9 @@ pub struct Record {
     pub ttl_seconds: u64,
     /// How often it was renewed; makes each renewal another version of the object.
     pub renewals: u64,
+    /// Whether the store was seen to refuse a put whose condition does not hold.
+    #[serde(default)]
+    pub conditions_checked: bool,
     /// How the pass ended, once released; absent when it was taken away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
@@ -97,6 +100,7 @@ impl Record {
             acquired_at: now,
             ttl_seconds: request.ttl.as_secs().max(1),
             renewals: 0,
+            conditions_checked: false,
             outcome: None,
         }
     }

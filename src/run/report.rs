@@ -136,7 +136,11 @@ pub(super) async fn write_down(
         false => lease::Outcome::Unfinished,
     };
     let status = match status {
-        Ok(status) => Status::after(status, &record, generation).write(store).await,
+        Ok(status) => {
+            Status::after(status, &record, generation)
+                .write(store)
+                .await
+        }
         // Written anew, it would forget the sources that this pass has not touched.
         Err(error) => Err(error),
     };

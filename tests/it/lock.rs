@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use local_s3::{HookAction, Operation};
+use local_s3::{HookAction, LocalS3, Operation};
 use serde_json::Value;
 
 use crate::support::tree::{self, assert_same, settle};
@@ -301,8 +301,8 @@ fn a_pass_that_cannot_renew_stops_before_its_lease_looks_stale() {
         }
         HookAction::Proceed
     });
-    // The check of a new store's conditions takes one more put, which must be refused and is.
-    allowed.store(2, Ordering::SeqCst);
+    // The check of a new store's conditions takes two more puts, which must be refused and are.
+    allowed.store(3, Ordering::SeqCst);
     let first = world.spawn(["run"]);
     has_arrived.recv().unwrap();
     let first = finish(first.wait_with_output().unwrap());
@@ -317,6 +317,43 @@ fn a_pass_that_cannot_renew_stops_before_its_lease_looks_stale() {
     world.server.clear_hook();
     world.expire_leases();
     world.back_up();
+}
+
+#[test]
+fn a_store_that_ignores_conditions_is_refused_however_often_it_is_tried() {
+    for server in [
+        LocalS3::builder().ignores_if_none_match(),
+        LocalS3::builder().ignores_if_match(),
+        LocalS3::builder()
+            .ignores_if_match()
+            .ignores_if_none_match(),
+    ] {
+        let world = World::with_server(server.bucket(BUCKET).start().unwrap());
+        world.write("a", "a");
+        for _ in 0..3 {
+            let output = world.offsite(["run"]);
+            assert_eq!(output.code, 1, "{output:?}");
+            let error = output.event("backup_failed")["error"].to_string();
+            assert!(error.contains("ignores conditional writes"), "{error}");
+        }
+        assert!(world.snapshots().is_empty());
+    }
+}
+
+#[test]
+fn a_store_is_checked_once() {
+    let world = world();
+    let puts = |requests: &[local_s3::LoggedRequest]| {
+        let is_lock = |key: &str| key.ends_with("/lock");
+        let is_put = |r: &&local_s3::LoggedRequest| {
+            r.operation == Operation::PutObject && r.key.as_deref().is_some_and(is_lock)
+        };
+        requests.iter().filter(is_put).count()
+    };
+    let back_up = || drop(world.back_up());
+    assert_eq!(puts(&world.requests_of(back_up)), 4);
+    assert_eq!(puts(&world.requests_of(back_up)), 2);
+    assert_eq!(lock(&world)["conditions_checked"], true);
 }
 
 #[test]

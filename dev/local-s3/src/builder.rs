@@ -27,6 +27,8 @@ pub struct Builder {
     is_anonymous: bool,
     persist_in: Option<PathBuf>,
     restores_stay_pending: bool,
+    ignores_if_match: bool,
+    ignores_if_none_match: bool,
     keeps_requests: bool,
     request_lines: Option<PathBuf>,
 }
@@ -41,6 +43,8 @@ impl Default for Builder {
             is_anonymous: false,
             persist_in: None,
             restores_stay_pending: false,
+            ignores_if_match: false,
+            ignores_if_none_match: false,
             keeps_requests: true,
             request_lines: None,
         }
@@ -98,6 +102,18 @@ impl Builder {
         self
     }
 
+    /// Applies writes whatever their `If-Match` says, as stores do that do not know it.
+    pub fn ignores_if_match(mut self) -> Self {
+        self.ignores_if_match = true;
+        self
+    }
+
+    /// Applies writes whatever their `If-None-Match` says, as stores do that do not know it.
+    pub fn ignores_if_none_match(mut self) -> Self {
+        self.ignores_if_none_match = true;
+        self
+    }
+
     /// Keeps no requests in memory: [`LocalS3::requests`] is always empty. For servers that run for
     /// long.
     pub fn forget_requests(mut self) -> Self {
@@ -129,6 +145,8 @@ impl Builder {
         let mut backend = Backend::new(Arc::clone(&state), clock.clone());
         backend.persist_in = self.persist_in;
         backend.restores_stay_pending = self.restores_stay_pending;
+        backend.ignores_if_match = self.ignores_if_match;
+        backend.ignores_if_none_match = self.ignores_if_none_match;
         for name in &self.buckets {
             create_bucket(&backend, name)?;
         }

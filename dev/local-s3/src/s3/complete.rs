@@ -4,7 +4,6 @@
 //! in one step. Completing an upload again answers as the first time, because a client that lost
 //! the answer will try.
 
-use super::conditions::check_write;
 use super::{Backend, checksum_type, etag_of, set_checksum, set_encryption};
 use crate::checksum::{Checksum, ChecksumAlgorithm, ChecksumType, Claim};
 use crate::object::{Restore, StoredObject, StoredPart, Upload, UploadedPart, quoted_hex};
@@ -52,7 +51,7 @@ pub(super) fn complete(
     backend.state.with_bucket(&input.bucket, |bucket| {
         bucket.upload(&name)?;
         let existing = bucket.objects().get(&input.key);
-        check_write(
+        backend.check_write(
             input.if_match.as_ref(),
             input.if_none_match.as_ref(),
             existing,

@@ -3,7 +3,7 @@
 //! Writes: S3 user guide, "Add preconditions to S3 operations with conditional requests". Reads:
 //! RFC 9110, section 13. A failed condition on a write changes nothing.
 
-use super::timestamp;
+use super::{Backend, timestamp};
 use crate::object::StoredObject;
 use crate::state::no_such_key;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -11,8 +11,24 @@ use s3s::dto::{ETagCondition, Timestamp};
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 use std::sync::Arc;
 
+impl Backend {
+    /// Whether a write may replace `existing`, as far as this server cares.
+    pub(super) fn check_write(
+        &self,
+        if_match: Option<&ETagCondition>,
+        if_none_match: Option<&ETagCondition>,
+        existing: Option<&Arc<StoredObject>>,
+    ) -> S3Result<()> {
+        check_write(
+            if_match.filter(|_| !self.ignores_if_match),
+            if_none_match.filter(|_| !self.ignores_if_none_match),
+            existing,
+        )
+    }
+}
+
 /// Whether a write may replace `existing`.
-pub(super) fn check_write(
+fn check_write(
     if_match: Option<&ETagCondition>,
     if_none_match: Option<&ETagCondition>,
     existing: Option<&Arc<StoredObject>>,

@@ -5,7 +5,7 @@
 //! unless another one is asked for.
 
 use super::attributes::attributes_of;
-use super::conditions::{ReadConditions, Reader, check_write, in_header};
+use super::conditions::{ReadConditions, Reader, in_header};
 use super::{Backend, checksum_type, etag_of, set_checksum, set_encryption, timestamp};
 use crate::checksum::ChecksumAlgorithm;
 use crate::object::{Attributes, Payload, StoredObject};
@@ -44,7 +44,7 @@ pub(super) fn copy(
         backend.clock.last_modified(),
     ));
     backend.state.with_bucket(&input.bucket, |bucket| {
-        check_write(
+        backend.check_write(
             if_match.as_ref(),
             if_none_match.as_ref(),
             bucket.objects().get(&input.key),

@@ -41,6 +41,10 @@ pub(crate) struct Backend {
     pub(crate) persist_in: Option<PathBuf>,
     /// Archived objects never become readable; otherwise they do at once.
     pub(crate) restores_stay_pending: bool,
+    /// Writes are applied although their `If-Match` does not hold.
+    pub(crate) ignores_if_match: bool,
+    /// Writes are applied although their `If-None-Match` does not hold.
+    pub(crate) ignores_if_none_match: bool,
     next_upload: AtomicU32,
 }
 
@@ -51,6 +55,8 @@ impl Backend {
             clock,
             persist_in: None,
             restores_stay_pending: false,
+            ignores_if_match: false,
+            ignores_if_none_match: false,
             next_upload: AtomicU32::new(1),
         }
     }

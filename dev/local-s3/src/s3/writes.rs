@@ -1,7 +1,6 @@
 //! `PutObject`.
 
 use super::attributes::attributes_of;
-use super::conditions::check_write;
 use super::{Backend, checksum_type, etag_of, payload, set_checksum, set_encryption};
 use crate::checksum::ChecksumAlgorithm;
 use crate::object::StoredObject;
@@ -27,7 +26,7 @@ pub(super) async fn put(
     let input = &request.input;
     backend.state.with_bucket(&input.bucket, |bucket| {
         let existing = bucket.objects().get(&input.key);
-        check_write(
+        backend.check_write(
             input.if_match.as_ref(),
             input.if_none_match.as_ref(),
             existing,
