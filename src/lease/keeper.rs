@@ -161,7 +161,7 @@ impl Lease {
     /// Gives the lease back and says how the pass ended. A lease that is lost is left alone.
     ///
     /// # Errors
-    /// The request fails; the lease then ends by itself.
+    /// The request fails, and the lease ends by itself; or somebody else has taken the lock.
     pub async fn release(self, outcome: Outcome) -> Result<(), StoreError> {
         self.renewal.abort();
         if self.is_lost().is_some() {
@@ -171,7 +171,16 @@ impl Lease {
         current.record.state = State::Released;
         current.record.outcome = Some(outcome);
         match self.shared.put(&mut current).await {
-            Err(error) if error.kind == StoreErrorKind::PreconditionFailed => Ok(()),
+            Err(error) if error.kind == StoreErrorKind::PreconditionFailed => {
+                // A renewal that was given up just now may have arrived all the same.
+                match super::look(&*self.shared.store).await {
+                    Ok(Some(seen)) if seen.record.is_of(&current.record) => {
+                        current.etag = seen.etag;
+                        self.shared.put(&mut current).await
+                    }
+                    _ => Err(error),
+                }
+            }
             other => other,
         }
     }

@@ -98,9 +98,11 @@ pub async fn run(pass: &Pass, world: &World) -> PassReport {
     let lost = lease.is_lost();
     let verdict = Verdict::of(&results, (world.interrupted_by)(), lost.as_ref());
     match lost {
-        Some(lost) => world.events.emit(&Event::LockLost {
-            error: lost.to_string(),
-        }),
+        Some(lost) => {
+            let error = lost.to_string();
+            world.events.emit(&Event::LockLost { error });
+            report::write_down_loss(world, id, &results, &verdict, started).await;
+        }
         None => {
             let identity = (id, generation);
             report::write_down(world, lease, identity, status, &results, &verdict, started).await;

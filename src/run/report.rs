@@ -13,6 +13,9 @@ use crate::manifest::totals::Totals;
 use crate::status::{Outcome, PassRecord, SourceResult, Status};
 use crate::store::StoreResult;
 
+/// What a pass that has lost its lease has for its record: a few attempts at a small request.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 /// How a pass ended, and why.
 pub(super) struct Verdict {
     outcome: Outcome,
@@ -114,20 +117,8 @@ pub(super) async fn write_down(
     started: Instant,
 ) {
     let store = &*world.store;
-    let record = PassRecord::new(
-        id,
-        verdict.outcome,
-        verdict.exit_code.code(),
-        store.now(),
-        millis(started),
-        store.requests(),
-        world.holder.clone(),
-        results.iter().map(source_result).collect(),
-    );
-    let notice = |what: &str, error: &dyn Display| {
-        let message = format!("{what}: {error}");
-        world.events.emit(&Event::Notice { message });
-    };
+    let record = record(world, id, results, verdict, started);
+    let notice = |what: &str, error: &dyn Display| notice(world, what, error);
     if let Err(error) = record.write(store).await {
         notice("the record of this pass was not written", &error);
     }
@@ -149,11 +140,48 @@ pub(super) async fn write_down(
         outcome = lease::Outcome::Unfinished;
     }
     if let Err(error) = lease.release(outcome).await {
-        notice(
-            "the lock was not released and will expire by itself",
-            &error,
-        );
+        notice("the lock was not released", &error);
     }
+}
+
+/// Writes down how a pass ended that has lost its lease: its record alone, which is nobody else's.
+pub(super) async fn write_down_loss(
+    world: &World,
+    id: PassId,
+    results: &[SourceOutcome<'_>],
+    verdict: &Verdict,
+    started: Instant,
+) {
+    let record = record(world, id, results, verdict, started);
+    // The lease may be lost because the store is.
+    let written = tokio::time::timeout(FAREWELL, record.write(&*world.store)).await;
+    if let Ok(Err(error)) = written {
+        notice(world, "the record of this pass was not written", &error);
+    }
+}
+
+fn record(
+    world: &World,
+    id: PassId,
+    results: &[SourceOutcome<'_>],
+    verdict: &Verdict,
+    started: Instant,
+) -> PassRecord {
+    PassRecord::new(
+        id,
+        verdict.outcome,
+        verdict.exit_code.code(),
+        world.store.now(),
+        millis(started),
+        world.store.requests(),
+        world.holder.clone(),
+        results.iter().map(source_result).collect(),
+    )
+}
+
+fn notice(world: &World, what: &str, error: &dyn Display) {
+    let message = format!("{what}: {error}");
+    world.events.emit(&Event::Notice { message });
 }
 
 fn source_result(

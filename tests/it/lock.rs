@@ -254,6 +254,39 @@ fn a_pass_renews_its_lease() {
 }
 
 #[test]
+fn a_release_that_meets_a_renewal_is_a_release() {
+    let mut world = world();
+    world.back_up();
+    world.set("LOCK__TTL_SECONDS", 3);
+    let (renewed, was_renewed) = mpsc::channel();
+    let was_renewed = std::sync::Mutex::new(was_renewed);
+    let ending = std::sync::atomic::AtomicBool::new(false);
+    world.server.on_request(move |request| {
+        let key = request.key.as_deref().unwrap_or_default();
+        if request.operation != Operation::PutObject {
+            return HookAction::Proceed;
+        }
+        if key.contains("/passes/") {
+            ending.store(true, Ordering::SeqCst);
+            let renewed = was_renewed.lock().unwrap();
+            renewed.recv_timeout(Duration::from_secs(10)).unwrap();
+        } else if key.ends_with("/lock") && ending.swap(false, Ordering::SeqCst) {
+            // The renewal has happened, and its answer is long in coming.
+            let renewed = renewed.clone();
+            return HookAction::handle_then_drop(move || {
+                renewed.send(()).unwrap();
+                std::thread::sleep(Duration::from_secs(1));
+            });
+        }
+        HookAction::Proceed
+    });
+    let output = world.back_up();
+    assert!(output.events_named("notice").is_empty(), "{output:?}");
+    assert_eq!(lock(&world)["state"], "released");
+    assert!(lock(&world)["renewals"].as_u64() >= Some(1));
+}
+
+#[test]
 fn a_pass_whose_lock_is_taken_away_commits_nothing() {
     let mut world = world();
     world.set("LOCK__TTL_SECONDS", 3);
@@ -274,7 +307,17 @@ fn a_pass_whose_lock_is_taken_away_commits_nothing() {
         "{first:?}"
     );
     assert_eq!(first.event("lock_lost")["level"], "ERROR");
-    // The loser leaves the winner's lock alone.
+    // The loser leaves the winner's lock alone, and says for itself what became of it.
+    let lost = first.event("backup_failed")["pass"].clone();
+    let history = world.offsite(["status", "--history", "--json"]);
+    let status: Value = serde_json::from_str(&history.stdout).unwrap();
+    let passes = status["history"].as_array().unwrap();
+    let record = passes.iter().find(|record| record["pass"] == lost).unwrap();
+    assert_eq!(
+        (&record["outcome"], &record["exit_code"]),
+        (&"failed".into(), &11.into())
+    );
+    assert_ne!(status["pass"], lost);
     assert_eq!(world.snapshots().len(), 1);
     assert_eq!(lock(&world)["generation"], 2);
     assert_eq!(lock(&world)["outcome"], "committed");
