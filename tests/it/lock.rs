@@ -10,7 +10,7 @@ use local_s3::{HookAction, LocalS3, Operation};
 use serde_json::Value;
 
 use crate::support::tree::{self, assert_same, settle};
-use crate::support::{BUCKET, World, finish};
+use crate::support::{BUCKET, World, finish, noise};
 
 fn world() -> World {
     let world = World::new();
@@ -251,6 +251,17 @@ fn a_pass_renews_its_lease() {
     assert_eq!(world.offsite(["run"]).code, 11);
     go_on.send(()).unwrap();
     assert_eq!(finish(first.wait_with_output().unwrap()).code, 0);
+}
+
+#[test]
+fn a_renewal_does_not_wait_for_bandwidth() {
+    let mut world = World::new();
+    for index in 0..8 {
+        world.write(&format!("{index}"), noise(index, 60_000));
+    }
+    world.set("LOCK__TTL_SECONDS", 3);
+    world.set("LIMITS__BANDWIDTH", "100kB/s");
+    world.back_up();
 }
 
 #[test]

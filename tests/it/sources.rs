@@ -503,3 +503,17 @@ fn a_bandwidth_limit_is_kept_to() {
         &tree::read(&world.restored_latest()),
     );
 }
+
+#[test]
+fn a_bandwidth_limit_holds_for_small_files_together() {
+    let mut world = World::new();
+    for index in 0..40 {
+        world.write(&format!("{index}"), noise(index, 50_000));
+    }
+    world.set("LIMITS__BANDWIDTH", "1MB/s");
+    let started = std::time::Instant::now();
+    world.back_up();
+    // 2 MB at 1 MB a second, less the first one's, which may go at once.
+    let took = started.elapsed().as_millis();
+    assert!(took >= 1900, "{took}");
+}

@@ -67,7 +67,7 @@ pub(super) async fn connect(settings: &S3Settings) -> Clients {
         )
         .timeout_config(
             TimeoutConfig::builder()
-                .operation_attempt_timeout(settings.request_timeout)
+                .operation_attempt_timeout(settings.timeout(0))
                 .build(),
         )
         .stalled_stream_protection(match settings.bandwidth_bytes_per_second {

@@ -48,9 +48,6 @@ const ATTEMPTS: u32 = 4;
 /// Pause before the second attempt; each further one is twice as long.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The slowest transfer that is still worth waiting for, in bytes a second.
-const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
-
 /// A bucket, or a part of one.
 pub struct S3Store {
     settings: S3Settings,
@@ -87,17 +84,9 @@ impl S3Store {
         move |error| self.error(operation, key, classify(&error))
     }
 
-    /// Time for one attempt at moving so many bytes.
-    fn timeout(&self, bytes: usize) -> Duration {
-        let share = |rate: u64| rate / self.settings.concurrency.max(1) as u64;
-        let limited = self.settings.bandwidth_bytes_per_second.map(share);
-        let slowest = SLOWEST_BYTES_PER_SECOND.min(limited.unwrap_or(u64::MAX));
-        self.settings.request_timeout + Duration::from_secs(bytes as u64 / slowest.max(1))
-    }
-
     fn patience(&self, bytes: usize) -> aws_sdk_s3::config::Builder {
         let timeouts = TimeoutConfig::builder()
-            .operation_attempt_timeout(self.timeout(bytes))
+            .operation_attempt_timeout(self.settings.timeout(bytes))
             .build();
         aws_sdk_s3::config::Config::builder().timeout_config(timeouts)
     }
@@ -146,7 +135,11 @@ impl S3Store {
             Condition::Matches(etag) => (None, Some(etag.0.clone())),
             Condition::Any => (None, None),
         };
-        let patience = self.patience(body.len());
+        let mut patience = self.patience(body.len());
+        if let Condition::Matches(_) = condition {
+            // A lease, which must not be lost behind the contents it is held for.
+            patience = patience.http_client(self.clients.wire.unlimited().http_client());
+        }
         let request = self.clients.s3.put_object();
         let answer = request
             .bucket(&self.settings.bucket)
@@ -324,7 +317,7 @@ impl Store for S3Store {
     ) -> StoreResult<()> {
         if let Some(direct) = &self.clients.direct {
             let headers = self.headers(placement);
-            let timeout = self.timeout(body.len());
+            let timeout = self.settings.timeout(body.len());
             let full_key = self.key(key);
             let put = direct.put(&full_key, &headers, body.clone(), sha256, timeout);
             if put.await.is_ok() {

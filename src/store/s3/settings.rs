@@ -3,6 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::wire::PACE_BYTES;
+
+/// The slowest transfer that is still worth waiting for, in bytes a second.
+const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
+
 /// Which bucket, where in it, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct S3Settings {
@@ -25,6 +30,21 @@ pub struct S3Settings {
     pub request_timeout: Duration,
     /// Requests in flight at most; the slowest fair share of the bandwidth follows from it.
     pub concurrency: usize,
+}
+
+impl S3Settings {
+    /// Time for one attempt at moving so many bytes. Under a bandwidth limit everything waits until
+    /// as much has gone as may be in flight before it.
+    pub(super) fn timeout(&self, bytes: usize) -> Duration {
+        let share = |rate: u64| rate / self.concurrency.max(1) as u64;
+        let limited = self.bandwidth_bytes_per_second.map(share);
+        let slowest = SLOWEST_BYTES_PER_SECOND.min(limited.unwrap_or(u64::MAX));
+        let bytes = match limited {
+            Some(_) => bytes.max(PACE_BYTES),
+            None => bytes,
+        };
+        self.request_timeout + Duration::from_secs(bytes as u64 / slowest.max(1))
+    }
 }
 
 /// Encryption at rest.

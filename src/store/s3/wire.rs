@@ -27,21 +27,23 @@ use tokio::time::{Instant, Sleep, sleep_until};
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
 
 /// Bytes that pass a bandwidth limit at a time: small enough for an even flow.
-const PACE_BYTES: usize = 64 << 10;
+pub(super) const PACE_BYTES: usize = 64 << 10;
 
-/// Counts, clock and limit of one store.
+/// Counts and clock of one store.
 #[derive(Debug)]
 struct Shared {
     connector: SharedHttpConnector,
     requests: AtomicU64,
     /// Seconds since the epoch of the last `Date` header; 0 before the first.
     clock: AtomicI64,
-    pace: Option<Arc<Pace>>,
 }
 
 /// A handle on the connector; clones share it.
 #[derive(Debug, Clone)]
-pub(super) struct Wire(Arc<Shared>);
+pub(super) struct Wire {
+    shared: Arc<Shared>,
+    pace: Option<Arc<Pace>>,
+}
 
 impl Wire {
     /// A connector with TLS by rustls, the proxies of the environment, and a limit in bytes a
@@ -57,12 +59,22 @@ impl Wire {
                 tls::rustls_provider::CryptoMode::Ring,
             ))
             .build();
-        Self(Arc::new(Shared {
-            connector: SharedHttpConnector::new(connector),
-            requests: AtomicU64::new(0),
-            clock: AtomicI64::new(0),
+        Self {
+            shared: Arc::new(Shared {
+                connector: SharedHttpConnector::new(connector),
+                requests: AtomicU64::new(0),
+                clock: AtomicI64::new(0),
+            }),
             pace: bytes_per_second.map(|rate| Arc::new(Pace::new(rate))),
-        }))
+        }
+    }
+
+    /// The same without the limit, for what must not wait for its turn.
+    pub(super) fn unlimited(&self) -> Self {
+        Self {
+            pace: None,
+            ..self.clone()
+        }
     }
 
     /// For the SDK's requests to the store.
@@ -73,26 +85,26 @@ impl Wire {
 
     /// For the SDK's requests to whoever gives credentials.
     pub(super) fn credentials_client(&self) -> SharedHttpClient {
-        let connector = self.0.connector.clone();
+        let connector = self.shared.connector.clone();
         http_client_fn(move |_, _| connector.clone())
     }
 
     /// Requests sent so far, retries included.
     pub(super) fn requests(&self) -> u64 {
-        self.0.requests.load(Ordering::Relaxed)
+        self.shared.requests.load(Ordering::Relaxed)
     }
 
     /// The time the store has told last.
     pub(super) fn clock(&self) -> Timestamp {
-        Timestamp::from_second(self.0.clock.load(Ordering::Relaxed)).unwrap_or_default()
+        Timestamp::from_second(self.shared.clock.load(Ordering::Relaxed)).unwrap_or_default()
     }
 }
 
 impl HttpConnector for Wire {
     fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
-        let shared = Arc::clone(&self.0);
+        let Self { shared, pace } = self.clone();
         shared.requests.fetch_add(1, Ordering::Relaxed);
-        if let Some(pace) = &shared.pace {
+        if let Some(pace) = &pace {
             let body = std::mem::replace(request.body_mut(), SdkBody::taken());
             *request.body_mut() = pace.limit(body);
         }
@@ -102,7 +114,7 @@ impl HttpConnector for Wire {
             if let Some(date) = response.headers().get("date").and_then(parse_http_date) {
                 shared.clock.store(date, Ordering::Relaxed);
             }
-            Ok(match &shared.pace {
+            Ok(match &pace {
                 Some(pace) => response.map(|body| pace.limit(body)),
                 None => response,
             })
@@ -118,7 +130,7 @@ fn parse_http_date(text: &str) -> Option<i64> {
     Some(date.as_second())
 }
 
-/// Spreads bytes over time: whoever wants to send is told when its turn is.
+/// Spreads bytes over time: whoever wants to send is told when its turn is, and waits for it.
 #[derive(Debug)]
 struct Pace {
     bytes_per_second: u64,
@@ -155,8 +167,13 @@ impl Pace {
 struct Paced {
     pace: Arc<Pace>,
     body: SdkBody,
-    /// Bytes taken from the body that wait for their turn.
+    /// Bytes taken from the body, and the turn of the first of them.
     ready: Option<(Bytes, Pin<Box<Sleep>>)>,
+}
+
+/// How many bytes of `data` go next.
+fn next_chunk(data: &Bytes) -> usize {
+    data.len().min(PACE_BYTES)
 }
 
 impl Body for Paced {
@@ -172,7 +189,10 @@ impl Body for Paced {
                 return Poll::Ready(None);
             };
             match frame.into_data() {
-                Ok(data) => self.ready = Some((data, Box::pin(sleep_until(Instant::now())))),
+                Ok(data) => {
+                    let turn = self.pace.turn(next_chunk(&data));
+                    self.ready = Some((data, Box::pin(sleep_until(turn))));
+                }
                 Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
             }
         }
@@ -181,10 +201,10 @@ impl Body for Paced {
             return Poll::Ready(None);
         };
         ready!(turn.as_mut().poll(cx));
-        let chunk = data.split_to(data.len().min(PACE_BYTES));
-        turn.as_mut().reset(this.pace.turn(chunk.len()));
-        if data.is_empty() {
-            this.ready = None;
+        let chunk = data.split_to(next_chunk(data));
+        match data.is_empty() {
+            true => this.ready = None,
+            false => turn.as_mut().reset(this.pace.turn(next_chunk(data))),
         }
         Poll::Ready(Some(Ok(Frame::data(chunk))))
     }
