@@ -11,7 +11,7 @@ pub(super) mod parts;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use tokio::runtime::Handle;
@@ -29,10 +29,13 @@ use crate::source::open::Root;
 use crate::source::stat::Stat;
 use crate::source::xattr;
 use crate::stop::Stop;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Upload};
 
 /// Orders that wait for a thread.
 const QUEUE: usize = 1024;
+
+/// How long giving up an upload may take, also when there is no time left for anything else.
+const ABORT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Requests that sending a file of `size` bytes takes.
 #[must_use]
@@ -158,6 +161,24 @@ impl Capturer {
             options,
             runtime,
         })
+    }
+
+    /// Waits for a request, unless there is no time left for it.
+    pub(super) fn wait<T>(&self, request: impl Future<Output = T>) -> Result<T, Closed> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                answer = request => Ok(answer),
+                () = self.options.stop.hurried() => Err(Closed),
+            }
+        })
+    }
+
+    /// Gives up an upload, which is of no use to anybody. If that fails, the next pass does it.
+    pub(super) fn abort(&self, upload: &Upload) {
+        let abort = self.options.store.abort_upload(upload);
+        let _ = self
+            .runtime
+            .block_on(tokio::time::timeout(ABORT_TIMEOUT, abort));
     }
 
     /// Begins a capture.

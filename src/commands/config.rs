@@ -71,7 +71,7 @@ fn aws_environment(context: &Context) -> BTreeMap<String, Shown> {
                 false => "environment".to_owned(),
             },
         };
-        (name.clone(), shown)
+        (name.clone(), redact(shown))
     })
     .collect()
 }

@@ -39,6 +39,9 @@ pub struct Job {
 /// The shortest lease: a renewal every third of it must be able to meet a slow answer.
 const SHORTEST_TTL: Duration = Duration::from_secs(3);
 
+/// More requests at once than this help nobody, and each may take a file descriptor.
+const MOST_REQUESTS: u64 = 4096;
+
 /// The shortest time to wait for an answer.
 const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -195,7 +198,9 @@ fn limits(settings: &Settings, findings: &Findings) -> Limits {
     });
     let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     Limits {
-        concurrency: size(at_least_one(&limits.concurrency, "64 is a good value")),
+        concurrency: size(
+            at_least_one(&limits.concurrency, "64 is a good value").min(MOST_REQUESTS),
+        ),
         memory_bytes: size(memory),
         scan_threads: size(limits.scan_threads.min(256)),
         read_threads: size(limits.read_threads.clamp(1, 256)),
@@ -264,7 +269,8 @@ fn sources(settings: &Settings, findings: &Findings, purpose: Purpose) -> Vec<Di
             .collect(),
         false => configured.into_iter().chain(named).collect(),
     };
-    if all.is_empty() && settings.sources.is_empty() && purpose == Purpose::Backup {
+    let is_picked = dirs.is_some_and(|dirs| findings.is_flag(dirs.tag));
+    if all.is_empty() && (settings.sources.is_empty() || is_picked) && purpose == Purpose::Backup {
         findings.problem(
             Tag::Default,
             "backup.s3.include_dirs",

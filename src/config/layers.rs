@@ -18,6 +18,9 @@ pub const NAMED_VARIABLES: [(&str, &str); 2] = [
     ("LOG_LEVEL", "backup.log.level"),
 ];
 
+/// A variable that holds a whole configuration, for where there is no place for a file.
+const WHOLE: &str = "BACKUP_CONFIG_YAML";
+
 /// Variables of the AWS SDKs that name the store's address, the one that counts last. A file that
 /// names another one knows better.
 const AWS_ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"];
@@ -84,6 +87,21 @@ pub(super) fn merge(
             }),
         }
     }
+    if let Some(text) = environment
+        .get(WHOLE)
+        .filter(|text| !text.trim().is_empty())
+    {
+        let name = format!("environment variable {WHOLE}");
+        match parse(text) {
+            Ok(dict) => figment = figment.merge(Layer { name, dict }),
+            Err(error) => problems.push(Problem {
+                origin: name,
+                field: "(document)".to_owned(),
+                message: format!("is not valid YAML: {error}"),
+                hint: Some("mind the indentation".to_owned()),
+            }),
+        }
+    }
     for (variable, value) in environment {
         let named = NAMED_VARIABLES.iter().find(|(name, _)| name == variable);
         let field = match (named, variable.strip_prefix(VARIABLE_PREFIX)) {
@@ -93,7 +111,7 @@ pub(super) fn merge(
             }
             (None, None) => continue,
         };
-        if value.is_empty() {
+        if value.is_empty() || is_of_a_service(variable) {
             continue;
         }
         figment = figment.merge(Layer {
@@ -108,6 +126,15 @@ pub(super) fn merge(
         });
     }
     (figment, problems)
+}
+
+/// Whether Kubernetes has set a variable because there is a Service named `offsite`.
+fn is_of_a_service(variable: &str) -> bool {
+    let rest = variable.strip_prefix(VARIABLE_PREFIX).unwrap_or_default();
+    rest == "PORT"
+        || ["PORT_", "SERVICE_HOST", "SERVICE_PORT"]
+            .iter()
+            .any(|name| rest.starts_with(name))
 }
 
 fn read(path: &Path) -> Result<Dict, (String, &'static str)> {

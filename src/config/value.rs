@@ -68,15 +68,21 @@ fn positive(number: Num) -> Option<u128> {
 impl FromValue for Duration {
     fn from_value(value: &Value) -> Result<Self, String> {
         let expected = || "seconds, or a duration like `90s`, `10m`, `1h 30m` or `7d`".to_owned();
-        if let Ok(seconds) = u64::from_value(value) {
-            return Ok(Self::from_secs(seconds));
-        }
-        let Value::String(_, text) = value else {
-            return Err(expected());
+        let duration = match (u64::from_value(value), value) {
+            (Ok(seconds), _) => Some(Self::from_secs(seconds)),
+            (_, Value::String(_, text)) => parse_duration(text),
+            _ => None,
         };
-        parse_duration(text).ok_or_else(expected)
+        match duration {
+            Some(duration) if duration > LONGEST => Err("ten years or less".to_owned()),
+            Some(duration) => Ok(duration),
+            None => Err(expected()),
+        }
     }
 }
+
+/// Longer durations are mistakes, and overflow clocks.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// A duration as people write it.
 #[must_use]

@@ -85,6 +85,13 @@ impl Globs {
         let mut directories = GlobSetBuilder::new();
         let mut invalid = Vec::new();
         for pattern in patterns {
+            if pattern.starts_with(['!', '#']) {
+                invalid.push(InvalidGlob {
+                    pattern: pattern.clone(),
+                    reason: "there are no exceptions and comments here; write `[!]` or `[#]` for the character".to_owned(),
+                });
+                continue;
+            }
             let body = pattern.trim_end_matches('/');
             let set = if body.len() < pattern.len() {
                 &mut directories

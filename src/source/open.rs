@@ -87,6 +87,8 @@ impl Root {
             match openat2(&self.fd, bytes, flags, Mode::empty(), resolve) {
                 // Kernels before 5.6 and some container sandboxes do not know the call.
                 Err(Errno::NOSYS) => self.openat2.store(false, Ordering::Relaxed),
+                // Longer than the kernel takes at once.
+                Err(Errno::NAMETOOLONG) => {}
                 other => return other,
             }
         }

@@ -423,3 +423,68 @@ fn what_init_writes_is_a_valid_configuration_with_the_defaults_it_names() {
         }
     }
 }
+
+#[test]
+fn what_would_back_up_nothing_or_something_else_is_refused() {
+    let mut world = World::new();
+    world.configure(&format!(
+        "backup: {{s3: {{bucket: backups}}, sources: [{{directory: {}, exclude: [\"*.log\", \"!keep.log\"]}}]}}",
+        world.data().display()
+    ));
+    let output = world.offsite(["run"]);
+    assert_eq!(output.code, 2, "{output:?}");
+    assert!(output.stderr.contains("`!keep.log`"), "{output:?}");
+    world.configure(&format!(
+        "backup: {{s3: {{bucket: backups}}, sources: [{{directory: {}}}]}}",
+        world.data().display()
+    ));
+    let output = world.offsite(["run", "--dirs", ""]);
+    assert_eq!(output.code, 2, "{output:?}");
+    for (flag, value) in [
+        ("--wait-for-lock", "18446744073709551615"),
+        ("--interval", "999999999999"),
+    ] {
+        let output = world.offsite(["run", flag, value]);
+        assert_eq!(output.code, 2, "{output:?}");
+        assert!(output.stderr.contains("ten years"), "{output:?}");
+    }
+    world.set("LOCK__TTL_SECONDS", u64::MAX);
+    assert_eq!(world.offsite(["run"]).code, 2);
+}
+
+#[test]
+fn a_configuration_may_come_in_a_variable() {
+    let mut world = World::new();
+    world.write("a", "contents");
+    settle();
+    let document = format!(
+        "backup:\n  s3:\n    bucket: backups\n    prefix: team/\n    include_dirs: [{}]\n",
+        world.data().display()
+    );
+    world.env("BACKUP_CONFIG_YAML", document);
+    std::fs::remove_file(world.path("backup_config.yaml")).unwrap();
+    world.back_up();
+    let effective = effective(&world, &[]);
+    let (_, origin) = setting(&effective, "backup.s3.include_dirs");
+    assert_eq!(origin, "environment variable BACKUP_CONFIG_YAML");
+
+    world.env("BACKUP_CONFIG_YAML", "backup: {s3: {bukket: x}}");
+    let output = world.offsite(["run"]);
+    assert_eq!(output.code, 2, "{output:?}");
+    assert!(
+        output.stderr.contains("BACKUP_CONFIG_YAML") && output.stderr.contains("bukket"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn variables_of_a_kubernetes_service_are_passed_over() {
+    let mut world = World::new();
+    world.write("a", "contents");
+    settle();
+    world.set("PORT", "tcp://10.0.0.1:80");
+    world.set("SERVICE_HOST", "10.0.0.1");
+    world.set("SERVICE_PORT_HTTP", 80);
+    world.set("PORT_80_TCP_ADDR", "10.0.0.1");
+    world.back_up();
+}

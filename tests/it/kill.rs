@@ -391,3 +391,33 @@ fn sigint_exits_with_its_own_code() {
     assert_eq!(output.event("source_failed")["source"], SOURCE);
     world.back_up();
 }
+
+#[test]
+fn a_signal_ends_an_upload_that_hangs() {
+    let world = world();
+    world.write("in-parts", noise(7, 17 << 20));
+    settle();
+    let hang = Fault::on(Operation::CompleteMultipartUpload)
+        .always()
+        .hang();
+    let struck = world.server.fault(hang);
+    let child = world.spawn(["run"]);
+    while struck.fired() == 0 {
+        thread::sleep(Duration::from_millis(20));
+    }
+    kill_process(
+        Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(),
+        Signal::TERM,
+    )
+    .unwrap();
+    let started = std::time::Instant::now();
+    let output = finish(child.wait_with_output().unwrap());
+    assert_eq!(output.code, 143, "{output:?}");
+    assert!(
+        started.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        started.elapsed()
+    );
+    world.server.clear_faults();
+    world.back_up();
+}

@@ -14,7 +14,7 @@ use super::packer::{InPiece, Piece, Slot};
 use crate::archive::template;
 use crate::backup::capture::{Capture, Capturer};
 use crate::backup::merge::{Captured, Name};
-use crate::budget::Budget;
+use crate::budget::{Budget, Closed};
 use crate::events::Event;
 use crate::manifest::archive::{ArchiveRange, ArchiveRef, Codec};
 use crate::manifest::entry::{Content, Entry, LinkGroup};
@@ -66,6 +66,12 @@ enum Failure {
     Store(StoreError),
     /// The pass is being stopped.
     Stopped,
+}
+
+impl From<Closed> for Failure {
+    fn from(_: Closed) -> Self {
+        Self::Stopped
+    }
 }
 
 impl From<StoreError> for Failure {
@@ -136,7 +142,7 @@ impl Assembler {
         }
         let options = &self.capturer.options;
         let head = options.store.head(&target.key);
-        let key = match self.capturer.runtime.block_on(head) {
+        let key = match self.capturer.wait(head)? {
             Ok(_) => template::beside(&target.key, options.pass, self.codec),
             Err(error) if error.kind == StoreErrorKind::NotFound => target.key.clone(),
             Err(error) => return Err(error.into()),
@@ -225,7 +231,7 @@ impl Assembler {
         let key = keys::archive_record(&options.source.name, options.pass, number);
         let record = serde_json::to_vec_pretty(&reference).unwrap_or_default();
         let put = options.store.put(&key, record.into(), &Condition::Absent);
-        self.capturer.runtime.block_on(put)?;
+        self.capturer.wait(put)??;
         self.written.push(reference);
         Ok(())
     }
@@ -239,9 +245,7 @@ impl Assembler {
             part.abort();
         }
         if let Some(upload) = archive.upload {
-            let abort = self.capturer.options.store.abort_upload(&upload);
-            // If that fails, the next pass does it.
-            let _ = self.capturer.runtime.block_on(abort);
+            self.capturer.abort(&upload);
         }
     }
 }
@@ -306,7 +310,7 @@ impl Open {
                 let begin = options
                     .store
                     .begin_upload(&self.key, &self.target.placement);
-                let upload = Arc::new(capturer.runtime.block_on(begin)?);
+                let upload = Arc::new(capturer.wait(begin)??);
                 self.upload = Some(Arc::clone(&upload));
                 upload
             }
@@ -342,7 +346,7 @@ impl Open {
             let put = options
                 .store
                 .put_content(&self.key, last.into(), sha256, placement);
-            capturer.runtime.block_on(put)?;
+            capturer.wait(put)??;
             return Ok(Some(hex::encode(sha256)));
         }
         if !last.is_empty() {
@@ -350,14 +354,10 @@ impl Open {
         }
         let (crc64nvme, size) = (self.crc64nvme.finalize(), self.position);
         let (parts, upload) = (&mut self.parts, self.upload.clone());
-        capturer.runtime.block_on(async {
+        capturer.wait(async {
             let mut sent = Vec::with_capacity(parts.len());
             for part in parts {
-                let part = tokio::select! {
-                    part = part => part,
-                    () = options.stop.hurried() => return Err(Failure::Stopped),
-                };
-                sent.push(part.map_err(|_| Failure::Stopped)??);
+                sent.push(part.await.map_err(|_| Failure::Stopped)??);
             }
             if let Some(upload) = upload {
                 let store = &options.store;
@@ -366,7 +366,7 @@ impl Open {
                     .await?;
             }
             Ok(None)
-        })
+        })?
     }
 }
 

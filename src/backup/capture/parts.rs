@@ -47,23 +47,22 @@ pub(super) fn capture(
         }
     }
     let options = capture.options();
-    let runtime = &capture.capturer.runtime;
     let key = capture.key();
     let failed = |error| Refused::Store(key.clone(), error);
     let begin = options.store.begin_upload(&key, &options.source.placement);
-    let upload = Arc::new(runtime.block_on(begin).map_err(failed)?);
+    let upload = Arc::new(capture.capturer.wait(begin)?.map_err(failed)?);
     let sent = send_parts(capture, file, before, &upload);
     let (hashes, parts) = match sent {
         Ok(sent) => sent,
         Err(refused) => {
             // What was sent is of no use to anybody.
-            let _ = runtime.block_on(options.store.abort_upload(&upload));
+            capture.capturer.abort(&upload);
             return Err(refused);
         }
     };
     let changed = hashes.size != before.metadata.size || has_changed(file, before)?;
     if (changed && !is_last) || parts.is_empty() {
-        let _ = runtime.block_on(options.store.abort_upload(&upload));
+        capture.capturer.abort(&upload);
         return match is_last {
             false => Ok(Attempt::Changed),
             true => file::empty(capture, before),
@@ -73,10 +72,11 @@ pub(super) fn capture(
     let complete = options
         .store
         .complete_upload(&upload, parts, hashes.size, crc64nvme);
-    if let Err(error) = runtime.block_on(complete) {
-        let _ = runtime.block_on(options.store.abort_upload(&upload));
-        return Err(failed(error));
+    let completed = capture.capturer.wait(complete);
+    if !matches!(completed, Ok(Ok(()))) {
+        capture.capturer.abort(&upload);
     }
+    completed?.map_err(failed)?;
     let mut entry = capture.entry(before, hashes.size);
     entry.changed_while_reading = changed;
     let sha256 = hashes.sha256.finalize().into();
