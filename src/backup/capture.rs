@@ -178,7 +178,7 @@ impl Capturer {
         let abort = self.options.store.abort_upload(upload);
         let _ = self
             .runtime
-            .block_on(tokio::time::timeout(ABORT_TIMEOUT, abort));
+            .block_on(async { tokio::time::timeout(ABORT_TIMEOUT, abort).await });
     }
 
     /// Begins a capture.

@@ -10,10 +10,8 @@ fn shown(world: &World, output: &Output) -> String {
         output.code, output.stdout, output.stderr
     );
     let home = world.home.path().display().to_string();
-    let text = text
-        .replace(&home, "[home]")
-        .replace(&world.server.endpoint(), "[endpoint]");
-    text.replace(&std::process::id().to_string(), "[pid]")
+    text.replace(&home, "[home]")
+        .replace(&world.server.endpoint(), "[endpoint]")
 }
 
 /// Compares what a command prints with `snapshots/messages/<name>.snap`.
