@@ -43,6 +43,8 @@ pub enum Command {
     Run(RunArgs),
     /// Show what a pass would do: new, changed, removed, bytes, requests; writes nothing
     Plan(PlanArgs),
+    /// List the sessions of sources that have them, and what was archived of each
+    Sessions(SessionsArgs),
     /// List snapshots, or the files of one
     List(ListArgs),
     /// Restore a snapshot into a directory
@@ -134,12 +136,35 @@ pub struct DirsArgs {
     pub no_incremental: bool,
 }
 
+/// Which sessions, of sources that have them.
+#[derive(Debug, Default, Clone, PartialEq, Args)]
+pub struct ChoiceArgs {
+    /// Only this session, or those whose names match
+    #[arg(long, value_name = "ID", help_heading = "Sessions")]
+    pub session: Vec<String>,
+    /// Only sessions of this year
+    #[arg(long, value_name = "YEAR", help_heading = "Sessions")]
+    pub year: Option<String>,
+    /// Archive at most so many sessions
+    #[arg(long, value_name = "N", help_heading = "Sessions")]
+    pub limit: Option<u64>,
+    /// Only sessions that were never archived
+    #[arg(long, help_heading = "Sessions")]
+    pub not_backed_up: bool,
+    /// Archive sessions again that have not changed
+    #[arg(long, help_heading = "Sessions", conflicts_with = "not_backed_up")]
+    pub force: bool,
+}
+
 /// What a pass takes.
 #[derive(Debug, Default, Clone, PartialEq, Args)]
 pub struct RunArgs {
     /// Which directories.
     #[command(flatten)]
     pub dirs: DirsArgs,
+    /// Which sessions.
+    #[command(flatten)]
+    pub choice: ChoiceArgs,
     /// One pass, whatever interval is configured
     #[arg(long, conflicts_with = "interval")]
     pub once: bool,
@@ -163,6 +188,34 @@ pub struct PlanArgs {
     /// Which directories.
     #[command(flatten)]
     pub dirs: DirsArgs,
+    /// Which sessions.
+    #[command(flatten)]
+    pub choice: ChoiceArgs,
+    /// Bytes a second, as 50MB, to say how long it takes [default: as recent passes]
+    #[arg(long, value_name = "RATE", help_heading = "Sessions")]
+    pub rate: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `sessions` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  offsite sessions --year 2024             what there is of a year, and what was archived
+  offsite sessions --not-backed-up --json  for scripts
+  offsite run --session 'M31*' --limit 5   archive some of them
+
+States: new, changed, touched (other times and the same sizes: the next pass reads it to see),
+uncommitted (archived by a pass that was killed; the next one takes it over), archived, gone (not
+on the disk any more; its archive stays).")]
+pub struct SessionsArgs {
+    /// Only this source
+    #[arg(long, value_name = "NAME")]
+    pub source: Vec<String>,
+    /// Which sessions.
+    #[command(flatten)]
+    pub choice: ChoiceArgs,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -224,6 +277,9 @@ pub struct RestoreArgs {
     /// Only files that match, and what lies below directories that match
     #[arg(long, value_name = "GLOB")]
     pub path: Vec<String>,
+    /// Only this session, of a source that has sessions, or those whose names match
+    #[arg(long, value_name = "ID")]
+    pub session: Vec<String>,
     /// Replace files that are there and differ
     #[arg(long)]
     pub overwrite: bool,

@@ -9,9 +9,10 @@ use crate::manifest::pass_id::PassId;
 pub struct KeyTemplate(String);
 
 /// Every placeholder there is.
-const PLACEHOLDERS: [&str; 11] = [
+const PLACEHOLDERS: [&str; 12] = [
     "source",
     "session",
+    "name",
     "year",
     "month",
     "day",
@@ -43,6 +44,8 @@ pub struct Values<'a> {
     pub pass: PassId,
     /// `{session}`; the source's name where there are no sessions.
     pub session: &'a str,
+    /// `{name}`, of a session's note; empty where there is none.
+    pub name: &'a str,
     /// `{year}`: the session's, or the pass's.
     pub year: &'a str,
     /// `{kind}`: `full` or `incremental`.
@@ -62,6 +65,19 @@ impl KeyTemplate {
     #[must_use]
     pub fn of_sessions() -> Self {
         Self("raw/{year}/{session}.{ext}".to_owned())
+    }
+
+    /// Where notes of sessions go unless said otherwise.
+    #[must_use]
+    pub fn of_notes() -> Self {
+        Self("sessions/{year}/{session}_{name}".to_owned())
+    }
+
+    /// Whether a placeholder is in it.
+    #[must_use]
+    pub fn has(&self, wanted: &str) -> bool {
+        let is_wanted = |piece| matches!(piece, Piece::Placeholder(name) if name == wanted);
+        self.pieces().any(is_wanted)
     }
 
     /// Checks a template.
@@ -107,6 +123,7 @@ impl KeyTemplate {
         let value = |name: &str| match name {
             "source" => values.source.as_str(),
             "session" => values.session,
+            "name" => values.name,
             "year" => values.year,
             "month" => &date[4..6],
             "day" => &date[6..8],
@@ -210,6 +227,7 @@ mod tests {
             source: &source,
             pass: "20251227T020304Z-7f3a".parse().unwrap(),
             session: "M31_2024-01-02",
+            name: "",
             year: "2024",
             is_full: true,
             codec: Codec::Gzip,

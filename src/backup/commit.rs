@@ -15,6 +15,7 @@ use super::continued::{self, Continued, Unfinished};
 use super::latest::{self, LatestError};
 use super::merge::{Merge, MergeError, Merged, Queues, Sink};
 use super::previous::Cursor;
+use super::sessions::{self, Chosen, Modes};
 use super::writer::{Manifest, Writer, WriterError, WriterOptions};
 use super::{DirectorySource, Limits, Method};
 use crate::entries::{self, Loaded};
@@ -105,6 +106,16 @@ pub enum SourceError {
     /// The archive cannot be compressed as asked.
     #[error("cannot compress: {0}")]
     Compression(std::io::Error),
+    /// No session is called so.
+    #[error("`{}` has no session `{wanted}`", directory.display())]
+    NoSession {
+        /// The root.
+        directory: PathBuf,
+        /// What was asked for.
+        wanted: String,
+        /// Sessions that are called like that.
+        like: Vec<String>,
+    },
     /// The pass is being stopped.
     #[error("interrupted")]
     Interrupted,
@@ -120,6 +131,7 @@ impl SourceError {
             | Self::FromTheFuture(_)
             | Self::NoArchive(_)
             | Self::Compression(_) => ExitCode::Failed,
+            Self::NoSession { .. } => ExitCode::NotFound,
             Self::Interrupted => ExitCode::Terminated,
             Self::Latest(LatestError::Record { .. }) => ExitCode::Integrity,
             Self::Manifest(WriterError::Segment(_)) => ExitCode::Integrity,
@@ -142,6 +154,10 @@ impl SourceError {
                 "mount the volume; if it is meant to be empty, set `allow_empty: true` for the source"
                     .to_owned(),
             ),
+            Self::NoSession { like, .. } if !like.is_empty() => {
+                Some(format!("did you mean `{}`?", like.join("`, `")))
+            }
+            Self::NoSession { .. } => Some("`offsite sessions` lists them all".to_owned()),
             Self::Latest(LatestError::Record { .. }) => Some(
                 "read it with `aws s3 cp`; if it is damaged, move it away and the snapshot before it counts"
                     .to_owned(),
@@ -182,17 +198,36 @@ pub async fn back_up(
     let unfinished = unfinished(context, source, parent.as_ref()).await?;
     let is_full = match &source.method {
         Method::Files => false,
+        Method::Archive(_) if source.sessions.is_some() => false,
         Method::Archive(archive) => {
             source.afresh || archive.is_full_due(parent.as_ref(), context.store.now())
         }
     };
-    let source = &DirectorySource {
-        afresh: source.afresh || is_full,
-        ..source.clone()
+    let chosen = sessions::prepare(context, source, parent.as_ref(), &unfinished).await?;
+    let source = &match &chosen {
+        None => DirectorySource {
+            afresh: source.afresh || is_full,
+            ..source.clone()
+        },
+        // The survey has seen whether it is empty, and which sessions are archived afresh.
+        Some(chosen) => DirectorySource {
+            afresh: false,
+            allow_empty: true,
+            filter: source.filter.clone().only(chosen.modes.names()),
+            ..source.clone()
+        },
     };
+    let Chosen { modes, with_notes } = chosen.unwrap_or_default();
     let mut archives = archives_known(parent.as_ref(), &unfinished);
 
-    let captured = capture_all(context, source, parent.as_ref(), unfinished, is_full).await?;
+    let captured = capture_all(
+        context,
+        source,
+        parent.as_ref(),
+        (unfinished, modes),
+        is_full,
+    )
+    .await?;
     let Captured {
         manifest,
         merged,
@@ -206,6 +241,9 @@ pub async fn back_up(
             directory: source.directory.clone(),
             entries,
         });
+    }
+    if let Some(options) = &source.sessions {
+        sessions::notes::put(context, source, options, &with_notes).await?;
     }
     let changes = changes(&manifest, &merged);
     let written = manifest.written;
@@ -322,7 +360,7 @@ async fn capture_all(
     context: &PassContext,
     source: &DirectorySource,
     parent: Option<&Snapshot>,
-    unfinished: Vec<Unfinished>,
+    (unfinished, modes): (Vec<Unfinished>, Modes),
     is_full: bool,
 ) -> Result<Captured, SourceError> {
     let root_error = |error| SourceError::Root {
@@ -388,6 +426,7 @@ async fn capture_all(
             entries: parent.map_or(0, |parent| parent.totals.entries),
             rerecord,
             trusted,
+            sessions: source.sessions.is_some().then_some(modes),
         },
         (base, passes),
         queues,
@@ -445,6 +484,8 @@ struct Expected {
     rerecord: bool,
     /// Keys of archives that are complete.
     trusted: HashSet<Box<str>>,
+    /// What to do with sessions, where the source has them.
+    sessions: Option<Modes>,
 }
 
 type Inputs = (mpsc::Receiver<Loaded>, Vec<mpsc::Receiver<Loaded>>);
@@ -470,6 +511,7 @@ fn merge(
         let mut merge = Merge::new(&source, *pass, inputs, queues, events, stop);
         merge.rerecord = expected.rerecord;
         merge.expected = expected.entries;
+        merge.sessions = expected.sessions;
         merge.run(walk)
     }
 }

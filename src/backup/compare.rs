@@ -58,7 +58,7 @@ pub fn compare(found: &Stat, recorded: &Entry, scan_started_ns: i64, detect: Det
 
 /// Whether a file stamped `changed_ns` could have changed once more, unseen, after a scan that
 /// began at `scan_started_ns` looked at it.
-fn is_racy(changed_ns: i64, scan_started_ns: i64) -> bool {
+pub(super) fn is_racy(changed_ns: i64, scan_started_ns: i64) -> bool {
     let tick = match changed_ns % 1_000_000_000 {
         0 => COARSE_TICK_NS,
         _ => TICK_NS,

@@ -32,7 +32,8 @@ pub struct Unfinished {
     pub pass: PassId,
     /// Keys.
     pub keys: Vec<String>,
-    /// Archives it has completed.
+    /// Archives that it, and if it is the latest, any pass before it has completed: a pass that
+    /// goes on from another one records what that one has archived.
     pub archives: Vec<ArchiveRef>,
 }
 
@@ -62,13 +63,12 @@ pub async fn find(
         .cloned()
         .collect();
     let mut passes = arrange(source, own, listed.keys);
-    for pass in &mut passes {
-        let prefix = format!("{prefix}{}/", pass.pass);
-        for key in records.iter().filter(|key| key.starts_with(&prefix)) {
+    if let Some(latest) = passes.first_mut() {
+        for key in &records {
             // A record that cannot be read is one archive that is not trusted.
             if let Ok(object) = store.get(key).await {
-                pass.archives
-                    .extend(serde_json::from_slice::<ArchiveRef>(&object.bytes));
+                let record = serde_json::from_slice::<ArchiveRef>(&object.bytes);
+                latest.archives.extend(record);
             }
         }
     }

@@ -8,16 +8,19 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::DirectorySource;
+use super::archive::Target;
 use super::capture;
-use super::compare::{Verdict, compare};
+use super::compare::{Detect, Verdict, compare, is_racy};
 use super::continued::Continued;
 use super::previous::Cursor;
+use super::sessions::{Mode, Modes};
 use crate::entries::StoredSegment;
 use crate::events::{Event, Events, Level};
 use crate::manifest::entry::{Content, Entry, Kind, LinkGroup, Unreadable};
 use crate::manifest::pass_id::PassId;
 use crate::manifest::path::EntryPath;
 use crate::manifest::totals::Totals;
+use crate::source::session::{is_in_root, name_of};
 use crate::source::walk::{Found, Item};
 use crate::stop::Stop;
 use crate::store::StoreError;
@@ -38,6 +41,8 @@ pub enum Step {
     Ready(Box<Entry>),
     /// An entry that is being captured.
     Pending(oneshot::Receiver<Captured>),
+    /// What came so far must survive a kill; then the sender is told.
+    Checkpoint(oneshot::Sender<()>),
 }
 
 /// Which of its file's names an order is for.
@@ -141,6 +146,15 @@ pub trait Sink {
     fn step(&mut self, step: Step) -> bool;
     /// Takes an order; `false` when nobody wants any more.
     fn order(&mut self, order: Order) -> bool;
+    /// What follows goes into another archive: a whole session, or what of one has to be read
+    /// again. `false` when nobody wants any more.
+    fn begin_archive(&mut self, _: Target, _is_whole: bool) -> bool {
+        true
+    }
+    /// That archive has everything.
+    fn end_archive(&mut self) -> bool {
+        true
+    }
     /// Everything was told of; `false` when nobody wants to know.
     fn end(&mut self) -> bool;
 }
@@ -152,6 +166,14 @@ impl<S: Sink + ?Sized> Sink for Box<S> {
 
     fn order(&mut self, order: Order) -> bool {
         (**self).order(order)
+    }
+
+    fn begin_archive(&mut self, target: Target, is_whole: bool) -> bool {
+        (**self).begin_archive(target, is_whole)
+    }
+
+    fn end_archive(&mut self) -> bool {
+        (**self).end_archive()
     }
 
     fn end(&mut self) -> bool {
@@ -195,6 +217,8 @@ pub struct Merge<'a, S> {
     pub expected: u64,
     /// Whether every entry is recorded anew although it has not changed.
     pub rerecord: bool,
+    /// What to do with sessions, where the source has them.
+    pub sessions: Option<Modes>,
     /// Where decisions go.
     pub sink: S,
     /// Where events go.
@@ -208,6 +232,8 @@ pub struct Merge<'a, S> {
     unknown: Option<(EntryPath, String)>,
     /// Names still to come of files with several.
     links: HashMap<LinkGroup, u32>,
+    /// The session that is at hand.
+    session: Option<(Vec<u8>, Mode)>,
 }
 
 impl<'a, S: Sink> Merge<'a, S> {
@@ -228,6 +254,7 @@ impl<'a, S: Sink> Merge<'a, S> {
             continued,
             expected: 0,
             rerecord: false,
+            sessions: None,
             sink,
             events,
             stop,
@@ -235,6 +262,7 @@ impl<'a, S: Sink> Merge<'a, S> {
             kept: Totals::default(),
             unknown: None,
             links: HashMap::new(),
+            session: None,
         }
     }
 
@@ -273,6 +301,7 @@ impl<'a, S: Sink> Merge<'a, S> {
         while self.base.peek().is_some() {
             self.leave_behind()?;
         }
+        self.leave_session()?;
         self.report_damage();
         self.flush_kept()?;
         if !self.merged.is_empty_unlike(self.expected, self.source) && !self.sink.end() {
@@ -284,6 +313,7 @@ impl<'a, S: Sink> Merge<'a, S> {
     fn found(&mut self, found: Found) -> Result<(), MergeError> {
         self.merged.found += 1;
         self.catch_up(&found.path)?;
+        self.enter_session(&found.path)?;
         let mut base = None;
         if self.base.compare(&found.path) == Ordering::Equal {
             self.begin_segments()?;
@@ -292,7 +322,11 @@ impl<'a, S: Sink> Merge<'a, S> {
         }
         let continued = self.continued.at(&found.path)?;
         let verdict = base.as_ref().map(|recorded| self.look(&found, recorded));
-        if verdict == Some(Verdict::Unchanged) {
+        let continued_verdict = continued
+            .as_ref()
+            .map(|recorded| self.look(&found, recorded));
+        let is_continued = continued_verdict == Some(Verdict::Unchanged);
+        if verdict == Some(Verdict::Unchanged) && !(is_continued && self.is_in(Mode::Continued)) {
             return self.keep(&found);
         }
         if base.is_some() {
@@ -301,11 +335,11 @@ impl<'a, S: Sink> Merge<'a, S> {
         } else {
             self.merged.new += 1;
         }
-        let continued_verdict = continued
-            .as_ref()
-            .map(|recorded| self.look(&found, recorded));
-        if let (Some(Verdict::Unchanged), Some((entry, _))) = (continued_verdict, &continued) {
+        if let (true, Some((entry, _))) = (is_continued, &continued) {
             return self.step(Step::Ready(Box::new(entry.clone())));
+        }
+        if let Some(entry) = self.same_as_read(&found, base.as_ref(), verdict) {
+            return self.step(Step::Ready(Box::new(entry)));
         }
         // Of what is recorded, the later is the likelier to be what is on disk.
         let recorded = [(continued, continued_verdict), (base, verdict)];
@@ -319,13 +353,83 @@ impl<'a, S: Sink> Merge<'a, S> {
     }
 
     fn look(&self, found: &Found, (entry, scan_started_ns): &(Entry, i64)) -> Verdict {
-        if self.source.afresh {
+        if self.source.afresh || self.is_in(Mode::Whole) {
             return Verdict::Capture;
+        }
+        if self.session.is_some() {
+            // The survey has looked more closely, where that was asked for.
+            return compare(&found.stat, entry, *scan_started_ns, Detect::Metadata);
         }
         match compare(&found.stat, entry, *scan_started_ns, self.source.detect) {
             Verdict::Unchanged if self.rerecord => Verdict::Rerecord,
             verdict => verdict,
         }
+    }
+
+    /// The entry of a file that the survey has read and found to be as it was recorded, if it has
+    /// not changed since.
+    fn same_as_read(
+        &self,
+        found: &Found,
+        base: Option<&(Entry, i64)>,
+        verdict: Option<Verdict>,
+    ) -> Option<Entry> {
+        let (entry, _) = base.filter(|_| self.is_in(Mode::SameAsRead) && !self.source.xattrs)?;
+        let metadata = found.stat.metadata;
+        let surveyed_at_ns = self.sessions.as_ref()?.surveyed_at_ns;
+        let was_read = matches!(verdict, Some(Verdict::Reread | Verdict::Rerecord))
+            && metadata.kind == entry.metadata.kind
+            && !is_racy(metadata.mtime_ns.max(metadata.ctime_ns), surveyed_at_ns);
+        was_read.then(|| Entry {
+            metadata,
+            hardlink: found.stat.link_group(),
+            sparse: found.stat.sparse,
+            changed_while_reading: false,
+            ..entry.clone()
+        })
+    }
+
+    fn is_in(&self, mode: Mode) -> bool {
+        self.session.as_ref().is_some_and(|(_, at)| *at == mode)
+    }
+
+    /// Goes over to the session that a path lies in, unless it is the one at hand.
+    fn enter_session(&mut self, path: &EntryPath) -> Result<(), MergeError> {
+        let (Some(modes), Some(name)) = (&mut self.sessions, name_of(path)) else {
+            return Ok(());
+        };
+        if self.session.as_ref().is_some_and(|(at, _)| at == name) {
+            return Ok(());
+        }
+        let next = modes.by_name.get(name).cloned();
+        self.leave_session()?;
+        let Some((mode, target)) = next else {
+            return Ok(());
+        };
+        self.session = Some((name.to_owned(), mode));
+        match self.sink.begin_archive(target, mode == Mode::Whole) {
+            true => Ok(()),
+            false => Err(MergeError::Stopped),
+        }
+    }
+
+    fn leave_session(&mut self) -> Result<(), MergeError> {
+        match self.session.take() {
+            Some(_) if !self.sink.end_archive() => Err(MergeError::Stopped),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether an entry of the last snapshot that is not on the disk stays in the manifest as it
+    /// is: one of a session that this pass leaves alone, or that is gone altogether.
+    fn is_held(&mut self, path: &EntryPath) -> bool {
+        let (Some(modes), Some(name)) = (&mut self.sessions, name_of(path)) else {
+            return false;
+        };
+        if is_in_root(path) {
+            modes.by_name.remove(name);
+        }
+        !modes.by_name.contains_key(name)
     }
 
     /// Sees to it that an entry that is new or different gets recorded.
@@ -351,8 +455,9 @@ impl<'a, S: Sink> Merge<'a, S> {
             }
         }
         let name = match found.stat.link_group() {
-            Some(group) => self.name(group, found.stat.nlink),
-            None => Name::Only,
+            // The other names may lie in other sessions, and thereby in other archives.
+            Some(group) if self.sessions.is_none() => self.name(group, found.stat.nlink),
+            _ => Name::Only,
         };
         match (metadata.kind, &known) {
             _ if matches!(name, Name::Further { .. }) => {}
@@ -431,6 +536,11 @@ impl<'a, S: Sink> Merge<'a, S> {
         let Some(mut entry) = self.base.take()? else {
             return Ok(());
         };
+        if self.is_held(&entry.path) {
+            self.merged.unchanged += 1;
+            self.kept += Totals::of(&entry);
+            return Ok(());
+        }
         let unknown = self
             .unknown
             .as_ref()

@@ -21,6 +21,7 @@ pub mod continued;
 pub mod latest;
 pub mod merge;
 pub mod previous;
+pub mod sessions;
 pub mod writer;
 
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ use crate::store::Placement;
 pub use self::archive::ArchiveOptions;
 pub use self::commit::{SourceError, SourceReport, back_up};
 pub use self::compare::Detect;
+pub use self::sessions::SessionOptions;
 
 /// A directory to back up.
 #[derive(Debug, Clone)]
@@ -55,6 +57,8 @@ pub struct DirectorySource {
     pub afresh: bool,
     /// Where contents go: into objects of their own, or into archives.
     pub method: Method,
+    /// What is particular about its sessions, where each directory in it is one.
+    pub sessions: Option<SessionOptions>,
     /// How contents are kept.
     pub placement: Placement,
 }

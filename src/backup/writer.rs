@@ -136,6 +136,12 @@ impl Writer {
             Step::Dropped => self.drop_one().await,
             Step::Ready(entry) => self.push(&entry).await,
             Step::Pending(result) => self.pending(result).await,
+            Step::Checkpoint(recorded) => {
+                self.flush_checkpoint().await?;
+                // Whoever waited may be gone.
+                let _ = recorded.send(());
+                Ok(())
+            }
         }
     }
 

@@ -7,6 +7,7 @@ mod list;
 mod plan;
 mod restore;
 mod run;
+mod sessions;
 mod status;
 mod table;
 mod unlock;
@@ -64,6 +65,7 @@ pub fn execute(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> 
         None => run::run(&context, &cli.run, run::Loop::AsConfigured),
         Some(Command::Run(args)) => run::run(&context, &args, run::Loop::AsTyped),
         Some(Command::Plan(args)) => plan::plan(&context, &args),
+        Some(Command::Sessions(args)) => sessions::sessions(&context, &args),
         Some(Command::List(args)) => list::list(&context, &args),
         Some(Command::Restore(args)) => restore::restore(&context, &args),
         Some(Command::Verify(args)) => verify::verify(&context, &args),

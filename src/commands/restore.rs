@@ -32,7 +32,15 @@ struct Restored {
 pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<ExitCode, Failure> {
     let job = context.reader()?;
     let selection = selection(&args.select)?;
-    let paths = globs(&args.path)?;
+    let sessions = args.session.iter().map(|session| format!("/{session}"));
+    let paths = globs(
+        &args
+            .path
+            .iter()
+            .cloned()
+            .chain(sessions)
+            .collect::<Vec<_>>(),
+    )?;
     block_on(async {
         let stop = signal::listen()?;
         let store = connect(&job.store).await;

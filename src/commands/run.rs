@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Context, block_on, connect, format, log_to_stderr, note};
+use super::{Context, block_on, connect, format, log_to_stderr, note, sessions};
 use crate::backup::SourceReport;
 use crate::cli::RunArgs;
 use crate::config::{Job, LogFormat, Purpose};
@@ -40,6 +40,7 @@ pub(super) fn run(context: &Context, args: &RunArgs, repeat: Loop) -> Result<Exi
         }
     };
     only(&mut job, &args.dirs.source)?;
+    sessions::choose(&mut job, &args.choice)?;
     log_to_stderr(&job);
     let interval = job.interval.filter(|_| match repeat {
         _ if args.once => false,

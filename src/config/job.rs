@@ -10,12 +10,13 @@ use super::reader::{Findings, Placed};
 use super::settings::{LogFormat, Settings, Source, SourceMethod};
 use super::value::Bytes;
 use crate::archive::template::KeyTemplate;
-use crate::backup::{ArchiveOptions, DirectorySource, Limits, Method};
+use crate::backup::sessions::Choice;
+use crate::backup::{ArchiveOptions, DirectorySource, Limits, Method, SessionOptions};
 use crate::events::Level;
 use crate::manifest::archive::Codec;
 use crate::manifest::keys::{PREFIX_MAX_BYTES, SourceName};
 use crate::run::Pass;
-use crate::source::filter::Filter;
+use crate::source::filter::{Filter, Globs};
 use crate::store::Placement;
 use crate::store::s3::S3Settings;
 
@@ -345,6 +346,9 @@ fn listed(
             allow_empty: flag(|source| source.allow_empty),
             afresh: !settings.incremental,
             method: method(settings, findings, source),
+            sessions: source
+                .has_sessions
+                .then(|| sessions(&source.sessions, findings)),
             placement: Placement {
                 storage_class: class.or(s3.storage_class.as_ref()).cloned(),
                 tags: tags.unwrap_or(&s3.tags).clone(),
@@ -357,13 +361,18 @@ fn method(settings: &Settings, findings: &Findings, source: &Source) -> Method {
     let defaults = &settings.defaults;
     let method = match settings.archive {
         true => Some(SourceMethod::Archive),
+        false if source.has_sessions => Some(SourceMethod::Archive),
         false => source.method.or(defaults.method),
     };
     let (own, default) = (&source.archive, &defaults.archive);
     let codec = own
         .compression
         .or(default.compression)
-        .unwrap_or(Codec::Gzip);
+        .unwrap_or(match source.has_sessions {
+            // Pictures seldom become smaller, and a plain tar can be read by everything.
+            true => Codec::None,
+            false => Codec::Gzip,
+        });
     let (usual, hardest) = match codec {
         Codec::Gzip => (6, 9),
         Codec::Zstd => (3, 19),
@@ -380,13 +389,23 @@ fn method(settings: &Settings, findings: &Findings, source: &Source) -> Method {
         );
     }
     let level = level.map_or(usual, |level| level.value.min(hardest));
-    let key = own.key.as_ref().or(default.key.as_ref());
+    let (key, usual) = match source.has_sessions {
+        true => (own.key.as_ref(), KeyTemplate::of_sessions()),
+        false => (
+            own.key.as_ref().or(default.key.as_ref()),
+            KeyTemplate::of_archives(),
+        ),
+    };
+    let needed: &[&str] = match source.has_sessions {
+        true => &["session"],
+        false => &[],
+    };
     let template = key.and_then(|key| {
-        let parsed = KeyTemplate::parse(&key.value);
-        if let Err(error) = &parsed {
-            complain(findings, key, error, "as in archives/{source}/{pass}.{ext}");
-        }
-        parsed.ok()
+        let hint = match source.has_sessions {
+            true => "as in raw/{year}/{session}.{ext}",
+            false => "as in archives/{source}/{pass}.{ext}",
+        };
+        template(findings, key, needed, hint)
     });
     if method != Some(SourceMethod::Archive) {
         return Method::Files;
@@ -394,10 +413,52 @@ fn method(settings: &Settings, findings: &Findings, source: &Source) -> Method {
     Method::Archive(ArchiveOptions {
         codec,
         level: i32::try_from(level).unwrap_or_default(),
-        template: template.unwrap_or_else(KeyTemplate::of_archives),
+        template: template.unwrap_or(usual),
         incremental: own.incremental.or(default.incremental).unwrap_or(false) && !settings.full,
         full_every: own.full_every.or(default.full_every),
     })
+}
+
+/// A key template with the placeholders that keep its keys apart.
+fn template(
+    findings: &Findings,
+    key: &Placed<String>,
+    needed: &[&str],
+    hint: &str,
+) -> Option<KeyTemplate> {
+    let parsed = KeyTemplate::parse(&key.value);
+    if let Err(error) = &parsed {
+        complain(findings, key, error, hint);
+    }
+    let template = parsed.ok()?;
+    for name in needed {
+        if !template.has(name) {
+            complain(findings, key, &format!("has no `{{{name}}}`"), hint);
+        }
+    }
+    Some(template)
+}
+
+fn sessions(settings: &super::settings::Sessions, findings: &Findings) -> SessionOptions {
+    let notes = settings.notes.as_ref();
+    let patterns = notes.map_or_else(|| vec!["*.md".to_owned()], |notes| notes.value.clone());
+    let globs = (!patterns.is_empty()).then(|| Globs::new(&patterns));
+    if let (Some(Err(invalid)), Some(notes)) = (&globs, notes) {
+        for glob in invalid {
+            let message = format!("has a bad pattern: {glob}");
+            complain(findings, notes, &message, "as in [\"*.md\"]");
+        }
+    }
+    let hint = "as in sessions/{year}/{session}_{name}";
+    let key = settings.notes_key.as_ref();
+    let key = key.and_then(|key| template(findings, key, &["session", "name"], hint));
+    SessionOptions {
+        year: settings.year_pattern.clone(),
+        notes: globs.and_then(Result::ok),
+        notes_key: key.unwrap_or_else(KeyTemplate::of_notes),
+        tag_rules: settings.tag_rules.clone(),
+        choice: Choice::default(),
+    }
 }
 
 /// Without `.` and trailing slashes, so that two spellings of one directory compare equal.

@@ -7,8 +7,10 @@ use std::time::Duration;
 use super::reader::{Placed, Section};
 use super::value::Bytes;
 use crate::backup::Detect;
+use crate::backup::sessions::TagRule;
 use crate::events::Level;
 use crate::manifest::archive::Codec;
+use crate::source::session::YearPattern;
 use crate::store::s3::Encryption;
 
 /// The merged configuration.
@@ -64,6 +66,9 @@ pub(super) struct Source {
     pub(super) field: String,
     pub(super) name: Option<Placed<String>>,
     pub(super) directory: Option<Placed<String>>,
+    /// Whether that is a directory of sessions.
+    pub(super) has_sessions: bool,
+    pub(super) sessions: Sessions,
     pub(super) include: Option<Placed<Vec<String>>>,
     pub(super) exclude: Option<Placed<Vec<String>>>,
     pub(super) detect: Option<Detect>,
@@ -74,6 +79,60 @@ pub(super) struct Source {
     pub(super) archive: Archive,
     pub(super) storage_class: Option<String>,
     pub(super) tags: Option<BTreeMap<String, String>>,
+}
+
+/// What can be said of an item of `backup.sources` that has sessions.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    pub(super) year_pattern: Option<YearPattern>,
+    pub(super) notes: Option<Placed<Vec<String>>>,
+    pub(super) notes_key: Option<Placed<String>>,
+    pub(super) tag_rules: Vec<TagRule>,
+}
+
+impl Sessions {
+    fn read(section: &mut Section<'_>) -> Self {
+        Self {
+            year_pattern: section.parse("year_pattern", YearPattern::parse),
+            notes: section.placed("notes"),
+            notes_key: section.placed("notes_key"),
+            tag_rules: section
+                .list("tag_rules")
+                .into_iter()
+                .filter_map(tag_rule)
+                .collect(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.year_pattern.is_none()
+            && self.notes.is_none()
+            && self.notes_key.is_none()
+            && self.tag_rules.is_empty()
+    }
+}
+
+fn tag_rule(mut section: Section<'_>) -> Option<TagRule> {
+    let pattern = section.parse("pattern", |text| {
+        let glob = globset::Glob::new(text);
+        glob.map_err(|_| "a glob of session names, as in `M31*`")
+    });
+    let tags: Option<BTreeMap<String, String>> = section.get("tags");
+    if pattern.is_none() {
+        section.complain(
+            "pattern",
+            "is needed",
+            "a glob of session names, as in `M31*`",
+        );
+    }
+    if tags.is_none() {
+        section.complain("tags", "is needed", "as in `{archive: fast}`");
+    }
+    section.finish();
+    Some(TagRule {
+        pattern: pattern?.compile_matcher(),
+        tags: tags?,
+    })
 }
 
 /// `method` of a source.
@@ -243,15 +302,32 @@ impl Limits {
 impl Source {
     fn read(mut section: Section<'_>) -> Self {
         let name = section.placed("name");
-        let directory = section.placed("directory");
-        if directory.is_none() {
-            section.complain("directory", "is missing", "name the directory to back up");
+        let (plain, of_sessions) = (section.placed("directory"), section.placed("sessions"));
+        match (&plain, &of_sessions) {
+            (None, None) => {
+                section.complain("directory", "is missing", "name the directory to back up");
+            }
+            (Some(_), Some(_)) => section.complain(
+                "sessions",
+                "is given besides `directory`",
+                "keep `sessions` if each directory in it is a session, else `directory`",
+            ),
+            _ => {}
         }
         let source = Self {
             name,
-            directory,
+            has_sessions: of_sessions.is_some(),
+            directory: of_sessions.or(plain),
+            sessions: Sessions::read(&mut section),
             ..Self::options(&mut section)
         };
+        if !source.has_sessions && !source.sessions.is_empty() {
+            let hint = "`year_pattern`, `notes`, `notes_key` and `tag_rules` are for sources that name `sessions: <directory>`";
+            section.complain("", "has settings of sessions and none", hint);
+        }
+        if source.has_sessions && source.method == Some(SourceMethod::Files) {
+            section.complain("method", "must be archive", "sessions are always archived");
+        }
         section.finish();
         source
     }
@@ -262,6 +338,8 @@ impl Source {
             field: section.path().to_owned(),
             name: None,
             directory: None,
+            has_sessions: false,
+            sessions: Sessions::default(),
             include: section.placed("include"),
             exclude: section.placed("exclude"),
             detect: section.parse("detect", |text| match text {

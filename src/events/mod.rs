@@ -188,6 +188,9 @@ pub enum Event {
     BackupArchiveUploaded {
         /// Name of the source.
         source: SourceName,
+        /// The session in it, where the source has sessions.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        session: Option<String>,
         /// Where in the store, under the prefix.
         key: String,
         /// Length of the object in bytes.

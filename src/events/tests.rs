@@ -55,6 +55,7 @@ fn samples() -> Vec<Event> {
         },
         Event::BackupArchiveUploaded {
             source: source(),
+            session: Some(text()),
             key: text(),
             size: 0,
             crc64nvme: text(),

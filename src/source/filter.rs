@@ -4,12 +4,15 @@
 //! slash is relative to the source's root, a trailing slash means directories only, `*` stops at
 //! slashes and `**` does not. What lies below an excluded directory is not even looked at.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
+use super::session::is_in_root;
 use crate::manifest::path::EntryPath;
 
 /// A pattern that is not a glob.
@@ -27,6 +30,7 @@ pub struct InvalidGlob {
 pub struct Filter {
     include: Option<Globs>,
     exclude: Option<Globs>,
+    only: Option<Arc<HashSet<Vec<u8>>>>,
 }
 
 impl Filter {
@@ -40,7 +44,11 @@ impl Filter {
             patterns => Globs::new(patterns).map(Some),
         };
         match (compile(include), compile(exclude)) {
-            (Ok(include), Ok(exclude)) => Ok(Self { include, exclude }),
+            (Ok(include), Ok(exclude)) => Ok(Self {
+                include,
+                exclude,
+                only: None,
+            }),
             (include, exclude) => Err([include.err(), exclude.err()]
                 .into_iter()
                 .flatten()
@@ -49,16 +57,30 @@ impl Filter {
         }
     }
 
+    /// The same filter that leaves out everything in the root but these directories.
+    #[must_use]
+    pub fn only(self, directories: Arc<HashSet<Vec<u8>>>) -> Self {
+        Self {
+            only: Some(directories),
+            ..self
+        }
+    }
+
     /// Whether the filter lets everything through, so that nobody need ask.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.include.is_none() && self.exclude.is_none()
+        self.include.is_none() && self.exclude.is_none() && self.only.is_none()
     }
 
     /// Whether an entry is left out. Directories are never left out for want of an include: what
     /// is included may lie below.
     #[must_use]
     pub fn leaves_out(&self, path: &EntryPath, is_directory: bool) -> bool {
+        if let Some(only) = self.only.as_ref().filter(|_| is_in_root(path))
+            && !(is_directory && only.contains(path.as_bytes()))
+        {
+            return true;
+        }
         let excluded = self.exclude.as_ref();
         if excluded.is_some_and(|globs| globs.match_itself(path, is_directory)) {
             return true;

@@ -6,6 +6,7 @@
 
 pub mod filter;
 pub mod open;
+pub mod session;
 pub mod stat;
 pub mod walk;
 pub mod xattr;

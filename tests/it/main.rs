@@ -14,6 +14,7 @@ mod model;
 mod names;
 mod requests;
 mod restore;
+mod sessions;
 mod sources;
 mod support;
 mod verify;

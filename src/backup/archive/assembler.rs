@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crc_fast::CrcAlgorithm::Crc64Nvme;
 use sha2::{Digest, Sha256};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::Target;
@@ -132,7 +132,7 @@ impl Assembler {
                 archive.file(capture, *entry, range, before, self.codec);
                 Ok(())
             }
-            Slot::End => self.end(),
+            Slot::End(is_recorded) => self.end(is_recorded),
         }
     }
 
@@ -194,10 +194,14 @@ impl Assembler {
         Ok(())
     }
 
-    fn end(&mut self) -> Result<(), Failure> {
+    fn end(&mut self, is_recorded: Option<oneshot::Receiver<()>>) -> Result<(), Failure> {
         let Some(mut archive) = self.archive.take() else {
             return Ok(());
         };
+        if archive.members == 0 && archive.upload.is_none() {
+            // Everything that was read turned out to be as it was.
+            return Ok(());
+        }
         let finished = archive.finish(&self.capturer, &self.memory);
         let sha256 = match finished {
             Ok(sha256) => sha256,
@@ -219,6 +223,7 @@ impl Assembler {
         };
         options.events.emit(&Event::BackupArchiveUploaded {
             source: options.source.name.clone(),
+            session: archive.target.session,
             key: reference.key.to_string(),
             size: reference.size,
             crc64nvme: reference.crc64nvme.clone(),
@@ -226,6 +231,9 @@ impl Assembler {
             bytes: reference.bytes,
             duration_ms: u64::try_from(archive.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         });
+        if let Some(is_recorded) = is_recorded {
+            is_recorded.blocking_recv().map_err(|_| Failure::Stopped)?;
+        }
         // From now on a pass that follows a kill can trust what points into this archive.
         let number = u32::try_from(self.written.len()).unwrap_or(u32::MAX);
         let key = keys::archive_record(&options.source.name, options.pass, number);

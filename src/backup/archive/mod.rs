@@ -13,7 +13,9 @@
 //! for everybody else. Nothing touches a disk, and every queue is bounded in bytes.
 //!
 //! The archive object exists once its upload is completed, which happens after the merge has come
-//! to its end and before the commit record is written.
+//! to its end and before the commit record is written. Where each session has an archive of its own,
+//! it is completed at the session's end; its record, which makes a later pass trust it, follows once
+//! a checkpoint has the session's entries.
 
 mod assembler;
 mod packer;
@@ -24,7 +26,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::capture::{CaptureOptions, Capturer};
 use super::merge::{Order, Sink, Step};
@@ -68,6 +70,8 @@ impl ArchiveOptions {
 pub struct Target {
     /// Where it goes, unless something is there.
     pub key: String,
+    /// The session that goes into it, where the source has sessions.
+    pub session: Option<String>,
     /// How it is kept.
     pub placement: Placement,
 }
@@ -80,8 +84,11 @@ enum Item {
     Order(Box<Order>),
     /// Nothing to pack, but the manifest has gone on: what is open must not be waited for too long.
     Cut,
-    /// Everything is there.
-    End,
+    /// Another archive is next.
+    Begin(Target),
+    /// The archive has everything. It counts as complete once its entries are recorded, of which
+    /// the receiver tells.
+    End(Option<oneshot::Receiver<()>>),
 }
 
 /// Steps after which the packer closes a group, so that the manifest writer, which waits for the
@@ -97,6 +104,9 @@ pub struct ArchiveQueues {
     steps: mpsc::Sender<Step>,
     items: crossbeam_channel::Sender<Item>,
     steps_since_cut: u32,
+    /// Whether directories go into the archive. They do not where only what has to be read again
+    /// goes there, nor does the root of a source of sessions.
+    is_whole: bool,
 }
 
 impl ArchiveQueues {
@@ -109,7 +119,9 @@ impl Sink for ArchiveQueues {
     fn step(&mut self, step: Step) -> bool {
         let item = match &step {
             Step::Ready(entry)
-                if entry.metadata.kind == Kind::Directory && entry.unreadable.is_none() =>
+                if entry.metadata.kind == Kind::Directory
+                    && entry.unreadable.is_none()
+                    && self.is_whole =>
             {
                 Some(Item::Directory(entry.clone()))
             }
@@ -129,8 +141,22 @@ impl Sink for ArchiveQueues {
         self.item(Item::Order(Box::new(order)))
     }
 
+    fn begin_archive(&mut self, target: Target, is_whole: bool) -> bool {
+        self.is_whole = is_whole;
+        self.item(Item::Begin(target))
+    }
+
+    fn end_archive(&mut self) -> bool {
+        if !std::mem::replace(&mut self.is_whole, false) {
+            return self.item(Item::End(None));
+        }
+        let (recorded, is_recorded) = oneshot::channel();
+        let step = self.steps.blocking_send(Step::Checkpoint(recorded));
+        step.is_ok() && self.item(Item::End(Some(is_recorded)))
+    }
+
     fn end(&mut self) -> bool {
-        self.item(Item::End)
+        self.item(Item::End(None))
     }
 }
 
@@ -155,6 +181,7 @@ impl Archiver {
     ) -> std::io::Result<(Self, ArchiveQueues)> {
         let compressors = worker::Compressors::new(archive)?;
         let target = target(&options, archive, is_full);
+        let is_whole = options.source.sessions.is_none();
         let runtime = Handle::current();
         let limits = &options.limits;
         // Half for what is read and compressed, half for what is sent.
@@ -194,6 +221,7 @@ impl Archiver {
             steps,
             items: items_in,
             steps_since_cut: 0,
+            is_whole,
         };
         Ok((archiver, queues))
     }
@@ -227,12 +255,14 @@ fn target(options: &CaptureOptions, archive: &ArchiveOptions, is_full: bool) -> 
         source: &options.source.name,
         pass: options.pass,
         session: options.source.name.as_str(),
+        name: "",
         year: &pass[..4],
         is_full,
         codec: archive.codec,
     };
     Target {
         key: archive.template.key(&values),
+        session: None,
         placement: options.source.placement.clone(),
     }
 }

@@ -79,8 +79,9 @@ pub(super) enum Slot {
     /// The large file whose beginning was marked ends here; so much of its first piece comes before
     /// its contents.
     File(Box<Capture>, Box<Entry>, u64),
-    /// The archive ends.
-    End,
+    /// The archive ends. Its record waits until its entries are recorded, where there is somebody
+    /// to tell.
+    End(Option<oneshot::Receiver<()>>),
 }
 
 /// The next stage is gone: the pass is being stopped.
@@ -147,7 +148,11 @@ impl Packer {
                 }
             }
             Item::Cut => self.close_group(),
-            Item::End => self.end(),
+            Item::Begin(target) => {
+                self.target = target;
+                Ok(())
+            }
+            Item::End(is_recorded) => self.end(is_recorded),
         }
     }
 
@@ -197,7 +202,7 @@ impl Packer {
         self.slots.blocking_send(slot).map_err(|_| Gone)
     }
 
-    fn end(&mut self) -> Result<(), Gone> {
+    fn end(&mut self, is_recorded: Option<oneshot::Receiver<()>>) -> Result<(), Gone> {
         self.close_group()?;
         if !self.is_open {
             return Ok(());
@@ -206,7 +211,7 @@ impl Packer {
         tar::end(&mut end);
         self.piece(Work::Bytes(end), 0)?;
         self.is_open = false;
-        self.slot(Slot::End)
+        self.slot(Slot::End(is_recorded))
     }
 
     /// Archives a file in pieces of its own.

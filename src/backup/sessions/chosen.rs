@@ -1,0 +1,119 @@
+//! From a survey to what a pass does with each session.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::{Choice, Session, SessionOptions, State, Survey};
+use crate::archive::template::Values;
+use crate::backup::archive::{ArchiveOptions, Target};
+use crate::backup::{DirectorySource, Method};
+use crate::manifest::keys;
+use crate::manifest::pass_id::PassId;
+use crate::store::Placement;
+
+/// What a pass does with a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It is archived as a whole, whatever of it was archived before.
+    Whole,
+    /// A killed pass has archived it; what it has recorded is taken over.
+    Continued,
+    /// It was read and is the same; its new times are recorded.
+    SameAsRead,
+    /// Some of it could not be read; that is tried again.
+    Retried,
+}
+
+/// What a pass does with the sessions it does something with. All others stay as they are.
+#[derive(Debug, Default)]
+pub struct Modes {
+    /// By name.
+    pub by_name: HashMap<Vec<u8>, (Mode, Target)>,
+    /// When the survey began, by this machine's clock.
+    pub surveyed_at_ns: i64,
+}
+
+impl Modes {
+    /// Names of the sessions that are looked at again.
+    #[must_use]
+    pub fn names(&self) -> Arc<HashSet<Vec<u8>>> {
+        Arc::new(self.by_name.keys().cloned().collect())
+    }
+}
+
+/// The sessions a pass does something with, in order of name.
+#[derive(Debug, Default)]
+pub struct Chosen {
+    /// What it does with them.
+    pub modes: Modes,
+    /// Those whose notes are seen to.
+    pub with_notes: Vec<Session>,
+}
+
+/// Decides about every session.
+#[must_use]
+pub fn choose(
+    source: &DirectorySource,
+    options: &SessionOptions,
+    survey: Survey,
+    pass: PassId,
+    surveyed_at_ns: i64,
+) -> Chosen {
+    let choice = Choice {
+        force: options.choice.force || source.afresh,
+        ..options.choice.clone()
+    };
+    let Method::Archive(archive) = &source.method else {
+        return Chosen::default();
+    };
+    let mut left = choice.limit.unwrap_or(u64::MAX);
+    let mut chosen = Chosen::default();
+    chosen.modes.surveyed_at_ns = surveyed_at_ns;
+    for session in survey.sessions {
+        let mode = match session.state {
+            State::Uncommitted => Mode::Continued,
+            _ if choice.archives(&session) && left > 0 => {
+                left -= 1;
+                Mode::Whole
+            }
+            State::Touched if choice.has(&session) => match session.unreadable {
+                0 => Mode::SameAsRead,
+                _ => Mode::Retried,
+            },
+            _ => continue,
+        };
+        let target = target(source, options, archive, &session, pass);
+        let name = session.bytes_of_name.clone();
+        chosen.modes.by_name.insert(name, (mode, target));
+        if matches!(mode, Mode::Whole | Mode::Continued) && !session.notes.is_empty() {
+            chosen.with_notes.push(session);
+        }
+    }
+    chosen
+}
+
+fn target(
+    source: &DirectorySource,
+    options: &SessionOptions,
+    archive: &ArchiveOptions,
+    session: &Session,
+    pass: PassId,
+) -> Target {
+    let values = Values {
+        source: &source.name,
+        pass,
+        session: &keys::percent_encode(&session.bytes_of_name),
+        name: "",
+        year: &session.year,
+        is_full: true,
+        codec: archive.codec,
+    };
+    Target {
+        key: archive.template.key(&values),
+        session: Some(session.name.clone()),
+        placement: Placement {
+            tags: options.tags(&session.name, &source.placement.tags),
+            ..source.placement.clone()
+        },
+    }
+}

@@ -1,0 +1,140 @@
+//! Notes: files in a session that are wanted at once while its archive may lie in Glacier. Each is
+//! in the archive too, and also an object of its own, in the default storage class.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use rustix::io::Errno;
+use sha2::{Digest, Sha256};
+
+use super::{Session, SessionOptions};
+use crate::archive::template::Values;
+use crate::backup::DirectorySource;
+use crate::backup::capture::file::{WHOLE_BYTES, read_up_to};
+use crate::backup::commit::{PassContext, SourceError};
+use crate::events::Event;
+use crate::manifest::archive::Codec;
+use crate::manifest::keys;
+use crate::manifest::path::EntryPath;
+use crate::source::open::Root;
+use crate::store::{Placement, StoreErrorKind};
+
+/// Puts the notes of these sessions where they are not yet.
+///
+/// # Errors
+/// The root cannot be opened, or the store fails. Notes that cannot be read are passed over: the
+/// archive has said so.
+pub async fn put(
+    context: &PassContext,
+    source: &DirectorySource,
+    options: &SessionOptions,
+    sessions: &[Session],
+) -> Result<(), SourceError> {
+    let root = Root::open(&source.directory).map_err(|error| SourceError::Root {
+        directory: source.directory.clone(),
+        error,
+    })?;
+    for session in sessions {
+        for note in &session.notes {
+            if context.stop.is_set() {
+                return Err(SourceError::Interrupted);
+            }
+            match tokio::task::block_in_place(|| read(&root, note)) {
+                Ok(Some(contents)) => {
+                    put_one(context, source, options, session, note, contents).await?;
+                }
+                Ok(None) => context.events.emit(&Event::Notice {
+                    message: format!("{note} is larger than a note may be; it is in the archive"),
+                }),
+                Err(_) => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A note's contents, unless it is too large to be one.
+fn read(root: &Root, path: &EntryPath) -> Result<Option<Bytes>, Errno> {
+    let file = root.open_file(path)?;
+    let most = usize::try_from(WHOLE_BYTES).map_err(|_| Errno::FBIG)?;
+    let mut contents = Vec::new();
+    while contents.len() <= most {
+        let (had, offset) = (contents.len(), contents.len() as u64);
+        read_up_to(&file, &mut contents, offset, 64 << 10)?;
+        if contents.len() == had {
+            return Ok(Some(contents.into()));
+        }
+    }
+    Ok(None)
+}
+
+async fn put_one(
+    context: &PassContext,
+    source: &DirectorySource,
+    options: &SessionOptions,
+    session: &Session,
+    note: &EntryPath,
+    contents: Bytes,
+) -> Result<(), SourceError> {
+    let started = Instant::now();
+    let sha256: [u8; 32] = Sha256::digest(&contents).into();
+    let values = Values {
+        source: &source.name,
+        pass: context.pass,
+        session: &keys::percent_encode(&session.bytes_of_name),
+        name: &keys::percent_encode(note.name().unwrap_or_default()),
+        year: &session.year,
+        is_full: true,
+        codec: Codec::None,
+    };
+    let mut key = options.notes_key.key(&values);
+    match context.store.head(&key).await {
+        Ok(there) if there.sha256 == Some(sha256) => return Ok(()),
+        Ok(_) => key = beside(&key, &context.pass.to_string()),
+        Err(error) if error.kind == StoreErrorKind::NotFound => {}
+        Err(error) => return Err(error.into()),
+    }
+    let size = contents.len() as u64;
+    let placement = Placement::default();
+    let put = context
+        .store
+        .put_content(&key, contents, sha256, &placement);
+    put.await?;
+    context.events.emit(&Event::FileUploaded {
+        source: source.name.clone(),
+        path: note.to_string(),
+        key,
+        size,
+        sha256: hex::encode(sha256),
+        duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+    });
+    Ok(())
+}
+
+/// The key to take where `key` is taken by another note: the pass stands before the extension.
+fn beside(key: &str, pass: &str) -> String {
+    let name = key.rfind('/').map_or(0, |at| at + 1);
+    match key[name..].rfind('.') {
+        Some(dot) if dot > 0 => {
+            let (stem, extension) = key.split_at(name + dot);
+            format!("{stem}_{pass}{extension}")
+        }
+        _ => format!("{key}_{pass}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::beside;
+
+    #[test]
+    fn the_pass_stands_before_the_extension() {
+        for (key, expected) in [
+            ("sessions/2020/M31_notes.md", "sessions/2020/M31_notes_P.md"),
+            ("a.b/notes", "a.b/notes_P"),
+            (".md", ".md_P"),
+        ] {
+            assert_eq!(beside(key, "P"), expected);
+        }
+    }
+}

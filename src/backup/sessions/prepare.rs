@@ -1,0 +1,82 @@
+//! Before a pass over sessions: the survey, and whether it makes sense.
+
+use super::{Chosen, Survey, SurveyOptions, choose, survey};
+use crate::backup::DirectorySource;
+use crate::backup::commit::{PassContext, SourceError};
+use crate::backup::continued::Unfinished;
+use crate::events::Event;
+use crate::manifest::snapshot::Snapshot;
+use crate::text;
+
+/// How alike a name must be to be the one that was meant.
+const ALIKE: f64 = 0.85;
+
+/// Surveys the sessions of a source and decides about each; `None` where it has no sessions.
+///
+/// # Errors
+/// The survey fails, the source looks like a volume that is not mounted, or it has no session that
+/// was asked for.
+pub async fn prepare(
+    context: &PassContext,
+    source: &DirectorySource,
+    parent: Option<&Snapshot>,
+    unfinished: &[Unfinished],
+) -> Result<Option<Chosen>, SourceError> {
+    let Some(sessions) = &source.sessions else {
+        return Ok(None);
+    };
+    let started = (context.clock)();
+    let started_ns = i64::try_from(started.as_nanosecond()).unwrap_or(i64::MAX);
+    let options = SurveyOptions {
+        source,
+        sessions,
+        limits: &context.limits,
+        parent,
+        unfinished,
+        reads: true,
+        stop: &context.stop,
+    };
+    let survey = survey(&context.store, options).await?;
+    check(source, &survey, parent)?;
+    if survey.loose > 0 {
+        let what = text::count(survey.loose, "file");
+        context.events.emit(&Event::Notice {
+            message: format!(
+                "{}: {what} outside of any session left out, directly in `{}`",
+                source.name,
+                source.directory.display()
+            ),
+        });
+    }
+    let chosen = choose(source, sessions, survey, context.pass, started_ns);
+    Ok(Some(chosen))
+}
+
+/// Whether there is something to go by: sessions, where there were some, and those asked for.
+///
+/// # Errors
+/// There is not.
+pub fn check(
+    source: &DirectorySource,
+    survey: &Survey,
+    parent: Option<&Snapshot>,
+) -> Result<(), SourceError> {
+    let entries = parent.map_or(0, |parent| parent.totals.entries);
+    if survey.found == 0 && entries > 1 && !source.allow_empty {
+        return Err(SourceError::Empty {
+            directory: source.directory.clone(),
+            entries,
+        });
+    }
+    let choice = source.sessions.as_ref().map(|sessions| &sessions.choice);
+    let Some(wanted) = choice.and_then(|choice| choice.unknown(&survey.sessions)) else {
+        return Ok(());
+    };
+    let names = survey.sessions.iter().map(|session| &session.name);
+    let like = names.filter(|name| strsim::jaro_winkler(name, wanted) > ALIKE);
+    Err(SourceError::NoSession {
+        directory: source.directory.clone(),
+        wanted: wanted.to_owned(),
+        like: like.take(3).cloned().collect(),
+    })
+}

@@ -1,0 +1,158 @@
+//! `offsite sessions`, and which sessions other commands are about.
+
+use std::sync::Arc;
+
+use indicatif::{HumanBytes, HumanCount};
+use serde::Serialize;
+
+use super::table::Table;
+use super::{Context, block_on, connect, log_to_stderr, note, print, print_json, run};
+use crate::backup::sessions::{
+    Choice, Session, SessionOptions, State, Survey, SurveyOptions, Wanted, check, survey,
+};
+use crate::backup::{DirectorySource, SourceError, continued, latest};
+use crate::cli::{ChoiceArgs, SessionsArgs};
+use crate::config::{Job, Purpose};
+use crate::error::Failure;
+use crate::exit::ExitCode;
+use crate::manifest::pass_id::PassId;
+use crate::manifest::snapshot::Snapshot;
+use crate::signal;
+use crate::stop::Stop;
+use crate::store::Store;
+use crate::text;
+
+/// A row of `sessions --json`.
+#[derive(Serialize)]
+struct Row<'a> {
+    source: &'a str,
+    #[serde(flatten)]
+    session: &'a Session,
+}
+
+pub(super) fn sessions(context: &Context, args: &SessionsArgs) -> Result<ExitCode, Failure> {
+    let mut job = context.load(&[], Purpose::Backup)?.job;
+    run::only(&mut job, &args.source)?;
+    choose(&mut job, &args.choice)?;
+    log_to_stderr(&job);
+    let sources = job.pass.sources.iter();
+    let sources: Vec<_> = sources.filter(|source| source.sessions.is_some()).collect();
+    if sources.is_empty() {
+        return Err(no_sessions());
+    }
+    let listed = block_on(async {
+        let stop = signal::listen()?;
+        let store = connect(&job.store).await;
+        let mut listed = Vec::new();
+        for source in sources {
+            let Some(options) = &source.sessions else {
+                continue;
+            };
+            let (survey, _) = look(&store, &job, source, options, &stop).await?;
+            let limit = options.choice.limit.unwrap_or(u64::MAX);
+            let is_wanted = |session: &Session| {
+                let is_new = session.state == State::New || !options.choice.only_new;
+                is_new && options.choice.has(session)
+            };
+            let wanted = survey.sessions.into_iter().filter(is_wanted);
+            let wanted = wanted.take(usize::try_from(limit).unwrap_or(usize::MAX));
+            listed.extend(wanted.map(|session| (source.name.to_string(), session)));
+            if survey.loose > 0 {
+                let what = text::count(survey.loose, "file");
+                note(&format!(
+                    "note: {}: {what} outside of any session",
+                    source.name
+                ));
+            }
+        }
+        Ok::<_, Failure>(listed)
+    })??;
+    if args.json {
+        let rows = listed
+            .iter()
+            .map(|(source, session)| Row { source, session });
+        print_json(&rows.collect::<Vec<_>>());
+    } else {
+        print(&table(&listed));
+    }
+    Ok(ExitCode::Complete)
+}
+
+fn no_sessions() -> Failure {
+    let hint = "a source has sessions if it names `sessions: <directory>` in `backup.sources`";
+    Failure::new(ExitCode::Usage, "no source with sessions is configured").hint(hint)
+}
+
+/// Tells the sources with sessions which of them were asked for.
+pub(super) fn choose(job: &mut Job, args: &ChoiceArgs) -> Result<(), Failure> {
+    if *args == ChoiceArgs::default() {
+        return Ok(());
+    }
+    let choice = Choice {
+        names: args.session.iter().map(|text| Wanted::new(text)).collect(),
+        year: args.year.clone(),
+        limit: args.limit,
+        only_new: args.not_backed_up,
+        force: args.force,
+    };
+    let sources = job.pass.sources.iter_mut();
+    let mut sources = sources
+        .filter_map(|source| source.sessions.as_mut())
+        .peekable();
+    if sources.peek().is_none() {
+        return Err(no_sessions());
+    }
+    for sessions in sources {
+        sessions.choice = choice.clone();
+    }
+    Ok(())
+}
+
+/// Looks at the sessions of a source as a pass would, without reading what looks touched.
+pub(super) async fn look(
+    store: &Arc<dyn Store>,
+    job: &Job,
+    source: &DirectorySource,
+    sessions: &SessionOptions,
+    stop: &Arc<Stop>,
+) -> Result<(Survey, Option<Snapshot>), Failure> {
+    let parent = latest::latest(&**store, &source.name, None)
+        .await
+        .map_err(SourceError::from)?;
+    let committed = parent.as_ref().map(|parent| parent.pass);
+    let own = PassId::new(jiff::Timestamp::now(), None, 0);
+    let unfinished = continued::find(&**store, &source.name, committed, own).await?;
+    let options = SurveyOptions {
+        source,
+        sessions,
+        limits: &job.pass.limits,
+        parent: parent.as_ref(),
+        unfinished: &unfinished,
+        reads: false,
+        stop,
+    };
+    let survey = survey(store, options).await?;
+    check(source, &survey, parent.as_ref())?;
+    Ok((survey, parent))
+}
+
+fn table(listed: &[(String, Session)]) -> String {
+    let heading = [
+        "SOURCE", "SESSION", "YEAR", "FILES", "SIZE", "STATE", "ARCHIVED", "KEY",
+    ];
+    let mut table = Table::new(&heading, &[3, 4]);
+    for (source, session) in listed {
+        let archived = session.archived_at.map(|at| at.to_string());
+        table.row(vec![
+            source.clone(),
+            session.name.clone(),
+            session.year.clone(),
+            HumanCount(session.files).to_string(),
+            HumanBytes(session.bytes).to_string(),
+            session.state.to_string(),
+            archived.unwrap_or_default(),
+            session.key.clone().unwrap_or_default(),
+        ]);
+    }
+    table.to_string()
+}

@@ -1,0 +1,415 @@
+//! Sessions: each directory is archived once, as a whole, into an object of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::kill::{Moment, at_every_request, pass_with_signal};
+use crate::support::tree::{self, assert_same, read, settle};
+use crate::support::{BUCKET, Output, SOURCE, World, noise};
+
+/// A world whose source has sessions, with settings of its own.
+fn world_with(settings: &str) -> World {
+    let world = World::new();
+    world.configure(&format!(
+        "backup:\n  s3: {{bucket: backups, prefix: team/}}\n  sources:\n  \
+         - name: {SOURCE}\n    sessions: {}\n{settings}",
+        world.data().display()
+    ));
+    world
+}
+
+/// A world with three sessions.
+fn world() -> World {
+    let world = world_with("");
+    fill(&world, "M31_2020-01-02", 1);
+    fill(&world, "M31_2021-03-04", 2);
+    fill(&world, "NGC_7000_20210506", 3);
+    settle();
+    world
+}
+
+fn fill(world: &World, session: &str, seed: u64) {
+    world.write(&format!("{session}/light/1.fits"), noise(seed, 700_000));
+    world.write(&format!("{session}/light/2.fits"), noise(seed + 100, 3000));
+    world.write(
+        &format!("{session}/notes.md"),
+        format!("notes of {session}"),
+    );
+}
+
+/// The sessions that a pass has archived, with their keys.
+fn archived(output: &Output) -> BTreeMap<String, String> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let events = output.events_named("backup_archive_uploaded");
+    let events = events.iter();
+    events
+        .map(|event| (text(&event["session"]), text(&event["key"])))
+        .collect()
+}
+
+fn names(output: &Output) -> Vec<String> {
+    archived(output).into_keys().collect()
+}
+
+fn run(world: &World, args: &[&str]) -> Output {
+    let output = world.offsite([&["run"], args].concat());
+    assert_eq!(output.code, 0, "{output:?}");
+    output
+}
+
+/// What `sessions --json` says, by session.
+fn listed(world: &World, args: &[&str]) -> BTreeMap<String, Value> {
+    let output = world.offsite([&["sessions", "--json"], args].concat());
+    assert_eq!(output.code, 0, "{output:?}");
+    let rows: Vec<Value> = serde_json::from_str(&output.stdout).unwrap();
+    let name = |row: &Value| row["session"].as_str().unwrap().to_owned();
+    rows.into_iter().map(|row| (name(&row), row)).collect()
+}
+
+fn states(world: &World) -> Vec<String> {
+    let rows = listed(world, &[]);
+    let state = |row: &Value| row["state"].as_str().unwrap().to_owned();
+    rows.values().map(state).collect()
+}
+
+fn extracted(world: &World, key: &str) -> tree::Tree {
+    let target = world.path("extracted");
+    let _ = std::fs::remove_dir_all(&target);
+    std::fs::create_dir(&target).unwrap();
+    let file = world.path("archive.tar");
+    let object = world.server.object(BUCKET, &world.full_key(key)).unwrap();
+    std::fs::write(&file, &object.bytes).unwrap();
+    let tar = std::process::Command::new("tar")
+        .args(["--numeric-owner", "-xpf"])
+        .arg(&file)
+        .arg("-C")
+        .arg(&target)
+        .output()
+        .unwrap();
+    assert!(tar.status.success(), "{tar:?}");
+    let mut tree = read(&target);
+    tree.remove(Path::new(""));
+    tree
+}
+
+fn tree_of(world: &World, session: &str) -> tree::Tree {
+    let mut tree = read(&world.data());
+    tree.retain(|path, _| path.starts_with(session));
+    tree
+}
+
+#[test]
+fn each_session_becomes_a_plain_tar_of_its_year() {
+    let world = world();
+    assert_eq!(states(&world), ["new", "new", "new"]);
+    let output = world.back_up();
+    let archived = archived(&output);
+    let expected = [
+        ("M31_2020-01-02", "raw/2020/M31_2020-01-02.tar"),
+        ("M31_2021-03-04", "raw/2021/M31_2021-03-04.tar"),
+        ("NGC_7000_20210506", "raw/2021/NGC_7000_20210506.tar"),
+    ];
+    let expected = expected.map(|(name, key)| (name.to_owned(), key.to_owned()));
+    assert_eq!(archived, BTreeMap::from(expected));
+    for (session, key) in &archived {
+        assert_same(&tree_of(&world, session), &extracted(&world, key));
+    }
+    assert_same(&read(&world.data()), &read(&world.restored_latest()));
+    let rows = listed(&world, &[]);
+    let row = &rows["M31_2020-01-02"];
+    assert_eq!(row["state"], "archived");
+    assert_eq!(row["key"], "raw/2020/M31_2020-01-02.tar");
+    assert_eq!(row["files"], 3);
+    assert_eq!(row["year"], "2020");
+    assert!(row["archived_at"].is_string());
+    for args in [&["verify"][..], &["verify", "--read"]] {
+        let verified = world.offsite(args);
+        assert_eq!(verified.code, 0, "{verified:?}");
+    }
+}
+
+#[test]
+fn what_is_archived_and_unchanged_costs_no_upload() {
+    let world = world();
+    world.back_up();
+    let before = world.keys();
+    let requests = world.requests_of(|| {
+        let output = world.back_up();
+        assert_eq!(names(&output), [""; 0]);
+        assert_eq!(output.event("snapshot_committed")["files"], 9);
+    });
+    // The segment is read by the survey and by the merge.
+    assert!(requests.len() <= 10, "{requests:#?}");
+    let data = |keys: &[String]| {
+        let data = |key: &&String| key.starts_with("raw/") || key.starts_with("sessions/");
+        keys.iter().filter(data).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(data(&world.keys()), data(&before));
+    assert_same(&read(&world.data()), &read(&world.restored_latest()));
+}
+
+#[test]
+fn a_changed_session_is_archived_whole_beside_the_old_one() {
+    let world = world();
+    world.back_up();
+    let first = read(&world.data());
+    world.write("M31_2021-03-04/light/3.fits", "one more");
+    std::fs::remove_file(world.data().join("M31_2021-03-04/light/2.fits")).unwrap();
+    settle();
+    assert_eq!(states(&world), ["archived", "changed", "archived"]);
+    let archived = archived(&world.back_up());
+    let (session, key) = archived.first_key_value().unwrap();
+    assert_eq!((archived.len(), session.as_str()), (1, "M31_2021-03-04"));
+    let pass = world.snapshots().pop().unwrap();
+    assert_eq!(*key, format!("raw/2021/M31_2021-03-04_{pass}.tar"));
+    assert_same(&tree_of(&world, session), &extracted(&world, key));
+    let snapshots = world.snapshots();
+    assert_same(&first, &read(&world.restored(&snapshots[0])));
+    assert_same(&read(&world.data()), &read(&world.restored(&snapshots[1])));
+    assert_eq!(listed(&world, &[])[session]["key"], key.as_str());
+}
+
+#[test]
+fn a_file_edited_in_place_changes_its_session_and_a_touch_does_not() {
+    let world = world();
+    world.back_up();
+    let touched = world.data().join("M31_2020-01-02/light/1.fits");
+    tree::set_mtime(&touched, 1_600_000_000, 7);
+    world.write("M31_2021-03-04/light/1.fits", noise(99, 700_000));
+    settle();
+    assert_eq!(states(&world), ["touched", "touched", "archived"]);
+    let output = world.back_up();
+    assert_eq!(names(&output), ["M31_2021-03-04"]);
+    assert_eq!(states(&world), ["archived", "archived", "archived"]);
+    assert_same(&read(&world.data()), &read(&world.restored_latest()));
+}
+
+#[test]
+fn a_session_that_is_gone_stays_in_every_snapshot() {
+    let world = world();
+    let all = read(&world.data());
+    world.back_up();
+    std::fs::remove_dir_all(world.data().join("M31_2021-03-04")).unwrap();
+    fill(&world, "X_2022", 9);
+    settle();
+    assert_eq!(states(&world), ["archived", "gone", "archived", "new"]);
+    assert_eq!(names(&world.back_up()), ["X_2022"]);
+    world.back_up();
+    let restored = read(&world.restored_latest());
+    for (path, facts) in all.iter().filter(|(path, _)| **path != Path::new("")) {
+        assert_eq!(restored.get(path), Some(facts), "{path:?}");
+    }
+    assert!(restored.contains_key(Path::new("X_2022/notes.md")));
+    let target = world.path("one");
+    let to = target.to_str().unwrap();
+    let one = [
+        "restore",
+        "--to",
+        to,
+        "--source",
+        SOURCE,
+        "--session",
+        "M31_2021-03-04",
+    ];
+    let output = world.offsite(one);
+    assert_eq!(output.code, 0, "{output:?}");
+    let names: BTreeSet<_> = std::fs::read_dir(&target)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, BTreeSet::from(["M31_2021-03-04".into()]));
+    assert_eq!(world.offsite(["verify", "--read"]).code, 0);
+}
+
+#[test]
+fn a_root_without_sessions_is_a_volume_that_is_not_mounted() {
+    let world = world();
+    world.back_up();
+    for session in ["M31_2020-01-02", "M31_2021-03-04", "NGC_7000_20210506"] {
+        std::fs::remove_dir_all(world.data().join(session)).unwrap();
+    }
+    let output = world.offsite(["run"]);
+    assert_eq!(output.code, 1, "{output:?}");
+    assert!(output.stdout.contains("not mounted"), "{output:?}");
+    assert_eq!(world.snapshots().len(), 1);
+}
+
+#[test]
+fn flags_say_which_sessions_are_archived() {
+    let world = world();
+    assert_eq!(names(&run(&world, &["--limit", "1"])), ["M31_2020-01-02"]);
+    assert_eq!(states(&world), ["archived", "new", "new"]);
+    let rows = listed(&world, &["--not-backed-up"]);
+    assert_eq!(rows.len(), 2);
+    assert_eq!(names(&run(&world, &["--year", "2020"])), [""; 0]);
+    let ngc = &["--year", "2021", "--session", "NGC*"];
+    assert_eq!(names(&run(&world, ngc)), ["NGC_7000_20210506"]);
+    world.write("M31_2020-01-02/more.fits", "more");
+    settle();
+    let new = run(&world, &["--not-backed-up"]);
+    assert_eq!(names(&new), ["M31_2021-03-04"]);
+    assert_eq!(states(&world), ["changed", "archived", "archived"]);
+    let other = run(&world, &["--session", "NGC_7000_20210506"]);
+    assert_eq!(names(&other), [""; 0]);
+    assert_eq!(states(&world), ["changed", "archived", "archived"]);
+    let forced = &["--session", "NGC_7000_20210506", "--force"];
+    assert_eq!(names(&run(&world, forced)), ["NGC_7000_20210506"]);
+    assert_eq!(names(&world.back_up()), ["M31_2020-01-02"]);
+    assert_same(&read(&world.data()), &read(&world.restored_latest()));
+
+    let unknown = world.offsite(["run", "--session", "NGC_7000_20210507"]);
+    assert_eq!(unknown.code, 10, "{unknown:?}");
+    let failed = unknown.event("backup_failed");
+    let hint = failed["hint"].as_str().unwrap();
+    assert!(hint.contains("NGC_7000_20210506"), "{hint}");
+    let listed = world.offsite(["sessions", "--session", "nothing-like-it"]);
+    assert_eq!(listed.code, 10, "{listed:?}");
+    assert!(listed.stderr.contains("hint: "), "{listed:?}");
+}
+
+#[test]
+fn the_year_is_the_patterns_or_the_newest_files() {
+    let world = world_with("    year_pattern: \"*_{year}????\"\n");
+    world.write("NGC1999_20240102/a", "a");
+    world.write("no-year/a", "a");
+    world.write("no-year/b", "b");
+    tree::set_mtime(&world.data().join("no-year/a"), 1_500_000_000, 0);
+    tree::set_mtime(&world.data().join("no-year/b"), 1_600_000_000, 0);
+    settle();
+    let archived = archived(&world.back_up());
+    let keys: Vec<_> = archived.into_values().collect();
+    assert_eq!(
+        keys,
+        ["raw/2024/NGC1999_20240102.tar", "raw/2020/no-year.tar"]
+    );
+}
+
+#[test]
+fn files_in_the_root_are_no_session() {
+    let world = world();
+    world.write("loose.fits", "loose");
+    world.write("another", "loose");
+    settle();
+    let output = world.back_up();
+    let notice = output.event("notice");
+    assert!(
+        notice["message"]
+            .as_str()
+            .unwrap()
+            .contains("2 files outside"),
+        "{notice}"
+    );
+    let restored = read(&world.restored_latest());
+    assert!(!restored.contains_key(Path::new("loose.fits")));
+    assert_eq!(names(&world.back_up()), [""; 0]);
+}
+
+#[test]
+fn odd_names_and_links_between_sessions_come_back() {
+    let world = world_with("");
+    world.write("100% \u{1}\u{7}_2020/a", "a");
+    world.write("b_2020/x", noise(1, 600_000));
+    let data = world.data();
+    std::fs::create_dir(data.join("c_2020")).unwrap();
+    std::fs::hard_link(data.join("b_2020/x"), data.join("c_2020/x")).unwrap();
+    std::fs::hard_link(data.join("b_2020/x"), data.join("b_2020/y")).unwrap();
+    std::os::unix::fs::symlink("../b_2020/x", data.join("c_2020/link")).unwrap();
+    std::fs::create_dir(data.join("empty_2020")).unwrap();
+    settle();
+    let archived = archived(&world.back_up());
+    assert_eq!(archived.len(), 4, "{archived:?}");
+    let keys: Vec<_> = archived.values().cloned().collect();
+    assert_eq!(keys[0], "raw/2020/100%25 %01%07_2020.tar");
+    assert_eq!(
+        extracted(&world, &keys[2])[Path::new("c_2020/x")].size,
+        600_000
+    );
+    assert_same(&read(&data), &read(&world.restored_latest()));
+    assert_eq!(names(&world.back_up()), [""; 0]);
+}
+
+/// One pass that is killed, and what must hold afterwards. Whether there was a request to kill at.
+fn killed_at(index: usize, moment: Moment, is_first: bool) -> bool {
+    let world = world();
+    if !is_first {
+        world.back_up();
+        for session in ["M31_2020-01-02", "M31_2021-03-04"] {
+            world.write(&format!("{session}/more"), "more");
+            let gone = world.data().join(session).join("light/2.fits");
+            std::fs::remove_file(gone).unwrap();
+        }
+        settle();
+    }
+    let now = read(&world.data());
+    let Some(output) = pass_with_signal(&world, index, moment, Signal::KILL) else {
+        return false;
+    };
+    assert_eq!(output.code, -9, "{output:?}");
+    let committed = world.snapshots();
+    let is_committed = committed.len() > usize::from(!is_first);
+    // Those whose archives are recorded as complete.
+    let complete: BTreeSet<String> = world
+        .keys()
+        .iter()
+        .filter(|key| {
+            key.ends_with(".archive.json") && !committed.iter().any(|id| key.contains(id))
+        })
+        .map(|key| {
+            let record = world.server.object(BUCKET, &world.full_key(key)).unwrap();
+            let record: Value = serde_json::from_slice(&record.bytes).unwrap();
+            record["key"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    if !is_committed {
+        let states = states(&world);
+        let done = states
+            .iter()
+            .filter(|state| *state == "uncommitted")
+            .count();
+        assert_eq!(done, complete.len(), "{states:?}, {complete:?}");
+    }
+    let mut again = world.offsite(["run"]);
+    if again.code == 11 {
+        world.expire_leases();
+        again = world.back_up();
+    }
+    assert_eq!(again.code, 0, "{again:?}");
+    let pass = world.snapshots().pop().unwrap();
+    for key in archived(&again).values() {
+        let first = key.replace(&format!("_{pass}"), "");
+        assert!(!complete.contains(&first), "{first} is sent again");
+        assert!(
+            !complete
+                .iter()
+                .any(|key| key.starts_with(first.trim_end_matches(".tar")))
+        );
+    }
+    assert_same(&now, &read(&world.restored_latest()));
+    assert_eq!(states(&world), ["archived"; 3]);
+    let notes = |key: &String| key.starts_with("sessions/");
+    assert_eq!(world.keys().into_iter().filter(notes).count(), 3);
+    let verified = world.offsite(["verify", "--read"]);
+    assert_eq!(verified.code, 0, "{verified:?}");
+    let open = world.server.uploads(BUCKET);
+    assert!(open.is_empty(), "uploads left open: {open:?}");
+    true
+}
+
+#[test]
+fn a_first_pass_that_is_killed_loses_only_the_session_it_was_at() {
+    for moment in [Moment::Before, Moment::After] {
+        let requests = at_every_request(|index| killed_at(index, moment, true));
+        assert!(requests > 20, "{requests} requests were tried");
+    }
+}
+
+#[test]
+fn a_later_pass_that_is_killed_loses_only_the_session_it_was_at() {
+    for moment in [Moment::Before, Moment::After] {
+        let requests = at_every_request(|index| killed_at(index, moment, false));
+        assert!(requests > 16, "{requests} requests were tried");
+    }
+}
