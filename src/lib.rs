@@ -14,6 +14,7 @@ pub mod exit;
 pub mod lease;
 pub mod manifest;
 pub mod plan;
+pub mod prices;
 pub mod restore;
 pub mod run;
 pub mod select;

@@ -1,5 +1,7 @@
 //! What a pass would do, without doing it: the merge, with nobody at its other end.
 
+pub mod sessions;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -47,6 +49,9 @@ pub struct SourcePlan {
     pub read_bytes: u64,
     /// Requests the source would take, files that are only read not counted.
     pub requests: u64,
+    /// By year, with what it takes and costs, where the source has sessions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<sessions::SessionsPlan>,
 }
 
 /// Takes decisions and does nothing about them, but for counting the requests of sending.
@@ -129,6 +134,7 @@ pub async fn plan(
         read_files: merged.files_to_read,
         read_bytes: merged.bytes_to_read,
         requests: merged.requests_to_send + segment_count + 2 + written(&merged, limits),
+        sessions: None,
     })
 }
 

@@ -1,20 +1,36 @@
 //! `offsite plan`.
 
+use std::time::Duration;
+
+use bytesize::ByteSize;
 use indicatif::{HumanBytes, HumanCount};
 use jiff::Timestamp;
 
 use super::table::Table;
-use super::{Context, block_on, connect, log_to_stderr, print, print_json, run};
+use super::{Context, block_on, connect, log_to_stderr, print, print_json, run, sessions};
 use crate::cli::PlanArgs;
 use crate::config::Purpose;
 use crate::error::Failure;
 use crate::exit::ExitCode;
+use crate::manifest::pass_id::PassId;
+use crate::plan::sessions::{SessionsPlan, plan as plan_sessions};
 use crate::plan::{SourcePlan, plan as plan_source};
 use crate::signal;
+use crate::status::history;
+use crate::store::Store;
+use crate::text;
+
+/// Passes whose speed tells how fast the next one will be.
+const PASSES_MEASURED: usize = 10;
+
+/// A pass that sends less spends its time on other things.
+const ENOUGH_BYTES: u64 = 16 << 20;
 
 pub(super) fn plan(context: &Context, args: &PlanArgs) -> Result<ExitCode, Failure> {
     let mut job = context.load(&args.dirs.flags(), Purpose::Backup)?.job;
     run::only(&mut job, &args.dirs.source)?;
+    sessions::choose(&mut job, &args.choice)?;
+    let rate = args.rate.as_deref().map(parse_rate).transpose()?;
     log_to_stderr(&job);
     let events = run::quiet_events(&job);
     let plans = block_on(async {
@@ -23,6 +39,22 @@ pub(super) fn plan(context: &Context, args: &PlanArgs) -> Result<ExitCode, Failu
         let mut plans = Vec::new();
         for source in &job.pass.sources {
             let limits = &job.pass.limits;
+            if let Some(options) = &source.sessions {
+                let (survey, parent) = sessions::look(&store, &job, source, options, &stop).await?;
+                let rate = match rate {
+                    Some(rate) => Some(rate),
+                    None => measured_rate(&*store).await?,
+                };
+                plans.push(plan_sessions(
+                    (source, options),
+                    survey,
+                    parent.as_ref(),
+                    PassId::new(Timestamp::now(), None, 0),
+                    limits,
+                    (rate, &job.prices),
+                ));
+                continue;
+            }
             let planned = plan_source(&store, source, limits, &events, &stop, Timestamp::now());
             plans.push(planned.await?);
         }
@@ -37,6 +69,77 @@ pub(super) fn plan(context: &Context, args: &PlanArgs) -> Result<ExitCode, Failu
         true => ExitCode::Incomplete,
         false => ExitCode::Complete,
     })
+}
+
+fn parse_rate(text: &str) -> Result<u64, Failure> {
+    let size = text.trim().trim_end_matches("/s").parse::<ByteSize>();
+    let rate = size.ok().map(|size| size.as_u64());
+    rate.filter(|rate| *rate > 0).ok_or_else(|| {
+        let message = format!("--rate must be bytes a second, as 50MB, not {text:?}");
+        Failure::new(ExitCode::Usage, message)
+    })
+}
+
+/// Bytes a second that the last passes sent, all together, if they sent enough to tell.
+async fn measured_rate(store: &dyn Store) -> Result<Option<u64>, Failure> {
+    let (mut bytes, mut millis) = (0, 0);
+    for record in history(store, PASSES_MEASURED).await? {
+        let changes = record.sources.iter().filter_map(|source| source.changes);
+        let sent: u64 = changes.map(|changes| changes.uploaded_bytes).sum();
+        if sent >= ENOUGH_BYTES {
+            bytes += sent;
+            millis += record.duration_ms;
+        }
+    }
+    let rate = bytes.saturating_mul(1000).checked_div(millis);
+    Ok(rate.filter(|rate| *rate > 0))
+}
+
+/// What is to be known before sessions are sent to a store one pays for.
+fn sessions_text(source: &str, plan: &SessionsPlan) -> String {
+    let heading = ["YEAR", "SESSIONS", "FILES", "SIZE", "TO ARCHIVE", "SIZE"];
+    let mut table = Table::new(&heading, &[1, 2, 3, 4, 5]);
+    let years = plan.years.iter().map(|(year, sum)| (year.as_str(), sum));
+    for (year, sum) in years.chain([("all", &plan.total)]) {
+        table.row(vec![
+            year.to_owned(),
+            HumanCount(sum.sessions).to_string(),
+            HumanCount(sum.files).to_string(),
+            HumanBytes(sum.bytes).to_string(),
+            HumanCount(sum.archive_sessions).to_string(),
+            HumanBytes(sum.archive_bytes).to_string(),
+        ]);
+    }
+    let how_long = match (plan.duration_seconds, plan.rate_bytes_per_second) {
+        (Some(seconds), Some(rate)) => format!(
+            "about {} at {}/s",
+            text::duration(Duration::from_secs(seconds)),
+            HumanBytes(rate)
+        ),
+        _ => "say how fast it goes with --rate, to know how long it takes".to_owned(),
+    };
+    let mut costs = Table::new(
+        &[
+            "CLASS",
+            "TO ARCHIVE A MONTH",
+            "ALL A MONTH",
+            "REQUESTS ONCE",
+        ],
+        &[1, 2, 3],
+    );
+    for (class, cost) in &plan.costs {
+        let usd = |usd: f64| format!("{usd:.2} USD");
+        costs.row(vec![
+            class.clone(),
+            usd(cost.archive_usd_per_month),
+            usd(cost.all_usd_per_month),
+            usd(cost.put_usd),
+        ]);
+    }
+    format!(
+        "\n{source}:\n{table}\n{how_long}\n\n{costs}prices of {}; `backup.prices` has them\n",
+        plan.prices_as_of
+    )
 }
 
 fn table(plans: &[SourcePlan]) -> String {
@@ -69,6 +172,11 @@ fn table(plans: &[SourcePlan]) -> String {
         ]);
     }
     let mut text = table.to_string();
+    for plan in plans {
+        if let Some(sessions) = &plan.sessions {
+            text.push_str(&sessions_text(&plan.source, sessions));
+        }
+    }
     if plans.iter().any(|plan| plan.read_files > 0) {
         text.push_str(
             "\nREAD: files of the same size that look touched; they are hashed, and sent only if their contents differ\n",

@@ -15,6 +15,7 @@ use crate::backup::{ArchiveOptions, DirectorySource, Limits, Method, SessionOpti
 use crate::events::Level;
 use crate::manifest::archive::Codec;
 use crate::manifest::keys::{PREFIX_MAX_BYTES, SourceName};
+use crate::prices::Prices;
 use crate::run::Pass;
 use crate::source::filter::{Filter, Globs};
 use crate::store::Placement;
@@ -29,6 +30,8 @@ pub struct Job {
     pub pass: Pass,
     /// Time from the start of one pass to the start of the next, in a loop.
     pub interval: Option<Duration>,
+    /// What storage costs.
+    pub prices: Prices,
     /// Where a copy of each pass's manifest goes.
     pub manifest_file: Option<PathBuf>,
     /// Least level of events.
@@ -71,6 +74,7 @@ impl Job {
             },
             store,
             interval: settings.s3.interval.filter(|interval| !interval.is_zero()),
+            prices: settings.prices,
             manifest_file: settings.manifest_file,
             log_level: settings.log_level,
             log_format: settings.log_format,

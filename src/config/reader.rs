@@ -4,7 +4,7 @@
 //! asked for is unknown, and each one's origin can be told.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use figment::Figment;
 use figment::value::{Dict, Tag, Value};
@@ -177,6 +177,13 @@ impl<'a> Section<'a> {
             tag,
             asked: BTreeSet::new(),
         }
+    }
+
+    /// All there is in a mapping of numbers, whatever the keys.
+    pub(super) fn numbers(mut self) -> BTreeMap<String, f64> {
+        let keys: Vec<String> = self.dict.keys().cloned().collect();
+        let number = |key: String| Some((key.clone(), self.get(&key)?));
+        keys.into_iter().filter_map(number).collect()
     }
 
     /// The mappings of a list.

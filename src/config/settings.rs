@@ -10,6 +10,7 @@ use crate::backup::Detect;
 use crate::backup::sessions::TagRule;
 use crate::events::Level;
 use crate::manifest::archive::Codec;
+use crate::prices::Prices;
 use crate::source::session::YearPattern;
 use crate::store::s3::Encryption;
 
@@ -25,6 +26,7 @@ pub(super) struct Settings {
     pub(super) lock_ttl: Option<Placed<Duration>>,
     pub(super) lock_wait: Duration,
     pub(super) limits: Limits,
+    pub(super) prices: Prices,
     pub(super) segment_entries: Option<Placed<u64>>,
     pub(super) checkpoint_entries: u64,
     pub(super) checkpoint_interval: Duration,
@@ -221,6 +223,14 @@ impl Settings {
         "backup.defaults".clone_into(&mut source.field);
         defaults.finish();
 
+        let mut prices = backup.section("prices");
+        let table = Prices {
+            as_of: prices.get("as_of").unwrap_or_default(),
+            storage: prices.section("storage").numbers(),
+            put_per_thousand: prices.section("put_per_thousand").numbers(),
+        };
+        prices.finish();
+
         let settings = Self {
             s3: S3::read(backup.section("s3")),
             sources: backup
@@ -235,6 +245,7 @@ impl Settings {
             lock_ttl,
             lock_wait,
             limits: Limits::read(backup.section("limits")),
+            prices: table,
             segment_entries,
             checkpoint_entries,
             checkpoint_interval,

@@ -156,6 +156,18 @@ impl FromValue for BTreeMap<String, String> {
     }
 }
 
+impl FromValue for f64 {
+    fn from_value(value: &Value) -> Result<Self, String> {
+        let number = match value {
+            Value::Num(_, number) => show(&Value::from(*number)).as_f64(),
+            Value::String(_, text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        let number = number.filter(|number: &Self| number.is_finite() && *number >= 0.0);
+        number.ok_or_else(|| "a number, 0 or more".to_owned())
+    }
+}
+
 /// How a value is shown, in JSON's notation.
 #[must_use]
 pub(super) fn show(value: &Value) -> serde_json::Value {

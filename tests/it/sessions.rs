@@ -413,3 +413,205 @@ fn a_later_pass_that_is_killed_loses_only_the_session_it_was_at() {
         assert!(requests > 16, "{requests} requests were tried");
     }
 }
+
+#[test]
+fn notes_become_objects_of_their_own_and_are_never_written_over() {
+    let world = world_with("    storage_class: GLACIER_IR\n    tags: {archive: normal}\n");
+    fill(&world, "M31_2020", 1);
+    world.write("M31_2020/light/deeper.md", "no note: it lies deeper");
+    world.write("M31_2020/seeing.md", "another");
+    settle();
+    world.back_up();
+    let notes = || -> Vec<String> {
+        let is_note = |key: &String| key.starts_with("sessions/");
+        world.keys().into_iter().filter(is_note).collect()
+    };
+    let first = "sessions/2020/M31_2020_notes.md";
+    assert_eq!(notes(), [first, "sessions/2020/M31_2020_seeing.md"]);
+    let stored = |key: &str| world.server.object(BUCKET, &world.full_key(key)).unwrap();
+    assert_eq!(&stored(first).bytes[..], b"notes of M31_2020");
+    assert_eq!(stored(first).attributes.storage_class, "STANDARD");
+    assert!(stored(first).attributes.tags.is_empty());
+    let archive = stored("raw/2020/M31_2020.tar");
+    assert_eq!(archive.attributes.storage_class, "GLACIER_IR");
+
+    world.write("M31_2020/notes.md", "more notes");
+    settle();
+    world.back_up();
+    let pass = world.snapshots().pop().unwrap();
+    let second = format!("sessions/2020/M31_2020_notes_{pass}.md");
+    let seeing = "sessions/2020/M31_2020_seeing.md";
+    assert_eq!(notes(), [first, second.as_str(), seeing]);
+    assert_eq!(&stored(first).bytes[..], b"notes of M31_2020");
+    assert_eq!(&stored(&second).bytes[..], b"more notes");
+    assert_eq!(world.offsite(["verify", "--read"]).code, 0);
+}
+
+#[test]
+fn notes_may_be_called_otherwise_and_go_elsewhere_or_nowhere() {
+    let world = world_with(
+        "    notes: [\"log.txt\"]\n    notes_key: \"notes/{session}/{name}\"\n    archive: {key: \"{source}/{session}.{ext}\", compression: zstd}\n",
+    );
+    fill(&world, "M31_2020", 1);
+    world.write("M31_2020/log.txt", "log");
+    settle();
+    world.back_up();
+    let keys = world.keys();
+    assert!(
+        keys.contains(&"notes/M31_2020/log.txt".to_owned()),
+        "{keys:#?}"
+    );
+    assert!(
+        keys.contains(&"data/M31_2020.tar.zst".to_owned()),
+        "{keys:#?}"
+    );
+    assert!(!keys.iter().any(|key| key.starts_with("sessions/")));
+    assert_same(&read(&world.data()), &read(&world.restored_latest()));
+}
+
+#[test]
+fn tags_are_the_sources_and_those_of_every_rule_that_matches() {
+    let world = world_with(
+        "    tags: {team: stars, archive: normal}\n    tag_rules:\n    \
+         - {pattern: \"M*\", tags: {archive: delayed, backup: deep-archive}}\n    \
+         - {pattern: \"M31*\", tags: {archive: fast}}\n",
+    );
+    for session in ["M31_2020", "M33_2020", "NGC_2020"] {
+        fill(&world, session, 1);
+    }
+    // One that goes in parts has its tags too.
+    world.write("M31_2020/large", noise(5, 18 << 20));
+    settle();
+    world.back_up();
+    let tags = |session: &str| {
+        let key = world.full_key(&format!("raw/2020/{session}.tar"));
+        let object = world.server.object(BUCKET, &key).unwrap();
+        let tags = object.attributes.tags.iter();
+        tags.map(|(key, value)| format!("{key}={value}"))
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    assert_eq!(
+        tags("M31_2020"),
+        "archive=fast backup=deep-archive team=stars"
+    );
+    assert_eq!(
+        tags("M33_2020"),
+        "archive=delayed backup=deep-archive team=stars"
+    );
+    assert_eq!(tags("NGC_2020"), "archive=normal team=stars");
+}
+
+#[test]
+fn a_plan_has_sizes_by_year_time_requests_and_cost() {
+    let world = world();
+    run(&world, &["--session", "M31_2021*"]);
+    let keys = world.keys();
+    let plan = |args: &[&str]| -> Value {
+        let output = world.offsite([&["plan", "--json"], args].concat());
+        assert_eq!(output.code, 0, "{output:?}");
+        serde_json::from_str::<Vec<Value>>(&output.stdout)
+            .unwrap()
+            .remove(0)
+    };
+    let planned = plan(&["--rate", "1MB"]);
+    let sessions = &planned["sessions"];
+    let size = 700_000 + 3000 + "notes of M31_2020-01-02".len() as u64;
+    let size_ngc = 700_000 + 3000 + "notes of NGC_7000_20210506".len() as u64;
+    assert_eq!(sessions["years"]["2020"]["archive_bytes"], size);
+    assert_eq!(sessions["years"]["2021"]["sessions"], 2);
+    assert_eq!(sessions["years"]["2021"]["archive_sessions"], 1);
+    assert_eq!(sessions["total"]["bytes"], 2 * size + size_ngc);
+    assert_eq!(planned["send_bytes"], size + size_ngc);
+    assert_eq!(planned["send_files"], 6);
+    assert_eq!(sessions["duration_seconds"], 1);
+    let standard = &sessions["costs"]["STANDARD"];
+    let usd = standard["archive_usd_per_month"].as_f64().unwrap();
+    let expected = (size + size_ngc) as f64 / f64::from(1 << 30) * 0.023;
+    assert!((usd - expected).abs() < 1e-12, "{usd} is not {expected}");
+    assert_eq!(plan(&[])["sessions"]["duration_seconds"], Value::Null);
+    let one = plan(&["--session", "NGC*", "--force"]);
+    assert_eq!(
+        one["sessions"]["archive"],
+        serde_json::json!(["NGC_7000_20210506"])
+    );
+    let text = world.offsite(["plan", "--rate", "1MB"]).stdout;
+    for expected in [
+        "2020",
+        "DEEP_ARCHIVE",
+        "about 1.0 s at 976.56 KiB/s",
+        "November 2025",
+    ] {
+        assert!(text.contains(expected), "{expected} is not in {text}");
+    }
+    assert_eq!(world.keys(), keys);
+
+    // What was promised is what it takes.
+    let requests = world.requests_of(|| {
+        assert_eq!(
+            world
+                .back_up()
+                .events_named("backup_archive_uploaded")
+                .len(),
+            2
+        );
+    });
+    let pass_itself = 6;
+    let promised = planned["requests"].as_u64().unwrap() + pass_itself;
+    assert_eq!(requests.len() as u64, promised, "{requests:#?}");
+}
+
+#[test]
+fn a_table_shows_every_session() {
+    let world = world();
+    run(&world, &["--year", "2020"]);
+    let table = world.offsite(["sessions"]).stdout;
+    let lines: Vec<_> = table.lines().collect();
+    assert!(lines[0].starts_with("SOURCE  SESSION"), "{table}");
+    assert!(lines[1].contains("archived"), "{table}");
+    assert!(lines[1].ends_with("raw/2020/M31_2020-01-02.tar"), "{table}");
+    assert!(lines[2].ends_with("new"), "{table}");
+    let without = World::new();
+    let output = without.offsite(["sessions"]);
+    assert_eq!(output.code, 2, "{output:?}");
+    assert_eq!(without.offsite(["run", "--session", "x"]).code, 2);
+}
+
+#[test]
+fn what_is_wrong_with_sessions_is_told() {
+    for (settings, complaint) in [
+        ("    directory: /data\n", "is given besides `directory`"),
+        ("    method: files\n", "must be archive"),
+        (
+            "    archive: {key: \"raw/{year}.tar\"}\n",
+            "has no `{session}`",
+        ),
+        ("    notes_key: \"{name}\"\n", "has no `{session}`"),
+        ("    notes: [\"[z-a]\"]\n", "has a bad pattern"),
+        (
+            "    year_pattern: \"????\"\n",
+            "must be a pattern with one `{year}`",
+        ),
+        ("    tag_rules: [{tags: {a: b}}]\n", "is needed"),
+        (
+            "    tag_rules: [{pattern: \"a\", tags: {a: b}, x: y}]\n",
+            "is not a setting",
+        ),
+    ] {
+        let world = world_with(settings);
+        let output = world.offsite(["config"]);
+        assert_eq!(output.code, 2, "{settings}: {output:?}");
+        assert!(output.stderr.contains(complaint), "{settings}: {output:?}");
+    }
+    let world = World::new();
+    world.configure(
+        "backup:\n  s3: {bucket: backups}\n  sources: [{directory: /data, notes: [a]}]\n",
+    );
+    let output = world.offsite(["config"]);
+    assert!(
+        output.stderr.contains("has settings of sessions"),
+        "{output:?}"
+    );
+}

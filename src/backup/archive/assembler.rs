@@ -33,6 +33,19 @@ fn part_bytes(number: usize) -> usize {
     PART_BYTES << ((number - 1) / PARTS_OF_A_LENGTH).min(9)
 }
 
+/// One, or begin, parts and complete.
+pub(super) fn requests(size: u64) -> u64 {
+    let (mut parts, mut left) = (0, size);
+    while left > 0 {
+        parts += 1;
+        left = left.saturating_sub(part_bytes(parts) as u64);
+    }
+    match size < PART_BYTES as u64 {
+        true => 1,
+        false => 2 + parts as u64,
+    }
+}
+
 pub(super) struct Assembler {
     capturer: Arc<Capturer>,
     codec: Codec,

@@ -76,6 +76,12 @@ pub struct Target {
     pub placement: Placement,
 }
 
+/// Requests that sending an archive of `size` bytes takes.
+#[must_use]
+pub fn requests(size: u64) -> u64 {
+    assembler::requests(size)
+}
+
 /// What the merge sends to the packer.
 enum Item {
     /// A directory that is new or different.

@@ -99,12 +99,19 @@ pub struct Session {
     pub files: u64,
     /// Bytes of those.
     pub bytes: u64,
+    /// Everything in it, itself included.
+    pub entries: u64,
     /// Entries that are not in the last snapshot.
     pub new: u64,
     /// Entries that are different.
     pub changed: u64,
     /// Entries that are gone.
     pub removed: u64,
+    /// Entries with other times and the same size.
+    pub touched: u64,
+    /// Bytes of those.
+    #[serde(skip)]
+    pub touched_bytes: u64,
     /// Entries that could not be looked at or read.
     pub unreadable: u64,
     /// Its archive, under the prefix.

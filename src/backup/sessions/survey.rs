@@ -165,6 +165,7 @@ struct Open {
     changed: u64,
     removed: u64,
     touched: u64,
+    touched_bytes: u64,
     unreadable: u64,
     key: Option<String>,
     archived_at: Option<Timestamp>,
@@ -238,7 +239,10 @@ impl Surveyor {
             Difference::None => {}
             Difference::New => open.new += 1,
             Difference::Changed => open.changed += 1,
-            Difference::Touched => open.touched += 1,
+            Difference::Touched => {
+                open.touched += 1;
+                open.touched_bytes += metadata.size;
+            }
             Difference::Unreadable => open.unreadable += 1,
             Difference::Stopped => return Err(Ended::Stopped),
         }
@@ -422,9 +426,12 @@ impl Open {
             bytes_of_name: self.name,
             files: self.files,
             bytes: self.bytes,
+            entries: self.found,
             new: self.new,
             changed: self.changed,
             removed: self.removed,
+            touched: self.touched,
+            touched_bytes: self.touched_bytes,
             unreadable: self.unreadable,
             key: self.key,
             archived_at: self.archived_at,
