@@ -90,6 +90,15 @@ fn extracted(world: &World, key: &str) -> tree::Tree {
         .output()
         .unwrap();
     assert!(tar.status.success(), "{tar:?}");
+    let list = std::process::Command::new("tar")
+        .arg("-tf")
+        .arg(&file)
+        .output();
+    let list = String::from_utf8(list.unwrap().stdout).unwrap();
+    assert!(
+        !list.starts_with("./"),
+        "the root is no part of a session: {list}"
+    );
     let mut tree = read(&target);
     tree.remove(Path::new(""));
     tree
@@ -183,7 +192,28 @@ fn a_file_edited_in_place_changes_its_session_and_a_touch_does_not() {
     assert_eq!(states(&world), ["touched", "touched", "archived"]);
     let output = world.back_up();
     assert_eq!(names(&output), ["M31_2021-03-04"]);
+    let key = &archived(&output)["M31_2021-03-04"];
+    let whole = tree_of(&world, "M31_2021-03-04");
+    assert_same(&whole, &extracted(&world, key));
     assert_eq!(states(&world), ["archived", "archived", "archived"]);
+    assert_same(&read(&world.data()), &read(&world.restored_latest()));
+}
+
+#[test]
+fn directories_with_other_times_are_recorded_and_not_archived() {
+    let world = world();
+    world.back_up();
+    for directory in ["M31_2020-01-02/light", "NGC_7000_20210506"] {
+        tree::set_mtime(&world.data().join(directory), 1_600_000_000, 7);
+    }
+    let touched = world.data().join("M31_2020-01-02/light/1.fits");
+    tree::set_mtime(&touched, 1_600_000_000, 7);
+    settle();
+    let before = world.keys();
+    assert_eq!(names(&world.back_up()), [""; 0]);
+    let is_new = |key: &&String| !before.contains(*key) && key.starts_with("raw/");
+    assert_eq!(world.keys().iter().find(is_new), None);
+    assert_eq!(states(&world), ["archived"; 3]);
     assert_same(&read(&world.data()), &read(&world.restored_latest()));
 }
 
