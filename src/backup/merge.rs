@@ -385,6 +385,7 @@ impl<'a, S: Sink> Merge<'a, S> {
             hardlink: found.stat.link_group(),
             sparse: found.stat.sparse,
             changed_while_reading: false,
+            unreadable: None,
             ..entry.clone()
         })
     }

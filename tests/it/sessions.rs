@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use local_s3::{HookAction, Operation};
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::kill::{Moment, at_every_request, pass_with_signal};
+use crate::sources::{set_mode, without_privileges};
 use crate::support::tree::{self, assert_same, read, settle};
 use crate::support::{BUCKET, Output, SOURCE, World, noise};
 
@@ -644,4 +648,62 @@ fn what_is_wrong_with_sessions_is_told() {
         output.stderr.contains("has settings of sessions"),
         "{output:?}"
     );
+}
+
+#[test]
+fn what_cannot_be_read_is_told_and_archives_nothing_again() {
+    let world = world();
+    world.back_up();
+    let all = read(&world.data());
+    let (file, session) = ("M31_2020-01-02/light/1.fits", "NGC_7000_20210506");
+    set_mode(&world.data().join(file), 0);
+    set_mode(&world.data().join(session), 0);
+    settle();
+    for round in 0..2 {
+        let output = without_privileges(&world);
+        assert_eq!(output.code, 3, "round {round}: {output:?}");
+        assert_eq!(names(&output), [""; 0], "round {round}");
+        let paths: BTreeSet<_> = output
+            .events_named("file_unreadable")
+            .iter()
+            .map(|event| event["path"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(paths, BTreeSet::from([file.to_owned(), session.to_owned()]));
+    }
+    set_mode(&world.data().join(file), 0o644);
+    set_mode(&world.data().join(session), 0o755);
+    settle();
+    let output = world.back_up();
+    assert_eq!(names(&output), [""; 0]);
+    assert_eq!(output.event("snapshot_committed")["unreadable"], 0);
+    assert_same(&all, &read(&world.restored_latest()));
+    assert_eq!(states(&world), ["archived"; 3]);
+}
+
+/// What makes a later pass trust an archive must not come before what it would trust.
+#[test]
+fn an_archive_is_complete_once_its_entries_are_recorded() {
+    let world = world();
+    let records = Arc::new(AtomicUsize::new(0));
+    let (seen, early) = (Arc::clone(&records), Arc::new(AtomicBool::new(false)));
+    let was_early = Arc::clone(&early);
+    world.server.on_request(move |request| {
+        let key = request.key.as_deref().unwrap_or_default();
+        if request.operation != Operation::PutObject || !key.contains("/manifests/") {
+            return HookAction::Proceed;
+        }
+        if key.ends_with(".archive.json") {
+            seen.fetch_add(1, Ordering::SeqCst);
+        } else {
+            // While a checkpoint is held up, no record may come.
+            let before = seen.load(Ordering::SeqCst);
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            early.fetch_or(seen.load(Ordering::SeqCst) > before, Ordering::SeqCst);
+        }
+        HookAction::Proceed
+    });
+    world.back_up();
+    world.server.clear_hook();
+    assert_eq!(records.load(Ordering::SeqCst), 3);
+    assert!(!was_early.load(Ordering::SeqCst));
 }

@@ -31,11 +31,11 @@ fn in_own_mounts(world: &World, script: &str) -> Output {
 }
 
 /// Runs a pass that may not read what its user may not, even as root.
-fn without_privileges(world: &World) -> Output {
+pub(crate) fn without_privileges(world: &World) -> Output {
     world.offsite_without(&["dac_override", "dac_read_search"], ["run"])
 }
 
-fn set_mode(path: &Path, mode: u32) {
+pub(crate) fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
