@@ -684,26 +684,29 @@ fn what_cannot_be_read_is_told_and_archives_nothing_again() {
 #[test]
 fn an_archive_is_complete_once_its_entries_are_recorded() {
     let world = world();
-    let records = Arc::new(AtomicUsize::new(0));
-    let (seen, early) = (Arc::clone(&records), Arc::new(AtomicBool::new(false)));
-    let was_early = Arc::clone(&early);
+    let (checkpoints, records) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+    let early = Arc::new(AtomicBool::new(false));
+    let (seen, is_early) = (Arc::clone(&records), Arc::clone(&early));
     world.server.on_request(move |request| {
         let key = request.key.as_deref().unwrap_or_default();
         if request.operation != Operation::PutObject || !key.contains("/manifests/") {
             return HookAction::Proceed;
         }
         if key.ends_with(".archive.json") {
-            seen.fetch_add(1, Ordering::SeqCst);
+            let number = seen.fetch_add(1, Ordering::SeqCst) + 1;
+            is_early.fetch_or(
+                number > checkpoints.load(Ordering::SeqCst),
+                Ordering::SeqCst,
+            );
         } else {
-            // While a checkpoint is held up, no record may come.
-            let before = seen.load(Ordering::SeqCst);
+            // Held up, so that a record that does not wait for it overtakes it.
             std::thread::sleep(std::time::Duration::from_millis(300));
-            early.fetch_or(seen.load(Ordering::SeqCst) > before, Ordering::SeqCst);
+            checkpoints.fetch_add(1, Ordering::SeqCst);
         }
         HookAction::Proceed
     });
     world.back_up();
     world.server.clear_hook();
     assert_eq!(records.load(Ordering::SeqCst), 3);
-    assert!(!was_early.load(Ordering::SeqCst));
+    assert!(!early.load(Ordering::SeqCst));
 }
