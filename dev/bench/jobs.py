@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import peers
 from measure import Command
 from place import Place
-from trees import Tree
+from trees import MixedTree, Tree
 
 Step = Callable[[Place], Command]
 
@@ -36,7 +36,7 @@ class Aim:
 class Job:
     name: str
     says: str
-    tree: Tree
+    tree: Tree | MixedTree
     contenders: tuple[Contender, ...]
     aims: tuple[Aim, ...]
     # Whether each turn finds what the last one left, rather than a place of its own.
@@ -121,6 +121,21 @@ def walk(tree: Tree) -> Job:
     )
 
 
+def archive(tree: MixedTree) -> Job:
+    return Job(
+        "archive",
+        f"Archive of {tree}",
+        tree,
+        (
+            Contender(OFFSITE, peers.offsite_archive_gzip),
+            Contender("tar, pigz, aws", peers.tar_pigz),
+            Contender("offsite, zstd", peers.offsite_archive_zstd),
+            Contender("tar, zstd, aws", peers.tar_zstd),
+        ),
+        (Aim("twice as fast as tar and pigz", "wall", 2, ("tar, pigz, aws",)),),
+    )
+
+
 def all_jobs(quick: bool) -> list[Job]:
     """All jobs; small ones where the driver is what is tried out."""
     shrink = 100 if quick else 1
@@ -130,4 +145,5 @@ def all_jobs(quick: bool) -> list[Job]:
         unchanged(small),
         large(Tree(1, (2 << 30) // shrink)),
         walk(Tree(1_000_000 // shrink, 24)),
+        archive(MixedTree((2 << 30) // shrink)),
     ]

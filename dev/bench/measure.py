@@ -32,6 +32,7 @@ class Usage:
     system_seconds: float
     peak_bytes: int
     server_seconds: float
+    sent_bytes: int
     requests: dict[str, int]
 
     @property
@@ -43,10 +44,16 @@ class CommandFailed(Exception):
     """A command that is measured has to succeed."""
 
 
+def loopback_bytes() -> int:
+    """What has gone over the loopback interface, headers and answers included."""
+    return int(Path("/sys/class/net/lo/statistics/tx_bytes").read_text())
+
+
 def measure(command: Command, sink: Sink, scratch: Path) -> Usage:
     """Runs the command to its end; what it prints goes to files in `scratch`."""
     sink.take_requests()
     server_before = sink.cpu_seconds()
+    sent_before = loopback_bytes()
     errors = scratch / "stderr"
     with open(scratch / "stdout", "wb") as stdout, open(errors, "wb") as stderr:
         started = time.monotonic()
@@ -79,5 +86,6 @@ def measure(command: Command, sink: Sink, scratch: Path) -> Usage:
         system_seconds=used.ru_stime,
         peak_bytes=used.ru_maxrss * 1024,
         server_seconds=sink.cpu_seconds() - server_before,
+        sent_bytes=loopback_bytes() - sent_before,
         requests=sink.take_requests(),
     )

@@ -25,6 +25,45 @@ def offsite(place: Place) -> Command:
     )  # fmt: skip
 
 
+def offsite_archive_gzip(place: Place) -> Command:
+    return _offsite_archive(place, "gzip")
+
+
+def offsite_archive_zstd(place: Place) -> Command:
+    return _offsite_archive(place, "zstd")
+
+
+def _offsite_archive(place: Place, compression: str) -> Command:
+    command = offsite(place)
+    # Below `files`, the server forgets contents.
+    settings = {
+        "OFFSITE_DEFAULTS__ARCHIVE__COMPRESSION": compression,
+        "OFFSITE_DEFAULTS__ARCHIVE__KEY": "mine/files/{source}_{pass}.{ext}",
+    }
+    return Command([*command.arguments, "--archive"], command.environment | settings)
+
+
+def tar_pigz(place: Place) -> Command:
+    return _tar(place, "pigz", "tar.gz")
+
+
+def tar_zstd(place: Place) -> Command:
+    return _tar(place, "zstd -T0 --quiet", "tar.zst")
+
+
+def _tar(place: Place, compress: str, extension: str) -> Command:
+    """What people write; both compressors use all cores, and their default levels."""
+    line = (
+        f"set -o pipefail; tar -C {place.tree} -c . | {compress} | "
+        f"{python_tool('aws')} --endpoint-url {place.sink.endpoint} "
+        f"s3 cp --only-show-errors - s3://{place.target}/archive.{extension}"
+    )
+    return place.command(
+        "bash", "-c", line,
+        environment={"AWS_CONFIG_FILE": str(Path(__file__).with_name("aws-config"))},
+    )  # fmt: skip
+
+
 def floor_files(place: Place) -> Command:
     return _floor(place, REQUESTS)
 

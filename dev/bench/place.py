@@ -1,6 +1,7 @@
 """Where a command works: what it reads, where it sends it, where it may leave things."""
 
 import shlex
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,7 @@ class Place:
             self.sink.endpoint: "ENDPOINT",
             self.sink.authority: "HOST",
             self.prefix: "PREFIX",
+            f"{Path(sys.executable).parent}/": "",
         }
         for said, word in words.items():
             line = line.replace(said, word)

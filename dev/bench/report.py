@@ -23,7 +23,7 @@ def table(headings: list[str], rows: list[list[str]]) -> str:
 
 def job_report(job: Job, result: Result, versions: dict[str, str], measured: str) -> str:
     headings = [
-        "", "CPU s", "user s", "system s", "wall s", "peak MiB", "requests", "server CPU s",
+        "", "CPU s", "user s", "system s", "wall s", "peak MiB", "requests", "sent MiB", "server CPU s",
         "CPU, times offsite's", "wall, times offsite's",
     ]  # fmt: skip
     rows = [
@@ -49,5 +49,6 @@ def numbers(runs: list[Usage]) -> list[str]:
         f"{median(run.wall_seconds for run in runs):.2f}",
         f"{median(run.peak_bytes for run in runs) / 2**20:.0f}",
         f"{median(run.requests['total'] for run in runs):,.0f}",
+        f"{median(run.sent_bytes for run in runs) / 2**20:,.0f}",
         f"{median(run.server_seconds for run in runs):.2f}",
     ]

@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,16 +24,7 @@ class Tree:
         return f"{files} of {readable(self.file_bytes)}"
 
     def ensure(self, below: Path) -> Path:
-        """The tree's path, after generating it if it is not there."""
-        path = below / f"{self.files}-files-of-{self.file_bytes}"
-        if not path.exists():
-            unfinished = path.with_suffix(".unfinished")
-            shutil.rmtree(unfinished, ignore_errors=True)
-            self._generate(unfinished)
-            # Later, the kernel would write it while something is measured.
-            os.sync()
-            unfinished.rename(path)
-        return path
+        return ensure(below / f"{self.files}-files-of-{self.file_bytes}", self._generate)
 
     def _generate(self, path: Path) -> None:
         source = random.Random(self.files)
@@ -44,6 +36,66 @@ class Tree:
                 left = self.file_bytes
                 while left > 0:
                     left -= file.write(source.randbytes(min(left, CHUNK_BYTES)))
+
+
+@dataclass(frozen=True)
+class MixedTree:
+    """`total_bytes` of what people keep: half text, in files of 2 KiB to 2 MiB; a quarter each of pictures
+    and of archives, which are random bytes to a compressor, in files of 3 MiB and of 64 MiB."""
+
+    total_bytes: int
+
+    def __str__(self) -> str:
+        return f"{readable(self.total_bytes)}, half of it text"
+
+    def ensure(self, below: Path) -> Path:
+        return ensure(below / f"mixed-{self.total_bytes}", self._generate)
+
+    def _generate(self, path: Path) -> None:
+        source = random.Random(self.total_bytes)
+        words = ["".join(source.choices("etaoinshrdlu", k=source.randint(2, 9))) for _ in range(4000)]
+        # A few words are most of a text, as in every language: each stands in as many of these places.
+        weights = [1 / (rank + 1) for rank in range(len(words))]
+        places = source.choices(words, weights, k=1 << 16)
+        sizes = (1 << power for power in iter(lambda: source.randint(11, 21), None))
+        fill(path / "text", self.total_bytes // 2, sizes, lambda: text(source, places))
+        quarter = self.total_bytes // 4
+        fill(path / "pictures", quarter, iter(lambda: 3 << 20, None), lambda: source.randbytes(CHUNK_BYTES))
+        fill(path / "archives", quarter, iter(lambda: 64 << 20, None), lambda: source.randbytes(CHUNK_BYTES))
+
+
+def text(source: random.Random, places: list[str]) -> bytes:
+    """Some 64 KiB of lines of ten words."""
+    chosen = [places[at] for at in memoryview(source.randbytes(24_000)).cast("H")]
+    lines = (" ".join(chosen[at : at + 10]) for at in range(0, len(chosen), 10))
+    return "\n".join(lines).encode()
+
+
+def fill(path: Path, total: int, sizes: Iterator[int], chunk: Callable[[], bytes]) -> None:
+    """Files of these sizes, a hundred in each directory."""
+    number = 0
+    while total > 0:
+        size = min(next(sizes), total)
+        directory = path / f"d{number // 100:04}"
+        directory.mkdir(parents=True, exist_ok=True)
+        with open(directory / f"f{number % 100:04}", "wb", buffering=0) as file:
+            left = size
+            while left > 0:
+                left -= file.write(chunk()[:left])
+        total -= size
+        number += 1
+
+
+def ensure(path: Path, generate: Callable[[Path], None]) -> Path:
+    """The path of a tree, after generating it if it is not there."""
+    if not path.exists():
+        unfinished = path.with_suffix(".unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        generate(unfinished)
+        # Later, the kernel would write it while something is measured.
+        os.sync()
+        unfinished.rename(path)
+    return path
 
 
 def readable(count: int) -> str:
