@@ -40,7 +40,11 @@ impl Compressor {
     /// The compressor fails, which it does not for want of anything but memory.
     pub fn compress(&mut self, raw: Vec<u8>) -> io::Result<Vec<u8>> {
         match (self.codec, &mut self.zstd) {
-            (Codec::Zstd, Some(zstd)) => zstd.compress(&raw),
+            (Codec::Zstd, Some(zstd)) => {
+                let mut compressed = zstd.compress(&raw)?;
+                compressed.shrink_to_fit();
+                Ok(compressed)
+            }
             (Codec::Gzip, _) => gzip(&raw, self.level),
             _ => Ok(raw),
         }
@@ -52,9 +56,12 @@ fn gzip(raw: &[u8], level: i32) -> io::Result<Vec<u8>> {
         true => Compression::none(),
         false => Compression::new(level.unsigned_abs()),
     };
-    let mut encoder = GzEncoder::new(Vec::with_capacity(raw.len() / 2), level);
+    // What cannot be compressed becomes a little longer.
+    let mut encoder = GzEncoder::new(Vec::with_capacity(raw.len() + raw.len() / 1000 + 64), level);
     encoder.write_all(raw)?;
-    encoder.finish()
+    let mut compressed = encoder.finish()?;
+    compressed.shrink_to_fit();
+    Ok(compressed)
 }
 
 /// Whether compressing is a waste of time, as for pictures, films and other archives. gzip takes as

@@ -181,15 +181,19 @@ impl Assembler {
         if self.capturer.options.stop.is_set() {
             return Err(Failure::Stopped);
         }
+        let Piece {
+            bytes,
+            files,
+            members,
+            memory,
+        } = piece;
         let archive = self.archive.as_mut().ok_or(Failure::Stopped)?;
         let begin = archive.position;
-        archive.crc64nvme.update(&piece.bytes);
-        archive.position += piece.bytes.len() as u64;
-        archive.buffer.extend_from_slice(&piece.bytes);
-        drop((piece.bytes, piece.memory));
-        archive.members += piece.members;
+        archive.crc64nvme.update(&bytes);
+        archive.position += bytes.len() as u64;
+        archive.members += members;
         let range = (begin, archive.position);
-        for settled in piece.files {
+        for settled in files {
             match settled {
                 InPiece::File(capture, entry, before) => {
                     archive.file(capture, entry, range, before, self.codec);
@@ -197,13 +201,8 @@ impl Assembler {
                 InPiece::Link(capture, entry) => archive.link(*capture, entry),
             }
         }
-        while archive.buffer.len() >= part_bytes(archive.parts.len() + 1) {
-            let rest = archive
-                .buffer
-                .split_off(part_bytes(archive.parts.len() + 1));
-            let part = std::mem::replace(&mut archive.buffer, rest);
-            archive.send(&self.capturer, &self.memory, part)?;
-        }
+        archive.fill(&self.capturer, &self.memory, &bytes)?;
+        drop(memory);
         Ok(())
     }
 
@@ -315,6 +314,29 @@ impl Open {
         });
         entry.content = content;
         capture.end(Ok(Captured::Linked(Box::new(entry))));
+    }
+
+    /// Adds bytes, and sends each part that is full. A part takes no more memory than its length.
+    fn fill(
+        &mut self,
+        capturer: &Arc<Capturer>,
+        memory: &Budget,
+        mut bytes: &[u8],
+    ) -> Result<(), Failure> {
+        while !bytes.is_empty() {
+            let length = part_bytes(self.parts.len() + 1);
+            if self.buffer.capacity() < length {
+                self.buffer.reserve_exact(length - self.buffer.len());
+            }
+            let room = bytes.len().min(length - self.buffer.len());
+            self.buffer.extend_from_slice(&bytes[..room]);
+            bytes = &bytes[room..];
+            if self.buffer.len() == length {
+                let part = std::mem::take(&mut self.buffer);
+                self.send(capturer, memory, part)?;
+            }
+        }
+        Ok(())
     }
 
     /// Sets a part on its way, once there is room for it.

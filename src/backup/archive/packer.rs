@@ -24,7 +24,7 @@ const GROUP_BYTES: u64 = 1 << 20;
 const ALONE_BYTES: u64 = GROUP_BYTES / 2;
 
 /// Length of the pieces of a large file.
-const PIECE_BYTES: usize = 4 << 20;
+const PIECE_BYTES: usize = 2 << 20;
 
 /// What a member takes besides its contents, roughly: header, pax header, padding.
 const MEMBER_BYTES: u64 = 2048;
