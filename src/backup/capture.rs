@@ -34,7 +34,7 @@ use crate::store::{Store, StoreError, Upload};
 /// Orders that wait for a thread.
 const QUEUE: usize = 1024;
 
-/// How long giving up an upload may take, also when there is no time left for anything else.
+/// How long giving up an upload may take when there is no time left for anything else.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Requests that sending a file of `size` bytes takes.
@@ -165,20 +165,29 @@ impl Capturer {
 
     /// Waits for a request, unless there is no time left for it.
     pub(super) fn wait<T>(&self, request: impl Future<Output = T>) -> Result<T, Closed> {
-        self.runtime.block_on(async {
-            tokio::select! {
-                answer = request => Ok(answer),
-                () = self.options.stop.hurried() => Err(Closed),
-            }
-        })
+        self.runtime.block_on(self.in_time(request))
+    }
+
+    /// The same for a task, which lets go of what it holds and somebody else may be waiting for.
+    pub(super) async fn in_time<T>(&self, request: impl Future<Output = T>) -> Result<T, Closed> {
+        tokio::select! {
+            answer = request => Ok(answer),
+            () = self.options.stop.hurried() => Err(Closed),
+        }
     }
 
     /// Gives up an upload, which is of no use to anybody. If that fails, the next pass does it.
     pub(super) fn abort(&self, upload: &Upload) {
-        let abort = self.options.store.abort_upload(upload);
-        let _ = self
-            .runtime
-            .block_on(async { tokio::time::timeout(ABORT_TIMEOUT, abort).await });
+        let out_of_time = async {
+            self.options.stop.hurried().await;
+            tokio::time::sleep(ABORT_TIMEOUT).await;
+        };
+        self.runtime.block_on(async {
+            tokio::select! {
+                _ = self.options.store.abort_upload(upload) => {}
+                () = out_of_time => {}
+            }
+        });
     }
 
     /// Begins a capture.

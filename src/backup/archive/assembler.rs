@@ -65,7 +65,7 @@ struct Open {
     position: u64,
     crc64nvme: crc_fast::Digest,
     upload: Option<Arc<Upload>>,
-    parts: Vec<JoinHandle<StoreResult<UploadedPart>>>,
+    parts: Vec<JoinHandle<Result<StoreResult<UploadedPart>, Closed>>>,
     /// Contents of files with further names.
     links: HashMap<LinkGroup, Content>,
     /// Where the large file that is being written begins.
@@ -362,12 +362,14 @@ impl Open {
             .take_bytes(part.len())
             .map_err(|_| Failure::Stopped)?;
         let number = i32::try_from(self.parts.len() + 1).unwrap_or(i32::MAX);
-        let (store, stop) = (Arc::clone(&options.store), Arc::clone(&options.stop));
-        self.parts.push(capturer.runtime.spawn(async move {
-            let sent = store.upload_part(&upload, number, part.into()).await;
+        let (runtime, capturer) = (capturer.runtime.clone(), Arc::clone(capturer));
+        self.parts.push(runtime.spawn(async move {
+            let options = &capturer.options;
+            let sent = options.store.upload_part(&upload, number, part.into());
+            let sent = capturer.in_time(sent).await;
             drop(memory);
-            if let Err(error) = &sent {
-                stop.fail(error.clone());
+            if let Ok(Err(error)) = &sent {
+                options.stop.fail(error.clone());
             }
             sent
         }));
@@ -400,7 +402,7 @@ impl Open {
         capturer.wait(async {
             let mut sent = Vec::with_capacity(parts.len());
             for part in parts {
-                sent.push(part.await.map_err(|_| Failure::Stopped)??);
+                sent.push(part.await.map_err(|_| Failure::Stopped)???);
             }
             if let Some(upload) = upload {
                 let store = &options.store;

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::file::{self, Attempt, has_changed, read_up_to};
 use super::{Capture, Refused};
+use crate::budget::Closed;
 use crate::source::stat::Stat;
 use crate::store::{StoreResult, Upload, UploadedPart};
 
@@ -110,17 +111,10 @@ fn send_parts(
     let parts = capture.capturer.runtime.block_on(async {
         let mut parts = Vec::with_capacity(sending.tasks.len());
         for task in &mut sending.tasks {
-            let sent = tokio::select! {
-                sent = task => sent,
-                () = capture.options().stop.hurried() => return Err(Refused::Stopped),
-            };
-            match sent {
-                Ok(Ok(part)) => parts.push(part),
-                Ok(Err(error)) => return Err(Refused::Store(upload.key.clone(), error)),
-                Err(_) => return Err(Refused::Stopped),
-            }
+            let sent = task.await.map_err(|_| Refused::Stopped)??;
+            parts.push(sent.map_err(|error| Refused::Store(upload.key.clone(), error))?);
         }
-        Ok(parts)
+        Ok::<_, Refused>(parts)
     })?;
     Ok((hashes, parts))
 }
@@ -128,7 +122,7 @@ fn send_parts(
 /// Parts on their way. Those of an upload that is given up are not waited for.
 #[derive(Default)]
 struct Sending {
-    tasks: Vec<JoinHandle<StoreResult<UploadedPart>>>,
+    tasks: Vec<JoinHandle<Result<StoreResult<UploadedPart>, Closed>>>,
     failed: Arc<AtomicBool>,
 }
 
@@ -171,13 +165,13 @@ fn send_next(
     hashes.size += buffer.len() as u64;
     let number = i32::try_from(sending.tasks.len() + 1).unwrap_or(i32::MAX);
     let request = capturer.requests.take_one()?;
-    let (store, upload) = (Arc::clone(&capture.options().store), Arc::clone(upload));
-    let failed = Arc::clone(&sending.failed);
-    sending.tasks.push(capturer.runtime.spawn(async move {
-        let result = store
-            .upload_part(&upload, number, Bytes::from(buffer))
-            .await;
-        if result.is_err() {
+    let (runtime, capturer) = (capturer.runtime.clone(), Arc::clone(capturer));
+    let (failed, upload) = (Arc::clone(&sending.failed), Arc::clone(upload));
+    sending.tasks.push(runtime.spawn(async move {
+        let store = &capturer.options.store;
+        let part = store.upload_part(&upload, number, Bytes::from(buffer));
+        let result = capturer.in_time(part).await;
+        if !matches!(result, Ok(Ok(_))) {
             failed.store(true, Ordering::Relaxed);
         }
         drop((memory, request));
