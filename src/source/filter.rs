@@ -2,7 +2,8 @@
 //!
 //! Patterns read as in `.gitignore`: one without a slash matches a name at any depth, one with a
 //! slash is relative to the source's root, a trailing slash means directories only, `*` stops at
-//! slashes and `**` does not. What lies below an excluded directory is not even looked at.
+//! slashes and `**` does not. What lies below an excluded directory is not even looked at. There are
+//! no comments, and no `!` that takes an exclusion back: both are refused.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -107,13 +108,6 @@ impl Globs {
         let mut directories = GlobSetBuilder::new();
         let mut invalid = Vec::new();
         for pattern in patterns {
-            if pattern.starts_with(['!', '#']) {
-                invalid.push(InvalidGlob {
-                    pattern: pattern.clone(),
-                    reason: "there are no exceptions and comments here; write `[!]` or `[#]` for the character".to_owned(),
-                });
-                continue;
-            }
             let body = pattern.trim_end_matches('/');
             let set = if body.len() < pattern.len() {
                 &mut directories
@@ -127,6 +121,14 @@ impl Globs {
                 format!("**/{anchored}")
             };
             match GlobBuilder::new(&glob).literal_separator(true).build() {
+                Ok(_) if pattern.starts_with(['!', '#']) => invalid.push(InvalidGlob {
+                    pattern: pattern.clone(),
+                    reason: format!(
+                        "it begins with `{0}`, which means something else in .gitignore and \
+                         nothing here; for the character itself write `\\{0}`",
+                        &pattern[..1]
+                    ),
+                }),
                 Ok(_) if anchored.is_empty() => invalid.push(InvalidGlob {
                     pattern: pattern.clone(),
                     reason: "it is empty".to_owned(),
@@ -238,8 +240,22 @@ mod tests {
 
     #[test]
     fn every_bad_pattern_is_named() {
-        let bad = Filter::new(&["[z-a]".to_owned()], &["a{b".to_owned(), "/".to_owned()]);
+        let bad = ["a{b", "/", "!keep", "# no comment"].map(str::to_owned);
+        let bad = Filter::new(&["[z-a]".to_owned()], &bad);
         let patterns: Vec<_> = bad.unwrap_err().into_iter().map(|e| e.pattern).collect();
-        assert_eq!(patterns, ["[z-a]", "a{b", "/"]);
+        assert_eq!(patterns, ["[z-a]", "a{b", "/", "!keep", "# no comment"]);
+    }
+
+    #[test]
+    fn a_backslash_takes_the_meaning_from_a_character() {
+        let filter = filter(&[], &["\\!important", "\\#*#", "a\\*b"]);
+        for (path, kept) in [
+            ("!important", false),
+            ("#draft#", false),
+            ("a*b", false),
+            ("axb", true),
+        ] {
+            assert_eq!(keeps(&filter, path), kept, "{path}");
+        }
     }
 }
