@@ -517,3 +517,29 @@ fn a_bandwidth_limit_holds_for_small_files_together() {
     let took = started.elapsed().as_millis();
     assert!(took >= 1900, "{took}");
 }
+
+/// Longer than any one call takes a path to be.
+#[test]
+fn a_tree_may_be_deeper_than_paths_are_long() {
+    let world = World::new();
+    let mut directory = fs::File::open(world.data()).unwrap();
+    let name = "directory-with-a-name-of-forty-characters";
+    for _ in 0..120 {
+        rustix::fs::mkdirat(&directory, name, rustix::fs::Mode::RWXU).unwrap();
+        let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY;
+        let open = rustix::fs::openat(&directory, name, flags, rustix::fs::Mode::empty());
+        directory = open.unwrap().into();
+    }
+    let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CREATE;
+    let file = rustix::fs::openat(&directory, "file", flags, rustix::fs::Mode::RUSR).unwrap();
+    rustix::io::write(file, b"at the bottom").unwrap();
+    rustix::fs::symlinkat("file", &directory, "link").unwrap();
+    settle();
+
+    let output = world.back_up();
+    assert_eq!(output.event("snapshot_committed")["files"], 1);
+    assert_eq!(output.event("snapshot_committed")["symlinks"], 1);
+    assert_eq!(world.offsite(["verify", "--read"]).code, 0);
+    let listed = world.offsite(["list", "latest", "--path", "file"]);
+    assert!(listed.stdout.contains("-characters/file"), "{listed:?}");
+}
