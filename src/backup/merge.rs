@@ -312,6 +312,13 @@ impl<'a, S: Sink> Merge<'a, S> {
 
     fn found(&mut self, found: Found) -> Result<(), MergeError> {
         self.merged.found += 1;
+        if let Some(reason) = found.not_entered {
+            self.events.emit(&Event::DirectorySkipped {
+                source: self.source.name.clone(),
+                path: found.path.to_string(),
+                reason,
+            });
+        }
         self.catch_up(&found.path)?;
         self.enter_session(&found.path)?;
         let mut base = None;

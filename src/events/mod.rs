@@ -14,6 +14,7 @@ use crate::manifest::entry::Kind;
 use crate::manifest::keys::SourceName;
 use crate::manifest::pass_id::PassId;
 use crate::manifest::totals::Totals;
+use crate::source::walk::NotEntered;
 
 pub use sink::{Events, Format};
 
@@ -234,6 +235,15 @@ pub enum Event {
         /// What it is.
         kind: Kind,
     },
+    /// A directory was recorded and not entered; what lies in it is not backed up.
+    DirectorySkipped {
+        /// Name of the source.
+        source: SourceName,
+        /// The directory, relative to the source.
+        path: String,
+        /// Why.
+        reason: NotEntered,
+    },
     /// An entry could not be read; the snapshot keeps what the last one had.
     FileUnreadable {
         /// Name of the source.
@@ -349,6 +359,7 @@ impl Event {
             Self::BackupStarted { .. }
             | Self::LockAcquired { .. }
             | Self::SourceStarted { .. }
+            | Self::DirectorySkipped { .. }
             | Self::FileUploaded { .. }
             | Self::BackupArchiveUploaded { .. } => Level::Info,
             Self::SnapshotCommitted { complete, .. } if *complete => Level::Info,

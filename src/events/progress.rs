@@ -8,6 +8,7 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
 use super::Event;
 use crate::manifest::totals::Totals;
+use crate::source::walk::NotEntered;
 use crate::text::{count, duration};
 
 /// The line at the bottom of a terminal.
@@ -169,6 +170,17 @@ pub(super) fn text(event: &Event) -> String {
         }
         Event::FileSkipped { source, path, kind } => {
             format!("{source}: skipped {path} ({kind:?})")
+        }
+        Event::DirectorySkipped {
+            source,
+            path,
+            reason,
+        } => {
+            let reason = match reason {
+                NotEntered::OtherFileSystem => "another file system is mounted on it",
+                NotEntered::Loop => "it is a directory above it, mounted again",
+            };
+            format!("{source}: did not enter {path}: {reason}")
         }
         Event::FileUnreadable {
             source,

@@ -80,6 +80,11 @@ fn samples() -> Vec<Event> {
             path: text(),
             kind: Kind::Fifo,
         },
+        Event::DirectorySkipped {
+            source: source(),
+            path: text(),
+            reason: NotEntered::Loop,
+        },
         Event::FileUnreadable {
             source: source(),
             path: text(),
@@ -150,15 +155,16 @@ fn place(event: &Event) -> usize {
         Event::FileChangedWhileReading { .. } => 9,
         Event::FileVanished { .. } => 10,
         Event::FileSkipped { .. } => 11,
-        Event::FileUnreadable { .. } => 12,
-        Event::FileUploadFailed { .. } => 13,
-        Event::CheckpointWritten { .. } => 14,
-        Event::SegmentDamaged { .. } => 15,
-        Event::SourceFailed { .. } => 16,
-        Event::SnapshotCommitted { .. } => 17,
-        Event::BackupCompleted { .. } => 18,
-        Event::BackupFailed { .. } => 19,
-        Event::Notice { .. } => 20,
+        Event::DirectorySkipped { .. } => 12,
+        Event::FileUnreadable { .. } => 13,
+        Event::FileUploadFailed { .. } => 14,
+        Event::CheckpointWritten { .. } => 15,
+        Event::SegmentDamaged { .. } => 16,
+        Event::SourceFailed { .. } => 17,
+        Event::SnapshotCommitted { .. } => 18,
+        Event::BackupCompleted { .. } => 19,
+        Event::BackupFailed { .. } => 20,
+        Event::Notice { .. } => 21,
     }
 }
 

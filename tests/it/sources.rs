@@ -316,10 +316,13 @@ fn other_file_systems_are_crossed_or_left_out_by_choice() {
             &format!(
                 "mount -t tmpfs tmpfs data/mounted; echo there > data/mounted/there
                  export OFFSITE_DEFAULTS__ONE_FILE_SYSTEM={setting}
-                 offsite run > /dev/null; offsite list latest"
+                 offsite run > events; offsite list latest"
             ),
         );
         assert_eq!(output.code, 0, "{output:?}");
+        let events = fs::read_to_string(world.path("events")).unwrap();
+        let skipped = r#""event":"directory_skipped","source":"data","path":"mounted","reason":"other_file_system""#;
+        assert_eq!(!events.contains(skipped), expected, "{events}");
         assert_eq!(
             output.stdout.contains("mounted/there"),
             expected,
@@ -342,6 +345,8 @@ fn a_loop_made_by_mounts_is_walked_once() {
     assert_eq!(output.code, 0, "{output:?}");
     assert!(output.stdout.contains("\"files\":1"), "{output:?}");
     assert!(!output.stdout.contains("sub/loop/sub"), "{output:?}");
+    let skipped = r#""path":"sub/loop","reason":"loop""#;
+    assert!(output.stdout.contains(skipped), "{output:?}");
 }
 
 #[test]

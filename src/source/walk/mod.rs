@@ -62,7 +62,8 @@ pub struct Found {
 }
 
 /// Why a walk does not enter a directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum NotEntered {
     /// Another file system is mounted on it.
     OtherFileSystem,
