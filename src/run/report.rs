@@ -48,7 +48,12 @@ impl Verdict {
                 n => format!(" (and {n} more sources failed)"),
             };
             let text = format!("source `{}`: {error}{others}", source.name);
-            return Self::failure(Outcome::Failed, error.exit_code(), text, error.hint());
+            let exit_code = match error {
+                // By nobody: something in here gave up, and has said so.
+                SourceError::Interrupted => ExitCode::Failed,
+                error => error.exit_code(),
+            };
+            return Self::failure(Outcome::Failed, exit_code, text, error.hint());
         }
         let mut reports = results
             .iter()
