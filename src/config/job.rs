@@ -1,5 +1,6 @@
 //! From settings to a job: everything checked that can be checked without touching anything.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::backup::{ArchiveOptions, DirectorySource, Limits, Method, SessionOpti
 use crate::events::Level;
 use crate::manifest::archive::Codec;
 use crate::manifest::keys::{PREFIX_MAX_BYTES, SourceName};
+use crate::manifest::path::EntryPath;
 use crate::prices::Prices;
 use crate::run::Pass;
 use crate::source::filter::{Filter, Globs};
@@ -43,8 +45,14 @@ pub struct Job {
 /// The shortest lease: a renewal every third of it must be able to meet a slow answer.
 const SHORTEST_TTL: Duration = Duration::from_secs(3);
 
+/// The longest lease: a pass that dies blocks the next one for so long.
+const LONGEST_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// More requests at once than this help nobody, and each may take a file descriptor.
 const MOST_REQUESTS: u64 = 4096;
+
+/// The most entries in a segment: some 700 MB in memory.
+const MOST_SEGMENT_ENTRIES: u64 = 16 << 20;
 
 /// The shortest time to wait for an answer.
 const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
@@ -55,11 +63,11 @@ impl Job {
         let store = store(&settings, findings);
         let sources = sources(&settings, findings, purpose);
         let ttl = settings.lock_ttl.as_ref().map_or(SHORTEST_TTL, |ttl| {
-            if ttl.value < SHORTEST_TTL {
+            if !(SHORTEST_TTL..=LONGEST_TTL).contains(&ttl.value) {
                 complain(
                     findings,
                     ttl,
-                    "must be 3 seconds or more",
+                    "must be 3 seconds or more, and a day or less",
                     "120 is a good value",
                 );
             }
@@ -180,12 +188,13 @@ fn normal_prefix(prefix: &str) -> String {
 }
 
 fn limits(settings: &Settings, findings: &Findings) -> Limits {
-    let at_least_one = |placed: &Option<Placed<u64>>, hint: &str| {
+    let up_to = |most: u64, placed: &Option<Placed<u64>>, hint: &str| {
         let Some(placed) = placed else { return 1 };
-        if placed.value == 0 {
-            complain(findings, placed, "must be 1 or more", hint);
+        if !(1..=most).contains(&placed.value) {
+            let message = format!("must be 1 or more, and {most} or less");
+            complain(findings, placed, &message, hint);
         }
-        placed.value.max(1)
+        placed.value.clamp(1, most)
     };
     let limits = &settings.limits;
     let memory = limits.memory.as_ref().map_or(0, |memory| {
@@ -203,13 +212,19 @@ fn limits(settings: &Settings, findings: &Findings) -> Limits {
     });
     let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     Limits {
-        concurrency: size(
-            at_least_one(&limits.concurrency, "64 is a good value").min(MOST_REQUESTS),
-        ),
+        concurrency: size(up_to(
+            MOST_REQUESTS,
+            &limits.concurrency,
+            "64 is a good value",
+        )),
         memory_bytes: size(memory),
         scan_threads: size(limits.scan_threads.min(256)),
         read_threads: size(limits.read_threads.clamp(1, 256)),
-        segment_entries: at_least_one(&settings.segment_entries, "131072 is a good value"),
+        segment_entries: up_to(
+            MOST_SEGMENT_ENTRIES,
+            &settings.segment_entries,
+            "131072 is a good value",
+        ),
         checkpoint_entries: settings.checkpoint_entries.max(1),
         checkpoint_interval: settings.checkpoint_interval,
     }
@@ -274,10 +289,9 @@ fn sources(settings: &Settings, findings: &Findings, purpose: Purpose) -> Vec<Di
             .collect(),
         false => configured.into_iter().chain(named).collect(),
     };
-    let is_picked = dirs.is_some_and(|dirs| findings.is_flag(dirs.tag));
-    if all.is_empty() && (settings.sources.is_empty() || is_picked) && purpose == Purpose::Backup {
+    if all.is_empty() && purpose == Purpose::Backup {
         findings.problem(
-            Tag::Default,
+            dirs.map_or(Tag::Default, |dirs| dirs.tag),
             "backup.s3.include_dirs",
             "names nothing to back up".to_owned(),
             Some("list directories there, or in `backup.sources`, or give --dirs".to_owned()),
@@ -473,6 +487,18 @@ fn normal(directory: &str) -> PathBuf {
         .collect()
 }
 
+/// Whether `outer` backs up what `inner` does: it is above it, and excludes nothing on the way there.
+fn holds(outer: &DirectorySource, inner: &DirectorySource) -> bool {
+    let Ok(below) = inner.directory.strip_prefix(&outer.directory) else {
+        return false;
+    };
+    let excluded = |path: &Path| {
+        let path = EntryPath::parse(path.as_os_str().as_bytes());
+        path.is_ok_and(|path| outer.filter.leaves_out(&path, true))
+    };
+    !below.ancestors().any(excluded)
+}
+
 /// Two sources must not share a name, and must not hold each other's files.
 fn check_apart(all: &[Listed], findings: &Findings) {
     for (index, listed) in all.iter().enumerate() {
@@ -481,9 +507,9 @@ fn check_apart(all: &[Listed], findings: &Findings) {
             let others = other.source.directory.display();
             let problem = if source.directory == other.source.directory {
                 format!("is `{others}` again, which `{}` names", other.field)
-            } else if source.directory.starts_with(&other.source.directory) {
+            } else if holds(&other.source, source) {
                 format!("lies in `{others}`, which `{}` names", other.field)
-            } else if other.source.directory.starts_with(&source.directory) {
+            } else if holds(source, &other.source) {
                 format!("holds `{others}`, which `{}` names", other.field)
             } else if source.name == other.source.name {
                 format!("is named `{}` like `{}`", source.name, other.field)

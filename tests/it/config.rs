@@ -198,10 +198,10 @@ fn secrets_are_not_shown() {
         "API_KEYS",
         r#"{"AWS_SECRET_ACCESS_KEY": "not used", "AWS_REGION": "eu-west-1"}"#,
     );
-    world.env(
-        "OFFSITE_S3__ENDPOINT_URL",
-        "http://user:very-secret@127.0.0.1:9000",
-    );
+    let url = "http://user:very-secret@127.0.0.1:9000";
+    world.env("OFFSITE_S3__ENDPOINT_URL", url);
+    world.env("AWS_ENDPOINT_URL", url);
+    world.env("AWS_ENDPOINT_URL_STS", url);
     for args in [&["config"][..], &["config", "--json"]] {
         let output = world.offsite(args);
         assert_eq!(output.code, 0, "{output:?}");
@@ -453,38 +453,110 @@ fn what_would_back_up_nothing_or_something_else_is_refused() {
 }
 
 #[test]
-fn a_configuration_may_come_in_a_variable() {
+fn what_kubernetes_says_of_a_service_called_offsite_is_no_setting() {
     let mut world = World::new();
-    world.write("a", "contents");
-    settle();
-    let document = format!(
-        "backup:\n  s3:\n    bucket: backups\n    prefix: team/\n    include_dirs: [{}]\n",
-        world.data().display()
-    );
-    world.env("BACKUP_CONFIG_YAML", document);
-    std::fs::remove_file(world.path("backup_config.yaml")).unwrap();
-    world.back_up();
-    let effective = effective(&world, &[]);
-    let (_, origin) = setting(&effective, "backup.s3.include_dirs");
-    assert_eq!(origin, "environment variable BACKUP_CONFIG_YAML");
-
-    world.env("BACKUP_CONFIG_YAML", "backup: {s3: {bukket: x}}");
-    let output = world.offsite(["run"]);
-    assert_eq!(output.code, 2, "{output:?}");
-    assert!(
-        output.stderr.contains("BACKUP_CONFIG_YAML") && output.stderr.contains("bukket"),
-        "{output:?}"
-    );
+    for (name, value) in [
+        ("OFFSITE_SERVICE_HOST", "10.0.0.11"),
+        ("OFFSITE_SERVICE_PORT", "443"),
+        ("OFFSITE_SERVICE_PORT_HTTPS", "443"),
+        ("OFFSITE_PORT", "tcp://10.0.0.11:443"),
+        ("OFFSITE_PORT_443_TCP", "tcp://10.0.0.11:443"),
+        ("OFFSITE_PORT_443_TCP_PROTO", "tcp"),
+        ("OFFSITE_PORT_443_TCP_PORT", "443"),
+        ("OFFSITE_PORT_443_TCP_ADDR", "10.0.0.11"),
+        ("OFFSITE_PORT_53_UDP", "udp://10.0.0.11:53"),
+    ] {
+        world.env(name, value);
+    }
+    assert_eq!(world.offsite(["config"]).code, 0);
+    world.env("OFFSITE_PORTS", "443");
+    let found = problems(&world.offsite(["config"]));
+    assert_eq!(found, ["backup.ports is not a setting"]);
 }
 
 #[test]
-fn variables_of_a_kubernetes_service_are_passed_over() {
+fn a_job_without_directories_is_a_problem_whatever_is_configured() {
+    let world = World::new();
+    for command in ["run", "plan"] {
+        let output = world.offsite([command, "--dirs", ""]);
+        assert_eq!(output.code, 2, "{output:?}");
+        let problem = "flag --dirs: `backup.s3.include_dirs` names nothing to back up";
+        assert!(output.stderr.contains(problem), "{output:?}");
+    }
+}
+
+#[test]
+fn sources_may_overlap_where_one_excludes_the_other() {
+    let world = World::new();
+    let configure = |exclude: &str| {
+        world.configure(&format!(
+            "backup:\n  s3: {{bucket: backups}}\n  sources:\n    \
+             - {{directory: /data/inner/most}}\n    - {{directory: /data, exclude: [{exclude}]}}\n"
+        ));
+        world.offsite(["config"])
+    };
+    for enough in ["/inner/", "most", "'in*'"] {
+        assert_eq!(configure(enough).code, 0, "{enough}");
+    }
+    for too_little in ["", "'*.tmp'", "/most", "inner/*/x"] {
+        let output = configure(too_little);
+        assert_eq!(
+            problems(&output),
+            [
+                "backup.sources[1].directory holds `/data/inner/most`, which `backup.sources[0].directory` names"
+            ]
+        );
+        assert!(
+            output.stderr.contains("exclude the inner one there"),
+            "{output:?}"
+        );
+    }
+}
+
+#[test]
+fn numbers_beyond_reason_are_problems() {
     let mut world = World::new();
-    world.write("a", "contents");
-    settle();
-    world.set("PORT", "tcp://10.0.0.1:80");
-    world.set("SERVICE_HOST", "10.0.0.1");
-    world.set("SERVICE_PORT_HTTP", 80);
-    world.set("PORT_80_TCP_ADDR", "10.0.0.1");
+    world.write("a", "a");
+    let most = u64::MAX.to_string();
+    for setting in [
+        "LOCK__TTL_SECONDS",
+        "LOCK__WAIT",
+        "S3__INTERVAL_SECONDS",
+        "S3__REQUEST_TIMEOUT",
+        "MANIFEST__CHECKPOINT_SECONDS",
+        "MANIFEST__SEGMENT_ENTRIES",
+        "LIMITS__CONCURRENCY",
+    ] {
+        let mut world = World::new();
+        world.set(setting, &most);
+        let output = world.offsite(["run"]);
+        let field = format!("backup.{}", setting.to_lowercase().replace("__", "."));
+        let found = problems(&output);
+        assert!(
+            found[0].starts_with(&field) && found.len() == 1,
+            "{found:?}"
+        );
+    }
+    // The largest of those that have no bound.
+    for setting in [
+        "MANIFEST__CHECKPOINT_ENTRIES",
+        "LIMITS__MEMORY",
+        "LIMITS__BANDWIDTH",
+        "LIMITS__SCAN_THREADS",
+        "LIMITS__READ_THREADS",
+    ] {
+        world.set(setting, &most);
+    }
+    world.set("LIMITS__CONCURRENCY", 4096);
+    world.set("MANIFEST__SEGMENT_ENTRIES", 16 << 20);
+    for setting in [
+        "LOCK__WAIT",
+        "S3__INTERVAL_SECONDS",
+        "MANIFEST__CHECKPOINT_SECONDS",
+    ] {
+        world.set(setting, "3650d");
+    }
+    world.set("LOCK__TTL_SECONDS", "1d");
     world.back_up();
+    assert_eq!(world.offsite(["verify", "--read"]).code, 0);
 }
