@@ -109,9 +109,15 @@ impl Context {
             message: problem.clone(),
             hint: Some(r#"it should look like {"AWS_ACCESS_KEY_ID": "…"}"#.to_owned()),
         };
-        let mut problems = loaded.err().map(|error| error.problems).unwrap_or_default();
-        problems.push(problem);
-        Err(ConfigError { problems })
+        let mut error = loaded.map_or_else(
+            |error| error,
+            |config| ConfigError {
+                problems: Vec::new(),
+                log_format: config.job.log_format,
+            },
+        );
+        error.problems.push(problem);
+        Err(error)
     }
 
     /// The configuration of a command that reads backups and makes none.

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{Context, block_on, connect, format, log_to_stderr, note, sessions};
 use crate::backup::SourceReport;
 use crate::cli::RunArgs;
-use crate::config::{Job, LogFormat, Purpose};
+use crate::config::{Job, Purpose};
 use crate::entries::Entries;
 use crate::error::Failure;
 use crate::events::{Event, Events, Format, Level};
@@ -34,8 +34,9 @@ pub(super) fn run(context: &Context, args: &RunArgs, repeat: Loop) -> Result<Exi
     let mut job = match context.load(&args.flags(), Purpose::Backup) {
         Ok(config) => config.job,
         Err(error) => {
+            let format = format(error.log_format);
             let failure = Failure::from(error);
-            tell_log_readers(context, &failure);
+            tell_log_readers(format, &failure);
             return Err(failure);
         }
     };
@@ -79,12 +80,8 @@ pub(super) fn only(job: &mut Job, wanted: &[String]) -> Result<(), Failure> {
 
 /// A wrong configuration means that no backup is made, and whoever watches the events must hear of
 /// it too.
-fn tell_log_readers(context: &Context, failure: &Failure) {
-    let wants_text = context.environment.variables.get("OFFSITE_LOG__FORMAT");
-    let configured = wants_text
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(LogFormat::Auto);
-    if format(configured) == Format::Json {
+fn tell_log_readers(format: Format, failure: &Failure) {
+    if format == Format::Json {
         Events::new(Format::Json, Level::Info, run_id()).emit(&Event::BackupFailed {
             exit_code: failure.exit_code.code(),
             error: failure.error.to_string(),

@@ -67,7 +67,10 @@ pub fn load(
         problems.extend(found);
     }
     if !problems.is_empty() {
-        return Err(ConfigError { problems });
+        return Err(ConfigError {
+            problems,
+            log_format: job.log_format,
+        });
     }
     shown.sort_by(|a, b| a.field.cmp(&b.field));
     Ok(Config { job, shown })

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::settings::LogFormat;
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -20,6 +22,8 @@ pub struct Problem {
 pub struct ConfigError {
     /// Never empty.
     pub problems: Vec<Problem>,
+    /// How events are to be written, as far as that is known all the same.
+    pub log_format: LogFormat,
 }
 
 impl fmt::Display for ConfigError {

@@ -560,3 +560,16 @@ fn numbers_beyond_reason_are_problems() {
     world.back_up();
     assert_eq!(world.offsite(["verify", "--read"]).code, 0);
 }
+
+#[test]
+fn what_is_wrong_is_said_in_the_format_that_was_asked_for() {
+    let mut world = World::new();
+    world.env("OFFSITE_S3__BUCKETT", "x");
+    let output = world.offsite(["run"]);
+    assert_eq!(output.event("backup_failed")["exit_code"], 2);
+    let output = world.offsite(["run", "--log-format", "text"]);
+    assert_eq!((output.code, output.stdout.as_str()), (2, ""), "{output:?}");
+    world.configure("backup: {s3: {bucket: backups}, log: {format: text}}");
+    let output = world.offsite(["run"]);
+    assert_eq!((output.code, output.stdout.as_str()), (2, ""), "{output:?}");
+}
