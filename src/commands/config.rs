@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::table::Table;
 use super::{Context, print, print_json};
 use crate::cli::ConfigArgs;
-use crate::config::{Purpose, Shown};
+use crate::config::{DOCUMENT_VARIABLE, Purpose, Shown, document};
 use crate::environment::BUNDLE;
 use crate::error::Failure;
 use crate::exit::ExitCode;
@@ -26,6 +26,8 @@ struct Source {
 #[derive(Serialize)]
 struct Effective {
     file: Option<String>,
+    /// Whether there is a document in the environment.
+    document: bool,
     settings: Vec<Shown>,
     environment: BTreeMap<String, Shown>,
     sources: Vec<Source>,
@@ -40,6 +42,7 @@ pub(super) fn config(context: &Context, args: &ConfigArgs) -> Result<ExitCode, F
     });
     let effective = Effective {
         file: context.file.as_ref().map(|file| file.display().to_string()),
+        document: document(&context.environment.variables).is_some(),
         settings,
         environment: aws_environment(context),
         sources: sources.collect(),
@@ -102,5 +105,9 @@ fn text(effective: &Effective) -> String {
         sources.row(vec![source.name.clone(), source.directory.clone()]);
     }
     let file = effective.file.as_deref().unwrap_or("none");
-    format!("configuration file: {file}\n\n{table}\n{sources}")
+    let document = match effective.document {
+        true => format!(", environment variable {DOCUMENT_VARIABLE}"),
+        false => String::new(),
+    };
+    format!("configuration file: {file}{document}\n\n{table}\n{sources}")
 }

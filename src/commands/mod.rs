@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::cli::{Cli, Command, RunArgs};
-use crate::config::{Config, ConfigError, Flag, Job, LogFormat, Problem, Purpose, load};
+use crate::config::{Config, ConfigError, Flag, Job, LogFormat, Problem, Purpose, document, load};
 use crate::environment::{BUNDLE, Environment};
 use crate::error::Failure;
 use crate::events::{Format, Level};
@@ -32,7 +32,8 @@ use crate::select::{Selection, parse_time};
 use crate::store::Store;
 use crate::store::s3::{S3Settings, S3Store};
 
-/// The configuration file that is read where none is named and this one is there.
+/// The configuration file that is read where none is named, there is no document in the environment,
+/// and this one is there.
 pub const DEFAULT_FILE: &str = "backup_config.yaml";
 /// Names the configuration file.
 pub const FILE_VARIABLE: &str = "BACKUP_CONFIG_PATH";
@@ -87,6 +88,7 @@ fn config_file(named: Option<&Path>, environment: &Environment) -> Option<PathBu
     match (named, by_variable) {
         (Some(path), _) => Some(path.to_owned()),
         (None, Some(path)) => Some(PathBuf::from(path)),
+        (None, None) if document(&environment.variables).is_some() => None,
         (None, None) => Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()),
     }
 }

@@ -1,4 +1,5 @@
-//! The layers of a configuration, in order of rising precedence: defaults, file, environment, flags.
+//! The layers of a configuration, in order of rising precedence: defaults, file, a document in the
+//! environment, other variables, flags.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,8 +19,8 @@ pub const NAMED_VARIABLES: [(&str, &str); 2] = [
     ("LOG_LEVEL", "backup.log.level"),
 ];
 
-/// A variable that holds a whole configuration, for where there is no place for a file.
-const WHOLE: &str = "BACKUP_CONFIG_YAML";
+/// Holds a whole document, for where a variable is easier to have than a file: in a task definition.
+pub const DOCUMENT_VARIABLE: &str = "BACKUP_CONFIG_YAML";
 
 /// Variables of the AWS SDKs that name the store's address, the one that counts last. A file that
 /// names another one knows better.
@@ -75,30 +76,19 @@ pub(super) fn merge(
             });
         }
     }
-    if let Some(path) = file {
-        let name = path.display().to_string();
-        match read(path) {
+    let file = file.map(|path| (path.display().to_string(), "(file)", read(path)));
+    let document = document(environment).map(|text| {
+        let name = format!("environment variable {DOCUMENT_VARIABLE}");
+        (name, "(document)", parse_document(text))
+    });
+    for (name, whole, read) in [file, document].into_iter().flatten() {
+        match read {
             Ok(dict) => figment = figment.merge(Layer { name, dict }),
             Err((message, hint)) => problems.push(Problem {
                 origin: name,
-                field: "(file)".to_owned(),
+                field: whole.to_owned(),
                 message,
                 hint: Some(hint.to_owned()),
-            }),
-        }
-    }
-    if let Some(text) = environment
-        .get(WHOLE)
-        .filter(|text| !text.trim().is_empty())
-    {
-        let name = format!("environment variable {WHOLE}");
-        match parse(text) {
-            Ok(dict) => figment = figment.merge(Layer { name, dict }),
-            Err(error) => problems.push(Problem {
-                origin: name,
-                field: "(document)".to_owned(),
-                message: format!("is not valid YAML: {error}"),
-                hint: Some("mind the indentation".to_owned()),
             }),
         }
     }
@@ -106,12 +96,13 @@ pub(super) fn merge(
         let named = NAMED_VARIABLES.iter().find(|(name, _)| name == variable);
         let field = match (named, variable.strip_prefix(VARIABLE_PREFIX)) {
             (Some((_, field)), _) => (*field).to_owned(),
+            (None, Some(rest)) if is_about_a_service(rest) => continue,
             (None, Some(rest)) => {
                 format!("backup.{}", rest.to_ascii_lowercase().replace("__", "."))
             }
             (None, None) => continue,
         };
-        if value.is_empty() || is_of_a_service(variable) {
+        if value.is_empty() {
             continue;
         }
         figment = figment.merge(Layer {
@@ -128,21 +119,38 @@ pub(super) fn merge(
     (figment, problems)
 }
 
-/// Whether Kubernetes has set a variable because there is a Service named `offsite`.
-fn is_of_a_service(variable: &str) -> bool {
-    let rest = variable.strip_prefix(VARIABLE_PREFIX).unwrap_or_default();
-    rest == "PORT"
-        || ["PORT_", "SERVICE_HOST", "SERVICE_PORT"]
-            .iter()
-            .any(|name| rest.starts_with(name))
+/// Whether Kubernetes has set `OFFSITE_<rest>`, as it does in every pod beside a service that is called
+/// `offsite` (Kubernetes documentation, "Service", "Environment variables").
+fn is_about_a_service(rest: &str) -> bool {
+    let of_a_port = |rest: &str| {
+        let (number, protocol) = rest.split_once('_').unwrap_or_default();
+        let protocols = ["TCP", "UDP", "SCTP"];
+        number.parse::<u16>().is_ok() && protocols.iter().any(|known| protocol.starts_with(known))
+    };
+    matches!(rest, "SERVICE_HOST" | "SERVICE_PORT" | "PORT")
+        || rest.starts_with("SERVICE_PORT_")
+        || rest.strip_prefix("PORT_").is_some_and(of_a_port)
 }
 
-fn read(path: &Path) -> Result<Dict, (String, &'static str)> {
+/// The document in the environment, if there is one.
+pub fn document(environment: &BTreeMap<String, String>) -> Option<&str> {
+    let text = environment.get(DOCUMENT_VARIABLE)?;
+    Some(text.as_str()).filter(|text| !text.trim().is_empty())
+}
+
+/// What is wrong with a document, and how to mend it.
+type Unreadable = (String, &'static str);
+
+fn read(path: &Path) -> Result<Dict, Unreadable> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         let hint = "write one with `offsite init`, or name another with --config";
         (format!("cannot be read: {error}"), hint)
     })?;
-    parse(&text).map_err(|error| {
+    parse_document(&text)
+}
+
+fn parse_document(text: &str) -> Result<Dict, Unreadable> {
+    parse(text).map_err(|error| {
         (
             format!("is not valid YAML: {error}"),
             "mind the indentation",

@@ -1,7 +1,7 @@
 //! Configuration: from what was written to what is to be done.
 //!
-//! Four layers (defaults, a YAML file, environment variables, flags) are merged, the later ones
-//! winning; each setting is read by name and its origin kept; then everything is checked. All
+//! Layers (defaults, a YAML file or document, environment variables, flags) are merged, the later
+//! ones winning; each setting is read by name and its origin kept; then everything is checked. All
 //! problems are reported together. Nothing here touches the file system, but for reading the file,
 //! or a store.
 
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use self::job::Job;
-pub use self::layers::{Flag, NAMED_VARIABLES, VARIABLE_PREFIX};
+pub use self::layers::{DOCUMENT_VARIABLE, Flag, NAMED_VARIABLES, VARIABLE_PREFIX, document};
 pub use self::problem::{ConfigError, Problem};
 pub use self::reader::Shown;
 use self::reader::{Findings, Section};

@@ -453,6 +453,56 @@ fn what_would_back_up_nothing_or_something_else_is_refused() {
 }
 
 #[test]
+fn a_whole_document_may_stand_in_the_environment() {
+    let mut world = World::new();
+    let origin = "environment variable BACKUP_CONFIG_YAML";
+    world.env(
+        "BACKUP_CONFIG_YAML",
+        "backup:\n  s3: {bucket: from-document, region: document-region}\n  \
+         sources: [{name: docs, directory: /docs}]\n",
+    );
+    world.env("OFFSITE_S3__REGION", "env-region");
+    // It takes the place of the file that nobody has named.
+    let config = effective(&world, &[]);
+    assert_eq!(config["file"], Value::Null);
+    assert_eq!(
+        setting(&config, "backup.s3.bucket"),
+        (&"from-document".into(), origin)
+    );
+    assert_eq!(setting(&config, "backup.s3.region").0, "env-region");
+    assert_eq!(sources(&config), [("docs", "/docs")]);
+    let prefix = |config: &Value| {
+        let mut settings = config["settings"].as_array().unwrap().iter();
+        settings.any(|shown| shown["field"] == "backup.s3.prefix" && shown["value"] == "team/")
+    };
+    assert!(!prefix(&config));
+    // It wins over one that is named.
+    let config = effective(&world, &["--config", "backup_config.yaml"]);
+    assert_eq!(setting(&config, "backup.s3.bucket").0, "from-document");
+    assert!(prefix(&config));
+    let text = world.offsite(["config"]).stdout;
+    assert!(
+        text.starts_with(&format!("configuration file: none, {origin}\n")),
+        "{text}"
+    );
+
+    world.env("BACKUP_CONFIG_YAML", "backup: {s3: {buckett: x}}");
+    let output = world.offsite(["config"]);
+    assert_eq!(
+        problems(&output)[0],
+        "backup.s3.buckett is not a setting",
+        "{output:?}"
+    );
+    assert!(output.stderr.contains(origin), "{output:?}");
+    world.env("BACKUP_CONFIG_YAML", "backup: [unclosed");
+    let output = world.offsite(["config"]);
+    assert!(output.stderr.contains("is not valid YAML"), "{output:?}");
+    assert!(output.stderr.contains(origin), "{output:?}");
+    world.env("BACKUP_CONFIG_YAML", " ");
+    assert!(prefix(&effective(&world, &[])));
+}
+
+#[test]
 fn what_kubernetes_says_of_a_service_called_offsite_is_no_setting() {
     let mut world = World::new();
     for (name, value) in [
