@@ -159,11 +159,14 @@ impl KeyTemplate {
         prefix
     }
 
-    /// Whether a key can have come from this template, for this source.
+    /// Whether a key can have come from this template, for this source, also where it was taken and
+    /// became another one [`beside`] it.
     #[must_use]
     pub fn matches(&self, source: &SourceName, key: &str) -> bool {
         let pieces: Vec<_> = self.pieces().collect();
-        matches_from(&pieces, source, key)
+        let plain = without_pass(key);
+        let mut keys = plain.as_deref().into_iter().chain([key]);
+        keys.any(|key| matches_from(&pieces, source, key))
     }
 
     fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
@@ -196,14 +199,35 @@ fn matches_from(pieces: &[Piece<'_>], source: &SourceName, key: &str) -> bool {
     let literal = match first {
         Piece::Text(text) => text,
         Piece::Placeholder("source") => source.as_str(),
+        Piece::Placeholder("ext") => {
+            let mut left = EXTENSIONS.iter().filter_map(|ext| key.strip_prefix(*ext));
+            return left.any(|left| matches_from(rest, source, left));
+        }
+        // What any other stands for is not empty and has no slash.
         Piece::Placeholder(_) => {
-            let mut ends = key.char_indices().map(|(at, _)| at).skip(1);
-            return ends.any(|at| matches_from(rest, source, &key[at..]))
-                || (!key.is_empty() && matches_from(rest, source, ""));
+            let most = key.find('/').unwrap_or(key.len());
+            let mut ends = (1..=most).filter(|at| key.is_char_boundary(*at));
+            return ends.any(|at| matches_from(rest, source, &key[at..]));
         }
     };
     key.strip_prefix(literal)
         .is_some_and(|key| matches_from(rest, source, key))
+}
+
+const EXTENSIONS: [&str; 3] = [
+    Codec::Gzip.extension(),
+    Codec::Zstd.extension(),
+    Codec::None.extension(),
+];
+
+/// What [`beside`] was given, if it made this key.
+fn without_pass(key: &str) -> Option<String> {
+    let dotted = EXTENSIONS.map(|ext| format!(".{ext}"));
+    let extension = dotted.iter().find(|ext| key.ends_with(ext.as_str()));
+    let extension = extension.map_or("", String::as_str);
+    let (stem, pass) = key.strip_suffix(extension)?.rsplit_once('_')?;
+    pass.parse::<PassId>().ok()?;
+    Some(format!("{stem}{extension}"))
 }
 
 /// The key to take where `key` is taken: the pass stands before what the name ends in.
@@ -264,6 +288,12 @@ mod tests {
         let sessions = KeyTemplate::of_sessions();
         assert!(sessions.matches(&source, "raw/2024/M31.tar"));
         assert!(!sessions.matches(&source, "raw/M31.tar"));
+        assert!(!sessions.matches(&source, "raw/2024/M31/other.tar"));
+        assert!(!sessions.matches(&source, "raw/2024/film.mp4"));
+        let fixed = KeyTemplate::parse("mine/{source}.{ext}").unwrap();
+        assert!(fixed.matches(&source, "mine/media.tar.zst"));
+        assert!(fixed.matches(&source, "mine/media_20251227T020304Z-7f3a.tar.zst"));
+        assert!(!fixed.matches(&source, "mine/media_holiday.tar.zst"));
     }
 
     #[test]

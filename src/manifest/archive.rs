@@ -21,7 +21,7 @@ pub enum Codec {
 impl Codec {
     /// What a file's name ends in, without the first dot.
     #[must_use]
-    pub fn extension(self) -> &'static str {
+    pub const fn extension(self) -> &'static str {
         match self {
             Self::Gzip => "tar.gz",
             Self::Zstd => "tar.zst",
