@@ -149,7 +149,7 @@ impl Contents {
                 let group = self.groups.get(self, range)?;
                 let bytes = usize::try_from(range.skip)
                     .ok()
-                    .zip(usize::try_from(range.skip + size).ok())
+                    .zip(usize::try_from(range.skip.saturating_add(size)).ok())
                     .and_then(|(from, to)| group.get(from..to));
                 take(bytes.ok_or_else(|| ContentsError::Altered(range.key.to_string()))?)?;
             }
@@ -166,7 +166,7 @@ impl Contents {
         size: u64,
         take: &mut impl FnMut(&[u8]) -> Result<(), ContentsError>,
     ) -> Result<(), ContentsError> {
-        let mut ahead = Ahead::of(self, key, offset..offset + size);
+        let mut ahead = Ahead::of(self, key, offset..offset.saturating_add(size));
         while let Some((bytes, _memory)) = ahead.fetch()? {
             take(&bytes)?;
         }

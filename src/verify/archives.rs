@@ -16,6 +16,9 @@ use crate::store::{Store, StoreError, StoreErrorKind};
 /// Read at a time.
 const RANGE_BYTES: u64 = 8 << 20;
 
+/// What is wrong with an archive all files of which are as they should be.
+const ALTERED: &str = "altered, outside of what files need of it: its CRC-64 is another one";
+
 /// How an archive looks from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Look {
@@ -94,7 +97,7 @@ impl Archives {
         Ok(match look {
             Look::Good | Look::ByLength => None,
             Look::Missing => Some("its archive is missing".to_owned()),
-            Look::Size(found) if range.offset + range.length <= found && found < size => None,
+            Look::Size(found) if range.offset.saturating_add(range.length) <= found && found < size => None,
             Look::Size(found) => Some(format!("its archive is {}", size_problem(size, found))),
             Look::Altered => Some(
                 "its archive is altered: the store's checksum is another one; `--read` tells which files it costs"
@@ -147,18 +150,22 @@ impl Archives {
 
     /// Reads of each archive what its files had no need of, and checks the archive as a whole.
     pub(super) fn read_the_rest(&self) -> Result<Vec<Finding>, StoreError> {
-        let read = std::mem::take(&mut *self.read.lock().expect("nothing panics holding this"));
+        let mut read = std::mem::take(&mut *self.read.lock().expect("nothing panics holding this"));
         let mut findings = Vec::new();
-        for (key, ranges) in read {
-            let Some(archive) = self.listed.get(&key) else {
-                continue;
-            };
-            let problem = match self.whole(archive, &ranges) {
-                Ok(crc) if format!("{crc:016x}") == archive.crc64nvme => continue,
-                Ok(_) => "altered, outside of what files need of it: its CRC-64 is another one"
-                    .to_owned(),
-                Err(error) if error.kind == StoreErrorKind::TooShort => "truncated".to_owned(),
-                Err(error) => return Err(error),
+        for (key, archive) in &self.listed {
+            // An archive of nothing but directories and empty files is read as a whole here.
+            let ranges = read.remove(key).unwrap_or_default();
+            let problem = match self.look(key)? {
+                Look::Missing => "missing".to_owned(),
+                Look::Size(found) => size_problem(archive.size, found),
+                _ => match self.whole(archive, &ranges) {
+                    Ok(crc) if format!("{crc:016x}") == archive.crc64nvme => continue,
+                    Ok(_) => ALTERED.to_owned(),
+                    Err(error) => match error.kind {
+                        StoreErrorKind::Archived(says) => format!("archived ({says}); not read"),
+                        _ => return Err(error),
+                    },
+                },
             };
             findings.push(Finding {
                 path: ".".to_owned(),

@@ -293,6 +293,30 @@ fn a_damaged_byte_anywhere_is_found() {
 }
 
 #[test]
+fn damage_is_found_where_no_file_has_a_byte() {
+    for codec in CODECS {
+        let world = world(codec);
+        world.write("empty", "");
+        settle();
+        world.back_up();
+        let key = archive(&world);
+        let whole = world.server.object(BUCKET, &key).unwrap().bytes;
+        let verified = || world.offsite(["verify", "--read"]).code;
+        assert_eq!(verified(), 0);
+        world.server.corrupt(BUCKET, &key, whole.len() / 2);
+        assert_eq!(verified(), 4, "{codec}: one byte is another");
+        world
+            .server
+            .replace(BUCKET, &key, [&whole[..], b"more"].concat());
+        assert_eq!(verified(), 4, "{codec}: more than there was");
+        world.server.truncate(BUCKET, &key, whole.len() / 2);
+        assert_eq!(verified(), 4, "{codec}: less than there was");
+        world.server.remove(BUCKET, &key);
+        assert_eq!(verified(), 4, "{codec}: nothing");
+    }
+}
+
+#[test]
 fn what_a_damaged_archive_still_has_is_restored() {
     for codec in CODECS {
         let world = world(codec);
