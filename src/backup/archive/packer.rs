@@ -253,7 +253,8 @@ impl Packer {
             if before.metadata.kind != Kind::File {
                 return Err(Refused::Gone.into());
             }
-            if let Some(known) = &capture.order.known {
+            // Once a member is written that may be torn, a whole one has to take its place.
+            if let Some(known) = capture.order.known.as_ref().filter(|_| !is_last) {
                 let (sha256, read) = parts::hash(capture, &file, size)?;
                 if known.sha256 == sha256 && !has_changed(&file, &before).map_err(Refused::from)? {
                     let mut entry = capture.entry(&before, read);
