@@ -1,15 +1,17 @@
-//! The entries of a snapshot, from the store: segments loaded in order, one ahead, checked against
-//! the commit record before anything in them is believed.
+//! The entries of a snapshot, from the store: segments loaded in order, one at a time, checked
+//! against the commit record before anything in them is believed.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tokio::sync::mpsc;
+use tokio::runtime::Handle;
 
 use crate::manifest::entry::Entry;
 use crate::manifest::segment::{SegmentReader, SegmentRef};
 use crate::manifest::snapshot::Snapshot;
+use crate::manifest::totals::Totals;
 use crate::store::{Store, StoreError, StoreErrorKind};
 
 /// A segment, in memory.
@@ -32,38 +34,95 @@ pub enum Loaded {
 }
 
 /// Loads a segment and checks its digest.
-pub async fn load(store: &dyn Store, reference: &SegmentRef) -> Loaded {
+pub async fn load(store: &dyn Store, reference: SegmentRef) -> Loaded {
     match store.get(&reference.key).await {
         Ok(object) if hex::encode(Sha256::digest(&object.bytes)) == reference.sha256 => {
             Loaded::Segment(Arc::new(StoredSegment {
-                reference: reference.clone(),
+                reference,
                 bytes: object.bytes,
             }))
         }
         Ok(_) => Loaded::Damaged(
-            reference.clone(),
+            reference,
             "its SHA-256 is not the one in the commit record".to_owned(),
         ),
         Err(error) if error.kind == StoreErrorKind::NotFound => {
-            Loaded::Damaged(reference.clone(), "it is missing".to_owned())
+            Loaded::Damaged(reference, "it is missing".to_owned())
         }
         Err(error) => Loaded::Failed(error),
     }
 }
 
-/// Loads segments in order, one ahead of whoever takes them.
-pub fn load_ahead(store: Arc<dyn Store>, references: Vec<SegmentRef>) -> mpsc::Receiver<Loaded> {
-    let (sender, receiver) = mpsc::channel(1);
-    tokio::spawn(async move {
-        for reference in references {
-            // A place first, so that one segment waits and not one more in hand.
-            let Ok(place) = sender.reserve().await else {
-                return;
-            };
-            place.send(load(&*store, &reference).await);
+/// Loads a segment that no commit record knows. There is no digest to compare with; the checksum
+/// inside the compressed stream has to do, and what cannot be had is passed over.
+async fn load_unrecorded(store: &dyn Store, key: String) -> Loaded {
+    let reference = |bytes: &Bytes| SegmentRef {
+        key: key.clone(),
+        sha256: String::new(),
+        size: bytes.len() as u64,
+        totals: Totals::default(),
+        first: String::new(),
+        last: String::new(),
+        archives: BTreeSet::new(),
+    };
+    match store.get(&key).await {
+        Ok(object) => Loaded::Segment(Arc::new(StoredSegment {
+            reference: reference(&object.bytes),
+            bytes: object.bytes,
+        })),
+        Err(error) => Loaded::Damaged(reference(&Bytes::new()), error.to_string()),
+    }
+}
+
+/// Segments in order, each loaded when it is asked for. None is loaded ahead: a segment takes
+/// megabytes, and reading what it lists takes far longer than loading it.
+pub struct Segments {
+    runtime: Handle,
+    store: Arc<dyn Store>,
+    rest: VecDeque<Wanted>,
+}
+
+enum Wanted {
+    Recorded(Box<SegmentRef>),
+    Unrecorded(String),
+}
+
+impl Segments {
+    /// Those that a commit record refers to. Needs a runtime around it.
+    #[must_use]
+    pub fn recorded(store: &Arc<dyn Store>, references: &[SegmentRef]) -> Self {
+        let wanted = references.iter().cloned().map(Box::new);
+        Self::new(store, wanted.map(Wanted::Recorded).collect())
+    }
+
+    /// Those that a killed pass has left under these keys. Needs a runtime around it.
+    #[must_use]
+    pub fn unrecorded(store: &Arc<dyn Store>, keys: Vec<String>) -> Self {
+        Self::new(store, keys.into_iter().map(Wanted::Unrecorded).collect())
+    }
+
+    fn new(store: &Arc<dyn Store>, rest: VecDeque<Wanted>) -> Self {
+        Self {
+            runtime: Handle::current(),
+            store: Arc::clone(store),
+            rest,
         }
-    });
-    receiver
+    }
+
+    /// Whether there are no more.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// Loads the next one. Blocks; for a thread, not for a task.
+    pub fn load_next(&mut self) -> Option<Loaded> {
+        let store = &*self.store;
+        Some(match self.rest.pop_front()? {
+            Wanted::Recorded(reference) => self.runtime.block_on(load(store, *reference)),
+            Wanted::Unrecorded(key) => self.runtime.block_on(load_unrecorded(store, key)),
+        })
+    }
 }
 
 /// Why some entries of a snapshot cannot be had. The iterator goes on with those of the next
@@ -95,7 +154,7 @@ pub struct Place {
 
 /// All entries of a snapshot in order. Blocks; for a thread, not for a task.
 pub struct Entries {
-    segments: mpsc::Receiver<Loaded>,
+    segments: Segments,
     /// How many of them have come.
     come: usize,
     current: Option<Current>,
@@ -114,7 +173,7 @@ impl Entries {
     #[must_use]
     pub fn of(store: &Arc<dyn Store>, snapshot: &Snapshot) -> Self {
         Self {
-            segments: load_ahead(Arc::clone(store), snapshot.segments.clone()),
+            segments: Segments::recorded(store, &snapshot.segments),
             come: 0,
             current: None,
         }
@@ -141,7 +200,7 @@ impl Entries {
                     Err(error) => return damaged(current.reference, error.to_string()),
                 }
             }
-            let loaded = self.segments.blocking_recv()?;
+            let loaded = self.segments.load_next()?;
             let place = Place {
                 segment: self.come,
                 entry: 0,

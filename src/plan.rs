@@ -13,7 +13,7 @@ use crate::backup::latest;
 use crate::backup::merge::{Merge, MergeError, Merged, Order, Sink, Step};
 use crate::backup::previous::Cursor;
 use crate::backup::{DirectorySource, Limits};
-use crate::entries;
+use crate::entries::Segments;
 use crate::events::Events;
 use crate::manifest::pass_id::PassId;
 use crate::source::walk::{Walk, WalkOptions};
@@ -94,16 +94,14 @@ pub async fn plan(
         directory: source.directory.clone(),
         error,
     })?;
-    let segments = parent
-        .as_ref()
-        .map_or_else(Vec::new, |parent| parent.segments.clone());
+    let segments = parent.as_ref().map_or(&[][..], |parent| &parent.segments);
     let segment_count = segments.len() as u64;
-    let base = entries::load_ahead(Arc::clone(store), segments);
+    let base = Segments::recorded(store, segments);
     let pass = PassId::new(now, None, 0);
     let merge = {
         let (source, events, stop) = (source.clone(), events.clone(), Arc::clone(stop));
         move || -> Result<Merged, MergeError> {
-            let inputs = (Cursor::new(base)?, Continued::default());
+            let inputs = (Cursor::new(base), Continued::default());
             Merge::new(&source, pass, inputs, Nobody, &events, &stop).run(walk)
         }
     };

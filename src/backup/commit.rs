@@ -18,7 +18,7 @@ use super::previous::Cursor;
 use super::sessions::{self, Chosen, Modes};
 use super::writer::{Manifest, Writer, WriterError, WriterOptions};
 use super::{DirectorySource, Limits, Method};
-use crate::entries::{self, Loaded};
+use crate::entries::Segments;
 use crate::events::{Changes, Event, Events};
 use crate::exit::ExitCode;
 use crate::lease::{CommitError, Lease};
@@ -385,13 +385,13 @@ async fn capture_all(
     });
 
     let store = &context.store;
-    let segments = parent.map_or_else(Vec::new, |parent| parent.segments.clone());
-    let base = entries::load_ahead(Arc::clone(store), segments);
+    let segments = parent.map_or(&[][..], |parent| &parent.segments);
+    let base = Segments::recorded(store, segments);
     let known = archives_known(parent, &unfinished).into_iter();
     let trusted = known.map(|archive| archive.key).collect();
     let passes = unfinished.into_iter();
     let passes: Vec<_> = passes
-        .map(|pass| continued::load_ahead(Arc::clone(store), pass))
+        .map(|pass| Segments::unrecorded(store, pass.keys))
         .collect();
     let (steps_in, steps) = mpsc::channel(STEPS);
     let options = CaptureOptions {
@@ -488,7 +488,7 @@ struct Expected {
     sessions: Option<Modes>,
 }
 
-type Inputs = (mpsc::Receiver<Loaded>, Vec<mpsc::Receiver<Loaded>>);
+type Inputs = (Segments, Vec<Segments>);
 
 /// The merge as a job for a thread of its own: it blocks on the file system and on full queues.
 fn merge(
@@ -501,10 +501,7 @@ fn merge(
 ) -> impl FnOnce() -> Result<Merged, MergeError> {
     move || {
         let (base, passes) = inputs;
-        let inputs = (
-            Cursor::new(base)?,
-            Continued::new(passes, expected.trusted)?,
-        );
+        let inputs = (Cursor::new(base), Continued::new(passes, expected.trusted));
         let PassContext {
             pass, events, stop, ..
         } = &context;

@@ -3,22 +3,16 @@
 //! Their entries are trusted as a snapshot's are, because each was written after the contents it
 //! names were in the store. A file that still looks as such an entry says is not sent again.
 
-use std::collections::{BTreeSet, HashSet};
-use std::sync::Arc;
-
-use bytes::Bytes;
-use tokio::sync::mpsc;
+use std::collections::HashSet;
 
 use super::previous::Cursor;
 use super::{DirectorySource, Method};
-use crate::entries::{Loaded, StoredSegment};
+use crate::entries::Segments;
 use crate::manifest::archive::ArchiveRef;
 use crate::manifest::entry::Entry;
 use crate::manifest::keys::{self, SegmentKey, SourceName};
 use crate::manifest::pass_id::PassId;
 use crate::manifest::path::EntryPath;
-use crate::manifest::segment::SegmentRef;
-use crate::manifest::totals::Totals;
 use crate::store::{Listing, Store, StoreError, StoreResult};
 
 /// Killed passes that are looked at, the latest ones. Each takes a segment's memory, and what older
@@ -160,18 +154,12 @@ pub struct Continued {
 impl Continued {
     /// Reads what `passes` have left. An entry that points into an archive counts only where that
     /// is one of `trusted`: another one was never completed.
-    ///
-    /// # Errors
-    /// The store fails.
-    pub fn new(
-        passes: Vec<mpsc::Receiver<Loaded>>,
-        trusted: HashSet<Box<str>>,
-    ) -> Result<Self, StoreError> {
-        let cursors = passes.into_iter().map(Cursor::new);
-        Ok(Self {
-            cursors: cursors.collect::<Result<_, _>>()?,
+    #[must_use]
+    pub fn new(passes: Vec<Segments>, trusted: HashSet<Box<str>>) -> Self {
+        Self {
+            cursors: passes.into_iter().map(Cursor::new).collect(),
             trusted,
-        })
+        }
     }
 
     /// The entry at `path`, and when the scan that vouches for it began. Entries before `path` are
@@ -182,13 +170,13 @@ impl Continued {
     pub fn at(&mut self, path: &EntryPath) -> Result<Option<(Entry, i64)>, StoreError> {
         let mut found = None;
         for cursor in &mut self.cursors {
-            while cursor.compare(path).is_lt() {
-                cursor.take()?;
+            while cursor.load()?.compare(path).is_lt() {
+                cursor.take();
             }
             if cursor.compare(path).is_eq() {
                 let scan_started_ns = cursor.peek().map_or(0, |(_, at)| at);
                 let entry = cursor
-                    .take()?
+                    .take()
                     .filter(|entry| is_trusted(entry, &self.trusted));
                 found = found.or(entry.map(|entry| (entry, scan_started_ns)));
             }
@@ -200,40 +188,6 @@ impl Continued {
 fn is_trusted(entry: &Entry, archives: &HashSet<Box<str>>) -> bool {
     let archive = entry.content.as_ref().and_then(|c| c.archive.as_ref());
     archive.is_none_or(|range| archives.contains(&range.key))
-}
-
-/// Loads the segments of a killed pass in order. There is no digest to compare with; the checksum
-/// inside the compressed stream has to do, and what is damaged is passed over.
-pub fn load_ahead(store: Arc<dyn Store>, unfinished: Unfinished) -> mpsc::Receiver<Loaded> {
-    let (sender, receiver) = mpsc::channel(1);
-    tokio::spawn(async move {
-        for key in unfinished.keys {
-            let Ok(place) = sender.reserve().await else {
-                return;
-            };
-            let loaded = match store.get(&key).await {
-                Ok(object) => Loaded::Segment(Arc::new(StoredSegment {
-                    reference: unnamed(key, &object.bytes),
-                    bytes: object.bytes,
-                })),
-                Err(error) => Loaded::Damaged(unnamed(key, &Bytes::new()), error.to_string()),
-            };
-            place.send(loaded);
-        }
-    });
-    receiver
-}
-
-fn unnamed(key: String, bytes: &Bytes) -> SegmentRef {
-    SegmentRef {
-        key,
-        sha256: String::new(),
-        size: bytes.len() as u64,
-        totals: Totals::default(),
-        first: String::new(),
-        last: String::new(),
-        archives: BTreeSet::new(),
-    }
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ const RUN: u64 = 4096;
 pub enum Step {
     /// The entries that follow lie in the range of this segment of the last snapshot.
     Begin(Arc<StoredSegment>),
+    /// That segment is done with, and another one is about to be loaded.
+    End,
     /// The next entries of that segment are as they were.
     Kept(Totals),
     /// The next entry of that segment is not taken over.
@@ -271,6 +273,7 @@ impl<'a, S: Sink> Merge<'a, S> {
     /// # Errors
     /// The pass was stopped, or the last snapshot cannot be read.
     pub fn run(mut self, walk: impl Iterator<Item = Item>) -> Result<Merged, MergeError> {
+        self.load()?;
         self.begin_segments()?;
         for item in walk {
             if self.stop.is_set() {
@@ -298,8 +301,10 @@ impl<'a, S: Sink> Merge<'a, S> {
                 }
             }
         }
+        self.load()?;
         while self.base.peek().is_some() {
             self.leave_behind()?;
+            self.load()?;
         }
         self.leave_session()?;
         self.report_damage();
@@ -325,7 +330,7 @@ impl<'a, S: Sink> Merge<'a, S> {
         if self.base.compare(&found.path) == Ordering::Equal {
             self.begin_segments()?;
             let at = self.base.peek().map_or(0, |(_, at)| at);
-            base = self.base.take()?.map(|entry| (entry, at));
+            base = self.base.take().map(|entry| (entry, at));
         }
         let continued = self.continued.at(&found.path)?;
         let verdict = base.as_ref().map(|recorded| self.look(&found, recorded));
@@ -531,8 +536,20 @@ impl<'a, S: Sink> Merge<'a, S> {
 
     /// Leaves behind what the last snapshot has before `path`.
     fn catch_up(&mut self, path: &EntryPath) -> Result<(), MergeError> {
+        self.load()?;
         while self.base.compare(path) == Ordering::Less {
             self.leave_behind()?;
+            self.load()?;
+        }
+        Ok(())
+    }
+
+    /// Sees to it that the last snapshot's next entry is at hand. The writer lets go of the segment
+    /// before, so that there are never two of them in memory.
+    fn load(&mut self) -> Result<(), MergeError> {
+        if self.base.is_between() {
+            self.step(Step::End)?;
+            self.base.load()?;
         }
         Ok(())
     }
@@ -541,7 +558,7 @@ impl<'a, S: Sink> Merge<'a, S> {
     /// forward where the walk could not see.
     fn leave_behind(&mut self) -> Result<(), MergeError> {
         self.begin_segments()?;
-        let Some(mut entry) = self.base.take()? else {
+        let Some(mut entry) = self.base.take() else {
             return Ok(());
         };
         if self.is_held(&entry.path) {

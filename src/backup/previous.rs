@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
-use crate::entries::{Loaded, StoredSegment};
+use crate::entries::{Loaded, Segments, StoredSegment};
 use crate::manifest::entry::Entry;
 use crate::manifest::path::EntryPath;
 use crate::manifest::segment::{SegmentError, SegmentReader, SegmentRef};
@@ -12,7 +10,7 @@ use crate::store::StoreError;
 
 /// Entries of a sequence of segments, in order, with one looked at ahead.
 pub struct Cursor {
-    segments: mpsc::Receiver<Loaded>,
+    segments: Segments,
     reader: Option<SegmentReader>,
     entry: Option<Entry>,
     /// The segment that is being read.
@@ -24,12 +22,10 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// Reads from segments as they are loaded.
-    ///
-    /// # Errors
-    /// The store fails.
-    pub fn new(segments: mpsc::Receiver<Loaded>) -> Result<Self, StoreError> {
-        let mut cursor = Self {
+    /// Stands before the first segment, with nothing loaded.
+    #[must_use]
+    pub fn new(segments: Segments) -> Self {
+        Self {
             segments,
             reader: None,
             entry: None,
@@ -37,18 +33,54 @@ impl Cursor {
             begun: Vec::new(),
             damaged: Vec::new(),
             scan_started_ns: 0,
-        };
-        cursor.advance()?;
-        Ok(cursor)
+        }
     }
 
-    /// The next entry, and when the scan that vouches for it began.
+    /// Whether it stands between two segments, so that [`Cursor::load`] has something to do.
+    #[must_use]
+    pub fn is_between(&self) -> bool {
+        self.entry.is_none() && !self.segments.is_empty()
+    }
+
+    /// Sees to it that the next entry, if there is one, is in memory.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn load(&mut self) -> Result<&mut Self, StoreError> {
+        while self.is_between() {
+            match self.segments.load_next() {
+                None => break,
+                Some(Loaded::Failed(error)) => return Err(error),
+                Some(Loaded::Damaged(reference, error)) => self.damaged.push((reference, error)),
+                Some(Loaded::Segment(segment)) => self.begin(segment),
+            }
+        }
+        Ok(self)
+    }
+
+    fn begin(&mut self, segment: Arc<StoredSegment>) {
+        match SegmentReader::open(segment.bytes.clone()) {
+            Ok(reader) => {
+                self.scan_started_ns = reader.header().scan_started_ns;
+                self.reader = Some(reader);
+                self.current = Some(segment.reference.clone());
+                self.begun.push(segment);
+                self.advance();
+            }
+            Err(error) => {
+                let reference = segment.reference.clone();
+                self.damaged.push((reference, error.to_string()));
+            }
+        }
+    }
+
+    /// The next entry that is loaded, and when the scan that vouches for it began.
     pub fn peek(&self) -> Option<(&Entry, i64)> {
         let entry = self.entry.as_ref()?;
         Some((entry, self.scan_started_ns))
     }
 
-    /// Whether the next entry lies before, at or after `path`; after, if there is none.
+    /// Whether the next entry that is loaded lies before, at or after `path`; after, if there is none.
     pub fn compare(&self, path: &EntryPath) -> std::cmp::Ordering {
         match &self.entry {
             Some(entry) => entry.path.cmp(path),
@@ -56,14 +88,11 @@ impl Cursor {
         }
     }
 
-    /// Takes the next entry.
-    ///
-    /// # Errors
-    /// The store fails.
-    pub fn take(&mut self) -> Result<Option<Entry>, StoreError> {
+    /// Takes the next entry. What follows it in another segment is not loaded yet.
+    pub fn take(&mut self) -> Option<Entry> {
         let entry = self.entry.take();
-        self.advance()?;
-        Ok(entry)
+        self.advance();
+        entry
     }
 
     /// Segments whose entries begin at or before the next one and were not told of yet.
@@ -76,39 +105,19 @@ impl Cursor {
         std::mem::take(&mut self.damaged)
     }
 
-    fn advance(&mut self) -> Result<(), StoreError> {
-        loop {
-            if let Some(reader) = &mut self.reader {
-                // A segment with the right digest that cannot be read was written wrongly, by a
-                // newer program or a defect; whatever it is, it is no reason to go without a backup.
-                match reader.next_entry() {
-                    Ok(Some(entry)) => {
-                        self.entry = Some(entry);
-                        return Ok(());
-                    }
-                    Ok(None) => {}
-                    Err(error) => self.give_up(&error),
-                }
+    /// Goes on within the segment.
+    fn advance(&mut self) {
+        let Some(reader) = &mut self.reader else {
+            return;
+        };
+        // A segment with the right digest that cannot be read was written wrongly, by a newer
+        // program or a defect; whatever it is, it is no reason to go without a backup.
+        match reader.next_entry() {
+            Ok(Some(entry)) => self.entry = Some(entry),
+            Ok(None) => self.reader = None,
+            Err(error) => {
+                self.give_up(&error);
                 self.reader = None;
-            }
-            match self.segments.blocking_recv() {
-                None => return Ok(()),
-                Some(Loaded::Failed(error)) => return Err(error),
-                Some(Loaded::Damaged(reference, error)) => self.damaged.push((reference, error)),
-                Some(Loaded::Segment(segment)) => {
-                    match SegmentReader::open(segment.bytes.clone()) {
-                        Ok(reader) => {
-                            self.scan_started_ns = reader.header().scan_started_ns;
-                            self.reader = Some(reader);
-                            self.current = Some(segment.reference.clone());
-                            self.begun.push(segment);
-                        }
-                        Err(error) => {
-                            let reference = segment.reference.clone();
-                            self.damaged.push((reference, error.to_string()));
-                        }
-                    }
-                }
             }
         }
     }

@@ -2,9 +2,9 @@
 //!
 //! Segments are copy-on-write leaves. A segment of the last snapshot in whose range nothing has
 //! changed is referred to again; the first difference in its range makes the writer copy its lines
-//! up to there, as they are, and go on from them. New entries belong to the range of the segment
-//! before them. So that segments neither crumble nor swell, a rewritten range that has become small
-//! takes in the next one, and one that has grown is cut in two.
+//! up to there, as they are, and go on from them. New entries between two segments belong to the range
+//! of the second, those after the last one to that. So that segments neither crumble nor swell, a
+//! rewritten range that has become small takes in the next one, and one that has grown is cut in two.
 
 use std::sync::Arc;
 
@@ -132,6 +132,7 @@ impl Writer {
     async fn take(&mut self, step: Step) -> Result<(), WriterError> {
         match step {
             Step::Begin(segment) => self.begin(segment).await,
+            Step::End => self.end_old().await,
             Step::Kept(totals) => self.keep(totals.entries).await,
             Step::Dropped => self.drop_one().await,
             Step::Ready(entry) => self.push(&entry).await,

@@ -15,10 +15,10 @@ use super::{Choice, Session, SessionOptions, State};
 use crate::backup::capture::file::read_up_to;
 use crate::backup::commit::SourceError;
 use crate::backup::compare::{Detect, Verdict, compare};
-use crate::backup::continued::{self, Continued, Unfinished};
+use crate::backup::continued::{Continued, Unfinished};
 use crate::backup::previous::Cursor;
 use crate::backup::{DirectorySource, Limits};
-use crate::entries;
+use crate::entries::Segments;
 use crate::manifest::entry::{Entry, Kind};
 use crate::manifest::path::EntryPath;
 use crate::manifest::snapshot::Snapshot;
@@ -81,15 +81,15 @@ pub async fn survey(
         threads: options.limits.scan_threads,
     };
     let walk = Walk::start(&source.directory, walk).map_err(&root_error)?;
-    let segments = options.parent.map_or_else(Vec::new, |p| p.segments.clone());
-    let base = entries::load_ahead(Arc::clone(store), segments);
+    let segments = options.parent.map_or(&[][..], |p| &p.segments);
+    let base = Segments::recorded(store, segments);
     let recorded = options.parent.into_iter().flat_map(|p| &p.archives);
     let continued = options.unfinished.iter().flat_map(|pass| &pass.archives);
     let known = recorded.chain(continued);
     let trusted = known.map(|archive| archive.key.clone()).collect();
     let passes = options.unfinished.iter().cloned();
     let passes: Vec<_> = passes
-        .map(|pass| continued::load_ahead(Arc::clone(store), pass))
+        .map(|pass| Segments::unrecorded(store, pass.keys))
         .collect();
     let (sessions, choice) = (options.sessions.clone(), options.sessions.choice.clone());
     let (detect, reads, stop) = (source.detect, options.reads, Arc::clone(options.stop));
@@ -101,8 +101,8 @@ pub async fn survey(
             root,
             reads,
             stop,
-            base: Cursor::new(base)?,
-            continued: Continued::new(passes, trusted)?,
+            base: Cursor::new(base),
+            continued: Continued::new(passes, trusted),
             unknown: None,
             open: None,
             survey: Survey {
@@ -191,7 +191,7 @@ impl Surveyor {
                 }
             }
         }
-        while let Some(entry) = self.base.take()? {
+        while let Some(entry) = self.base.load()?.take() {
             self.missing(&entry);
         }
         self.close();
@@ -214,7 +214,7 @@ impl Surveyor {
         let mut base = None;
         if self.base.compare(path).is_eq() {
             let at = self.base.peek().map_or(0, |(_, at)| at);
-            base = self.base.take()?.map(|entry| (entry, at));
+            base = self.base.take().map(|entry| (entry, at));
         }
         let continued = self.continued.at(path)?;
         let difference = match &base {
@@ -316,8 +316,8 @@ impl Surveyor {
     }
 
     fn catch_up(&mut self, path: &EntryPath) -> Result<(), Ended> {
-        while self.base.compare(path).is_lt() {
-            if let Some(entry) = self.base.take()? {
+        while self.base.load()?.compare(path).is_lt() {
+            if let Some(entry) = self.base.take() {
                 self.missing(&entry);
             }
         }
