@@ -33,6 +33,10 @@ def offsite_archive_zstd(place: Place) -> Command:
     return _offsite_archive(place, "zstd")
 
 
+def offsite_archive_none(place: Place) -> Command:
+    return _offsite_archive(place, "none")
+
+
 def _offsite_archive(place: Place, compression: str) -> Command:
     command = offsite(place)
     # Below `files`, the server forgets contents.

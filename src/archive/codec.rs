@@ -17,6 +17,8 @@ pub struct Compressor {
     codec: Codec,
     level: i32,
     zstd: Option<zstd::bulk::Compressor<'static>>,
+    /// What is compressed goes here, and then changes places with what it was made of.
+    out: Vec<u8>,
 }
 
 impl Compressor {
@@ -31,37 +33,45 @@ impl Compressor {
             }
             Codec::Gzip | Codec::None => None,
         };
-        Ok(Self { codec, level, zstd })
+        Ok(Self {
+            codec,
+            level,
+            zstd,
+            out: Vec::new(),
+        })
     }
 
-    /// One gzip member or zstd frame with `raw` in it; `raw` itself without compression.
+    /// Turns `piece` into one gzip member or zstd frame; without compression it stays as it is.
     ///
     /// # Errors
     /// The compressor fails, which it does not for want of anything but memory.
-    pub fn compress(&mut self, raw: Vec<u8>) -> io::Result<Vec<u8>> {
+    pub fn compress(&mut self, piece: &mut Vec<u8>) -> io::Result<()> {
+        self.out.clear();
         match (self.codec, &mut self.zstd) {
             (Codec::Zstd, Some(zstd)) => {
-                let mut compressed = zstd.compress(&raw)?;
-                compressed.shrink_to_fit();
-                Ok(compressed)
+                self.out
+                    .reserve(zstd::zstd_safe::compress_bound(piece.len()));
+                zstd.compress_to_buffer(piece, &mut self.out)?;
             }
-            (Codec::Gzip, _) => gzip(&raw, self.level),
-            _ => Ok(raw),
+            (Codec::Gzip, _) => gzip(piece, &mut self.out, self.level)?,
+            _ => return Ok(()),
         }
+        std::mem::swap(piece, &mut self.out);
+        Ok(())
     }
 }
 
-fn gzip(raw: &[u8], level: i32) -> io::Result<Vec<u8>> {
-    let level = match looks_incompressible(raw)? {
+fn gzip(piece: &[u8], out: &mut Vec<u8>, level: i32) -> io::Result<()> {
+    let level = match looks_incompressible(piece)? {
         true => Compression::none(),
         false => Compression::new(level.unsigned_abs()),
     };
     // What cannot be compressed becomes a little longer.
-    let mut encoder = GzEncoder::new(Vec::with_capacity(raw.len() + raw.len() / 1000 + 64), level);
-    encoder.write_all(raw)?;
-    let mut compressed = encoder.finish()?;
-    compressed.shrink_to_fit();
-    Ok(compressed)
+    out.reserve(piece.len() + piece.len() / 1000 + 64);
+    let mut encoder = GzEncoder::new(std::mem::take(out), level);
+    encoder.write_all(piece)?;
+    *out = encoder.finish()?;
+    Ok(())
 }
 
 /// Whether compressing is a waste of time, as for pictures, films and other archives. gzip takes as
@@ -105,8 +115,9 @@ mod tests {
         let noise: Vec<u8> = (0..100_000).map(|_| fastrand::u8(..)).collect();
         for codec in [Codec::Gzip, Codec::Zstd, Codec::None] {
             let mut compressor = Compressor::new(codec, 3).unwrap();
-            let first = compressor.compress(text.clone()).unwrap();
-            let second = compressor.compress(noise.clone()).unwrap();
+            let [mut first, mut second] = [text.clone(), noise.clone()];
+            compressor.compress(&mut first).unwrap();
+            compressor.compress(&mut second).unwrap();
             assert!(second.len() < noise.len() + 200, "{}", second.len());
             let read = |bytes: &[u8]| {
                 let mut out = Vec::new();

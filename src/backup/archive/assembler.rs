@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use crc_fast::CrcAlgorithm::Crc64Nvme;
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::Target;
+use super::buffers::{Buffer, Buffers};
 use super::packer::{InPiece, Piece, Slot};
 use crate::archive::template;
 use crate::backup::capture::{Capture, Capturer};
@@ -22,7 +24,7 @@ use crate::manifest::keys;
 use crate::store::{Condition, StoreError, StoreErrorKind, StoreResult, Upload, UploadedPart};
 
 /// Length of the first parts.
-const PART_BYTES: usize = 8 << 20;
+pub(super) const PART_BYTES: usize = 8 << 20;
 
 /// Parts of each length: the parts after so many are twice as long. S3 takes 10,000 parts of up to
 /// 5 GiB, so archives may have 8 TiB, and small ones take little memory.
@@ -50,6 +52,7 @@ pub(super) struct Assembler {
     capturer: Arc<Capturer>,
     codec: Codec,
     memory: Budget,
+    parts: Buffers,
     archive: Option<Open>,
     written: Vec<ArchiveRef>,
 }
@@ -59,8 +62,10 @@ struct Open {
     key: String,
     target: Target,
     started: Instant,
+    /// Where those of the parts come from.
+    buffers: Buffers,
     /// Bytes that no part holds yet.
-    buffer: Vec<u8>,
+    buffer: Buffer,
     /// Where the next piece will lie.
     position: u64,
     crc64nvme: crc_fast::Digest,
@@ -99,6 +104,7 @@ impl Assembler {
             capturer,
             codec,
             memory,
+            parts: Buffers::of(PART_BYTES),
             archive: None,
             written: Vec::new(),
         }
@@ -164,7 +170,8 @@ impl Assembler {
             key,
             target,
             started: Instant::now(),
-            buffer: Vec::new(),
+            buffers: self.parts.clone(),
+            buffer: Buffer::default(),
             position: 0,
             crc64nvme: crc_fast::Digest::new(Crc64Nvme),
             upload: None,
@@ -325,8 +332,12 @@ impl Open {
     ) -> Result<(), Failure> {
         while !bytes.is_empty() {
             let length = part_bytes(self.parts.len() + 1);
+            if self.buffer.is_empty() {
+                self.buffer = self.buffers.take();
+            }
             if self.buffer.capacity() < length {
-                self.buffer.reserve_exact(length - self.buffer.len());
+                let more = length - self.buffer.len();
+                self.buffer.reserve_exact(more);
             }
             let room = bytes.len().min(length - self.buffer.len());
             self.buffer.extend_from_slice(&bytes[..room]);
@@ -344,7 +355,7 @@ impl Open {
         &mut self,
         capturer: &Arc<Capturer>,
         memory: &Budget,
-        part: Vec<u8>,
+        part: Buffer,
     ) -> Result<(), Failure> {
         let options = &capturer.options;
         let upload = match &self.upload {
@@ -365,7 +376,9 @@ impl Open {
         let (runtime, capturer) = (capturer.runtime.clone(), Arc::clone(capturer));
         self.parts.push(runtime.spawn(async move {
             let options = &capturer.options;
-            let sent = options.store.upload_part(&upload, number, part.into());
+            let sent = options
+                .store
+                .upload_part(&upload, number, Bytes::from_owner(part));
             let sent = capturer.in_time(sent).await;
             drop(memory);
             if let Ok(Err(error)) = &sent {
@@ -386,11 +399,12 @@ impl Open {
         let options = &capturer.options;
         let last = std::mem::take(&mut self.buffer);
         if self.upload.is_none() {
-            let sha256: [u8; 32] = Sha256::digest(&last).into();
+            let sha256: [u8; 32] = Sha256::digest(last.as_slice()).into();
             let placement = &self.target.placement;
-            let put = options
-                .store
-                .put_content(&self.key, last.into(), sha256, placement);
+            let put =
+                options
+                    .store
+                    .put_content(&self.key, Bytes::from_owner(last), sha256, placement);
             capturer.wait(put)??;
             return Ok(Some(hex::encode(sha256)));
         }

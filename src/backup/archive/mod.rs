@@ -18,6 +18,7 @@
 //! a checkpoint has the session's entries.
 
 mod assembler;
+mod buffers;
 mod packer;
 mod worker;
 
@@ -190,11 +191,15 @@ impl Archiver {
         let is_whole = options.source.sessions.is_none();
         let runtime = Handle::current();
         let limits = &options.limits;
-        // Half for what is read and compressed, half for what is sent.
-        let half = limits.memory_bytes / 2;
-        let reading = Budget::of_bytes(half, runtime.clone());
-        let sending = Budget::of_bytes(half, runtime.clone());
         let workers = limits.read_threads.max(1);
+        // Half for what is read and compressed, with the file that each worker reads into a group at
+        // the time; half for what is sent, with the part that is being filled.
+        let half = limits.memory_bytes / 2;
+        let read_now = workers * packer::ALONE_BYTES;
+        let reading = half.saturating_sub(read_now).max(packer::BUFFER_BYTES);
+        let reading = Budget::of_bytes(reading, runtime.clone());
+        let sending = half.saturating_sub(assembler::PART_BYTES);
+        let sending = Budget::of_bytes(sending.max(assembler::PART_BYTES), runtime.clone());
         // Files in a group are paid for with their group.
         let capturer = Capturer::new(options, usize::MAX, runtime);
 
@@ -202,16 +207,18 @@ impl Archiver {
         let (work_in, work) = crossbeam_channel::bounded(workers);
         let (slots_in, slots) = mpsc::channel(4 * workers);
         let mut threads = Vec::new();
+        let pieces = buffers::Buffers::of(packer::BUFFER_BYTES);
         let packer = packer::Packer::new(
             Arc::clone(&capturer),
-            reading.clone(),
+            (reading.clone(), pieces.clone()),
             target,
             work_in,
             slots_in,
         );
         threads.push(std::thread::spawn(move || packer.run(items)));
         for _ in 0..workers {
-            let worker = worker::Worker::new(Arc::clone(&capturer), compressors.clone());
+            let worker =
+                worker::Worker::new(Arc::clone(&capturer), compressors.clone(), pieces.clone());
             let work = work.clone();
             threads.push(std::thread::spawn(move || worker.run(work)));
         }

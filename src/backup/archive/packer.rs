@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+use super::buffers::{Buffer, Buffers};
 use super::{Item, Target};
 use crate::archive::tar::{self, Member};
 use crate::backup::capture::file::{has_changed, read_up_to};
@@ -21,10 +22,13 @@ use crate::source::xattr;
 const GROUP_BYTES: u64 = 1 << 20;
 
 /// Files of this size or more do not share a group.
-const ALONE_BYTES: u64 = GROUP_BYTES / 2;
+pub(super) const ALONE_BYTES: usize = 1 << 19;
 
 /// Length of the pieces of a large file.
-const PIECE_BYTES: usize = 2 << 20;
+const PIECE_BYTES: usize = 1 << 20;
+
+/// What a buffer holds from the beginning: a piece, or a group with one more file in it.
+pub(super) const BUFFER_BYTES: usize = 3 << 19;
 
 /// What a member takes besides its contents, roughly: header, pax header, padding.
 const MEMBER_BYTES: u64 = 2048;
@@ -40,7 +44,7 @@ pub(super) enum Work {
     /// A group of small members, to be read.
     Group(Vec<InGroup>),
     /// Bytes of the tar stream.
-    Bytes(Vec<u8>),
+    Bytes(Buffer),
 }
 
 /// What a worker gets.
@@ -53,7 +57,7 @@ pub(super) struct Job {
 
 /// A piece, compressed.
 pub(super) struct Piece {
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Buffer,
     /// Captures that are settled with it.
     pub(super) files: Vec<InPiece>,
     pub(super) members: u64,
@@ -91,6 +95,7 @@ struct Gone;
 pub(super) struct Packer {
     capturer: Arc<Capturer>,
     memory: Budget,
+    buffers: Buffers,
     target: Target,
     work: crossbeam_channel::Sender<Job>,
     slots: mpsc::Sender<Slot>,
@@ -102,7 +107,7 @@ pub(super) struct Packer {
 impl Packer {
     pub(super) fn new(
         capturer: Arc<Capturer>,
-        memory: Budget,
+        (memory, buffers): (Budget, Buffers),
         target: Target,
         work: crossbeam_channel::Sender<Job>,
         slots: mpsc::Sender<Slot>,
@@ -110,6 +115,7 @@ impl Packer {
         Self {
             capturer,
             memory,
+            buffers,
             target,
             work,
             slots,
@@ -140,11 +146,14 @@ impl Packer {
                 }
                 let is_further = matches!(capture.order.name, Name::Further { .. });
                 match metadata.kind {
-                    Kind::File if metadata.size >= ALONE_BYTES && !is_further => {
+                    Kind::File if metadata.size >= ALONE_BYTES as u64 && !is_further => {
                         self.close_group()?;
                         self.large(capture)
                     }
-                    _ => self.add(InGroup::Capture(capture), metadata.size.min(ALONE_BYTES)),
+                    _ => self.add(
+                        InGroup::Capture(capture),
+                        metadata.size.min(ALONE_BYTES as u64),
+                    ),
                 }
             }
             Item::Cut => self.close_group(),
@@ -170,10 +179,8 @@ impl Packer {
             return Ok(());
         }
         let group = std::mem::take(&mut self.group);
-        let bytes = std::mem::take(&mut self.group_bytes);
-        // As it is and compressed.
-        let memory = 2 * usize::try_from(bytes).unwrap_or(usize::MAX / 2);
-        self.piece(Work::Group(group), memory)
+        self.group_bytes = 0;
+        self.piece(Work::Group(group))
     }
 
     /// Begins the archive, unless that is done.
@@ -184,10 +191,10 @@ impl Packer {
         }
     }
 
-    /// Hands out a piece.
-    fn piece(&mut self, work: Work, memory: usize) -> Result<(), Gone> {
+    /// Hands out a piece. It takes one buffer, whether it fills it or not.
+    fn piece(&mut self, work: Work) -> Result<(), Gone> {
         self.open()?;
-        let memory = self.memory.take_bytes(memory).map_err(|_| Gone)?;
+        let memory = self.memory.take_bytes(BUFFER_BYTES).map_err(|_| Gone)?;
         let (reply, piece) = oneshot::channel();
         self.slot(Slot::Piece(piece))?;
         let job = Job {
@@ -207,9 +214,9 @@ impl Packer {
         if !self.is_open {
             return Ok(());
         }
-        let mut end = Vec::new();
+        let mut end = self.buffers.take();
         tar::end(&mut end);
-        self.piece(Work::Bytes(end), 0)?;
+        self.piece(Work::Bytes(end))?;
         self.is_open = false;
         self.slot(Slot::End(is_recorded))
     }
@@ -288,7 +295,7 @@ impl Packer {
         entry: &Entry,
     ) -> Result<([u8; 32], u64, u64), Failed> {
         let size = entry.metadata.size;
-        let mut raw = Vec::with_capacity(PIECE_BYTES);
+        let mut raw = self.buffers.take();
         tar::begin(&mut raw, entry, Member::File(size));
         let skip = raw.len() as u64;
         self.open()?;
@@ -312,22 +319,25 @@ impl Packer {
                 break;
             }
             if raw.len() >= PIECE_BYTES {
-                self.stretch(std::mem::replace(&mut raw, Vec::with_capacity(PIECE_BYTES)))?;
+                let full = std::mem::replace(&mut raw, self.buffers.take());
+                self.piece(Work::Bytes(full))?;
             }
         }
         // Whatever happened, the header has promised so many bytes.
         let mut missing = size - read;
         while missing > 0 {
             let zeros = missing.min(PIECE_BYTES as u64);
-            raw.resize(raw.len() + usize::try_from(zeros).unwrap_or(0), 0);
+            let length = raw.len() + usize::try_from(zeros).unwrap_or(0);
+            raw.resize(length, 0);
             missing -= zeros;
-            self.stretch(std::mem::take(&mut raw))?;
+            let full = std::mem::replace(&mut raw, self.buffers.take());
+            self.piece(Work::Bytes(full))?;
         }
         tar::pad(&mut raw, size);
         if let Some(error) = failed {
             self.note(entry, read, error, &mut raw);
         }
-        self.stretch(raw)?;
+        self.piece(Work::Bytes(raw))?;
         match failed {
             Some(error) => Err(Refused::from(error).into()),
             None => Ok((hasher.finalize().into(), read, skip)),
@@ -349,11 +359,6 @@ impl Packer {
             raw.extend_from_slice(text.as_bytes());
             tar::pad(raw, text.len() as u64);
         }
-    }
-
-    fn stretch(&mut self, raw: Vec<u8>) -> Result<(), Gone> {
-        let memory = 2 * raw.len();
-        self.piece(Work::Bytes(raw), memory)
     }
 }
 

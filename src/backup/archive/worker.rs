@@ -5,6 +5,7 @@ use std::num::NonZero;
 use std::sync::Arc;
 
 use super::ArchiveOptions;
+use super::buffers::{Buffer, Buffers};
 use super::packer::{InGroup, InPiece, Job, Piece, Work};
 use crate::archive::codec::Compressor;
 use crate::archive::tar::{self, Member};
@@ -17,6 +18,7 @@ use crate::manifest::entry::Kind;
 pub(super) struct Worker {
     capturer: Arc<Capturer>,
     compressors: Compressors,
+    buffers: Buffers,
 }
 
 /// As many compressors as there are cores: more would take memory and save no time. There are more
@@ -38,9 +40,9 @@ impl Compressors {
         Ok(Self { free, back })
     }
 
-    fn compress(&self, raw: Vec<u8>) -> io::Result<Vec<u8>> {
+    fn compress(&self, piece: &mut Vec<u8>) -> io::Result<()> {
         let mut compressor = self.free.recv().map_err(|_| broken())?;
-        let compressed = compressor.compress(raw);
+        let compressed = compressor.compress(piece);
         self.back.send(compressor).map_err(|_| broken())?;
         compressed
     }
@@ -51,18 +53,18 @@ fn broken() -> io::Error {
 }
 
 /// The tar stream of a group.
-#[derive(Default)]
 struct Raw {
-    bytes: Vec<u8>,
+    bytes: Buffer,
     files: Vec<InPiece>,
     members: u64,
 }
 
 impl Worker {
-    pub(super) fn new(capturer: Arc<Capturer>, compressors: Compressors) -> Self {
+    pub(super) fn new(capturer: Arc<Capturer>, compressors: Compressors, buffers: Buffers) -> Self {
         Self {
             capturer,
             compressors,
+            buffers,
         }
     }
 
@@ -70,23 +72,20 @@ impl Worker {
     /// archive ends there.
     pub(super) fn run(self, jobs: crossbeam_channel::Receiver<Job>) {
         for job in jobs {
-            let raw = match job.work {
+            let mut raw = match job.work {
                 Work::Bytes(bytes) => Raw {
                     bytes,
-                    ..Raw::default()
+                    files: Vec::new(),
+                    members: 0,
                 },
                 Work::Group(group) => self.read(group),
             };
-            let compressed = match raw.bytes.is_empty() {
-                true => Ok(Vec::new()),
-                false => self.compressors.compress(raw.bytes),
-            };
-            let Ok(bytes) = compressed else {
+            if !raw.bytes.is_empty() && self.compressors.compress(&mut raw.bytes).is_err() {
                 self.capturer.options.stop.stop();
                 continue;
-            };
+            }
             let piece = Piece {
-                bytes,
+                bytes: raw.bytes,
                 files: raw.files,
                 members: raw.members,
                 memory: job.memory,
@@ -97,7 +96,11 @@ impl Worker {
     }
 
     fn read(&self, group: Vec<InGroup>) -> Raw {
-        let mut raw = Raw::default();
+        let mut raw = Raw {
+            bytes: self.buffers.take(),
+            files: Vec::new(),
+            members: 0,
+        };
         for member in group {
             match member {
                 InGroup::Directory(entry) => {
