@@ -1,10 +1,8 @@
 //! Compressing pieces of an archive, each on its own, and decompressing any run of them.
 
-use std::io::{self, BufRead, Read, Write as _};
+use std::io::{self, BufRead, Read};
 
-use flate2::Compression;
 use flate2::bufread::MultiGzDecoder;
-use flate2::write::GzEncoder;
 
 use crate::manifest::archive::Codec;
 
@@ -14,29 +12,32 @@ const PROBE: usize = 16 << 10;
 
 /// Compresses one piece after the other.
 pub struct Compressor {
-    codec: Codec,
-    level: i32,
-    zstd: Option<zstd::bulk::Compressor<'static>>,
+    method: Method,
     /// What is compressed goes here, and then changes places with what it was made of.
     out: Vec<u8>,
 }
 
+enum Method {
+    Gzip(Gzip),
+    Zstd(zstd::bulk::Compressor<'static>),
+    None,
+}
+
 impl Compressor {
     /// # Errors
-    /// zstd does not know the level.
+    /// The codec does not know the level.
     pub fn new(codec: Codec, level: i32) -> io::Result<Self> {
-        let zstd = match codec {
+        let method = match codec {
+            Codec::Gzip => Method::Gzip(Gzip::new(level)?),
             Codec::Zstd => {
                 let mut zstd = zstd::bulk::Compressor::new(level)?;
                 zstd.include_checksum(true)?;
-                Some(zstd)
+                Method::Zstd(zstd)
             }
-            Codec::Gzip | Codec::None => None,
+            Codec::None => Method::None,
         };
         Ok(Self {
-            codec,
-            level,
-            zstd,
+            method,
             out: Vec::new(),
         })
     }
@@ -47,50 +48,79 @@ impl Compressor {
     /// The compressor fails, which it does not for want of anything but memory.
     pub fn compress(&mut self, piece: &mut Vec<u8>) -> io::Result<()> {
         self.out.clear();
-        match (self.codec, &mut self.zstd) {
-            (Codec::Zstd, Some(zstd)) => {
-                self.out
-                    .reserve(zstd::zstd_safe::compress_bound(piece.len()));
+        match &mut self.method {
+            Method::Gzip(gzip) => gzip.compress(piece, &mut self.out)?,
+            Method::Zstd(zstd) => {
+                let most = zstd::zstd_safe::compress_bound(piece.len());
+                self.out.reserve(most);
                 zstd.compress_to_buffer(piece, &mut self.out)?;
             }
-            (Codec::Gzip, _) => gzip(piece, &mut self.out, self.level)?,
-            _ => return Ok(()),
+            Method::None => return Ok(()),
         }
         std::mem::swap(piece, &mut self.out);
         Ok(())
     }
 }
 
-fn gzip(piece: &[u8], out: &mut Vec<u8>, level: i32) -> io::Result<()> {
-    let level = match looks_incompressible(piece)? {
-        true => Compression::none(),
-        false => Compression::new(level.unsigned_abs()),
-    };
-    // What cannot be compressed becomes a little longer.
-    out.reserve(piece.len() + piece.len() / 1000 + 64);
-    let mut encoder = GzEncoder::new(std::mem::take(out), level);
-    encoder.write_all(piece)?;
-    *out = encoder.finish()?;
-    Ok(())
+/// gzip by libdeflate, which takes half as long as zlib does for the same ratio.
+struct Gzip {
+    compressor: libdeflater::Compressor,
+    /// For what cannot be compressed.
+    store: libdeflater::Compressor,
+    /// For a look at whether it can.
+    probe: libdeflater::Compressor,
 }
 
-/// Whether compressing is a waste of time, as for pictures, films and other archives. gzip takes as
-/// long for those as for text, and zstd sees by itself.
-fn looks_incompressible(raw: &[u8]) -> io::Result<bool> {
-    if raw.len() < 4 * PROBE {
-        return Ok(false);
+impl Gzip {
+    fn new(level: i32) -> io::Result<Self> {
+        let compressor = |level| {
+            let level = libdeflater::CompressionLvl::new(level)
+                .map_err(|_| io::Error::other("gzip knows levels 0 to 9"))?;
+            Ok::<_, io::Error>(libdeflater::Compressor::new(level))
+        };
+        Ok(Self {
+            compressor: compressor(level)?,
+            store: compressor(0)?,
+            probe: compressor(1)?,
+        })
     }
-    let middle = raw.len() / 2;
-    let probes = [
-        &raw[..PROBE],
-        &raw[middle..middle + PROBE],
-        &raw[raw.len() - PROBE..],
-    ];
-    let mut encoder = GzEncoder::new(Vec::with_capacity(3 * PROBE), Compression::fast());
-    for probe in probes {
-        encoder.write_all(probe)?;
+
+    fn compress(&mut self, piece: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+        let compressor = match self.looks_incompressible(piece, out)? {
+            true => &mut self.store,
+            false => &mut self.compressor,
+        };
+        gzip(compressor, piece, out)
     }
-    Ok(encoder.finish()?.len() > 3 * PROBE * 97 / 100)
+
+    /// Whether compressing is a waste of time, as for pictures, films and other archives. gzip takes
+    /// as long for those as for text, and zstd sees by itself.
+    fn looks_incompressible(&mut self, piece: &[u8], out: &mut Vec<u8>) -> io::Result<bool> {
+        if piece.len() < 4 * PROBE {
+            return Ok(false);
+        }
+        let middle = piece.len() / 2;
+        let probes = [
+            &piece[..PROBE],
+            &piece[middle..middle + PROBE],
+            &piece[piece.len() - PROBE..],
+        ];
+        gzip(&mut self.probe, &probes.concat(), out)?;
+        Ok(out.len() > 3 * PROBE * 97 / 100)
+    }
+}
+
+fn gzip(
+    compressor: &mut libdeflater::Compressor,
+    piece: &[u8],
+    out: &mut Vec<u8>,
+) -> io::Result<()> {
+    out.resize(compressor.gzip_compress_bound(piece.len()), 0);
+    let length = compressor
+        .gzip_compress(piece, out)
+        .map_err(io::Error::other)?;
+    out.truncate(length);
+    Ok(())
 }
 
 /// Decompresses a run of members or frames.
