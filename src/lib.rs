@@ -5,6 +5,7 @@ mod budget;
 pub mod cli;
 pub mod commands;
 pub mod config;
+mod connector;
 pub mod contents;
 pub mod entries;
 pub mod environment;

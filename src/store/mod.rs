@@ -149,12 +149,13 @@ pub trait Store: Send + Sync {
     /// Begins an upload in parts.
     async fn begin_upload(&self, key: &str, placement: &Placement) -> StoreResult<Upload>;
 
-    /// Sends part `number`, from 1, with a checksum for the store to check.
+    /// Sends part `number`, from 1, with its checksum for the store to check.
     async fn upload_part(
         &self,
         upload: &Upload,
         number: i32,
         body: Bytes,
+        crc64nvme: u64,
     ) -> StoreResult<UploadedPart>;
 
     /// Makes the parts one object, which must not exist yet, and which the store checks against the

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use crc_fast::CrcAlgorithm::Crc64Nvme;
+use crc_fast::checksum_combine;
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -68,7 +69,10 @@ struct Open {
     buffer: Buffer,
     /// Where the next piece will lie.
     position: u64,
-    crc64nvme: crc_fast::Digest,
+    /// Of the parts that were sent.
+    crc64nvme: u64,
+    /// Of what no part holds yet.
+    buffer_crc64nvme: crc_fast::Digest,
     upload: Option<Arc<Upload>>,
     parts: Vec<JoinHandle<Result<StoreResult<UploadedPart>, Closed>>>,
     /// Contents of files with further names.
@@ -173,7 +177,8 @@ impl Assembler {
             buffers: self.parts.clone(),
             buffer: Buffer::default(),
             position: 0,
-            crc64nvme: crc_fast::Digest::new(Crc64Nvme),
+            crc64nvme: crc_fast::checksum(Crc64Nvme, b""),
+            buffer_crc64nvme: crc_fast::Digest::new(Crc64Nvme),
             upload: None,
             parts: Vec::new(),
             links: HashMap::new(),
@@ -196,7 +201,6 @@ impl Assembler {
         } = piece;
         let archive = self.archive.as_mut().ok_or(Failure::Stopped)?;
         let begin = archive.position;
-        archive.crc64nvme.update(&bytes);
         archive.position += bytes.len() as u64;
         archive.members += members;
         let range = (begin, archive.position);
@@ -235,7 +239,7 @@ impl Assembler {
             pass: options.pass,
             codec: self.codec,
             size: archive.position,
-            crc64nvme: format!("{:016x}", archive.crc64nvme.finalize()),
+            crc64nvme: format!("{:016x}", archive.crc64nvme),
             sha256,
             members: archive.members,
             bytes: archive.bytes,
@@ -341,6 +345,7 @@ impl Open {
             }
             let room = bytes.len().min(length - self.buffer.len());
             self.buffer.extend_from_slice(&bytes[..room]);
+            self.buffer_crc64nvme.update(&bytes[..room]);
             bytes = &bytes[room..];
             if self.buffer.len() == length {
                 let part = std::mem::take(&mut self.buffer);
@@ -348,6 +353,14 @@ impl Open {
             }
         }
         Ok(())
+    }
+
+    /// Adds the checksum of a part to that of the whole, and returns it.
+    fn end_part(&mut self, length: usize) -> u64 {
+        let begun = crc_fast::Digest::new(Crc64Nvme);
+        let crc64nvme = std::mem::replace(&mut self.buffer_crc64nvme, begun).finalize();
+        self.crc64nvme = checksum_combine(Crc64Nvme, self.crc64nvme, crc64nvme, length as u64);
+        crc64nvme
     }
 
     /// Sets a part on its way, once there is room for it.
@@ -369,6 +382,7 @@ impl Open {
                 upload
             }
         };
+        let crc64nvme = self.end_part(part.len());
         let memory = memory
             .take_bytes(part.len())
             .map_err(|_| Failure::Stopped)?;
@@ -376,9 +390,10 @@ impl Open {
         let (runtime, capturer) = (capturer.runtime.clone(), Arc::clone(capturer));
         self.parts.push(runtime.spawn(async move {
             let options = &capturer.options;
-            let sent = options
-                .store
-                .upload_part(&upload, number, Bytes::from_owner(part));
+            let sent =
+                options
+                    .store
+                    .upload_part(&upload, number, Bytes::from_owner(part), crc64nvme);
             let sent = capturer.in_time(sent).await;
             drop(memory);
             if let Ok(Err(error)) = &sent {
@@ -399,6 +414,7 @@ impl Open {
         let options = &capturer.options;
         let last = std::mem::take(&mut self.buffer);
         if self.upload.is_none() {
+            self.end_part(last.len());
             let sha256: [u8; 32] = Sha256::digest(last.as_slice()).into();
             let placement = &self.target.placement;
             let put =
@@ -411,7 +427,7 @@ impl Open {
         if !last.is_empty() {
             self.send(capturer, memory, last)?;
         }
-        let (crc64nvme, size) = (self.crc64nvme.finalize(), self.position);
+        let (crc64nvme, size) = (self.crc64nvme, self.position);
         let (parts, upload) = (&mut self.parts, self.upload.clone());
         capturer.wait(async {
             let mut sent = Vec::with_capacity(parts.len());

@@ -3,7 +3,6 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use bytes::Bytes;
-use rustix::buffer::spare_capacity;
 use rustix::io::{self, Errno, pread};
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
@@ -158,12 +157,19 @@ pub(in crate::backup) fn read_up_to(
     buffer.reserve_exact(most);
     while buffer.len() - had < most {
         let at = offset + (buffer.len() - had) as u64;
-        match pread(&file, spare_capacity(buffer), at) {
-            Ok(0) => break,
-            Ok(_) | Err(Errno::INTR) => {}
+        let left = most - (buffer.len() - had);
+        let read = match pread(&file, &mut buffer.spare_capacity_mut()[..left], at) {
+            Ok((read, _)) => read.len(),
+            Err(Errno::INTR) => continue,
             Err(error) => return Err(error),
+        };
+        if read == 0 {
+            break;
+        }
+        #[expect(unsafe_code, reason = "the kernel has written so many bytes there")]
+        unsafe {
+            buffer.set_len(buffer.len() + read);
         }
     }
-    buffer.truncate(had + most);
     Ok(())
 }

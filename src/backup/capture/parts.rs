@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use crc_fast::CrcAlgorithm::Crc64Nvme;
+use crc_fast::checksum_combine;
 use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
 
@@ -25,11 +26,31 @@ const MOST_PARTS: u64 = 10_000;
 /// Read at a time when a file is only hashed.
 const HASH_BYTES: usize = 1 << 20;
 
+/// Hashed at a time, twice: well within the cache of a processor's core.
+const STRETCH_BYTES: usize = 64 << 10;
+
 /// Hashes of the contents so far.
 struct Hashes {
     sha256: Sha256,
-    crc64nvme: crc_fast::Digest,
+    crc64nvme: u64,
     size: u64,
+}
+
+impl Hashes {
+    /// Adds a part; its own CRC-64/NVME. Each stretch is read from memory once: the CRC, which is by
+    /// far the faster one, finds it in the processor's cache.
+    fn add(&mut self, part: &[u8]) -> u64 {
+        let mut crc64nvme = crc_fast::Digest::new(Crc64Nvme);
+        for stretch in part.chunks(STRETCH_BYTES) {
+            self.sha256.update(stretch);
+            crc64nvme.update(stretch);
+        }
+        let crc64nvme = crc64nvme.finalize();
+        let length = part.len() as u64;
+        self.crc64nvme = checksum_combine(Crc64Nvme, self.crc64nvme, crc64nvme, length);
+        self.size += length;
+        crc64nvme
+    }
 }
 
 /// One attempt at capturing a file in parts.
@@ -69,7 +90,7 @@ pub(super) fn capture(
             true => file::empty(capture, before),
         };
     }
-    let crc64nvme = hashes.crc64nvme.finalize();
+    let crc64nvme = hashes.crc64nvme;
     let complete = options
         .store
         .complete_upload(&upload, parts, hashes.size, crc64nvme);
@@ -96,7 +117,7 @@ fn send_parts(
     let part_bytes = usize::try_from(part_bytes(size)).unwrap_or(usize::MAX);
     let mut hashes = Hashes {
         sha256: Sha256::new(),
-        crc64nvme: crc_fast::Digest::new(Crc64Nvme),
+        crc64nvme: crc_fast::checksum(Crc64Nvme, b""),
         size: 0,
     };
     let mut sending = Sending::default();
@@ -160,16 +181,14 @@ fn send_next(
     if buffer.is_empty() {
         return Ok(false);
     }
-    hashes.sha256.update(&buffer);
-    hashes.crc64nvme.update(&buffer);
-    hashes.size += buffer.len() as u64;
+    let crc64nvme = hashes.add(&buffer);
     let number = i32::try_from(sending.tasks.len() + 1).unwrap_or(i32::MAX);
     let request = capturer.requests.take_one()?;
     let (runtime, capturer) = (capturer.runtime.clone(), Arc::clone(capturer));
     let (failed, upload) = (Arc::clone(&sending.failed), Arc::clone(upload));
     sending.tasks.push(runtime.spawn(async move {
         let store = &capturer.options.store;
-        let part = store.upload_part(&upload, number, Bytes::from(buffer));
+        let part = store.upload_part(&upload, number, Bytes::from(buffer), crc64nvme);
         let result = capturer.in_time(part).await;
         if !matches!(result, Ok(Ok(_))) {
             failed.store(true, Ordering::Relaxed);

@@ -30,7 +30,6 @@ use aws_smithy_types::byte_stream::error::Error as ByteStreamError;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::{Bytes, BytesMut};
-use crc_fast::CrcAlgorithm::Crc64Nvme;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -364,8 +363,8 @@ impl Store for S3Store {
         upload: &Upload,
         number: i32,
         body: Bytes,
+        crc64nvme: u64,
     ) -> StoreResult<UploadedPart> {
-        let crc64nvme = crc_fast::checksum(Crc64Nvme, &body);
         let mut attempts = Attempts::new();
         let answer = loop {
             let part = self

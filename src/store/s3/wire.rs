@@ -11,10 +11,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use aws_smithy_http_client::{Connector, proxy::ProxyConfig, tls};
 use aws_smithy_runtime_api::client::http::{
-    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
-    SharedHttpConnector, http_client_fn,
+    HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
@@ -23,8 +21,7 @@ use http_body::{Body, Frame, SizeHint};
 use jiff::Timestamp;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Connecting takes a round trip or two; the SDK's own default.
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
+use crate::connector::{client, connector};
 
 /// Bytes that pass a bandwidth limit at a time: small enough for an even flow.
 pub(super) const PACE_BYTES: usize = 64 << 10;
@@ -46,22 +43,11 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// A connector with TLS by rustls, the proxies of the environment, and a limit in bytes a
-    /// second where there is one.
+    /// The connector, with a limit in bytes a second where there is one.
     pub(super) fn new(bytes_per_second: Option<u64>) -> Self {
-        let settings = HttpConnectorSettings::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .build();
-        let connector = Connector::builder()
-            .connector_settings(settings)
-            .proxy_config(ProxyConfig::from_env())
-            .tls_provider(tls::Provider::Rustls(
-                tls::rustls_provider::CryptoMode::Ring,
-            ))
-            .build();
         Self {
             shared: Arc::new(Shared {
-                connector: SharedHttpConnector::new(connector),
+                connector: connector(),
                 requests: AtomicU64::new(0),
                 clock: AtomicI64::new(0),
             }),
@@ -79,14 +65,12 @@ impl Wire {
 
     /// For the SDK's requests to the store.
     pub(super) fn http_client(&self) -> SharedHttpClient {
-        let connector = SharedHttpConnector::new(self.clone());
-        http_client_fn(move |_, _| connector.clone())
+        client(SharedHttpConnector::new(self.clone()))
     }
 
     /// For the SDK's requests to whoever gives credentials.
     pub(super) fn credentials_client(&self) -> SharedHttpClient {
-        let connector = self.shared.connector.clone();
-        http_client_fn(move |_, _| connector.clone())
+        client(self.shared.connector.clone())
     }
 
     /// Requests sent so far, retries included.
