@@ -61,7 +61,10 @@ impl ArchiveOptions {
             return true;
         };
         let age = now.duration_since(full.started_at());
-        let is_old = |most| age >= SignedDuration::try_from(most).unwrap_or(SignedDuration::MAX);
+        // A schedule is never exact: a pass that comes a little early is the one that was meant.
+        let is_old = |most: Duration| {
+            age >= SignedDuration::try_from(most - most / 24).unwrap_or(SignedDuration::MAX)
+        };
         !self.incremental || self.full_every.is_some_and(is_old)
     }
 }
