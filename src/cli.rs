@@ -59,6 +59,8 @@ pub enum Command {
     Config(ConfigArgs),
     /// Write an annotated backup_config.yaml
     Init(InitArgs),
+    /// Run a pass now as an ECS task, wait for it, and exit with what it exited with
+    Launch(LaunchArgs),
 }
 
 /// What every command takes.
@@ -351,6 +353,46 @@ pub struct InitArgs {
     /// Replace the file if it is there
     #[arg(long)]
     pub force: bool,
+}
+
+/// What `launch` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  offsite launch --cluster backups --task-definition offsite --subnets subnet-0a1b2c3d
+  offsite launch --cluster backups --task-definition offsite --subnets subnet-0a1b2c3d \\
+    -- verify --read 5%                 another command than the task definition's
+
+Needs ecs:RunTask, ecs:DescribeTasks, and iam:PassRole for the roles of the task definition.
+Exits with what the container exited with, or with 1 if it never ran. Interrupted, it leaves the
+task running. What the task writes goes where its log driver sends it.")]
+pub struct LaunchArgs {
+    /// Cluster to run in, by name or ARN
+    #[arg(long, value_name = "CLUSTER", default_value = "default")]
+    pub cluster: String,
+    /// Task definition: family, family:revision or ARN
+    #[arg(long, value_name = "FAMILY")]
+    pub task_definition: String,
+    /// Subnets of the task; tasks on Fargate need at least one
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub subnets: Vec<String>,
+    /// Security groups of the task [default: the VPC's own]
+    #[arg(long, value_name = "ID", value_delimiter = ',', requires = "subnets")]
+    pub security_groups: Vec<String>,
+    /// Give the task a public address, as in subnets without NAT
+    #[arg(long, requires = "subnets")]
+    pub assign_public_ip: bool,
+    /// FARGATE, EC2 or EXTERNAL [default: the cluster's capacity provider]
+    #[arg(long, value_name = "TYPE", value_parser = ["FARGATE", "EC2", "EXTERNAL"])]
+    pub launch_type: Option<String>,
+    /// The container that counts, where the task has several
+    #[arg(long, value_name = "NAME")]
+    pub container: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Arguments for offsite instead of those in the task definition, after `--`
+    #[arg(last = true, value_name = "ARGUMENTS")]
+    pub command: Vec<String>,
 }
 
 /// Collects the settings that flags give.

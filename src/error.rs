@@ -15,6 +15,7 @@ use std::fmt;
 
 use crate::backup::SourceError;
 use crate::config::ConfigError;
+use crate::ecs::{EcsError, LaunchError};
 use crate::exit::ExitCode;
 use crate::lease::LeaseError;
 use crate::restore::PlanError;
@@ -123,6 +124,34 @@ impl From<PlanError> for Failure {
                 error: other.into(),
                 hint: None,
             },
+        }
+    }
+}
+
+impl From<LaunchError> for Failure {
+    fn from(error: LaunchError) -> Self {
+        let (exit_code, hint) = match &error {
+            LaunchError::Ecs(EcsError::Denied { .. }) => (
+                ExitCode::Denied,
+                Some(
+                    "it needs ecs:RunTask, ecs:DescribeTasks, and iam:PassRole for the roles of the task definition",
+                ),
+            ),
+            LaunchError::Ecs(EcsError::Failed { .. }) | LaunchError::NotStarted(_) => {
+                (ExitCode::Failed, None)
+            }
+            LaunchError::WhichContainer(_) | LaunchError::NoContainer(..) => {
+                (ExitCode::Usage, Some("name one with --container"))
+            }
+            LaunchError::Forgotten(_) => (
+                ExitCode::Failed,
+                Some("its log says how it went; ECS keeps stopped tasks for an hour"),
+            ),
+        };
+        Self {
+            exit_code,
+            error: error.into(),
+            hint: hint.map(str::to_owned),
         }
     }
 }

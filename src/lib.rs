@@ -7,6 +7,7 @@ pub mod commands;
 pub mod config;
 mod connector;
 pub mod contents;
+pub mod ecs;
 pub mod entries;
 pub mod environment;
 pub mod error;

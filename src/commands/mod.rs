@@ -3,6 +3,7 @@
 
 mod config;
 mod init;
+mod launch;
 mod list;
 mod plan;
 mod restore;
@@ -45,11 +46,11 @@ struct Context {
     common: Vec<Flag>,
 }
 
-/// Runs the command that was typed.
+/// Runs the command that was typed; what the process exits with.
 ///
 /// # Errors
 /// The command failed in a way it has not told itself.
-pub fn execute(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
+pub fn execute(cli: Cli, environment: Environment) -> Result<u8, Failure> {
     if cli.command.is_some() && cli.run != RunArgs::default() {
         let message = "options of a pass come after `run`, as in `offsite run --once`";
         Cli::command()
@@ -62,7 +63,7 @@ pub fn execute(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> 
         common: cli.common.flags(),
         environment,
     };
-    match cli.command {
+    let code = match cli.command {
         None => run::run(&context, &cli.run, run::Loop::AsConfigured),
         Some(Command::Run(args)) => run::run(&context, &args, run::Loop::AsTyped),
         Some(Command::Plan(args)) => plan::plan(&context, &args),
@@ -74,7 +75,9 @@ pub fn execute(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> 
         Some(Command::Unlock(args)) => unlock::unlock(&context, &args),
         Some(Command::Config(args)) => config::config(&context, &args),
         Some(Command::Init(args)) => init::init(&args),
-    }
+        Some(Command::Launch(args)) => return launch::launch(args, cli.common.region),
+    };
+    Ok(code?.code())
 }
 
 /// Says what went wrong.

@@ -11,11 +11,14 @@ use serde_json::json;
 use super::{Context, block_on, connect, format, log_to_stderr, note, sessions};
 use crate::backup::SourceReport;
 use crate::cli::RunArgs;
-use crate::config::{Job, Purpose};
+use crate::config::{Job, Metrics, Purpose};
+use crate::ecs::Identity;
 use crate::entries::Entries;
+use crate::environment::Environment;
 use crate::error::Failure;
-use crate::events::{Event, Events, Format, Level};
+use crate::events::{Event, Events, Format, Level, Output};
 use crate::exit::ExitCode;
+use crate::lease::Holder;
 use crate::run::{PassReport, World};
 use crate::signal;
 use crate::stop::Stop;
@@ -50,9 +53,16 @@ pub(super) fn run(context: &Context, args: &RunArgs, repeat: Loop) -> Result<Exi
     });
     block_on(async {
         let stop = signal::listen()?;
+        let task = Identity::find(&context.environment).await;
+        let context = RunContext {
+            job: &job,
+            environment: &context.environment,
+            task,
+            stop: &stop,
+        };
         match interval {
-            None => Ok(pass(&job, context, &stop).await.exit_code),
-            Some(interval) => Ok(repeat_passes(&job, context, &stop, interval).await),
+            None => Ok(context.pass().await.exit_code),
+            Some(interval) => Ok(context.passes(interval).await),
         }
     })?
 }
@@ -82,7 +92,7 @@ pub(super) fn only(job: &mut Job, wanted: &[String]) -> Result<(), Failure> {
 /// it too.
 fn tell_log_readers(format: Format, failure: &Failure) {
     if format == Format::Json {
-        Events::new(Format::Json, Level::Info, run_id()).emit(&Event::BackupFailed {
+        events(Format::Json, Level::Info).emit(&Event::BackupFailed {
             exit_code: failure.exit_code.code(),
             error: failure.error.to_string(),
             hint: failure.hint.clone(),
@@ -97,53 +107,92 @@ fn run_id() -> String {
     format!("{:016x}", fastrand::u64(..))
 }
 
-/// One pass, as long as nobody stops it.
-async fn pass(job: &Job, context: &Context, stop: &Arc<Stop>) -> PassReport {
-    let store = connect(&job.store).await;
-    let events = Events::new(format(job.log_format), job.log_level, run_id());
-    let world = World {
-        store: Arc::clone(&store),
-        events: events.clone(),
-        stop: Stop::within(stop),
-        interrupted_by: signal::received,
-        holder: context.environment.holder(),
-        random: fastrand::u16(..),
-        clock: Timestamp::now,
-    };
-    let report = crate::run::run(&job.pass, &world).await;
-    if let Some(file) = job
-        .manifest_file
-        .as_ref()
-        .filter(|_| !report.committed.is_empty())
-        && let Err(error) = copy_manifest(&store, &report, file).await
-    {
-        events.emit(&Event::Notice {
-            message: format!("`{}` was not written: {error}", file.display()),
-        });
-    }
-    report
+/// Events of no task, without metrics.
+fn events(format: Format, level: Level) -> Events {
+    Events::new(Output {
+        format,
+        level,
+        run_id: run_id(),
+        task: None,
+        metrics_of: None,
+    })
 }
 
-/// Passes until a signal comes. One that fails does not end the loop: the next may succeed.
-async fn repeat_passes(
-    job: &Job,
-    context: &Context,
-    stop: &Arc<Stop>,
-    interval: Duration,
-) -> ExitCode {
-    let mut ticks = tokio::time::interval(interval);
-    // A pass that takes longer than the interval is followed by the next one at once, not by all
-    // that were missed.
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = stop.stopped() => {}
+/// What all passes of one execution share.
+struct RunContext<'a> {
+    job: &'a Job,
+    environment: &'a Environment,
+    task: Result<Option<Identity>, String>,
+    stop: &'a Arc<Stop>,
+}
+
+impl RunContext<'_> {
+    /// One pass, as long as nobody stops it.
+    async fn pass(&self) -> PassReport {
+        let job = self.job;
+        let store = connect(&job.store).await;
+        let task = self.task.as_ref().ok().and_then(Option::as_ref);
+        let has_metrics = match job.metrics {
+            // Where somebody looks for them.
+            Metrics::Auto => task.is_some(),
+            Metrics::Emf => true,
+            Metrics::None => false,
+        };
+        let events = Events::new(Output {
+            format: format(job.log_format),
+            level: job.log_level,
+            run_id: run_id(),
+            task: task.cloned(),
+            metrics_of: has_metrics.then(|| store.location()),
+        });
+        if let Err(error) = &self.task {
+            events.emit(&Event::Notice {
+                message: format!("which ECS task this is is not known: {error}"),
+            });
         }
-        if let Some(code) = signal::received() {
-            return code;
+        let world = World {
+            store: Arc::clone(&store),
+            events: events.clone(),
+            stop: Stop::within(self.stop),
+            interrupted_by: signal::received,
+            holder: Holder {
+                ecs_task: task.map(|task| task.task.clone()),
+                ecs_cluster: task.map(|task| task.cluster.clone()),
+                ..self.environment.holder()
+            },
+            random: fastrand::u16(..),
+            clock: Timestamp::now,
+        };
+        let report = crate::run::run(&job.pass, &world).await;
+        if let Some(file) = job
+            .manifest_file
+            .as_ref()
+            .filter(|_| !report.committed.is_empty())
+            && let Err(error) = copy_manifest(&store, &report, file).await
+        {
+            events.emit(&Event::Notice {
+                message: format!("`{}` was not written: {error}", file.display()),
+            });
         }
-        pass(job, context, stop).await;
+        report
+    }
+
+    /// Passes until a signal comes. One that fails does not end the loop: the next may succeed.
+    async fn passes(&self, interval: Duration) -> ExitCode {
+        let mut ticks = tokio::time::interval(interval);
+        // A pass that takes longer than the interval is followed by the next one at once, not by
+        // all that were missed.
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.stop.stopped() => {}
+            }
+            if let Some(code) = signal::received() {
+                return code;
+            }
+            self.pass().await;
+        }
     }
 }
 
@@ -192,7 +241,7 @@ async fn copy_manifest(
 
 /// Used by commands that act like a pass and print as people expect.
 pub(super) fn quiet_events(job: &Job) -> Events {
-    let events = Events::new(Format::Text, job.log_level.min(Level::Error), run_id());
+    let events = events(Format::Text, job.log_level.min(Level::Error));
     if job.pass.sources.is_empty() {
         note("note: there is nothing to back up");
     }

@@ -8,7 +8,7 @@ use figment::value::Tag;
 
 use super::Purpose;
 use super::reader::{Findings, Placed};
-use super::settings::{LogFormat, Settings, Source, SourceMethod};
+use super::settings::{LogFormat, Metrics, Settings, Source, SourceMethod};
 use super::value::Bytes;
 use crate::archive::template::KeyTemplate;
 use crate::backup::sessions::Choice;
@@ -40,6 +40,8 @@ pub struct Job {
     pub log_level: Level,
     /// How events are written.
     pub log_format: LogFormat,
+    /// Whether there are metrics in the events.
+    pub metrics: Metrics,
 }
 
 /// The shortest lease: a renewal every third of it must be able to meet a slow answer.
@@ -86,6 +88,7 @@ impl Job {
             manifest_file: settings.manifest_file,
             log_level: settings.log_level,
             log_format: settings.log_format,
+            metrics: settings.metrics,
         }
     }
 }

@@ -20,8 +20,8 @@ pub use self::layers::{DOCUMENT_VARIABLE, Flag, NAMED_VARIABLES, VARIABLE_PREFIX
 pub use self::problem::{ConfigError, Problem};
 pub use self::reader::Shown;
 use self::reader::{Findings, Section};
-pub use self::settings::LogFormat;
 use self::settings::Settings;
+pub use self::settings::{LogFormat, Metrics};
 pub use self::value::{Bytes, parse_duration};
 
 /// A job, and the settings it was made from.

@@ -33,6 +33,7 @@ pub(super) struct Settings {
     pub(super) manifest_file: Option<PathBuf>,
     pub(super) log_level: Level,
     pub(super) log_format: LogFormat,
+    pub(super) metrics: Metrics,
 }
 
 /// `backup.s3`.
@@ -197,6 +198,30 @@ impl std::str::FromStr for LogFormat {
     }
 }
 
+/// Whether `backup_completed` carries metrics for CloudWatch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Metrics {
+    /// Under ECS.
+    Auto,
+    /// Always, in the Embedded Metric Format.
+    Emf,
+    /// Never.
+    None,
+}
+
+impl std::str::FromStr for Metrics {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "emf" => Ok(Self::Emf),
+            "none" => Ok(Self::None),
+            _ => Err("one of auto, emf, none"),
+        }
+    }
+}
+
 impl Settings {
     pub(super) fn read(mut root: Section<'_>) -> Self {
         let mut backup = root.section("backup");
@@ -205,6 +230,7 @@ impl Settings {
         let mut log = backup.section("log");
         let log_level = log.parse("level", str::parse).unwrap_or(Level::Info);
         let log_format = log.parse("format", str::parse).unwrap_or(LogFormat::Auto);
+        let metrics = log.parse("metrics", str::parse).unwrap_or(Metrics::Auto);
         log.finish();
 
         let mut lock = backup.section("lock");
@@ -252,6 +278,7 @@ impl Settings {
             manifest_file: backup.get::<String>("manifest_file").map(PathBuf::from),
             log_level,
             log_format,
+            metrics,
         };
         backup.finish();
         settings

@@ -5,6 +5,7 @@
 //! test compares with this file. Names are `noun_participle`; every number has its unit in its
 //! name unless it is a count; a field that does not apply is absent.
 
+mod metrics;
 mod progress;
 mod sink;
 
@@ -16,7 +17,7 @@ use crate::manifest::pass_id::PassId;
 use crate::manifest::totals::Totals;
 use crate::source::walk::NotEntered;
 
-pub use sink::{Events, Format};
+pub use sink::{Events, Format, Output};
 
 /// How much an event matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

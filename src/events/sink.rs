@@ -6,8 +6,10 @@ use std::sync::{Arc, OnceLock};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::metrics::Metrics;
 use super::progress::Progress;
 use super::{Event, Level};
+use crate::ecs::Identity;
 use crate::manifest::pass_id::PassId;
 
 /// How events are written.
@@ -19,14 +21,27 @@ pub enum Format {
     Text,
 }
 
+/// How the events of an execution are written, and what all of them carry.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// How.
+    pub format: Format,
+    /// Those that matter less are left out.
+    pub level: Level,
+    /// Names the execution.
+    pub run_id: String,
+    /// The ECS task it runs in.
+    pub task: Option<Identity>,
+    /// Where the backups go, if there are to be metrics of it.
+    pub metrics_of: Option<String>,
+}
+
 /// Takes the events of one pass. Clones share one output.
 #[derive(Clone)]
 pub struct Events(Arc<Inner>);
 
 struct Inner {
-    format: Format,
-    level: Level,
-    run_id: String,
+    output: Output,
     pass: OnceLock<PassId>,
     progress: Option<Progress>,
 }
@@ -38,22 +53,26 @@ struct Line<'a> {
     run_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pass: Option<&'a PassId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ecs_task: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ecs_cluster: Option<&'a str>,
     #[serde(flatten)]
     event: &'a Event,
+    #[serde(flatten)]
+    metrics: Option<Metrics<'a>>,
 }
 
 impl Events {
-    /// Events of the execution `run_id`, down to `level`.
+    /// Events that are written like this.
     #[must_use]
-    pub fn new(format: Format, level: Level, run_id: String) -> Self {
-        let progress = match format {
+    pub fn new(output: Output) -> Self {
+        let progress = match output.format {
             Format::Json => None,
             Format::Text => Progress::on_terminal(),
         };
         Self(Arc::new(Inner {
-            format,
-            level,
-            run_id,
+            output,
             pass: OnceLock::new(),
             progress,
         }))
@@ -68,7 +87,7 @@ impl Events {
     /// Whether events of this level are written; saves making those that are not.
     #[must_use]
     pub fn wants(&self, level: Level) -> bool {
-        level <= self.0.level
+        level <= self.0.output.level
     }
 
     /// Entries that were compared and need nothing, for the progress line.
@@ -88,14 +107,27 @@ impl Events {
         if !self.wants(event.level()) {
             return;
         }
-        match inner.format {
+        match inner.output.format {
             Format::Json => {
+                let now = Timestamp::now();
+                let Output {
+                    run_id,
+                    task,
+                    metrics_of,
+                    ..
+                } = &inner.output;
+                let task = task.as_ref();
                 let line = Line {
-                    timestamp: Timestamp::now(),
+                    timestamp: now,
                     level: event.level(),
-                    run_id: &inner.run_id,
+                    run_id,
                     pass: inner.pass.get(),
+                    ecs_task: task.map(|task| task.task.as_str()),
+                    ecs_cluster: task.map(|task| task.cluster.as_str()),
                     event,
+                    metrics: metrics_of
+                        .as_deref()
+                        .and_then(|store| Metrics::of(event, store, now)),
                 };
                 let mut bytes = serde_json::to_vec(&line).expect("events are plain data");
                 bytes.push(b'\n');

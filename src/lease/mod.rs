@@ -5,7 +5,8 @@
 //! higher; it is renewed and released by `If-Match`. Whether it has expired is judged by the store's
 //! own time: the `Date` of the answer against `Last-Modified`. The holder measures on its monotonic
 //! clock, from before a renewal was sent, and stops committing when two thirds of the lease's time
-//! have passed without a renewal, well before anybody else may take it.
+//! have passed without a renewal, well before anybody else may take it. A lease whose holder is known
+//! to be gone, as an ECS task that has stopped, need not expire first.
 //!
 //! The lock object is never deleted. Released, it carries the id and the outcome of its last pass:
 //! the next id sorts after it, and the next pass knows whether anything was left unfinished.
@@ -16,6 +17,7 @@ mod record;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
@@ -174,8 +176,18 @@ pub struct Request {
     pub random: u16,
 }
 
-/// Takes the lock. `on_held` is told once when it has to wait. Must be awaited to its end, or a lock
-/// may be left that nobody renews or releases; `stop` ends the waiting.
+/// Looks on while the lock is held by somebody else.
+#[async_trait]
+pub trait Observer: Sync {
+    /// Whether the holder is known to be gone, so that its lease need not run out first. Only proof
+    /// counts: a holder that is merely silent may still commit.
+    async fn is_gone(&self, held: &Held) -> bool;
+    /// The lock has to be waited for; told once.
+    fn waits(&self, held: &Held);
+}
+
+/// Takes the lock. Must be awaited to its end, or a lock may be left that nobody renews or releases;
+/// `stop` ends the waiting.
 ///
 /// # Errors
 /// The lock is held still after the wait; the store fails or does not honour conditions.
@@ -183,7 +195,7 @@ pub async fn acquire(
     store: &Arc<dyn Store>,
     request: &Request,
     stop: &Stop,
-    on_held: impl Fn(&Held),
+    observer: &dyn Observer,
 ) -> Result<(Lease, Option<Previous>), LeaseError> {
     let deadline = Instant::now() + request.wait;
     let mut told = false;
@@ -196,13 +208,15 @@ pub async fn acquire(
             return Err(LeaseError::NoClock);
         }
         let held = seen.as_ref().and_then(|seen| seen.held_at(store.now()));
-        if let Some(held) = held {
+        if let Some(held) = held
+            && !observer.is_gone(&held).await
+        {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(LeaseError::Held(Box::new(held)));
             }
             if !std::mem::replace(&mut told, true) {
-                on_held(&held);
+                observer.waits(&held);
             }
             tokio::select! {
                 () = tokio::time::sleep(POLL.min(left)) => {}

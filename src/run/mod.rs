@@ -1,5 +1,6 @@
 //! One pass on one screen: take the lock, back up every source, commit, report, release.
 
+mod holders;
 mod report;
 
 use std::sync::Arc;
@@ -128,10 +129,8 @@ async fn take_lock(
         wait: pass.lock_wait,
         random: world.random,
     };
-    let on_held = |held: &lease::Held| {
-        world.events.emit(&report::lock_held(held, pass.lock_wait));
-    };
-    let (lease, previous) = lease::acquire(&world.store, &request, &world.stop, on_held).await?;
+    let observer = holders::Observer::new(world, pass.lock_wait);
+    let (lease, previous) = lease::acquire(&world.store, &request, &world.stop, &observer).await?;
     let (id, generation) = lease.identity().await;
     world.events.set_pass(id);
     let unreleased = previous

@@ -1,20 +1,10 @@
 //! The restore in `docs/FORMAT.md` that needs no offsite, run as it is written there.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::tree::{self, set_mtime, settle};
-use crate::support::{BUCKET, PREFIX, SOURCE, World, finish, noise};
-
-/// The AWS CLI, which `make test` installs.
-fn aws() -> PathBuf {
-    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/aws");
-    match std::env::var_os("AWS_CLI") {
-        Some(path) => path.into(),
-        None if venv.exists() => venv,
-        None => panic!("there is no AWS CLI: run `make test`, which installs it"),
-    }
-}
+use crate::support::{BUCKET, PREFIX, SOURCE, World, aws_cli, finish, noise};
 
 fn script() -> String {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/FORMAT.md");
@@ -55,7 +45,7 @@ fn a_snapshot_can_be_restored_with_aws_zstd_and_jq() {
     world.back_up();
 
     let path = std::env::join_paths(
-        [aws().parent().unwrap().to_owned()]
+        [aws_cli().parent().unwrap().to_owned()]
             .into_iter()
             .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
     );

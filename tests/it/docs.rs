@@ -90,16 +90,52 @@ fn tests() -> BTreeSet<String> {
 #[test]
 fn every_promise_names_tests_that_exist() {
     let tests = tests();
-    let page = page("docs/SEMANTICS.md");
-    let named: Vec<_> = page
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .filter(|word| word.contains("::"))
-        .collect();
-    assert!(named.len() > 40, "{}", named.len());
-    for name in named {
-        assert!(tests.contains(name), "{name} does not exist");
+    for (file, at_least) in [("docs/SEMANTICS.md", 40), ("docs/OPERATIONS.md", 5)] {
+        let page = page(file);
+        let named: Vec<_> = page
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|word| word.contains("::"))
+            .collect();
+        assert!(named.len() > at_least, "{}", named.len());
+        for name in named {
+            assert!(tests.contains(name), "{name} does not exist");
+        }
+    }
+}
+
+#[test]
+fn there_is_a_runbook_for_every_exit_code_and_every_alarm() {
+    let runbooks = page("docs/OPERATIONS.md");
+    let has = |heading: &str| {
+        let is_it = |line: &str| line.starts_with("### ") && line.contains(heading);
+        assert!(runbooks.lines().any(is_it), "no runbook: {heading}");
+    };
+    for code in ExitCode::ALL {
+        has(&format!("Exit code {}", code.code()));
+    }
+    let alarms = page("terraform/alarms.tf");
+    let named = alarms
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("alarm_name"))
+        .filter_map(|line| line.rsplit_once("}-")?.1.strip_suffix('"'))
+        .filter(|name| !name.starts_with('$'));
+    let keys = alarms
+        .lines()
+        .filter_map(|line| line.strip_prefix("    ")?.strip_suffix(" = {"))
+        .filter(|key| !key.starts_with(' '));
+    let alarms: Vec<_> = named.chain(keys).collect();
+    assert!(alarms.len() >= 6, "{alarms:?}");
+    for alarm in alarms {
+        has(alarm);
+    }
+    let rule = page("deploy/helm/offsite/templates/prometheusrule.yaml");
+    for alert in rule.split("alert: Offsite{{ .what }}").skip(1) {
+        has(&format!(
+            "OffsiteBackup{}",
+            alert.split_whitespace().next().unwrap()
+        ));
     }
 }
 

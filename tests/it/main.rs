@@ -6,6 +6,7 @@ mod backup;
 mod by_hand;
 mod config;
 mod docs;
+mod ecs;
 mod fault;
 mod kill;
 mod lock;

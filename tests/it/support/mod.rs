@@ -1,5 +1,6 @@
 //! What tests stand on: a server, a place for files, and the program as a process.
 
+pub(crate) mod http;
 pub(crate) mod tree;
 
 use std::collections::BTreeMap;
@@ -81,6 +82,11 @@ impl World {
     )]
     pub(crate) fn env(&mut self, name: &str, value: impl ToString) {
         self.settings.insert(name.to_owned(), value.to_string());
+    }
+
+    /// Takes an environment variable back.
+    pub(crate) fn unset(&mut self, name: &str) {
+        self.settings.remove(name);
     }
 
     /// The directory that is backed up.
@@ -286,6 +292,16 @@ impl Output {
         let mut events = self.events_named(name);
         assert_eq!(events.len(), 1, "{name} in {self:?}");
         events.remove(0)
+    }
+}
+
+/// The AWS CLI, which `make test` installs.
+pub(crate) fn aws_cli() -> PathBuf {
+    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/aws");
+    match std::env::var_os("AWS_CLI") {
+        Some(path) => path.into(),
+        None if venv.exists() => venv,
+        None => panic!("there is no AWS CLI: run `make test`, which installs it"),
     }
 }
 

@@ -4,7 +4,8 @@
 //! them.
 
 use super::{CASES, Site};
-use crate::support::moto::Moto;
+use crate::support::client::Endpoint;
+use local_s3::Moto;
 
 /// Tests whose claims, taken from AWS's documentation, moto does not meet, and what it does
 /// instead.
@@ -168,7 +169,12 @@ async fn moto_agrees_except_where_it_is_known_to_differ() {
     let moto = Moto::start();
     let mut surprises = Vec::new();
     for (name, run) in CASES {
-        let site = Site::new(moto.endpoint()).await;
+        let endpoint = Endpoint {
+            url: moto.url(),
+            access_key: "test".to_owned(),
+            secret_key: "test".to_owned(),
+        };
+        let site = Site::new(endpoint).await;
         let outcome = tokio::spawn(run(site)).await;
         let known = DIFFERENCES.iter().find(|(listed, _)| listed == name);
         match (outcome, known) {

@@ -1,5 +1,4 @@
-//! What the tests stand on: clients, raw requests, a moto server.
+//! What the tests stand on: clients, raw requests.
 
 pub(crate) mod client;
-pub(crate) mod moto;
 pub(crate) mod raw;

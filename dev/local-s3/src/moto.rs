@@ -1,6 +1,5 @@
-//! A moto server: another opinion on what S3 does.
+//! A moto server: another opinion on what S3 does, and all there is on other services of AWS.
 
-use super::client::Endpoint;
 use std::env;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -12,18 +11,23 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running moto server; its process ends with this value.
-pub(crate) struct Moto {
+#[derive(Debug)]
+pub struct Moto {
     child: Child,
     port: u16,
 }
 
 impl Moto {
-    pub(crate) fn start() -> Self {
+    /// Starts one, of `make test`'s installation or the executable that `MOTO_SERVER` names.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn start() -> Self {
         // The port is free now and hardly taken by another in the moment until moto binds it.
         let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
+            .and_then(|listener| listener.local_addr())
+            .expect("loopback has a free port")
             .port();
         let mut command = Command::new(executable());
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
@@ -32,24 +36,21 @@ impl Moto {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap();
+            .expect("moto starts");
         let mut moto = Self { child, port };
         let start = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(start.elapsed() < PATIENCE, "moto does not listen");
-            assert!(moto.child.try_wait().unwrap().is_none(), "moto ended");
+            assert!(matches!(moto.child.try_wait(), Ok(None)), "moto ended");
             thread::sleep(Duration::from_millis(50));
         }
         moto
     }
 
-    pub(crate) fn endpoint(&self) -> Endpoint {
-        let url = format!("http://127.0.0.1:{}", self.port);
-        Endpoint {
-            url,
-            access_key: "test".to_owned(),
-            secret_key: "test".to_owned(),
-        }
+    /// Where it listens.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
     }
 }
 

@@ -1,0 +1,143 @@
+//! Whether a task still runs, by `DescribeTasks`.
+
+use std::time::Duration;
+
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_ecs::Client;
+use aws_sdk_ecs::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_ecs::types::Task;
+
+use crate::connector::{client, connector};
+
+/// For one request with everything that is tried again; whoever asks has something else to do.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What ECS does not do for us.
+#[derive(Debug, thiserror::Error)]
+pub enum EcsError {
+    /// The credentials have no permission, or there are none.
+    #[error("ECS refused {operation}: {message}")]
+    Denied {
+        /// Such as `DescribeTasks`.
+        operation: &'static str,
+        /// What ECS said.
+        message: String,
+    },
+    /// Anything else.
+    #[error("ECS could not do {operation}: {message}")]
+    Failed {
+        /// Such as `DescribeTasks`.
+        operation: &'static str,
+        /// What ECS said, or did not.
+        message: String,
+    },
+}
+
+impl EcsError {
+    pub(super) fn of<E>(operation: &'static str) -> impl FnOnce(E) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error,
+    {
+        move |error| {
+            let message = match (error.code(), error.message()) {
+                (Some(code), Some(message)) => format!("{code}: {message}"),
+                _ => DisplayErrorContext(&error).to_string(),
+            };
+            match error.code() {
+                Some(
+                    "AccessDeniedException"
+                    | "UnrecognizedClientException"
+                    | "ExpiredTokenException"
+                    | "InvalidSignatureException",
+                ) => Self::Denied { operation, message },
+                _ => Self::Failed { operation, message },
+            }
+        }
+    }
+}
+
+/// How a task that does not run any more came to its end, in ECS's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Why it stopped; empty where ECS has forgotten it.
+    pub reason: String,
+}
+
+/// The tasks of a cluster.
+pub struct Tasks {
+    pub(super) client: Client,
+    pub(super) cluster: String,
+}
+
+impl Tasks {
+    /// Tasks of `cluster`, in `region` or where the environment says. Credentials are looked for at
+    /// the first request.
+    pub async fn of(cluster: String, region: Option<String>) -> Self {
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .http_client(client(connector()))
+            .timeout_config(TimeoutConfig::builder().operation_timeout(PATIENCE).build());
+        if let Some(region) = region {
+            loader = loader.region(Region::new(region));
+        }
+        Self {
+            client: Client::new(&loader.load().await),
+            cluster,
+        }
+    }
+
+    /// The cluster of `task`, in the region that its ARN names.
+    pub async fn holding(task: &str, cluster: String) -> Self {
+        Self::of(cluster, region_of(task)).await
+    }
+
+    /// Whether a task has ended: it is `STOPPED`, or ECS, which keeps stopped tasks for an hour, does
+    /// not know it any more.
+    ///
+    /// # Errors
+    /// ECS does not say.
+    pub async fn ended(&self, task: &str) -> Result<Option<Ended>, EcsError> {
+        Ok(match self.describe(task).await? {
+            None => Some(Ended {
+                reason: String::new(),
+            }),
+            Some(found) if found.last_status() == Some("STOPPED") => Some(Ended {
+                reason: found.stopped_reason().unwrap_or_default().to_owned(),
+            }),
+            Some(_) => None,
+        })
+    }
+
+    /// What ECS knows of a task; `None` where it has none like this.
+    pub(super) async fn describe(&self, task: &str) -> Result<Option<Task>, EcsError> {
+        const OPERATION: &str = "DescribeTasks";
+        let answer = self
+            .client
+            .describe_tasks()
+            .cluster(&self.cluster)
+            .tasks(task)
+            .send()
+            .await
+            .map_err(EcsError::of(OPERATION))?;
+        if let Some(found) = answer.tasks.unwrap_or_default().into_iter().next() {
+            return Ok(Some(found));
+        }
+        let failures = answer.failures.unwrap_or_default();
+        match failures.iter().map(|failure| failure.reason()).next() {
+            Some(Some("MISSING")) => Ok(None),
+            reason => Err(EcsError::Failed {
+                operation: OPERATION,
+                message: reason
+                    .flatten()
+                    .unwrap_or("neither task nor reason")
+                    .to_owned(),
+            }),
+        }
+    }
+}
+
+/// The region in an ARN: `arn:aws:ecs:REGION:…`.
+fn region_of(arn: &str) -> Option<String> {
+    let region = arn.split(':').nth(3)?;
+    (!region.is_empty()).then(|| region.to_owned())
+}

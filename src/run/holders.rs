@@ -1,0 +1,73 @@
+//! What is known of whoever holds the lock.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{World, report};
+use crate::ecs::Tasks;
+use crate::events::Event;
+use crate::lease::{self, Held};
+
+/// Reports that the lock is held, and asks ECS about holders that are tasks.
+pub(super) struct Observer<'a> {
+    world: &'a World,
+    wait: Duration,
+    /// ECS did not say; there is no use in asking again.
+    is_silent: AtomicBool,
+}
+
+impl<'a> Observer<'a> {
+    pub(super) fn new(world: &'a World, wait: Duration) -> Self {
+        Self {
+            world,
+            wait,
+            is_silent: AtomicBool::new(false),
+        }
+    }
+}
+
+#[async_trait]
+impl lease::Observer for Observer<'_> {
+    async fn is_gone(&self, held: &Held) -> bool {
+        let holder = &held.record.holder;
+        let (Some(task), Some(cluster)) = (&holder.ecs_task, &holder.ecs_cluster) else {
+            return false;
+        };
+        if self.is_silent.load(Ordering::Relaxed) {
+            return false;
+        }
+        let tasks = Tasks::holding(task, cluster.clone()).await;
+        match tasks.ended(task).await {
+            Ok(None) => false,
+            Ok(Some(ended)) => {
+                let reason = match ended.reason.as_str() {
+                    "" => "ECS does not know it any more".to_owned(),
+                    reason => format!("it has stopped: {reason}"),
+                };
+                self.world.events.emit(&Event::Notice {
+                    message: format!(
+                        "task `{task}` holds the lock and does not run: {reason}; its lease is taken over"
+                    ),
+                });
+                true
+            }
+            Err(error) => {
+                self.is_silent.store(true, Ordering::Relaxed);
+                self.world.events.emit(&Event::Notice {
+                    message: format!(
+                        "whether task `{task}`, which holds the lock, still runs is not known ({error}); its lease lasts until {}",
+                        held.until
+                    ),
+                });
+                false
+            }
+        }
+    }
+
+    fn waits(&self, held: &Held) {
+        let event = report::lock_held(held, self.wait);
+        self.world.events.emit(&event);
+    }
+}
