@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use local_s3::{Fault, Operation};
 use offsite::exit::ExitCode;
 use serde_json::Value;
 
-use crate::support::World;
+use crate::support::{World, noise};
 
 fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -103,6 +104,50 @@ fn every_promise_names_tests_that_exist() {
             assert!(tests.contains(name), "{name} does not exist");
         }
     }
+}
+
+/// The table of permissions names the requests of everything the program does, and no others.
+#[test]
+fn every_request_has_its_permission_in_the_table() {
+    let mut world = World::new();
+    let mut seen = BTreeSet::new();
+    let mut note = |world: &World| {
+        let requests = world.server.requests();
+        seen.extend(requests.iter().map(|request| request.operation.name()));
+    };
+    world.write("small", "small");
+    world.write("large", noise(1, 17 << 20));
+    // A part that is refused makes the pass give its upload up.
+    let refused = Fault::on(Operation::UploadPart).times(1);
+    world.server.fault(refused.status(403, "AccessDenied"));
+    world.offsite(["run"]);
+    world.back_up();
+    world.set("DEFAULTS__METHOD", "archive");
+    world.set("DEFAULTS__STORAGE_CLASS", "STANDARD_IA");
+    world.back_up();
+    note(&world);
+    for command in [
+        vec!["verify", "--read"],
+        vec!["list", "latest"],
+        vec!["status", "--history"],
+        vec!["plan"],
+        vec!["unlock"],
+        vec!["restore", "--to", "restored"],
+    ] {
+        assert_eq!(world.offsite(&command).code, 0, "{command:?}");
+        note(&world);
+    }
+    let table = page("deploy/ecs/README.md");
+    let rows = table.lines().filter(|line| line.starts_with("| `s3:"));
+    // Later tables are of settings that this test does not use.
+    let rows = rows.take_while(|line| !line.contains("PutObjectTagging"));
+    let requests = rows
+        .filter_map(|row| row.split('|').nth(3))
+        .flat_map(|cell| {
+            cell.split(|c: char| !c.is_ascii_alphanumeric())
+                .filter(|word| Operation::ALL.iter().any(|known| known.name() == *word))
+        });
+    assert_eq!(requests.collect::<BTreeSet<_>>(), seen);
 }
 
 #[test]

@@ -598,6 +598,43 @@ fn a_plan_has_sizes_by_year_time_requests_and_cost() {
 }
 
 #[test]
+fn a_plan_without_a_rate_takes_that_of_the_last_passes() {
+    let mut world = world();
+    world.write("M31_2020-01-02/light/long.fits", noise(9, 20 << 20));
+    settle();
+    // Fast enough for a test, and slow enough to be measured.
+    world.set("LIMITS__BANDWIDTH", "8MiB");
+    run(&world, &["--session", "M31_2020*"]);
+    let output = world.offsite(["plan", "--json"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    let planned: Value = serde_json::from_str(&output.stdout).unwrap();
+    let sessions = &planned[0]["sessions"];
+    let bytes = sessions["total"]["archive_bytes"].as_f64().unwrap();
+    let rate = sessions["rate_bytes_per_second"].as_f64().unwrap();
+    assert!((1e6..=9e6).contains(&rate), "{rate}");
+    let expected = (bytes / rate).round();
+    let seconds = sessions["duration_seconds"].as_f64().unwrap();
+    assert!((seconds - expected).abs() <= 1.0, "{seconds} is not {expected}");
+}
+
+#[test]
+fn extended_attributes_of_sessions_come_back_and_a_change_of_them_is_seen() {
+    let world = world_with("    xattrs: true\n");
+    fill(&world, "M31_2020-01-02", 1);
+    let file = world.data().join("M31_2020-01-02/light/1.fits");
+    tree::set_xattr(&file, "user.exposure", b"300 s");
+    settle();
+    world.back_up();
+    let first = read(&world.data());
+    assert_same(&first, &read(&world.restored_latest()));
+    tree::set_xattr(&file, "user.exposure", b"600 s");
+    settle();
+    world.back_up();
+    assert_same(&read(&world.data()), &read(&world.restored_latest()));
+    assert_same(&first, &read(&world.restored(&world.snapshots()[0])));
+}
+
+#[test]
 fn a_table_shows_every_session() {
     let world = world();
     run(&world, &["--year", "2020"]);
