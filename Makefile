@@ -16,8 +16,25 @@ help: ## List the targets
 .PHONY: build
 build: ## Build the static release binary
 	@dev/setup build
-	$(LINKER_FLAGS)="-C target-feature=+crt-static" cargo build --release --locked --package offsite --target $(HOST)
+	$(LINKER_FLAGS)="-C target-feature=+crt-static -C force-unwind-tables=no -C link-arg=-Wl,-z,pack-relative-relocs" cargo build --release --locked --package offsite --target $(HOST)
 	@ls -l $(BINARY)
+
+.PHONY: build-static
+build-static: build ## The same, and a look at it: no dynamic dependencies, at most 13 MB
+	dev/image/static $(BINARY)
+
+IMAGE ?= offsite:$(shell sed -n '/^\[workspace.package\]/,/^$$/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+
+.PHONY: image
+image: build-static ## Build the container image, from the binary built here; pulls nothing
+	@dev/setup image
+	dev/image/with-docker dev/image/build $(BINARY) $(IMAGE)
+
+.PHONY: image-test
+image-test: build-static ## Build the image, run it, and look at what it does
+	@dev/setup image
+	cargo build --locked --package local-s3
+	dev/image/with-docker bash -c 'dev/image/build $(BINARY) $(IMAGE) && dev/image/test $(IMAGE) target/debug/local-s3'
 
 .PHONY: demo
 demo: ## Back up, change, back up, restore and verify on an embedded S3 server
