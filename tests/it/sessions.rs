@@ -614,7 +614,10 @@ fn a_plan_without_a_rate_takes_that_of_the_last_passes() {
     assert!((1e6..=9e6).contains(&rate), "{rate}");
     let expected = (bytes / rate).round();
     let seconds = sessions["duration_seconds"].as_f64().unwrap();
-    assert!((seconds - expected).abs() <= 1.0, "{seconds} is not {expected}");
+    assert!(
+        (seconds - expected).abs() <= 1.0,
+        "{seconds} is not {expected}"
+    );
 }
 
 #[test]
