@@ -264,11 +264,11 @@ pub struct ListArgs {
   offsite restore --to /restored                             each source into /restored/<source>
   offsite restore --to /data --source data                   one source, straight into /data
   offsite restore --to /tmp/x --source data --path 'a/*.pdf' some files
-  offsite restore --to /data --source data --at '2h ago'     as it was two hours ago
+  offsite restore --to /earlier --source data --at '2h ago'  as it was two hours ago
 
-A restore that was interrupted continues when it is started again. What is in the target and
-differs is an error, before anything is written, unless --overwrite is given; what is in the
-target and not in the snapshot stays.")]
+A restore that was interrupted continues when it is started again. Contents in the target that
+differ are an error, before anything is written, unless --overwrite is given; modes and times are
+set to what they were; what is in the target and not in the snapshot stays.")]
 pub struct RestoreArgs {
     /// Directory to restore into; it need not exist
     #[arg(long, value_name = "DIR")]

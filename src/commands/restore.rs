@@ -63,6 +63,9 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<ExitCode,
             let plan = in_thread(&store, &snapshot, &options, plan).await??;
             work.push((snapshot, options, plan));
         }
+        if paths.is_some() && work.iter().all(|(_, _, plan)| plan.is_empty()) {
+            return Err(nothing_matches(&work));
+        }
         if let Some(failure) = conflicts(&work) {
             if args.dry_run && args.json {
                 print_json(&done(work, Vec::new()));
@@ -119,6 +122,18 @@ async fn in_thread<T: Send + 'static>(
         Ok(result) => Ok(result),
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
+}
+
+/// A name that was mistyped restores nothing, and that is no success.
+fn nothing_matches(work: &[Work]) -> Failure {
+    let sources: Vec<_> = work
+        .iter()
+        .map(|(snapshot, ..)| snapshot.source.as_str())
+        .collect();
+    let message = format!("nothing in the snapshots of {} matches", sources.join(", "));
+    Failure::new(ExitCode::NotFound, message).hint(
+        "patterns are relative to the source, as `docs/*.pdf`; `offsite list latest --source NAME` shows the paths",
+    )
 }
 
 /// What stands in the way, of all snapshots together, before anything is written.

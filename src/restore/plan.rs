@@ -202,6 +202,14 @@ fn has_contents(directory: &OwnedFd, name: &[u8], entry: &Entry) -> Result<bool,
 }
 
 impl Plan {
+    /// Whether nothing was wanted, of what could be read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let entries = [self.create, self.keep, self.replace, self.special];
+        let wanted = entries.iter().sum::<u64>() + self.without_contents + self.conflict_count;
+        wanted == 0 && self.damaged.is_empty()
+    }
+
     /// The part of a plan that [`apply`](super::apply()) goes by.
     #[must_use]
     pub fn of_target(plan: &Self) -> Self {

@@ -44,6 +44,40 @@ fn restored(world: &World) -> Vec<String> {
 }
 
 #[test]
+fn a_pattern_that_matches_nothing_is_no_success() {
+    let world = World::new();
+    world.write("docs/a.pdf", "a");
+    settle();
+    world.back_up();
+    let to = world.path("restored");
+    for extra in [&["--dry-run"][..], &[]] {
+        let arguments = [
+            "restore",
+            "--to",
+            to.to_str().unwrap(),
+            "--path",
+            "docs/b.pdf",
+        ];
+        let output = world.offsite([&arguments[..], extra].concat());
+        assert_eq!(output.code, 10, "{output:?}");
+        assert!(
+            output
+                .stderr
+                .contains("nothing in the snapshots of data matches")
+        );
+        assert!(!to.exists());
+    }
+    let arguments = [
+        "restore",
+        "--to",
+        to.to_str().unwrap(),
+        "--path",
+        "docs/*.pdf",
+    ];
+    assert_eq!(world.offsite(arguments).code, 0);
+}
+
+#[test]
 fn some_files_come_with_the_directories_above_them() {
     let world = world();
     assert_eq!(restore(&world, &["--path", "*.pdf"]).code, 0);
