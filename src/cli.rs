@@ -130,12 +130,18 @@ pub struct DirsArgs {
     /// Back up these directories instead of those configured
     #[arg(long, value_name = "DIR,DIR,…")]
     pub dirs: Option<String>,
-    /// Only these sources, of those configured
+    /// Only these sources, of those configured, by name or directory
     #[arg(long, value_name = "NAME")]
     pub source: Vec<String>,
     /// Capture everything afresh, whatever the last snapshot has
     #[arg(long)]
     pub no_incremental: bool,
+    /// Archive each source into one tar object
+    #[arg(long)]
+    pub archive: bool,
+    /// Make full archives, also of sources that are archived incrementally
+    #[arg(long)]
+    pub full: bool,
 }
 
 /// Which sessions, of sources that have them.
@@ -173,12 +179,6 @@ pub struct RunArgs {
     /// Run a pass every so often, until interrupted
     #[arg(long, value_name = "SECONDS")]
     pub interval: Option<String>,
-    /// Archive each source into one tar object
-    #[arg(long)]
-    pub archive: bool,
-    /// Make full archives, also of sources that are archived incrementally
-    #[arg(long)]
-    pub full: bool,
     /// Wait so long for the lock instead of giving up at once (as 90, 90s or 10m)
     #[arg(long, value_name = "DURATION")]
     pub wait_for_lock: Option<String>,
@@ -212,7 +212,7 @@ States: new, changed, touched (other times and the same sizes: the next pass rea
 uncommitted (archived by a pass that was killed; the next one takes it over), archived, gone (not
 on the disk any more; its archive stays).")]
 pub struct SessionsArgs {
-    /// Only this source
+    /// Only this source, by name or directory
     #[arg(long, value_name = "NAME")]
     pub source: Vec<String>,
     /// Which sessions.
@@ -436,6 +436,8 @@ impl DirsArgs {
         flags.add("--dirs", "backup.s3.include_dirs", self.dirs.as_deref());
         let incremental = self.no_incremental.then_some(false);
         flags.add("--no-incremental", "backup.incremental", incremental);
+        flags.add("--archive", "backup.archive", self.archive.then_some(true));
+        flags.add("--full", "backup.full", self.full.then_some(true));
         flags.0
     }
 }
@@ -449,8 +451,6 @@ impl RunArgs {
         flags.add("--interval", "backup.s3.interval_seconds", interval);
         let wait = self.wait_for_lock.as_deref();
         flags.add("--wait-for-lock", "backup.lock.wait", wait);
-        flags.add("--archive", "backup.archive", self.archive.then_some(true));
-        flags.add("--full", "backup.full", self.full.then_some(true));
         flags.0
     }
 }

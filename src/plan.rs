@@ -4,7 +4,6 @@ pub mod sessions;
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::backup::commit::SourceError;
@@ -12,7 +11,7 @@ use crate::backup::continued::Continued;
 use crate::backup::latest;
 use crate::backup::merge::{Merge, MergeError, Merged, Order, Sink, Step};
 use crate::backup::previous::Cursor;
-use crate::backup::{DirectorySource, Limits};
+use crate::backup::{DirectorySource, Limits, Method, archive};
 use crate::entries::Segments;
 use crate::events::Events;
 use crate::manifest::pass_id::PassId;
@@ -49,6 +48,9 @@ pub struct SourcePlan {
     pub read_bytes: u64,
     /// Requests the source would take, files that are only read not counted.
     pub requests: u64,
+    /// Whether its archive is a full one; missing where no archive is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub full: Option<bool>,
     /// By year, with what it takes and costs, where the source has sessions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sessions: Option<sessions::SessionsPlan>,
@@ -82,9 +84,14 @@ pub async fn plan(
     limits: &Limits,
     events: &Events,
     stop: &Arc<Stop>,
-    now: Timestamp,
 ) -> Result<SourcePlan, SourceError> {
     let parent = latest::latest(&**store, &source.name, None).await?;
+    let now = store.now();
+    let is_full = source.is_full_due(parent.as_ref(), now);
+    let source = &DirectorySource {
+        afresh: source.afresh || is_full,
+        ..source.clone()
+    };
     let options = WalkOptions {
         filter: source.filter.clone(),
         one_file_system: source.one_file_system,
@@ -131,9 +138,22 @@ pub async fn plan(
         send_bytes: merged.bytes_to_send,
         read_files: merged.files_to_read,
         read_bytes: merged.bytes_to_read,
-        requests: merged.requests_to_send + segment_count + 2 + written(&merged, limits),
+        requests: sending(&merged, source) + segment_count + 2 + written(&merged, limits),
+        full: matches!(source.method, Method::Archive(_)).then_some(is_full),
         sessions: None,
     })
+}
+
+/// Requests that send contents. What an archive is compressed to is not known beforehand.
+fn sending(merged: &Merged, source: &DirectorySource) -> u64 {
+    match source.method {
+        Method::Files => merged.requests_to_send,
+        Method::Archive(_) if merged.new + merged.changed == 0 => 0,
+        Method::Archive(_) => archive::requests_at_most(
+            merged.bytes_to_send + merged.bytes_to_read,
+            merged.new + merged.changed,
+        ),
+    }
 }
 
 /// Segments that would be written, roughly: none where nothing changed.

@@ -41,6 +41,14 @@ pub enum SelectError {
         /// What there is.
         known: Vec<SourceName>,
     },
+    /// A directory that was backed up under several names.
+    #[error("`{wanted}` was backed up as {}", names(found))]
+    SeveralSources {
+        /// What was asked for.
+        wanted: String,
+        /// Whose directory it is.
+        found: Vec<SourceName>,
+    },
     /// No snapshot of this id.
     #[error("there is no snapshot `{0}`")]
     NoSnapshot(String),
@@ -77,7 +85,7 @@ impl SelectError {
             | Self::NoSource { .. }
             | Self::NoSnapshot(_)
             | Self::TooEarly { .. } => ExitCode::NotFound,
-            Self::Ambiguous { .. } => ExitCode::Usage,
+            Self::Ambiguous { .. } | Self::SeveralSources { .. } => ExitCode::Usage,
             Self::Latest(LatestError::Record { .. }) => ExitCode::Integrity,
             Self::Latest(LatestError::Store(error)) | Self::Store(error) => error.kind.exit_code(),
         }
@@ -90,10 +98,8 @@ impl SelectError {
             Self::Nothing(_) => Some(
                 "check --bucket and --prefix, or make a first backup with `offsite run`".to_owned(),
             ),
-            Self::NoSource { known, .. } => {
-                let names: Vec<_> = known.iter().map(SourceName::as_str).collect();
-                Some(format!("there are: {}", names.join(", ")))
-            }
+            Self::NoSource { known, .. } => Some(format!("there are: {}", names(known))),
+            Self::SeveralSources { .. } => Some("say which with `--source NAME`".to_owned()),
             Self::NoSnapshot(_) | Self::TooEarly { .. } => {
                 Some("`offsite list` shows all of them".to_owned())
             }
@@ -104,6 +110,11 @@ impl SelectError {
             Self::Latest(LatestError::Record { .. }) => None,
         }
     }
+}
+
+fn names(sources: &[SourceName]) -> String {
+    let names: Vec<_> = sources.iter().map(SourceName::as_str).collect();
+    names.join(", ")
 }
 
 /// The sources that have snapshots.
@@ -139,18 +150,40 @@ pub async fn sources_named(
     let Some(wanted) = wanted else {
         return Ok(known);
     };
-    let by_directory = SourceName::of_directory(wanted);
-    let found = known
-        .iter()
-        .find(|name| name.as_str() == wanted)
-        .or_else(|| known.iter().find(|name| **name == by_directory));
-    match found {
-        Some(name) => Ok(vec![name.clone()]),
-        None => Err(SelectError::NoSource {
-            wanted: wanted.to_owned(),
-            known,
-        }),
+    let mut found = match known.iter().find(|name| name.as_str() == wanted) {
+        Some(name) => vec![name.clone()],
+        None => of_directory(store, &known, wanted).await?,
+    };
+    let wanted = wanted.to_owned();
+    match (found.pop(), found.is_empty()) {
+        (Some(name), true) => Ok(vec![name]),
+        (Some(name), false) => {
+            found.push(name);
+            Err(SelectError::SeveralSources { wanted, found })
+        }
+        (None, _) => Err(SelectError::NoSource { wanted, known }),
     }
+}
+
+/// The sources whose last snapshots are of this directory. There are several where one was given
+/// another name.
+async fn of_directory(
+    store: &dyn Store,
+    known: &[SourceName],
+    directory: &str,
+) -> Result<Vec<SourceName>, SelectError> {
+    let mut found = Vec::new();
+    if !directory.starts_with('/') {
+        return Ok(found);
+    }
+    let bare = |path: &str| path.trim_end_matches('/').to_owned();
+    for name in known {
+        let snapshot = latest::latest(store, name, None).await?;
+        if snapshot.is_some_and(|snapshot| bare(&snapshot.directory) == bare(directory)) {
+            found.push(name.clone());
+        }
+    }
+    Ok(found)
 }
 
 /// The snapshots meant: at most one of each source.

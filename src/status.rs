@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::events::Changes;
@@ -19,6 +19,9 @@ use crate::store::{Condition, Listing, Store, StoreError, StoreErrorKind, StoreR
 
 /// Format version of both objects.
 const FORMAT: u32 = 1;
+
+/// How long a source is shown of which there never was a snapshot.
+const NEVER_BACKED_UP: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// How a pass, or a source in it, ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,7 +132,7 @@ pub struct Status {
     pub started_at: Timestamp,
     /// When it was over, in the store's time.
     pub finished_at: Timestamp,
-    /// Every source that was ever backed up here.
+    /// Every source that was ever backed up here, and those for which that failed lately.
     pub sources: BTreeMap<String, SourceStatus>,
 }
 
@@ -172,7 +175,8 @@ impl PassRecord {
 }
 
 impl Status {
-    /// What the status is after a pass: sources it did not touch stay as they were.
+    /// What the status is after a pass: sources it did not touch stay as they were, but for those
+    /// that nobody has tried for long and that never had a snapshot, as of a mistyped directory.
     #[must_use]
     pub fn after(previous: Option<Self>, record: &PassRecord, generation: u64) -> Self {
         let mut sources = previous.map(|status| status.sources).unwrap_or_default();
@@ -198,6 +202,10 @@ impl Status {
             };
             sources.insert(result.source.clone(), status);
         }
+        sources.retain(|_, source| {
+            let age = (record.pass.started_at()).duration_since(source.last_pass.started_at());
+            source.snapshot.is_some() || age < NEVER_BACKED_UP
+        });
         Self {
             format: FORMAT,
             generation,

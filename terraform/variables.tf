@@ -147,12 +147,12 @@ variable "expire_archives_after_days" {
   # keeps the newest snapshot whole even while the next full archive is as late as it may be.
   validation {
     condition     = var.expire_archives_after_days == null ? true : !local.endless_chain
-    error_message = "config has incremental archives without full_every, and a full archive that expires breaks every snapshot that points into it: set full_every, or leave expire_archives_after_days out and let `offsite prune` delete."
+    error_message = "config has incremental archives without full_every, and a full archive that expires breaks every snapshot that points into it: set full_every, or leave expire_archives_after_days out."
   }
 
   validation {
     condition     = var.expire_archives_after_days == null ? true : var.expire_archives_after_days >= 2 * local.longest_chain_days
-    error_message = "Snapshots of incremental archives point into archives as old as full_every, and one that expires breaks them: set expire_archives_after_days to at least twice the longest full_every in config, or let `offsite prune` delete."
+    error_message = "Snapshots of incremental archives point into archives as old as full_every, and one that expires breaks them: set expire_archives_after_days to at least twice the longest full_every in config, or leave it out."
   }
 }
 
@@ -180,7 +180,7 @@ variable "expire_noncurrent_after_days" {
 }
 
 variable "allow_delete" {
-  description = "Whether the task may delete objects. Needed for `offsite prune` and for retention in the program's configuration, and for nothing else."
+  description = "Whether the task may delete objects. For retention, which comes with a later version of the program; nothing else needs it."
   type        = bool
   default     = false
   nullable    = false

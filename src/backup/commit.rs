@@ -196,13 +196,7 @@ pub async fn back_up(
         return Err(SourceError::FromTheFuture(parent.pass));
     }
     let unfinished = unfinished(context, source, parent.as_ref()).await?;
-    let is_full = match &source.method {
-        Method::Files => false,
-        Method::Archive(_) if source.sessions.is_some() => false,
-        Method::Archive(archive) => {
-            source.afresh || archive.is_full_due(parent.as_ref(), context.store.now())
-        }
-    };
+    let is_full = source.is_full_due(parent.as_ref(), context.store.now());
     let chosen = sessions::prepare(context, source, parent.as_ref(), &unfinished).await?;
     let source = &match &chosen {
         None => DirectorySource {
@@ -244,6 +238,17 @@ pub async fn back_up(
     }
     if let Some(options) = &source.sessions {
         sessions::notes::put(context, source, options, &with_notes).await?;
+    }
+    // The directory itself is found.
+    let is_empty = merged.found <= 1 && merged.failed == 0;
+    if is_empty && !source.allow_empty && parent.is_none() {
+        context.events.emit(&Event::Notice {
+            message: format!(
+                "source `{}`: `{}` is empty; is the volume mounted?",
+                source.name,
+                source.directory.display()
+            ),
+        });
     }
     let changes = changes(&manifest, &merged);
     let written = manifest.written;

@@ -27,7 +27,10 @@ pub mod writer;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::manifest::keys::SourceName;
+use crate::manifest::snapshot::Snapshot;
 use crate::source::filter::Filter;
 use crate::store::Placement;
 
@@ -61,6 +64,18 @@ pub struct DirectorySource {
     pub sessions: Option<SessionOptions>,
     /// How contents are kept.
     pub placement: Placement,
+}
+
+impl DirectorySource {
+    /// Whether a pass at `now` makes a full archive of it, given its last snapshot.
+    #[must_use]
+    pub fn is_full_due(&self, parent: Option<&Snapshot>, now: Timestamp) -> bool {
+        match &self.method {
+            Method::Files => false,
+            Method::Archive(_) if self.sessions.is_some() => false,
+            Method::Archive(archive) => self.afresh || archive.is_full_due(parent, now),
+        }
+    }
 }
 
 /// Where the contents of a source go.

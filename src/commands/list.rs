@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 
 use super::table::Table;
-use super::{Context, block_on, connect, print, print_json};
+use super::{Context, block_on, connect, note, print, print_json};
 use crate::backup::latest;
 use crate::cli::ListArgs;
 use crate::entries::{Entries, EntriesError};
@@ -123,6 +123,7 @@ async fn files(
     };
     let snapshots = select(store, &selection).await?;
     let (json, several) = (args.json, snapshots.len() > 1);
+    // Whether nothing was printed yet.
     let mut first = true;
     for snapshot in snapshots {
         let entries = Entries::of(store, &snapshot);
@@ -140,9 +141,10 @@ async fn files(
                     continue;
                 }
                 match json {
-                    true => print_line(&name, &entry, &mut first),
+                    true => print_line(&name, &entry, first),
                     false => print(&line(several.then_some(&name), &entry)),
                 }
+                first = false;
             }
             Ok(first)
         });
@@ -159,6 +161,9 @@ async fn files(
     if json {
         print(if first { "[]\n" } else { "\n]\n" });
     }
+    if first && !args.path.is_empty() {
+        note("nothing matches; patterns are relative to the source, as `docs/*.pdf`");
+    }
     Ok(ExitCode::Complete)
 }
 
@@ -174,7 +179,7 @@ pub(super) fn globs(patterns: &[String]) -> Result<Option<Globs>, Failure> {
 }
 
 /// An entry as it stands in the manifest, with its source.
-fn print_line(source: &str, entry: &Entry, first: &mut bool) {
+fn print_line(source: &str, entry: &Entry, is_first: bool) {
     #[derive(Serialize)]
     struct Line<'a> {
         source: &'a str,
@@ -185,7 +190,7 @@ fn print_line(source: &str, entry: &Entry, first: &mut bool) {
     entry.write_line(&mut line);
     let entry = serde_json::from_slice(&line).unwrap_or_default();
     let text = serde_json::to_string(&Line { source, entry }).expect("entries are plain data");
-    let before = if std::mem::take(first) { "[\n" } else { ",\n" };
+    let before = if is_first { "[\n" } else { ",\n" };
     print(&format!("{before}{text}"));
 }
 

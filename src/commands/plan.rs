@@ -1,15 +1,16 @@
 //! `offsite plan`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use indicatif::{HumanBytes, HumanCount};
-use jiff::Timestamp;
 
 use super::table::Table;
-use super::{Context, block_on, connect, log_to_stderr, print, print_json, run, sessions};
+use super::{Context, block_on, connect, log_to_stderr, note, print, print_json, run, sessions};
+use crate::backup::{DirectorySource, SessionOptions, SourceError};
 use crate::cli::PlanArgs;
-use crate::config::Purpose;
+use crate::config::{Job, Purpose};
 use crate::error::Failure;
 use crate::exit::ExitCode;
 use crate::manifest::pass_id::PassId;
@@ -17,7 +18,8 @@ use crate::plan::sessions::{SessionsPlan, plan as plan_sessions};
 use crate::plan::{SourcePlan, plan as plan_source};
 use crate::signal;
 use crate::status::history;
-use crate::store::Store;
+use crate::stop::Stop;
+use crate::store::{Store, StoreResult};
 use crate::text;
 
 /// Passes whose speed tells how fast the next one will be.
@@ -33,42 +35,63 @@ pub(super) fn plan(context: &Context, args: &PlanArgs) -> Result<ExitCode, Failu
     let rate = args.rate.as_deref().map(parse_rate).transpose()?;
     log_to_stderr(&job);
     let events = run::quiet_events(&job);
-    let plans = block_on(async {
+    let (plans, failed) = block_on(async {
         let stop = signal::listen()?;
         let store = connect(&job.store).await;
-        let mut plans = Vec::new();
+        let (mut plans, mut failed) = (Vec::new(), false);
         for source in &job.pass.sources {
-            let limits = &job.pass.limits;
-            if let Some(options) = &source.sessions {
-                let (survey, parent) = sessions::look(&store, &job, source, options, &stop).await?;
-                let rate = match rate {
-                    Some(rate) => Some(rate),
-                    None => measured_rate(&*store).await?,
-                };
-                plans.push(plan_sessions(
-                    (source, options),
-                    survey,
-                    parent.as_ref(),
-                    PassId::new(Timestamp::now(), None, 0),
-                    limits,
-                    (rate, &job.prices),
-                ));
-                continue;
+            let planned = match &source.sessions {
+                Some(options) => plan_of_sessions(&store, &job, source, options, rate, &stop).await,
+                None => {
+                    let limits = &job.pass.limits;
+                    plan_source(&store, source, limits, &events, &stop).await
+                }
+            };
+            match planned {
+                Ok(plan) => plans.push(plan),
+                // As in a pass, the others are looked at nevertheless.
+                Err(error @ (SourceError::Root { .. } | SourceError::Empty { .. })) => {
+                    failed = true;
+                    note(&format!("{}: {}\n", source.name, Failure::from(error)));
+                }
+                Err(error) => return Err(error.into()),
             }
-            let planned = plan_source(&store, source, limits, &events, &stop, Timestamp::now());
-            plans.push(planned.await?);
         }
-        Ok::<_, Failure>(plans)
+        Ok::<_, Failure>((plans, failed))
     })??;
     match args.json {
         true => print_json(&plans),
         false => print(&table(&plans)),
     }
     let unreadable = plans.iter().any(|plan| plan.unreadable > 0);
-    Ok(match unreadable {
-        true => ExitCode::Incomplete,
-        false => ExitCode::Complete,
+    Ok(match (failed, unreadable) {
+        (true, _) => ExitCode::Failed,
+        (false, true) => ExitCode::Incomplete,
+        (false, false) => ExitCode::Complete,
     })
+}
+
+async fn plan_of_sessions(
+    store: &Arc<dyn Store>,
+    job: &Job,
+    source: &DirectorySource,
+    options: &SessionOptions,
+    rate: Option<u64>,
+    stop: &Arc<Stop>,
+) -> Result<SourcePlan, SourceError> {
+    let (survey, parent) = sessions::look(store, job, source, options, stop).await?;
+    let rate = match rate {
+        Some(rate) => Some(rate),
+        None => measured_rate(&**store).await?,
+    };
+    Ok(plan_sessions(
+        (source, options),
+        survey,
+        parent.as_ref(),
+        PassId::new(store.now(), None, 0),
+        &job.pass.limits,
+        (rate, &job.prices),
+    ))
 }
 
 fn parse_rate(text: &str) -> Result<u64, Failure> {
@@ -81,7 +104,7 @@ fn parse_rate(text: &str) -> Result<u64, Failure> {
 }
 
 /// Bytes a second that the last passes sent, all together, if they sent enough to tell.
-async fn measured_rate(store: &dyn Store) -> Result<Option<u64>, Failure> {
+async fn measured_rate(store: &dyn Store) -> StoreResult<Option<u64>> {
     let (mut bytes, mut millis) = (0, 0);
     for record in history(store, PASSES_MEASURED).await? {
         let changes = record.sources.iter().filter_map(|source| source.changes);
@@ -176,6 +199,12 @@ fn table(plans: &[SourcePlan]) -> String {
         if let Some(sessions) = &plan.sessions {
             text.push_str(&sessions_text(&plan.source, sessions));
         }
+    }
+    for plan in plans.iter().filter(|plan| plan.full == Some(true)) {
+        text.push_str(&format!(
+            "\n{}: a full archive, so that all entries of the last snapshot count as changed\n",
+            plan.source
+        ));
     }
     if plans.iter().any(|plan| plan.read_files > 0) {
         text.push_str(

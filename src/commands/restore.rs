@@ -63,8 +63,8 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<ExitCode,
             let plan = in_thread(&store, &snapshot, &options, plan).await??;
             work.push((snapshot, options, plan));
         }
-        if paths.is_some() && work.iter().all(|(_, _, plan)| plan.is_empty()) {
-            return Err(nothing_matches(&work));
+        if paths.is_some() {
+            work = matching(work)?;
         }
         if let Some(failure) = conflicts(&work) {
             if args.dry_run && args.json {
@@ -124,16 +124,19 @@ async fn in_thread<T: Send + 'static>(
     }
 }
 
-/// A name that was mistyped restores nothing, and that is no success.
-fn nothing_matches(work: &[Work]) -> Failure {
-    let sources: Vec<_> = work
-        .iter()
-        .map(|(snapshot, ..)| snapshot.source.as_str())
-        .collect();
-    let message = format!("nothing in the snapshots of {} matches", sources.join(", "));
-    Failure::new(ExitCode::NotFound, message).hint(
-        "patterns are relative to the source, as `docs/*.pdf`; `offsite list latest --source NAME` shows the paths",
-    )
+/// The snapshots of which something is wanted. A name that was mistyped restores nothing, and that
+/// is no success.
+fn matching(work: Vec<Work>) -> Result<Vec<Work>, Failure> {
+    let names = work.iter().map(|(snapshot, ..)| snapshot.source.clone());
+    let names = names.collect::<Vec<_>>().join(", ");
+    let mut matching = work;
+    matching.retain(|(_, _, plan)| !plan.is_empty());
+    if matching.is_empty() {
+        let message = format!("nothing in the snapshots of {names} matches");
+        let hint = "patterns are relative to the source, as `docs/*.pdf`; `offsite list latest --source NAME` shows the paths";
+        return Err(Failure::new(ExitCode::NotFound, message).hint(hint));
+    }
+    Ok(matching)
 }
 
 /// What stands in the way, of all snapshots together, before anything is written.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::{Context, block_on, connect, format, log_to_stderr, note, sessions};
-use crate::backup::SourceReport;
+use crate::backup::{DirectorySource, SourceReport};
 use crate::cli::RunArgs;
 use crate::config::{Job, Metrics, Purpose};
 use crate::ecs::Identity;
@@ -67,24 +67,24 @@ pub(super) fn run(context: &Context, args: &RunArgs, repeat: Loop) -> Result<Exi
     })?
 }
 
-/// Keeps only the sources that were asked for.
+/// Keeps only the sources that were asked for, by name or directory.
 pub(super) fn only(job: &mut Job, wanted: &[String]) -> Result<(), Failure> {
     if wanted.is_empty() {
         return Ok(());
     }
     let sources = &mut job.pass.sources;
-    let known: Vec<_> = sources
-        .iter()
-        .map(|source| source.name.to_string())
-        .collect();
-    for name in wanted {
-        if !known.contains(name) {
-            let message = format!("no source `{name}` is configured");
+    let is = |source: &DirectorySource, wanted: &String| {
+        source.name.as_str() == wanted || source.directory == Path::new(wanted)
+    };
+    for wanted in wanted {
+        if !sources.iter().any(|source| is(source, wanted)) {
+            let known: Vec<_> = sources.iter().map(|source| source.name.as_str()).collect();
+            let message = format!("no source `{wanted}` is configured");
             let hint = format!("there are: {}", known.join(", "));
             return Err(Failure::new(ExitCode::NotFound, message).hint(hint));
         }
     }
-    sources.retain(|source| wanted.iter().any(|name| name == source.name.as_str()));
+    sources.retain(|source| wanted.iter().any(|wanted| is(source, wanted)));
     Ok(())
 }
 

@@ -115,10 +115,8 @@ pub(super) async fn look(
     source: &DirectorySource,
     sessions: &SessionOptions,
     stop: &Arc<Stop>,
-) -> Result<(Survey, Option<Snapshot>), Failure> {
-    let parent = latest::latest(&**store, &source.name, None)
-        .await
-        .map_err(SourceError::from)?;
+) -> Result<(Survey, Option<Snapshot>), SourceError> {
+    let parent = latest::latest(&**store, &source.name, None).await?;
     let committed = parent.as_ref().map(|parent| parent.pass);
     let own = PassId::new(jiff::Timestamp::now(), None, 0);
     let unfinished = continued::find(&**store, &source.name, committed, own).await?;

@@ -8,7 +8,7 @@ use super::{Context, block_on, connect, print, print_json};
 use crate::cli::StatusArgs;
 use crate::error::Failure;
 use crate::exit::ExitCode;
-use crate::lease::{self, Held};
+use crate::lease::{self, Seen, State};
 use crate::select::SelectError;
 use crate::status::{PassRecord, Status, history};
 
@@ -16,50 +16,87 @@ use crate::status::{PassRecord, Status, history};
 #[derive(Serialize)]
 struct Shown {
     #[serde(flatten)]
-    status: Status,
+    status: Option<Status>,
     /// Who holds the lock now.
     #[serde(skip_serializing_if = "Option::is_none")]
     lock: Option<lease::Record>,
+    /// Who let it expire without a word on how the pass ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut_off: Option<lease::Record>,
     #[serde(skip_serializing_if = "Option::is_none")]
     history: Option<Vec<PassRecord>>,
 }
 
 pub(super) fn status(context: &Context, args: &StatusArgs) -> Result<ExitCode, Failure> {
     let job = context.reader()?;
-    let (status, held, history) = block_on(async {
+    let (shown, nothing) = block_on(async {
         let store = connect(&job.store).await;
-        let status = Status::read(&*store).await?;
-        let status = status.ok_or_else(|| SelectError::Nothing(store.location()))?;
         let seen = lease::look(&*store).await?;
-        let held = seen.and_then(|seen| seen.held_at(store.now()));
-        let history = match args.history {
-            Some(most) => Some(history(&*store, most).await?),
-            None => None,
-        };
-        Ok::<_, Failure>((status, held, history))
-    })??;
-    match args.json {
-        true => print_json(&Shown {
+        let held = seen.as_ref().and_then(|seen| seen.held_at(store.now()));
+        let status = Status::read(&*store).await?;
+        let told = status.as_ref().map(|status| status.pass);
+        let lost = seen.filter(|Seen { record, .. }| {
+            held.is_none() && record.state == State::Held && told != Some(record.pass)
+        });
+        let shown = Shown {
             status,
             lock: held.map(|held| held.record),
-            history,
-        }),
-        false => print(&text(&status, held.as_ref(), history.as_deref())),
+            cut_off: lost.map(|lost| lost.record),
+            history: match args.history {
+                Some(most) => Some(history(&*store, most).await?),
+                None => None,
+            },
+        };
+        Ok::<_, Failure>((shown, SelectError::Nothing(store.location())))
+    })??;
+    let is_untouched = shown.status.is_none() && shown.lock.is_none() && shown.cut_off.is_none();
+    if is_untouched {
+        return Err(nothing.into());
     }
-    Ok(ExitCode::Complete)
+    match args.json {
+        true => print_json(&shown),
+        false => print(&text(&shown)),
+    }
+    Ok(match shown.status {
+        Some(_) => ExitCode::Complete,
+        None => ExitCode::NotFound,
+    })
 }
 
-fn text(status: &Status, held: Option<&Held>, history: Option<&[PassRecord]>) -> String {
-    let mut text = format!(
-        "last pass {}: {} (exit code {}), finished {}\n",
-        status.pass, status.outcome, status.exit_code, status.finished_at
-    );
-    if let Some(held) = held {
+fn text(shown: &Shown) -> String {
+    let mut text = match &shown.status {
+        Some(status) => format!(
+            "last pass {}: {} (exit code {}), finished {}\n",
+            status.pass, status.outcome, status.exit_code, status.finished_at
+        ),
+        None => "no pass has ended yet\n".to_owned(),
+    };
+    if let Some(record) = &shown.lock {
+        text.push_str(&format!("running now: {}\n", who(record)));
+    }
+    if let Some(record) = &shown.cut_off {
         text.push_str(&format!(
-            "running now: pass {} by {}, since {}\n",
-            held.record.pass, held.record.holder, held.record.acquired_at
+            "cut off: {}; the next pass goes on where it was\n",
+            who(record)
         ));
     }
+    if let Some(status) = &shown.status {
+        text.push_str(&format!("\n{}", sources(status)));
+    }
+    if let Some(records) = &shown.history {
+        text.push_str(&format!("\n{}", passes(records)));
+    }
+    text
+}
+
+fn who(record: &lease::Record) -> String {
+    format!(
+        "pass {} by {}, since {}",
+        record.pass, record.holder, record.acquired_at
+    )
+}
+
+fn sources(status: &Status) -> Table {
     let heading = [
         "SOURCE",
         "LAST SNAPSHOT",
@@ -85,35 +122,35 @@ fn text(status: &Status, held: Option<&Held>, history: Option<&[PassRecord]>) ->
             },
         ]);
     }
-    text.push_str(&format!("\n{table}"));
-    if let Some(history) = history {
-        let heading = [
-            "PASS",
-            "OUTCOME",
-            "EXIT",
-            "SECONDS",
-            "SENT FILES",
-            "SENT BYTES",
-            "REQUESTS",
-            "BY",
-        ];
-        let mut table = Table::new(&heading, &[2, 3, 4, 5, 6]);
-        for record in history {
-            let changes = record.sources.iter().filter_map(|source| source.changes);
-            let files: u64 = changes.clone().map(|changes| changes.uploaded_files).sum();
-            let bytes: u64 = changes.map(|changes| changes.uploaded_bytes).sum();
-            table.row(vec![
-                record.pass.to_string(),
-                record.outcome.to_string(),
-                record.exit_code.to_string(),
-                format!("{:.1}", record.duration_ms as f64 / 1000.0),
-                HumanCount(files).to_string(),
-                HumanBytes(bytes).to_string(),
-                HumanCount(record.requests).to_string(),
-                record.holder.to_string(),
-            ]);
-        }
-        text.push_str(&format!("\n{table}"));
+    table
+}
+
+fn passes(history: &[PassRecord]) -> Table {
+    let heading = [
+        "PASS",
+        "OUTCOME",
+        "EXIT",
+        "SECONDS",
+        "SENT FILES",
+        "SENT BYTES",
+        "REQUESTS",
+        "BY",
+    ];
+    let mut table = Table::new(&heading, &[2, 3, 4, 5, 6]);
+    for record in history {
+        let changes = record.sources.iter().filter_map(|source| source.changes);
+        let files: u64 = changes.clone().map(|changes| changes.uploaded_files).sum();
+        let bytes: u64 = changes.map(|changes| changes.uploaded_bytes).sum();
+        table.row(vec![
+            record.pass.to_string(),
+            record.outcome.to_string(),
+            record.exit_code.to_string(),
+            format!("{:.1}", record.duration_ms as f64 / 1000.0),
+            HumanCount(files).to_string(),
+            HumanBytes(bytes).to_string(),
+            HumanCount(record.requests).to_string(),
+            record.holder.to_string(),
+        ]);
     }
-    text
+    table
 }

@@ -87,6 +87,9 @@ fn summary(report: &Report) {
             finding.path, finding.problem, finding.key
         ));
     }
+    if !report.findings.is_empty() {
+        note("hint: `offsite run --no-incremental` sends anew what is still on the disk");
+    }
     if report.by_length_only > 0 {
         note(&format!(
             "warning: the store keeps no checksum of {}, so only the length was compared; --read compares contents",

@@ -136,7 +136,7 @@ pub(super) fn text(event: &Event) -> String {
                 None => text.push_str(", first backup"),
             }
             if *continued_passes > 0 {
-                text.push_str(", continuing a pass that was cut off");
+                text.push_str(", continuing what an earlier pass has begun");
             }
             text
         }

@@ -91,7 +91,7 @@ pub fn plan(
             archive.push(session.name.clone());
             entries += session.entries;
             // The archive, its checkpoint and its record.
-            puts += archive::requests(session.bytes + session.entries * 1024) + 2;
+            puts += archive::requests_at_most(session.bytes, session.entries) + 2;
         } else if mode(session).is_some() {
             read_files += session.touched;
             read_bytes += session.touched_bytes;
@@ -121,6 +121,7 @@ pub fn plan(
         read_files,
         read_bytes,
         requests: puts + looks + written + 2,
+        full: None,
         sessions: Some(SessionsPlan {
             years,
             archive,

@@ -162,7 +162,7 @@ impl StoreErrorKind {
                 "the role needs s3:GetObject, s3:PutObject, s3:AbortMultipartUpload and s3:ListBucket here; `aws sts get-caller-identity` shows who you are",
             ),
             Self::Credentials(_) => Some(
-                "give the task or pod a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE)",
+                "give the task or pod a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE), and see that they are of this store and still hold",
             ),
             Self::WrongRegion(_) => {
                 Some("set `backup.s3.region` (or AWS_REGION) to the bucket's region")

@@ -112,7 +112,10 @@ fn a_lock_that_is_held_is_told_with_its_holder() {
     let json: Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!(json["holder"]["pid"].to_string(), pid);
     let status = world.offsite(["status"]);
-    assert_eq!(status.code, 10, "no pass has ended yet: {status:?}");
+    assert_eq!(status.code, 10, "{status:?}");
+    assert!(status.stdout.contains("no pass has ended yet"));
+    assert!(status.stdout.contains("running now: pass"), "{status:?}");
+    assert!(status.stdout.contains(&pid), "{status:?}");
 
     go_on.send(()).unwrap();
     let first = finish(first.wait_with_output().unwrap());
@@ -167,6 +170,9 @@ fn a_lease_that_has_expired_is_taken_over_by_the_stores_clock() {
     world.server.clock().advance(Duration::from_secs(118));
     assert_eq!(world.offsite(["run"]).code, 11, "two seconds too early");
     world.server.clock().advance(Duration::from_secs(5));
+    let status = world.offsite(["status"]);
+    assert_eq!(status.code, 10, "{status:?}");
+    assert!(status.stdout.contains("cut off: pass"), "{status:?}");
     let second = world.offsite(["run"]);
     assert_eq!(second.code, 0, "{second:?}");
     let acquired = second.event("lock_acquired");
@@ -175,6 +181,9 @@ fn a_lease_that_has_expired_is_taken_over_by_the_stores_clock() {
         acquired["taken_from"].as_str().unwrap().contains("process"),
         "{acquired}"
     );
+    let status = world.offsite(["status"]);
+    assert_eq!(status.code, 0, "{status:?}");
+    assert!(!status.stdout.contains("cut off"), "{status:?}");
 }
 
 /// A container's credentials agent whose clock is `ahead` of the store's; returns its address.

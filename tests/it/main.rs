@@ -13,6 +13,7 @@ mod lock;
 mod messages;
 mod model;
 mod names;
+mod plan;
 mod requests;
 mod restore;
 mod sessions;

@@ -13,7 +13,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::support::tree::{self, assert_same, settle};
-use crate::support::{BUCKET, Output, SOURCE, World, noise};
+use crate::support::{BUCKET, Output, PREFIX, SOURCE, World, noise};
 
 fn world() -> World {
     let world = World::new();
@@ -479,14 +479,50 @@ fn a_snapshot_or_source_that_is_not_there_exits_with_ten() {
     let output = world.offsite(["restore", "--to", "out", "--source", "nobody"]);
     assert_eq!(output.code, 10, "{output:?}");
     assert!(output.stderr.contains("there are: data"), "{output:?}");
-    // By its directory, too.
+}
+
+#[test]
+fn a_source_is_found_by_the_directory_it_was_made_of() {
+    let world = world();
     let directory = world.data();
     let directory = directory.to_str().unwrap();
-    let output = world.offsite(["list", "--source", directory]);
-    assert_eq!(
-        output.code, 10,
-        "named by hand, so not by its directory: {output:?}"
+    let ids = |output: Output| {
+        assert_eq!(output.code, 0, "{output:?}");
+        let listed: Vec<Value> = serde_json::from_str(&output.stdout).unwrap();
+        listed.len()
+    };
+    let list = |source: &str| world.offsite(["list", "--json", "--source", source]);
+    assert_eq!(ids(list(directory)), world.snapshots().len());
+    assert_eq!(list("/elsewhere").code, 10);
+
+    // Under another name from now on: which one is meant cannot be known.
+    world.configure(&format!(
+        "backup:\n  s3: {{bucket: {BUCKET}, prefix: {PREFIX}}}\n  \
+         sources: [{{name: renamed, directory: {directory}}}]\n"
+    ));
+    assert_eq!(world.offsite(["run", "--source", directory]).code, 0);
+    let output = list(&format!("{directory}/"));
+    assert_eq!(output.code, 2, "{output:?}");
+    assert!(
+        output.stderr.contains("was backed up as data, renamed"),
+        "{output:?}"
     );
+    assert_eq!(ids(list("renamed")), 1);
+}
+
+#[test]
+fn a_source_of_which_nothing_is_wanted_gets_no_directory() {
+    let world = world();
+    world.configure(&format!(
+        "backup:\n  s3: {{bucket: {BUCKET}, prefix: {PREFIX}}}\n  \
+         sources: [{{name: other, directory: {}}}]\n",
+        world.data().join("docs").display()
+    ));
+    world.back_up();
+    let output = world.offsite(["restore", "--to", "all", "--path", "docs/a.pdf"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(world.path("all/data/docs/a.pdf").exists());
+    assert!(!world.path("all/other").exists());
 }
 
 /// The pass of [`hostile`].

@@ -64,6 +64,42 @@ fn a_source_that_is_missing_or_no_directory_fails() {
 }
 
 #[test]
+fn a_first_backup_of_nothing_says_so() {
+    let world = World::new();
+    let notice = world.back_up().event("notice");
+    assert!(
+        notice["message"].as_str().unwrap().contains("is empty"),
+        "{notice}"
+    );
+    let mut world = World::new();
+    world.set("DEFAULTS__ALLOW_EMPTY", true);
+    assert_eq!(world.back_up().events_named("notice").len(), 0);
+}
+
+#[test]
+fn a_directory_that_was_mistyped_is_forgotten_in_the_end() {
+    let world = World::new();
+    world.write("a", "a");
+    assert_eq!(world.offsite(["run", "--dirs", "/dtaa"]).code, 1);
+    let sources = || -> Vec<String> {
+        let status = world.offsite(["status", "--json"]);
+        let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
+        status["sources"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect()
+    };
+    world.back_up();
+    assert_eq!(sources(), ["data", "dtaa"]);
+    let day = std::time::Duration::from_secs(24 * 3600);
+    world.server.clock().advance(8 * day);
+    assert_eq!(world.offsite(["run", "--dirs", "/dtab"]).code, 1);
+    assert_eq!(sources(), ["data", "dtab"]);
+}
+
+#[test]
 fn a_source_that_has_become_empty_fails_until_somebody_says_it_may() {
     let mut world = World::new();
     world.write("a", "a");

@@ -80,10 +80,15 @@ pub struct Target {
     pub placement: Placement,
 }
 
-/// Requests that sending an archive of `size` bytes takes.
+/// Bytes of an archive for each entry besides its contents: a header, and one of what it has no
+/// room for.
+const HEADER_BYTES: u64 = 1024;
+
+/// Requests that sending an archive of `entries` with so many bytes of contents takes, if they
+/// cannot be compressed.
 #[must_use]
-pub fn requests(size: u64) -> u64 {
-    assembler::requests(size)
+pub fn requests_at_most(bytes: u64, entries: u64) -> u64 {
+    assembler::requests(bytes + entries * HEADER_BYTES)
 }
 
 /// What the merge sends to the packer.

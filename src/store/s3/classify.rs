@@ -41,9 +41,11 @@ fn from_answer(
     match code.unwrap_or_default() {
         "NoSuchBucket" => StoreErrorKind::NoSuchBucket,
         "InvalidObjectState" => StoreErrorKind::Archived(says),
-        "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => {
-            StoreErrorKind::AccessDenied(says)
-        }
+        "ExpiredToken"
+        | "InvalidToken"
+        | "TokenRefreshRequired"
+        | "InvalidAccessKeyId"
+        | "SignatureDoesNotMatch" => StoreErrorKind::Credentials(says),
         "PermanentRedirect"
         | "AuthorizationHeaderMalformed"
         | "IllegalLocationConstraintException" => StoreErrorKind::WrongRegion(match region {
@@ -132,8 +134,8 @@ mod tests {
             (412, "PreconditionFailed", Kind::PreconditionFailed),
             (403, "AccessDenied", Kind::AccessDenied(some())),
             (403, "InvalidObjectState", Kind::Archived(some())),
-            (403, "SignatureDoesNotMatch", Kind::AccessDenied(some())),
-            (400, "ExpiredToken", Kind::AccessDenied(some())),
+            (403, "SignatureDoesNotMatch", Kind::Credentials(some())),
+            (400, "ExpiredToken", Kind::Credentials(some())),
             (503, "SlowDown", Kind::Throttled(some())),
             (500, "InternalError", Kind::Unavailable(some())),
             (409, "ConditionalRequestConflict", Kind::Conflict(some())),

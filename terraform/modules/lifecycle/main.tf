@@ -3,7 +3,7 @@
 # There is no rule that deletes `files/`, `manifests/` or `snapshots/` by age, and there must be none. An
 # incremental snapshot refers to contents and to parts of manifests that earlier passes wrote: a file that
 # has not changed for two years is two years old in the bucket and part of yesterday's snapshot. Age says
-# nothing about whether something is needed; only the program knows, and `offsite prune` deletes by it.
+# nothing about whether something is needed; only the program knows.
 #
 # Transitions delete nothing, so they may go by tag wherever the tag is; what is in Glacier has to be
 # requested before it can be restored. Manifests and commit records are never tagged, so that `list`,
