@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::backup::commit::SourceError;
 use crate::backup::continued::Continued;
+use crate::backup::decisions::{Order, Sink, Step};
+use crate::backup::error::SourceError;
 use crate::backup::latest;
-use crate::backup::merge::{Merge, MergeError, Merged, Order, Sink, Step};
+use crate::backup::merge::{Merge, MergeError, Merged};
 use crate::backup::previous::Cursor;
 use crate::backup::{DirectorySource, Limits, Method, archive};
 use crate::entries::Segments;

@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use self::links::{First, Links};
-use super::merge::{Captured, Name, Order};
+use super::decisions::{Captured, Name, Order};
 use super::{DirectorySource, Limits};
 use crate::budget::{Budget, Closed};
 use crate::events::{Event, Events};

@@ -1,27 +1,26 @@
 //! Backing up one source, from its last snapshot to its next.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use rustix::io::Errno;
 use tokio::sync::mpsc;
 
 use super::archive::Archiver;
 use super::capture::{CaptureOptions, Captures};
 use super::continued::{self, Continued, Unfinished};
-use super::latest::{self, LatestError};
-use super::merge::{Merge, MergeError, Merged, Queues, Sink};
+use super::decisions::{Queues, Sink};
+use super::error::SourceError;
+use super::latest;
+use super::merge::{Merge, MergeError, Merged};
 use super::previous::Cursor;
 use super::sessions::{self, Chosen, Modes};
-use super::writer::{Manifest, Writer, WriterError, WriterOptions};
+use super::writer::{Manifest, Writer, WriterOptions};
 use super::{DirectorySource, Limits, Method};
 use crate::entries::Segments;
 use crate::events::{Changes, Event, Events};
-use crate::exit::ExitCode;
-use crate::lease::{CommitError, Lease};
+use crate::lease::Lease;
 use crate::manifest::archive::ArchiveRef;
 use crate::manifest::keys;
 use crate::manifest::pass_id::PassId;
@@ -29,7 +28,7 @@ use crate::manifest::snapshot::Snapshot;
 use crate::source::open::Root;
 use crate::source::walk::{Walk, WalkOptions};
 use crate::stop::Stop;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 /// Steps that wait for the manifest writer: how far captures may be ahead of the slowest one. A
 /// step takes some 300 bytes.
@@ -61,118 +60,6 @@ pub struct SourceReport {
     pub snapshot: Snapshot,
     /// What changed and what was done about it.
     pub changes: Changes,
-}
-
-/// Why a source was not backed up.
-#[derive(Debug, thiserror::Error)]
-pub enum SourceError {
-    /// The root is not there, or cannot be entered.
-    #[error("cannot open `{}`: {}", directory.display(), std::io::Error::from(*error))]
-    Root {
-        /// The root.
-        directory: PathBuf,
-        /// What the system says.
-        error: Errno,
-    },
-    /// The root is empty and was not before.
-    #[error(
-        "`{}` is empty, and the last snapshot has {entries} entries: this looks like a volume that is not mounted",
-        directory.display()
-    )]
-    Empty {
-        /// The root.
-        directory: PathBuf,
-        /// Entries of the last snapshot.
-        entries: u64,
-    },
-    /// A commit record cannot be read.
-    #[error(transparent)]
-    Latest(#[from] LatestError),
-    /// The store fails.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The manifest cannot be written.
-    #[error(transparent)]
-    Manifest(#[from] WriterError),
-    /// The commit record cannot be written.
-    #[error(transparent)]
-    Commit(#[from] CommitError),
-    /// The snapshot to be would not sort after the last one.
-    #[error("the last snapshot, {0}, is later than this pass: the store's clock has gone back")]
-    FromTheFuture(PassId),
-    /// The manifest points into an archive that nobody knows to be complete.
-    #[error("archive `{0}` was not completed")]
-    NoArchive(String),
-    /// The archive cannot be compressed as asked.
-    #[error("cannot compress: {0}")]
-    Compression(std::io::Error),
-    /// No session is called so.
-    #[error("`{}` has no session `{wanted}`", directory.display())]
-    NoSession {
-        /// The root.
-        directory: PathBuf,
-        /// What was asked for.
-        wanted: String,
-        /// Sessions that are called like that.
-        like: Vec<String>,
-    },
-    /// The pass is being stopped.
-    #[error("interrupted")]
-    Interrupted,
-}
-
-impl SourceError {
-    /// The exit code of a pass that fails for this.
-    #[must_use]
-    pub fn exit_code(&self) -> ExitCode {
-        match self {
-            Self::Root { .. }
-            | Self::Empty { .. }
-            | Self::FromTheFuture(_)
-            | Self::NoArchive(_)
-            | Self::Compression(_) => ExitCode::Failed,
-            Self::NoSession { .. } => ExitCode::NotFound,
-            Self::Interrupted => ExitCode::Terminated,
-            Self::Latest(LatestError::Record { .. }) => ExitCode::Integrity,
-            Self::Manifest(WriterError::Segment(_)) => ExitCode::Integrity,
-            Self::Latest(LatestError::Store(error))
-            | Self::Store(error)
-            | Self::Manifest(WriterError::Store(error)) => error.kind.exit_code(),
-            Self::Commit(error) => error.exit_code(),
-        }
-    }
-
-    /// What can be done about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Root { .. } => Some(
-                "mount the volume, or take the directory out of `sources` or `include_dirs`"
-                    .to_owned(),
-            ),
-            Self::Empty { .. } => Some(
-                "mount the volume; if it is meant to be empty, set `allow_empty: true` for the source"
-                    .to_owned(),
-            ),
-            Self::NoSession { like, .. } if !like.is_empty() => {
-                Some(format!("did you mean `{}`?", like.join("`, `")))
-            }
-            Self::NoSession { .. } => Some("`offsite sessions` lists them all".to_owned()),
-            Self::Latest(LatestError::Record { .. }) => Some(
-                "read it with `aws s3 cp`; if it is damaged, move it away and the snapshot before it counts"
-                    .to_owned(),
-            ),
-            Self::Latest(LatestError::Store(error))
-            | Self::Store(error)
-            | Self::Manifest(WriterError::Store(error)) => error.kind.hint().map(str::to_owned),
-            Self::Manifest(WriterError::Segment(_))
-            | Self::Commit(_)
-            | Self::FromTheFuture(_)
-            | Self::NoArchive(_)
-            | Self::Compression(_)
-            | Self::Interrupted => None,
-        }
-    }
 }
 
 /// Backs up one source and commits its snapshot. `hint` names the last snapshot, if it is known.

@@ -18,6 +18,8 @@ pub mod capture;
 pub mod commit;
 pub mod compare;
 pub mod continued;
+pub mod decisions;
+pub mod error;
 pub mod latest;
 pub mod merge;
 pub mod previous;
@@ -35,8 +37,9 @@ use crate::source::filter::Filter;
 use crate::store::Placement;
 
 pub use self::archive::ArchiveOptions;
-pub use self::commit::{SourceError, SourceReport, back_up};
+pub use self::commit::{SourceReport, back_up};
 pub use self::compare::Detect;
+pub use self::error::SourceError;
 pub use self::sessions::SessionOptions;
 
 /// A directory to back up.

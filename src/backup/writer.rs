@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::Limits;
-use super::merge::{Captured, Step};
+use super::decisions::{Captured, Step};
 use crate::entries::StoredSegment;
 use crate::events::{Changes, Event, Events};
 use crate::manifest::entry::Entry;

@@ -10,6 +10,7 @@ mod layers;
 mod problem;
 mod reader;
 mod settings;
+mod sources;
 mod value;
 
 use std::collections::BTreeMap;

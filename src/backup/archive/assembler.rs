@@ -16,7 +16,7 @@ use super::buffers::{Buffer, Buffers};
 use super::packer::{InPiece, Piece, Slot};
 use crate::archive::template;
 use crate::backup::capture::{Capture, Capturer};
-use crate::backup::merge::{Captured, Name};
+use crate::backup::decisions::{Captured, Name};
 use crate::budget::{Budget, Closed};
 use crate::events::Event;
 use crate::manifest::archive::{ArchiveRange, ArchiveRef, Codec};

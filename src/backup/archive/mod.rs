@@ -30,7 +30,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::capture::{CaptureOptions, Capturer};
-use super::merge::{Order, Sink, Step};
+use super::decisions::{Order, Sink, Step};
 use crate::archive::template::{KeyTemplate, Values};
 use crate::budget::Budget;
 use crate::manifest::archive::{ArchiveRef, Codec};

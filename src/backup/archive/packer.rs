@@ -11,7 +11,7 @@ use super::{Item, Target};
 use crate::archive::tar::{self, Member};
 use crate::backup::capture::file::{has_changed, read_up_to};
 use crate::backup::capture::{Capture, Capturer, Refused, parts};
-use crate::backup::merge::{Captured, Name};
+use crate::backup::decisions::{Captured, Name};
 use crate::budget::Budget;
 use crate::manifest::entry::{Entry, Kind};
 use crate::source::stat::Stat;

@@ -12,7 +12,7 @@ use crate::archive::tar::{self, Member};
 use crate::backup::capture::file::{Attempt, open_and_attempt};
 use crate::backup::capture::links::First;
 use crate::backup::capture::{Capture, Capturer, Refused};
-use crate::backup::merge::Captured;
+use crate::backup::decisions::Captured;
 use crate::manifest::entry::Kind;
 
 pub(super) struct Worker {

@@ -2,8 +2,9 @@
 
 use super::{Chosen, Survey, SurveyOptions, choose, survey};
 use crate::backup::DirectorySource;
-use crate::backup::commit::{PassContext, SourceError};
+use crate::backup::commit::PassContext;
 use crate::backup::continued::Unfinished;
+use crate::backup::error::SourceError;
 use crate::events::Event;
 use crate::manifest::snapshot::Snapshot;
 use crate::text;

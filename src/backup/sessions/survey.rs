@@ -13,9 +13,9 @@ use sha2::{Digest, Sha256};
 
 use super::{Choice, Session, SessionOptions, State};
 use crate::backup::capture::file::read_up_to;
-use crate::backup::commit::SourceError;
 use crate::backup::compare::{Detect, Verdict, compare};
 use crate::backup::continued::{Continued, Unfinished};
+use crate::backup::error::SourceError;
 use crate::backup::previous::Cursor;
 use crate::backup::{DirectorySource, Limits};
 use crate::entries::Segments;

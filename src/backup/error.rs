@@ -1,0 +1,124 @@
+//! Why a source was not backed up, and what can be done about it.
+
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+
+use super::latest::LatestError;
+use super::writer::WriterError;
+use crate::exit::ExitCode;
+use crate::lease::CommitError;
+use crate::manifest::pass_id::PassId;
+use crate::store::StoreError;
+
+/// Why a source was not backed up.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The root is not there, or cannot be entered.
+    #[error("cannot open `{}`: {}", directory.display(), std::io::Error::from(*error))]
+    Root {
+        /// The root.
+        directory: PathBuf,
+        /// What the system says.
+        error: Errno,
+    },
+    /// The root is empty and was not before.
+    #[error(
+        "`{}` is empty, and the last snapshot has {entries} entries: this looks like a volume that is not mounted",
+        directory.display()
+    )]
+    Empty {
+        /// The root.
+        directory: PathBuf,
+        /// Entries of the last snapshot.
+        entries: u64,
+    },
+    /// A commit record cannot be read.
+    #[error(transparent)]
+    Latest(#[from] LatestError),
+    /// The store fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The manifest cannot be written.
+    #[error(transparent)]
+    Manifest(#[from] WriterError),
+    /// The commit record cannot be written.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// The snapshot to be would not sort after the last one.
+    #[error("the last snapshot, {0}, is later than this pass: the store's clock has gone back")]
+    FromTheFuture(PassId),
+    /// The manifest points into an archive that nobody knows to be complete.
+    #[error("archive `{0}` was not completed")]
+    NoArchive(String),
+    /// The archive cannot be compressed as asked.
+    #[error("cannot compress: {0}")]
+    Compression(std::io::Error),
+    /// No session is called so.
+    #[error("`{}` has no session `{wanted}`", directory.display())]
+    NoSession {
+        /// The root.
+        directory: PathBuf,
+        /// What was asked for.
+        wanted: String,
+        /// Sessions that are called like that.
+        like: Vec<String>,
+    },
+    /// The pass is being stopped.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl SourceError {
+    /// The exit code of a pass that fails for this.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Root { .. }
+            | Self::Empty { .. }
+            | Self::FromTheFuture(_)
+            | Self::NoArchive(_)
+            | Self::Compression(_) => ExitCode::Failed,
+            Self::NoSession { .. } => ExitCode::NotFound,
+            Self::Interrupted => ExitCode::Terminated,
+            Self::Latest(LatestError::Record { .. }) => ExitCode::Integrity,
+            Self::Manifest(WriterError::Segment(_)) => ExitCode::Integrity,
+            Self::Latest(LatestError::Store(error))
+            | Self::Store(error)
+            | Self::Manifest(WriterError::Store(error)) => error.kind.exit_code(),
+            Self::Commit(error) => error.exit_code(),
+        }
+    }
+
+    /// What can be done about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Root { .. } => Some(
+                "mount the volume, or take the directory out of `sources` or `include_dirs`"
+                    .to_owned(),
+            ),
+            Self::Empty { .. } => Some(
+                "mount the volume; if it is meant to be empty, set `allow_empty: true` for the source"
+                    .to_owned(),
+            ),
+            Self::NoSession { like, .. } if !like.is_empty() => {
+                Some(format!("did you mean `{}`?", like.join("`, `")))
+            }
+            Self::NoSession { .. } => Some("`offsite sessions` lists them all".to_owned()),
+            Self::Latest(LatestError::Record { .. }) => Some(
+                "read it with `aws s3 cp`; if it is damaged, move it away and the snapshot before it counts"
+                    .to_owned(),
+            ),
+            Self::Latest(LatestError::Store(error))
+            | Self::Store(error)
+            | Self::Manifest(WriterError::Store(error)) => error.kind.hint().map(str::to_owned),
+            Self::Manifest(WriterError::Segment(_))
+            | Self::Commit(_)
+            | Self::FromTheFuture(_)
+            | Self::NoArchive(_)
+            | Self::Compression(_)
+            | Self::Interrupted => None,
+        }
+    }
+}
