@@ -347,7 +347,7 @@ pub struct ConfigArgs {
 /// What `init` takes.
 #[derive(Debug, Args)]
 pub struct InitArgs {
-    /// File to write
+    /// File to write; `-` is standard output
     #[arg(value_name = "FILE", default_value = "backup_config.yaml")]
     pub file: PathBuf,
     /// Replace the file if it is there
@@ -358,11 +358,14 @@ pub struct InitArgs {
 /// What `launch` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  offsite launch --cluster backups --task-definition offsite --subnets subnet-0a1b2c3d
-  offsite launch --cluster backups --task-definition offsite --subnets subnet-0a1b2c3d \\
+  offsite launch --cluster backups --task-definition offsite \\
+    --subnets subnet-0a1b2c3d --security-groups sg-0a1b2c3d
+  offsite launch --cluster backups --task-definition offsite \\
+    --subnets subnet-0a1b2c3d --security-groups sg-0a1b2c3d \\
     -- verify --read 5%                 another command than the task definition's
 
-Needs ecs:RunTask, ecs:DescribeTasks, and iam:PassRole for the roles of the task definition.
+Needs ecs:RunTask, ecs:DescribeTasks, iam:PassRole for the roles of the task definition, and for
+another command than its own ecs:DescribeTaskDefinition, unless --container is given.
 Exits with what the container exited with, or with 1 if it never ran. Interrupted, it leaves the
 task running. What the task writes goes where its log driver sends it.")]
 pub struct LaunchArgs {
@@ -381,9 +384,17 @@ pub struct LaunchArgs {
     /// Give the task a public address, as in subnets without NAT
     #[arg(long, requires = "subnets")]
     pub assign_public_ip: bool,
-    /// FARGATE, EC2 or EXTERNAL [default: the cluster's capacity provider]
-    #[arg(long, value_name = "TYPE", value_parser = ["FARGATE", "EC2", "EXTERNAL"])]
-    pub launch_type: Option<String>,
+    /// FARGATE, EC2 or EXTERNAL
+    #[arg(
+        long,
+        value_name = "TYPE",
+        value_parser = ["FARGATE", "EC2", "EXTERNAL"],
+        default_value = "FARGATE"
+    )]
+    pub launch_type: String,
+    /// Capacity provider instead of a launch type, as FARGATE_SPOT
+    #[arg(long, value_name = "NAME", conflicts_with = "launch_type")]
+    pub capacity_provider: Option<String>,
     /// The container that counts, where the task has several
     #[arg(long, value_name = "NAME")]
     pub container: Option<String>,

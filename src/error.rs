@@ -134,9 +134,16 @@ impl From<LaunchError> for Failure {
             LaunchError::Ecs(EcsError::Denied { .. }) => (
                 ExitCode::Denied,
                 Some(
-                    "it needs ecs:RunTask, ecs:DescribeTasks, and iam:PassRole for the roles of the task definition",
+                    "it needs ecs:RunTask, ecs:DescribeTasks, with a command ecs:DescribeTaskDefinition, and iam:PassRole for the roles of the task definition",
                 ),
             ),
+            LaunchError::Ecs(EcsError::Credentials { .. }) => (
+                ExitCode::Denied,
+                Some("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"),
+            ),
+            LaunchError::Ecs(EcsError::Region { .. }) => {
+                (ExitCode::Usage, Some("set AWS_REGION, or give --region"))
+            }
             LaunchError::Ecs(EcsError::Failed { .. }) | LaunchError::NotStarted(_) => {
                 (ExitCode::Failed, None)
             }

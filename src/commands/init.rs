@@ -11,6 +11,10 @@ use crate::exit::ExitCode;
 const TEMPLATE: &str = include_str!("../../backup_config.yaml");
 
 pub(super) fn init(args: &InitArgs) -> Result<ExitCode, Failure> {
+    if args.file.as_os_str() == "-" {
+        print(TEMPLATE);
+        return Ok(ExitCode::Complete);
+    }
     let path = args.file.display();
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true);

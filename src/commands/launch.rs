@@ -2,7 +2,7 @@
 
 use super::{block_on, note, print, print_json};
 use crate::cli::LaunchArgs;
-use crate::ecs::{Launch, Launched, Tasks};
+use crate::ecs::{Capacity, Launch, Launched, Tasks};
 use crate::error::Failure;
 use crate::exit::ExitCode;
 use crate::signal;
@@ -15,7 +15,10 @@ pub(super) fn launch(args: LaunchArgs, region: Option<String>) -> Result<u8, Fai
         subnets: args.subnets,
         security_groups: args.security_groups,
         assign_public_ip: args.assign_public_ip,
-        launch_type: args.launch_type,
+        capacity: match args.capacity_provider {
+            Some(name) => Capacity::Provider(name),
+            None => Capacity::LaunchType(args.launch_type),
+        },
         container: args.container,
         command: args.command,
     };

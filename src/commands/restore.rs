@@ -1,5 +1,6 @@
 //! `offsite restore`.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
@@ -176,7 +177,11 @@ async fn carry_out(store: &Arc<dyn Store>, work: &[Work]) -> Result<Vec<Report>,
                 "cannot restore into `{}`: {error}",
                 options.target.display()
             );
-            Failure::new(ExitCode::Failed, message)
+            let failure = Failure::new(ExitCode::Failed, message);
+            match error.kind() {
+                ErrorKind::PermissionDenied => failure.hint(may_not_write()),
+                _ => failure,
+            }
         })?;
         let ended = report.ended_early.is_some();
         reports.push(report);
@@ -185,6 +190,13 @@ async fn carry_out(store: &Arc<dyn Store>, work: &[Work]) -> Result<Vec<Report>,
         }
     }
     Ok(reports)
+}
+
+fn may_not_write() -> String {
+    format!(
+        "this is user {}, who may not write there: make it their directory (in Kubernetes by `fsGroup`), or run as root (`docker run --user 0`, `restore.runAsRoot` of the Helm chart)",
+        rustix::process::geteuid().as_raw()
+    )
 }
 
 fn progress(snapshot: &Snapshot, plan: &Plan) -> ProgressBar {

@@ -9,11 +9,12 @@ use super::{Context, block_on, connect, note, print, print_json, selection};
 use crate::cli::VerifyArgs;
 use crate::error::Failure;
 use crate::exit::ExitCode;
+use crate::manifest::keys;
 use crate::manifest::snapshot::Snapshot;
 use crate::select::select;
 use crate::signal;
 use crate::text::count;
-use crate::verify::{Depth, Report, Window, verify as verify_snapshot};
+use crate::verify::{Depth, Finding, Report, Window, verify as verify_snapshot};
 
 pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let job = context.reader()?;
@@ -87,8 +88,11 @@ fn summary(report: &Report) {
             finding.path, finding.problem, finding.key
         ));
     }
-    if !report.findings.is_empty() {
+    let is_contents = |finding: &Finding| !finding.key.starts_with(keys::MANIFESTS);
+    if report.findings.iter().any(is_contents) {
         note("hint: `offsite run --no-incremental` sends anew what is still on the disk");
+    } else if !report.findings.is_empty() {
+        note("hint: `offsite run` captures again what is still on the disk");
     }
     if report.by_length_only > 0 {
         note(&format!(

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use aws_sdk_ecs::types::{
-    AssignPublicIp, AwsVpcConfiguration, ContainerOverride, LaunchType, NetworkConfiguration, Task,
-    TaskOverride,
+    AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, ContainerOverride,
+    LaunchType, NetworkConfiguration, Task, TaskOverride,
 };
 
 use super::{EcsError, Tasks};
@@ -12,8 +12,17 @@ use super::{EcsError, Tasks};
 /// How often a task is looked at. Starting one on Fargate takes half a minute or so.
 const POLL: Duration = Duration::from_secs(3);
 
+/// What a task runs on.
+#[derive(Debug, Clone)]
+pub enum Capacity {
+    /// `FARGATE`, `EC2` or `EXTERNAL`.
+    LaunchType(String),
+    /// A capacity provider of the cluster.
+    Provider(String),
+}
+
 /// What to run.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Launch {
     /// Family, family and revision, or ARN.
     pub task_definition: String,
@@ -23,8 +32,8 @@ pub struct Launch {
     pub security_groups: Vec<String>,
     /// Whether it is reached, and reaches others, by a public address.
     pub assign_public_ip: bool,
-    /// `FARGATE`, `EC2` or `EXTERNAL`; the cluster's default capacity provider without one.
-    pub launch_type: Option<String>,
+    /// What it runs on.
+    pub capacity: Capacity,
     /// The container that counts and that `command` is for; the only one without a name.
     pub container: Option<String>,
     /// Instead of the task definition's command.
@@ -88,12 +97,20 @@ impl Tasks {
                 .container_overrides(container)
                 .build()
         });
-        let answer = self
-            .client
-            .run_task()
+        let request = self.client.run_task();
+        let request = match &launch.capacity {
+            Capacity::LaunchType(name) => request.launch_type(LaunchType::from(name.as_str())),
+            Capacity::Provider(name) => request.capacity_provider_strategy(
+                CapacityProviderStrategyItem::builder()
+                    .capacity_provider(name)
+                    .weight(1)
+                    .build()
+                    .map_err(|error| LaunchError::NotStarted(error.to_string()))?,
+            ),
+        };
+        let answer = request
             .cluster(&self.cluster)
             .task_definition(&launch.task_definition)
-            .set_launch_type(launch.launch_type.as_deref().map(LaunchType::from))
             .set_network_configuration(network(launch))
             .set_overrides(overrides)
             .started_by("offsite launch")

@@ -6,5 +6,5 @@ mod launch;
 mod tasks;
 
 pub use identity::Identity;
-pub use launch::{Launch, LaunchError, Launched};
+pub use launch::{Capacity, Launch, LaunchError, Launched};
 pub use tasks::{EcsError, Ended, Tasks};

@@ -5,9 +5,11 @@ use std::time::Duration;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_ecs::Client;
-use aws_sdk_ecs::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_ecs::config::http::HttpResponse;
+use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ecs::types::Task;
 
+use crate::cause::{Cause, cause};
 use crate::connector::{client, connector};
 
 /// For one request with everything that is tried again; whoever asks has something else to do.
@@ -24,6 +26,22 @@ pub enum EcsError {
         /// What ECS said.
         message: String,
     },
+    /// There are no credentials to ask with.
+    #[error("no usable credentials for {operation}: {message}")]
+    Credentials {
+        /// Such as `DescribeTasks`.
+        operation: &'static str,
+        /// Who was asked for them, and what came of it.
+        message: String,
+    },
+    /// Nobody says which region to ask in.
+    #[error("no region for {operation}: {message}")]
+    Region {
+        /// Such as `DescribeTasks`.
+        operation: &'static str,
+        /// What the SDK says.
+        message: String,
+    },
     /// Anything else.
     #[error("ECS could not do {operation}: {message}")]
     Failed {
@@ -35,14 +53,22 @@ pub enum EcsError {
 }
 
 impl EcsError {
-    pub(super) fn of<E>(operation: &'static str) -> impl FnOnce(E) -> Self
+    pub(super) fn of<E>(operation: &'static str) -> impl FnOnce(SdkError<E, HttpResponse>) -> Self
     where
-        E: ProvideErrorMetadata + std::error::Error,
+        E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         move |error| {
+            let Some(answer) = error.raw_response() else {
+                return match cause(&error) {
+                    Cause::Credentials(message) => Self::Credentials { operation, message },
+                    Cause::Region(message) => Self::Region { operation, message },
+                    Cause::Transport(message) => Self::Failed { operation, message },
+                };
+            };
             let message = match (error.code(), error.message()) {
                 (Some(code), Some(message)) => format!("{code}: {message}"),
-                _ => DisplayErrorContext(&error).to_string(),
+                (Some(code), None) => code.to_owned(),
+                (None, _) => format!("it answers with status {}", answer.status().as_u16()),
             };
             match error.code() {
                 Some(

@@ -20,6 +20,8 @@ pub const STATUS: &str = "status.json";
 pub const PASSES: &str = "passes/";
 /// Commit records of all sources.
 pub const SNAPSHOTS: &str = "snapshots/";
+/// Where segments are, finished and unfinished.
+pub const MANIFESTS: &str = "manifests/";
 
 /// The longest content key under the prefix, in bytes. S3 allows 1,024 for a whole key; the rest is
 /// for the prefix, which may have [`PREFIX_MAX_BYTES`].
@@ -110,26 +112,26 @@ pub fn snapshot(source: &SourceName, pass: PassId) -> String {
 /// All segments of one source.
 #[must_use]
 pub fn segments(source: &SourceName) -> String {
-    format!("manifests/{source}/")
+    format!("{MANIFESTS}{source}/")
 }
 
 /// A segment that a commit record can refer to.
 #[must_use]
 pub fn segment(source: &SourceName, pass: PassId, number: u32) -> String {
-    format!("manifests/{source}/{pass}/{number:05}.ndjson.zst")
+    format!("{MANIFESTS}{source}/{pass}/{number:05}.ndjson.zst")
 }
 
 /// A part of segment `number`, written while the segment is still growing, so that a pass that
 /// dies loses little. Sorts before the segment, which replaces all its checkpoints.
 #[must_use]
 pub fn checkpoint(source: &SourceName, pass: PassId, number: u32, part: u32) -> String {
-    format!("manifests/{source}/{pass}/{number:05}-{part:04}.ndjson.zst")
+    format!("{MANIFESTS}{source}/{pass}/{number:05}-{part:04}.ndjson.zst")
 }
 
 /// Says that archive `number` of a pass is complete, for a pass that follows a kill.
 #[must_use]
 pub fn archive_record(source: &SourceName, pass: PassId, number: u32) -> String {
-    format!("manifests/{source}/{pass}/{number:05}.archive.json")
+    format!("{MANIFESTS}{source}/{pass}/{number:05}.archive.json")
 }
 
 /// All contents of one source.

@@ -139,7 +139,7 @@ impl Worker {
 /// Carries out a plan that has no conflicts. Blocks; `progress` is told of each file with its size.
 ///
 /// # Errors
-/// The target cannot be made. Whatever fails later is in the report.
+/// The target cannot be made, or is empty and cannot be written. Whatever fails later is in the report.
 pub fn apply(
     store: &Arc<dyn Store>,
     snapshot: &Snapshot,
@@ -148,6 +148,9 @@ pub fn apply(
     progress: impl Fn(u64) + Send + Sync + 'static,
 ) -> std::io::Result<Report> {
     let (root, made) = target::create(&options.target)?;
+    if plan.target_is_empty && !made {
+        target::check_writable(&root)?;
+    }
     let root_gets_metadata = (made || plan.target_is_empty) && options.paths.is_none();
     if made && root_gets_metadata {
         // For good, should its entry be lost.

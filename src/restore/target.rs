@@ -5,7 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, readlinkat, unlinkat};
+use rustix::fs::{
+    Access, AtFlags, CWD, Mode, OFlags, accessat, mkdirat, openat, readlinkat, unlinkat,
+};
 use rustix::io::{self, Errno};
 
 use crate::source::stat::Stat;
@@ -38,6 +40,12 @@ pub(super) fn create(path: &Path) -> std::io::Result<(OwnedFd, bool)> {
     }
     std::fs::create_dir_all(path)?;
     Ok((open(path)?, true))
+}
+
+/// Whether this process may put something into a directory.
+pub(super) fn check_writable(directory: impl AsFd) -> io::Result<()> {
+    let access = Access::WRITE_OK | Access::EXEC_OK;
+    accessat(directory, ".", access, AtFlags::EACCESS)
 }
 
 /// What is under a name, if anything is.

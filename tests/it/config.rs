@@ -371,6 +371,9 @@ fn what_init_writes_is_a_valid_configuration_with_the_defaults_it_names() {
     assert_eq!(again.code, 2, "{again:?}");
     assert!(again.stderr.contains("--force"), "{again:?}");
     assert_eq!(world.offsite(["init", "--force"]).code, 0);
+    let shown = world.offsite(["init", "-"]).stdout;
+    let file = std::fs::read_to_string(world.path("backup_config.yaml")).unwrap();
+    assert_eq!(shown, file);
 
     let config = effective(&world, &[]);
     assert_eq!(sources(&config), [("data", "/data"), ("logs", "/logs")]);

@@ -32,6 +32,42 @@ fn exit_codes_are_those_of_the_program() {
     }
 }
 
+/// Rust files below a directory, but for those of tests.
+fn sources(directory: &std::path::Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let of = |path: PathBuf| match path.is_dir() {
+        true => sources(&path),
+        false => vec![path],
+    };
+    let is_source = |path: &PathBuf| {
+        path.extension().is_some_and(|kind| kind == "rs") && !path.ends_with("tests.rs")
+    };
+    paths.flat_map(of).filter(is_source).collect()
+}
+
+#[test]
+fn the_image_is_built_with_every_file_that_the_program_includes() {
+    let ignored = page(".dockerignore");
+    let sent: Vec<_> = ignored
+        .lines()
+        .filter_map(|line| line.strip_prefix('!'))
+        .map(|name| repository().join(name).canonicalize().unwrap())
+        .collect();
+    let mut included = 0;
+    for file in sources(&repository().join("src")) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for rest in text.split("include_str!(\"").skip(1) {
+            let name = rest.split('"').next().unwrap();
+            let path = file.parent().unwrap().join(name).canonicalize().unwrap();
+            let is_sent = sent.iter().any(|sent| path.starts_with(sent));
+            assert!(is_sent, "{} is not sent to the builder", path.display());
+            included += 1;
+        }
+    }
+    assert!(included >= 2, "{included}");
+}
+
 #[test]
 fn every_setting_is_documented() {
     let world = World::new();

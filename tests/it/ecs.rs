@@ -282,13 +282,7 @@ fn launch_starts_a_task_and_waits_for_it() {
         "--task-definition",
         "offsite",
     ];
-    let child = world.spawn(
-        [
-            &launch[..],
-            &["--launch-type", "FARGATE", "--json", "--", "verify"],
-        ]
-        .concat(),
-    );
+    let child = world.spawn([&launch[..], &["--json", "--", "verify"]].concat());
     let deadline = Instant::now() + Duration::from_secs(60);
     let task = loop {
         let tasks = aws(&moto, &["list-tasks", "--cluster", "backups"]);
@@ -367,10 +361,78 @@ fn launch_exits_as_the_container_did() {
         serve(move |_| (400, refused.clone())),
     );
     assert_eq!(world.offsite(launch).code, 12);
+    let page = format!("<html>{}</html>", "x".repeat(5000));
+    world.env("AWS_ENDPOINT_URL_ECS", serve(move |_| (400, page.clone())));
+    let output = world.offsite(launch);
+    assert_eq!(output.code, 1);
+    assert_eq!(
+        output.stderr.trim(),
+        "error: ECS could not do RunTask: it answers with status 400"
+    );
     let none = json!({"tasks": [], "failures": [{"arn": CLUSTER, "reason": "RESOURCE:MEMORY"}]})
         .to_string();
     world.env("AWS_ENDPOINT_URL_ECS", serve(move |_| (200, none.clone())));
     let output = world.offsite(launch);
     assert_eq!(output.code, 1);
     assert!(output.stderr.contains("RESOURCE:MEMORY"), "{output:?}");
+}
+
+#[test]
+fn launch_runs_on_fargate_unless_told_otherwise() {
+    let mut world = world();
+    world.env("AWS_REGION", "us-east-1");
+    let run = |world: &mut World, args: &[&str]| -> Value {
+        let (sent, received) = std::sync::mpsc::channel();
+        let none = json!({"tasks": [], "failures": []}).to_string();
+        let url = serve(move |asked| {
+            sent.send(asked.body.clone()).unwrap();
+            (200, none.clone())
+        });
+        world.env("AWS_ENDPOINT_URL_ECS", url);
+        let launch = ["launch", "--task-definition", "offsite"];
+        assert_eq!(world.offsite([&launch[..], args].concat()).code, 1);
+        serde_json::from_str(&received.recv().unwrap()).unwrap()
+    };
+    let vpc = [
+        "--subnets",
+        "subnet-1,subnet-2",
+        "--security-groups",
+        "sg-1",
+    ];
+    let asked = run(&mut world, &vpc);
+    assert_eq!(asked["launchType"], "FARGATE");
+    let network = &asked["networkConfiguration"]["awsvpcConfiguration"];
+    assert_eq!(network["subnets"], json!(["subnet-1", "subnet-2"]));
+    assert_eq!(network["securityGroups"], json!(["sg-1"]));
+    assert_eq!(network["assignPublicIp"], "DISABLED");
+    assert_eq!(
+        run(&mut world, &["--launch-type", "EC2"])["launchType"],
+        "EC2"
+    );
+    let asked = run(&mut world, &["--capacity-provider", "FARGATE_SPOT"]);
+    assert_eq!(asked["launchType"], Value::Null);
+    assert_eq!(
+        asked["capacityProviderStrategy"],
+        json!([{"base": 0, "capacityProvider": "FARGATE_SPOT", "weight": 1}])
+    );
+}
+
+#[test]
+fn launch_says_what_it_lacks_to_ask_with() {
+    let mut world = world();
+    world.env("AWS_EC2_METADATA_DISABLED", "true");
+    let launch = ["launch", "--task-definition", "offsite"];
+    let output = world.offsite(launch);
+    assert_eq!(output.code, 2, "{output:?}");
+    assert!(output.stderr.contains("set AWS_REGION"), "{output:?}");
+    world.env("AWS_REGION", "us-east-1");
+    world.env("AWS_ACCESS_KEY_ID", "");
+    world.env("AWS_SECRET_ACCESS_KEY", "");
+    let output = world.offsite(launch);
+    assert_eq!(output.code, 12, "{output:?}");
+    assert!(
+        output.stderr.contains("no usable credentials"),
+        "{output:?}"
+    );
+    assert!(output.stderr.len() < 500, "{output:?}");
 }

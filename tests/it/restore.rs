@@ -12,6 +12,7 @@ use offsite::manifest::totals::Totals;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::sources::set_mode;
 use crate::support::tree::{self, assert_same, settle};
 use crate::support::{BUCKET, Output, PREFIX, SOURCE, World, noise};
 
@@ -177,6 +178,21 @@ fn what_is_the_same_is_left_alone_and_gets_its_metadata() {
     expected.remove(Path::new(""));
     found.remove(Path::new(""));
     assert_same(&expected, &found);
+}
+
+#[test]
+fn an_empty_target_that_cannot_be_written_is_a_failure_that_says_so() {
+    let world = world();
+    std::fs::create_dir(world.path("out")).unwrap();
+    set_mode(&world.path("out"), 0o555);
+    let args = ["restore", "--to", "out", "--source", SOURCE];
+    let output = world.offsite_without(&["dac_override"], args);
+    assert_eq!(output.code, 1, "{output:?}");
+    assert!(
+        output.stderr.contains("cannot restore into `out`"),
+        "{output:?}"
+    );
+    assert!(output.stderr.contains("may not write there"), "{output:?}");
 }
 
 #[test]

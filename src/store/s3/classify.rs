@@ -2,10 +2,10 @@
 
 use std::error::Error;
 
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
+use crate::cause::{Cause, cause};
 use crate::store::StoreErrorKind;
 
 /// What a failed request means.
@@ -80,39 +80,11 @@ fn from_answer(
 
 /// What a failure means that is not an answer of the store.
 fn from_chain(error: &(dyn Error + 'static)) -> StoreErrorKind {
-    let mut chain = vec![];
-    let mut link = Some(error);
-    while let Some(error) = link {
-        if let Some(credentials) = error.downcast_ref::<CredentialsError>() {
-            return StoreErrorKind::Credentials(last_words(credentials));
-        }
-        chain.push(error.to_string());
-        link = error.source();
+    match cause(error) {
+        Cause::Credentials(text) => StoreErrorKind::Credentials(text),
+        Cause::Region(text) => StoreErrorKind::WrongRegion(text),
+        Cause::Transport(text) => StoreErrorKind::Transport(text),
     }
-    chain.dedup();
-    // The outer layers say "dispatch failure"; the cause is at the end.
-    let text = chain.split_off(chain.len().min(1)).join(": ");
-    if text.contains("credentials") {
-        return StoreErrorKind::Credentials(text);
-    }
-    if text.contains("region") {
-        return StoreErrorKind::WrongRegion(text);
-    }
-    StoreErrorKind::Transport(if text.is_empty() {
-        error.to_string()
-    } else {
-        text
-    })
-}
-
-fn last_words(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut link = error.source();
-    while let Some(error) = link {
-        text = error.to_string();
-        link = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

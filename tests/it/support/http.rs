@@ -3,10 +3,11 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 
-/// What was asked: the path, and what the AWS protocols call the target.
+/// What was asked: the path, what the AWS protocols call the target, and the document sent.
 pub(crate) struct Asked {
     pub(crate) path: String,
     pub(crate) target: String,
+    pub(crate) body: String,
 }
 
 /// Answers every request on loopback with a status and a JSON document until the test ends; the URL.
@@ -20,6 +21,7 @@ pub(crate) fn serve(answer: impl Fn(&Asked) -> (u16, String) + Send + 'static) -
             let mut asked = Asked {
                 path: String::new(),
                 target: String::new(),
+                body: String::new(),
             };
             let mut length = 0;
             let mut line = String::new();
@@ -36,6 +38,7 @@ pub(crate) fn serve(answer: impl Fn(&Asked) -> (u16, String) + Send + 'static) -
             }
             let mut body = vec![0; length];
             reader.read_exact(&mut body).unwrap();
+            asked.body = String::from_utf8_lossy(&body).into_owned();
             let (status, json) = answer(&asked);
             let _ = write!(
                 stream,
