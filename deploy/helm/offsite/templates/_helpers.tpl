@@ -63,7 +63,16 @@ mounted at. offsite itself checks the rest of the configuration.
 {{- if kindIs "slice" $backup.sources -}}
 {{- range $backup.sources -}}
 {{- if and (kindIs "map" .) .directory }}{{ $directories = append $directories .directory }}{{ end -}}
+{{- if and (kindIs "map" .) (kindIs "string" .sessions) }}{{ $directories = append $directories .sessions }}{{ end -}}
 {{- end -}}
+{{- end -}}
+{{- $names := list -}}
+{{- $paths := list -}}
+{{- range .Values.volumes -}}
+{{- if has .name $names }}{{ fail (printf "volumes: two are called %s" .name) }}{{ end -}}
+{{- if has (clean .mountPath) $paths }}{{ fail (printf "volumes: two are mounted at %s" .mountPath) }}{{ end -}}
+{{- $names = append $names .name -}}
+{{- $paths = append $paths (clean .mountPath) -}}
 {{- end -}}
 {{- $mounts := list -}}
 {{- range concat .Values.volumes .Values.extraVolumeMounts }}{{ $mounts = append $mounts .mountPath }}{{ end -}}
