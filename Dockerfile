@@ -1,6 +1,7 @@
 # The image: the binary, CA certificates, and nothing else.
 #
-#   docker build -t offsite .                                       # builds the binary in a container
+#   docker build -t offsite .                                       # builds the binary in a container; for the labels,
+#                                                                   # --build-arg VERSION=… --build-arg REVISION=…
 #   docker buildx build --platform linux/amd64,linux/arm64 .        # for both, each on or emulating its own
 #   docker build --build-arg BUILDER=registry.example/rust:1.95 .   # with a builder of your own
 #   make image                                                      # with a binary built outside; pulls nothing
