@@ -186,6 +186,11 @@ pub struct RunArgs {
 
 /// What `plan` takes.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "REQUESTS are those for the sources. A pass takes some ten more, for its lock, for what killed passes
+have left, for its record and the status, and one more every 40 seconds. How well an archive can be
+compressed is not known beforehand: its requests are the most there can be."
+)]
 pub struct PlanArgs {
     /// Which directories.
     #[command(flatten)]
@@ -209,8 +214,9 @@ pub struct PlanArgs {
   offsite run --session 'M31*' --limit 5   archive some of them
 
 States: new, changed, touched (other times and the same sizes: the next pass reads it to see),
-uncommitted (archived by a pass that was killed; the next one takes it over), archived, gone (not
-on the disk any more; its archive stays).")]
+uncommitted (archived by a pass that was killed; the next one takes it over), archived, emptied
+(nothing is left in its directory; its archive stays), gone (not on the disk any more; its archive
+stays).")]
 pub struct SessionsArgs {
     /// Only this source, by name or directory
     #[arg(long, value_name = "NAME")]

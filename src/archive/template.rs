@@ -105,6 +105,15 @@ impl KeyTemplate {
         if text.is_empty() || text.starts_with('/') || text.ends_with('/') {
             return Err("must be a key: not empty, without a slash at either end".to_owned());
         }
+        if text.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            return Err(
+                "has an empty component, `.` or `..`, which tools take for a path".to_owned(),
+            );
+        }
+        if text.len() > keys::CONTENT_KEY_MAX_BYTES {
+            let most = keys::CONTENT_KEY_MAX_BYTES;
+            return Err(format!("is longer than {most} bytes"));
+        }
         if let Some(taken) = RESERVED.iter().find(|taken| text.starts_with(**taken)) {
             return Err(format!(
                 "starts with `{taken}`, which offsite keeps to itself"
@@ -145,9 +154,10 @@ impl KeyTemplate {
         key
     }
 
-    /// What all keys of this source begin with.
+    /// The folder that all keys of this source are in, also those made [`beside`] another one; empty
+    /// for the whole store.
     #[must_use]
-    pub fn prefix(&self, source: &SourceName) -> String {
+    pub fn folder(&self, source: &SourceName) -> String {
         let mut prefix = String::new();
         for piece in self.pieces() {
             match piece {
@@ -156,6 +166,7 @@ impl KeyTemplate {
                 Piece::Placeholder(_) => break,
             }
         }
+        prefix.truncate(prefix.rfind('/').map_or(0, |slash| slash + 1));
         prefix
     }
 
@@ -279,7 +290,10 @@ mod tests {
     fn own_keys_are_recognised() {
         let source = SourceName::parse("media").unwrap();
         let archives = KeyTemplate::of_archives();
-        assert_eq!(archives.prefix(&source), "archives/media/");
+        assert_eq!(archives.folder(&source), "archives/media/");
+        let folder = |text| KeyTemplate::parse(text).unwrap().folder(&source);
+        assert_eq!(folder("backups/latest.{ext}"), "backups/");
+        assert_eq!(folder("{source}.{ext}"), "");
         let own = "archives/media/2024/media_20251227_020304.tar.gz";
         assert!(archives.matches(&source, own));
         assert!(archives.matches(&source, &own.replace(".tar", "_20251227T020304Z-7f3a.tar")));
@@ -303,6 +317,10 @@ mod tests {
             ("a/{year.tar", "without its"),
             ("/a", "slash"),
             ("", "not empty"),
+            ("a/../{pass}", "`..`"),
+            ("a//{pass}", "empty component"),
+            ("./{pass}", "`.`"),
+            (&"a".repeat(901), "longer than 900 bytes"),
             ("snapshots/{pass}", "keeps to itself"),
         ] {
             let error = KeyTemplate::parse(template).unwrap_err();

@@ -100,6 +100,7 @@ pub async fn back_up(
     };
     let Chosen { modes, with_notes } = chosen.unwrap_or_default();
     let mut archives = archives_known(parent.as_ref(), &unfinished);
+    let left_behind = archives_known(None, &unfinished);
 
     let captured = capture_all(
         context,
@@ -158,6 +159,15 @@ pub async fn back_up(
         segments: manifest.segments,
         offsite: env!("CARGO_PKG_VERSION").to_owned(),
     };
+    let is_needed = |key: &str| snapshot.archives.iter().any(|needed| *needed.key == *key);
+    for archive in left_behind.iter().filter(|left| !is_needed(&left.key)) {
+        context.events.emit(&Event::Notice {
+            message: format!(
+                "{}: archive `{}`, which a pass that was killed had completed, is part of no snapshot: what it was made of has changed or is gone",
+                source.name, archive.key
+            ),
+        });
+    }
     let key = keys::snapshot(&source.name, context.pass);
     lease.commit(&key, snapshot.to_bytes().into()).await?;
 

@@ -84,8 +84,8 @@ pub async fn abort_uploads(store: &dyn Store, source: &DirectorySource, own: Pas
         }
     }
     if let Method::Archive(archive) = &source.method {
-        let prefix = archive.template.prefix(&source.name);
-        for upload in store.open_uploads(&prefix).await.unwrap_or_default() {
+        let folder = archive.template.folder(&source.name);
+        for upload in store.open_uploads(&folder).await.unwrap_or_default() {
             if archive.template.matches(&source.name, &upload.key) {
                 let _ = store.abort_upload(&upload).await;
             }

@@ -1,5 +1,6 @@
 //! Why a source was not backed up, and what can be done about it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use rustix::io::Errno;
@@ -64,6 +65,16 @@ pub enum SourceError {
         /// Sessions that are called like that.
         like: Vec<String>,
     },
+    /// No session is of this year.
+    #[error("`{}` has no session of {wanted}", directory.display())]
+    NoYear {
+        /// The root.
+        directory: PathBuf,
+        /// What was asked for.
+        wanted: String,
+        /// What there is.
+        years: BTreeSet<String>,
+    },
     /// The pass is being stopped.
     #[error("interrupted")]
     Interrupted,
@@ -79,7 +90,7 @@ impl SourceError {
             | Self::FromTheFuture(_)
             | Self::NoArchive(_)
             | Self::Compression(_) => ExitCode::Failed,
-            Self::NoSession { .. } => ExitCode::NotFound,
+            Self::NoSession { .. } | Self::NoYear { .. } => ExitCode::NotFound,
             Self::Interrupted => ExitCode::Terminated,
             Self::Latest(LatestError::Record { .. }) => ExitCode::Integrity,
             Self::Manifest(WriterError::Segment(_)) => ExitCode::Integrity,
@@ -104,6 +115,10 @@ impl SourceError {
             ),
             Self::NoSession { like, .. } if !like.is_empty() => {
                 Some(format!("did you mean `{}`?", like.join("`, `")))
+            }
+            Self::NoYear { years, .. } => {
+                let years: Vec<_> = years.iter().map(String::as_str).collect();
+                Some(format!("there are sessions of {}", years.join(", ")))
             }
             Self::NoSession { .. } => Some("`offsite sessions` lists them all".to_owned()),
             Self::Latest(LatestError::Record { .. }) => Some(

@@ -202,8 +202,12 @@ fn table(plans: &[SourcePlan]) -> String {
     }
     for plan in plans.iter().filter(|plan| plan.full == Some(true)) {
         text.push_str(&format!(
-            "\n{}: a full archive, so that all entries of the last snapshot count as changed\n",
-            plan.source
+            "\n{}: a full archive{}\n",
+            plan.source,
+            match plan.parent {
+                Some(_) => ", so that all entries of the last snapshot count as changed",
+                None => "",
+            }
         ));
     }
     if plans.iter().any(|plan| plan.read_files > 0) {

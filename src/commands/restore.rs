@@ -34,14 +34,10 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<ExitCode,
     let job = context.reader()?;
     let selection = selection(&args.select)?;
     let sessions = args.session.iter().map(|session| format!("/{session}"));
-    let paths = globs(
-        &args
-            .path
-            .iter()
-            .cloned()
-            .chain(sessions)
-            .collect::<Vec<_>>(),
-    )?;
+    let sessions = globs(&sessions.collect::<Vec<_>>())?;
+    let paths = globs(&args.path)?;
+    // Both must have a path, where both are given.
+    let wanted: Vec<_> = sessions.into_iter().chain(paths).collect();
     block_on(async {
         let stop = signal::listen()?;
         let store = connect(&job.store).await;
@@ -54,7 +50,7 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<ExitCode,
             };
             let options = RestoreOptions {
                 target,
-                paths: paths.clone(),
+                wanted: wanted.clone(),
                 overwrite: args.overwrite,
                 owners: rustix::process::geteuid().is_root(),
                 concurrency: job.pass.limits.concurrency,
@@ -64,8 +60,8 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<ExitCode,
             let plan = in_thread(&store, &snapshot, &options, plan).await??;
             work.push((snapshot, options, plan));
         }
-        if paths.is_some() {
-            work = matching(work)?;
+        if !wanted.is_empty() {
+            work = matching(work, &args.session)?;
         }
         if let Some(failure) = conflicts(&work) {
             if args.dry_run && args.json {
@@ -127,14 +123,21 @@ async fn in_thread<T: Send + 'static>(
 
 /// The snapshots of which something is wanted. A name that was mistyped restores nothing, and that
 /// is no success.
-fn matching(work: Vec<Work>) -> Result<Vec<Work>, Failure> {
+fn matching(work: Vec<Work>, sessions: &[String]) -> Result<Vec<Work>, Failure> {
     let names = work.iter().map(|(snapshot, ..)| snapshot.source.clone());
     let names = names.collect::<Vec<_>>().join(", ");
     let mut matching = work;
     matching.retain(|(_, _, plan)| !plan.is_empty());
     if matching.is_empty() {
         let message = format!("nothing in the snapshots of {names} matches");
-        let hint = "patterns are relative to the source, as `docs/*.pdf`; `offsite list latest --source NAME` shows the paths";
+        let hint = match sessions {
+            [] => {
+                "patterns are relative to the source, as `docs/*.pdf`; `offsite list latest --source NAME` shows the paths"
+            }
+            _ => {
+                "`offsite sessions` lists the sessions, and `offsite list latest --source NAME` the paths, which begin with them"
+            }
+        };
         return Err(Failure::new(ExitCode::NotFound, message).hint(hint));
     }
     Ok(matching)
@@ -277,8 +280,11 @@ fn summary(restored: &Restored) {
         (None, n) => format!("restored EXCEPT FOR {n}"),
     };
     print(&format!(
-        "{source} {snapshot} {how} into {target}: {} and links, {}; {} there already\n",
-        text::count(report.restored, "file"),
+        "{source} {snapshot} {how} into {target}: {}, {}; {} there already\n",
+        match report.restored {
+            1 => "1 file or link".to_owned(),
+            n => format!("{} files and links", HumanCount(n)),
+        },
         HumanBytes(report.restored_bytes),
         HumanCount(report.kept),
     ));

@@ -216,7 +216,14 @@ fn method(settings: &Settings, findings: &Findings, source: &Source) -> Method {
             true => "as in raw/{year}/{session}.{ext}",
             false => "as in archives/{source}/{pass}.{ext}",
         };
-        template(findings, key, needed, hint)
+        let template = template(findings, key, needed, hint);
+        if template
+            .as_ref()
+            .is_some_and(|template| template.has("name"))
+        {
+            complain(findings, key, "has `{name}`, which only notes have", hint);
+        }
+        template
     });
     if method != Some(SourceMethod::Archive) {
         return Method::Files;

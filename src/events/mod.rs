@@ -186,7 +186,7 @@ pub enum Event {
         /// Bytes.
         size: u64,
     },
-    /// An archive is in the store, complete.
+    /// An archive is in the store, complete; it is part of a backup once the snapshot is committed.
     BackupArchiveUploaded {
         /// Name of the source.
         source: SourceName,

@@ -104,16 +104,24 @@ pub fn plan(
     // Each archive and each note is looked for before it is put, and both the survey and the pass
     // read the last manifest.
     let looks = total.archive_sessions + notes as u64 + 2 * segments;
-    let there = || sessions.iter().filter(|s| s.state != State::Gone);
+    let there = || {
+        sessions
+            .iter()
+            .filter(|s| !matches!(s.state, State::Emptied | State::Gone))
+    };
     let sum = |of: fn(&Session) -> u64| there().map(of).sum::<u64>();
-    let duration = |rate: u64| total.archive_bytes.checked_div(rate);
+    let chosen_sum = |of: fn(&Session) -> u64| {
+        let chosen = there().filter(|session| mode(session).is_some());
+        chosen.map(of).sum::<u64>()
+    };
+    let duration = |rate: u64| (rate > 0).then(|| total.archive_bytes.div_ceil(rate));
     SourcePlan {
         source: source.name.to_string(),
         directory: source.directory.display().to_string(),
         parent: parent.map(|parent| parent.pass),
-        new: sum(|s| s.new),
-        changed: sum(|s| s.changed),
-        removed: sum(|s| s.removed),
+        new: chosen_sum(|s| s.new),
+        changed: chosen_sum(|s| s.changed),
+        removed: chosen_sum(|s| s.removed),
         unchanged: sum(|s| (s.entries).saturating_sub(s.new + s.changed)),
         unreadable: sum(|s| s.unreadable),
         send_files: total.archive_files,

@@ -151,7 +151,7 @@ pub fn apply(
     if plan.target_is_empty && !made {
         target::check_writable(&root)?;
     }
-    let root_gets_metadata = (made || plan.target_is_empty) && options.paths.is_none();
+    let root_gets_metadata = (made || plan.target_is_empty) && options.wanted.is_empty();
     if made && root_gets_metadata {
         // For good, should its entry be lost.
         fchmod(&root, target::PRIVATE_DIRECTORY)?;

@@ -35,8 +35,8 @@ pub use self::plan::{Action, Plan, PlanError, plan};
 pub struct RestoreOptions {
     /// Where the contents of the snapshot go.
     pub target: PathBuf,
-    /// Only what these match, and what lies below.
-    pub paths: Option<Globs>,
+    /// Only what all of these match, and what lies below; everything without any.
+    pub wanted: Vec<Globs>,
     /// Whether what is there and differs is replaced.
     pub overwrite: bool,
     /// Whether owners are restored; only root may.
@@ -52,10 +52,8 @@ pub struct RestoreOptions {
 impl RestoreOptions {
     fn wants(&self, entry: &Entry) -> bool {
         let is_directory = entry.metadata.kind == crate::manifest::entry::Kind::Directory;
-        match &self.paths {
-            None => true,
-            Some(globs) => globs.select(&entry.path, is_directory),
-        }
+        let mut wanted = self.wanted.iter();
+        wanted.all(|globs| globs.select(&entry.path, is_directory))
     }
 }
 
@@ -92,7 +90,7 @@ impl Iterator for Wanted<'_> {
                 Ok(placed) => placed,
                 Err(error) => return Some(Err(error)),
             };
-            if self.options.paths.is_none() {
+            if self.options.wanted.is_empty() {
                 return Some(Ok((place, entry)));
             }
             self.above

@@ -46,6 +46,8 @@ pub struct ObjectInfo {
     pub sha256: Option<[u8; 32]>,
     /// CRC-64/NVME of the whole object, where the store checked and kept one.
     pub crc64nvme: Option<u64>,
+    /// Whether the store keeps a checksum of a kind that this program never asks for.
+    pub has_foreign_checksum: bool,
 }
 
 /// When a put may take effect.

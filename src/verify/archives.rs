@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use crc_fast::CrcAlgorithm::Crc64Nvme;
 use tokio::runtime::Handle;
 
-use super::{Finding, size_problem};
+use super::{FOREIGN, Finding, size_problem};
 use crate::contents::Observer;
 use crate::manifest::archive::{ArchiveRange, ArchiveRef};
 use crate::manifest::snapshot::Snapshot;
@@ -30,6 +30,8 @@ enum Look {
     Size(u64),
     /// The store's checksum is another one.
     Altered,
+    /// The store's checksum is of another kind.
+    Foreign,
     /// The commit record does not say what it should be.
     Unlisted,
 }
@@ -103,6 +105,7 @@ impl Archives {
                 "its archive is altered: the store's checksum is another one; `--read` tells which files it costs"
                     .to_owned(),
             ),
+            Look::Foreign => Some(format!("its archive was {FOREIGN}")),
             Look::Unlisted => Some("its archive is not in the commit record".to_owned()),
         })
     }
@@ -125,6 +128,7 @@ impl Archives {
             || (sha256.is_some() && archive.sha256.is_some() && sha256 != archive.sha256);
         Ok(match (is_other, info.crc64nvme, info.sha256) {
             (true, ..) => Look::Altered,
+            (false, None, None) if info.has_foreign_checksum => Look::Foreign,
             (false, None, None) => Look::ByLength,
             (false, ..) => Look::Good,
         })

@@ -256,6 +256,7 @@ impl Shared {
         };
         Ok(match (same, info.sha256, info.crc64nvme) {
             (Some(true), ..) => None,
+            (None, None, None) if info.has_foreign_checksum => Some(FOREIGN.to_owned()),
             // The store keeps checksums of nothing, or the request went to one that does not.
             (None, None, None) => {
                 self.count(|report| report.by_length_only += 1);
@@ -300,6 +301,9 @@ impl Shared {
         Ok((length != size).then(|| size_problem(size, length)))
     }
 }
+
+/// Of an object that offsite did not put, as its checksum of another kind shows.
+const FOREIGN: &str = "put again by something else: the store has a checksum of another kind than what was put; `--read` compares contents";
 
 fn size_problem(expected: u64, found: u64) -> String {
     let what = if found < expected {

@@ -4,11 +4,12 @@
 use std::path::Path;
 use std::process::Command;
 
+use local_s3::{HookAction, Operation};
 use rustix::process::Signal;
 
 use crate::kill::{Moment, at_every_request, pass_with_signal};
 use crate::support::tree::{self, Tree, assert_same, make_one_of_everything, read, settle};
-use crate::support::{BUCKET, Output, SOURCE, World, noise};
+use crate::support::{BUCKET, Output, SOURCE, World, aws_cli, noise};
 
 const CODECS: [&str; 3] = ["gzip", "zstd", "none"];
 
@@ -431,4 +432,79 @@ fn an_empty_source_writes_no_archive() {
         .into_iter()
         .filter(|key| key.starts_with("archives/"));
     assert_eq!(archives.count(), 1);
+}
+
+#[test]
+fn an_upload_beside_a_taken_key_is_not_left_open() {
+    for key in ["backups/latest.{ext}", "{source}.{ext}"] {
+        let mut world = world("none");
+        world.set("DEFAULTS__ARCHIVE__KEY", key);
+        world.write("large", noise(1, 20 << 20));
+        settle();
+        world.back_up();
+        let (arrived, has_arrived) = std::sync::mpsc::channel();
+        world.server.on_request(move |request| {
+            if request.operation == Operation::UploadPart {
+                let _ = arrived.send(());
+                std::thread::sleep(std::time::Duration::from_secs(1));
+            }
+            HookAction::Proceed
+        });
+        let mut child = world.spawn(["run"]);
+        has_arrived
+            .recv_timeout(std::time::Duration::from_secs(60))
+            .unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        world.server.clear_hook();
+        assert_eq!(world.server.uploads(BUCKET).len(), 1, "{key}");
+        world.expire_leases();
+        world.back_up();
+        assert_eq!(world.server.uploads(BUCKET).len(), 0, "{key}");
+        assert_eq!(world.offsite(["verify", "--read"]).code, 0);
+    }
+}
+
+#[test]
+fn an_archive_that_something_else_put_there_is_found_without_download() {
+    let world = world("none");
+    world.write("a", noise(1, 5000));
+    settle();
+    world.back_up();
+    let key = archive(&world);
+    let put_again = |bytes: &[u8]| {
+        let file = world.path("archive");
+        std::fs::write(&file, bytes).unwrap();
+        let credentials = world.server.credentials();
+        let output = Command::new(aws_cli())
+            .args(["s3api", "put-object", "--bucket", BUCKET, "--key", &key])
+            .args(["--checksum-algorithm", "CRC32", "--body"])
+            .arg(&file)
+            .env("AWS_ENDPOINT_URL", world.server.endpoint())
+            .env("AWS_ACCESS_KEY_ID", &credentials.access_key)
+            .env("AWS_SECRET_ACCESS_KEY", &credentials.secret_key)
+            .env("AWS_DEFAULT_REGION", "us-east-1")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    let original = world.server.object(BUCKET, &key).unwrap().bytes.to_vec();
+    put_again(&original);
+    let output = world.offsite(["verify"]);
+    assert_eq!(output.code, 4, "{output:?}");
+    assert!(
+        output.stderr.contains("put again by something else"),
+        "{output:?}"
+    );
+    assert_eq!(
+        world.offsite(["verify", "--read"]).code,
+        0,
+        "it is the same"
+    );
+    let mut altered = original;
+    let at = altered.len() / 2;
+    altered[at] ^= 1;
+    put_again(&altered);
+    assert_eq!(world.offsite(["verify"]).code, 4);
+    assert_eq!(world.offsite(["verify", "--read"]).code, 4);
 }

@@ -560,7 +560,8 @@ fn a_plan_has_sizes_by_year_time_requests_and_cost() {
     assert_eq!(sessions["total"]["bytes"], 2 * size + size_ngc);
     assert_eq!(planned["send_bytes"], size + size_ngc);
     assert_eq!(planned["send_files"], 6);
-    assert_eq!(sessions["duration_seconds"], 1);
+    // 1.4 MB, in whole seconds and not too few.
+    assert_eq!(sessions["duration_seconds"], 2);
     let standard = &sessions["costs"]["STANDARD"];
     let usd = standard["archive_usd_per_month"].as_f64().unwrap();
     let expected = (size + size_ngc) as f64 / f64::from(1 << 30) * 0.023;
@@ -571,6 +572,8 @@ fn a_plan_has_sizes_by_year_time_requests_and_cost() {
         one["sessions"]["archive"],
         serde_json::json!(["NGC_7000_20210506"])
     );
+    // The session, a directory in it, and three files; the other that is new is not asked for.
+    assert_eq!(one["new"], 5);
     let text = world.offsite(["plan", "--rate", "1MB"]).stdout;
     for expected in [
         "2020",
@@ -749,4 +752,144 @@ fn an_archive_is_complete_once_its_entries_are_recorded() {
     world.server.clear_hook();
     assert_eq!(records.load(Ordering::SeqCst), 3);
     assert!(!early.load(Ordering::SeqCst));
+}
+
+#[test]
+fn what_can_be_read_again_makes_its_session_whole_again() {
+    let world = world();
+    let (file, other) = ("M31_2020-01-02/light/1.fits", "M31_2020-01-02/light/2.fits");
+    world.back_up();
+    set_mode(&world.data().join(file), 0);
+    world.write(other, "changed");
+    settle();
+    let partial = without_privileges(&world);
+    assert_eq!(partial.code, 3, "{partial:?}");
+    assert_eq!(names(&partial), ["M31_2020-01-02"]);
+    // Not again and again while it cannot be read.
+    let same = without_privileges(&world);
+    assert_eq!((same.code, names(&same)), (3, vec![]), "{same:?}");
+
+    set_mode(&world.data().join(file), 0o644);
+    settle();
+    let whole = world.back_up();
+    assert_eq!(names(&whole), ["M31_2020-01-02"]);
+    let key = &archived(&whole)["M31_2020-01-02"];
+    assert_same(&tree_of(&world, "M31_2020-01-02"), &extracted(&world, key));
+    assert_eq!(names(&world.back_up()), [""; 0]);
+    assert_same(&read(&world.data()), &read(&world.restored_latest()));
+}
+
+#[test]
+fn a_session_that_has_become_empty_stays_as_it_was_archived() {
+    let mut world = world();
+    world.back_up();
+    let all = read(&world.data());
+    let session = world.data().join("NGC_7000_20210506");
+    std::fs::rename(&session, world.path("elsewhere")).unwrap();
+    std::fs::create_dir(&session).unwrap();
+    settle();
+    let output = world.back_up();
+    assert_eq!(names(&output), [""; 0]);
+    let notice = output.event("notice");
+    assert!(
+        notice["message"]
+            .as_str()
+            .unwrap()
+            .contains("is empty and was not"),
+        "{notice}"
+    );
+    assert_eq!(listed(&world, &[])["NGC_7000_20210506"]["state"], "emptied");
+    let restored = read(&world.restored_latest());
+    let below = |tree: &tree::Tree| -> tree::Tree {
+        let mut tree = tree.clone();
+        tree.retain(|path, _| path.starts_with("NGC_7000_20210506"));
+        tree
+    };
+    assert_same(&below(&all), &below(&restored));
+
+    world.set("DEFAULTS__ALLOW_EMPTY", true);
+    let output = world.back_up();
+    assert_eq!(names(&output), ["NGC_7000_20210506"]);
+    assert_eq!(output.events_named("notice").len(), 0);
+    assert_same(&read(&world.data()), &read(&world.restored_latest()));
+}
+
+#[test]
+fn what_is_asked_for_by_session_and_by_path_is_both() {
+    let world = world();
+    world.back_up();
+    let restore = |args: &[&str]| {
+        let to = ["restore", "--to", "out", "--source", SOURCE, "--overwrite"];
+        world.offsite([&to[..], args].concat())
+    };
+    let session = ["--session", "NGC_7000_20210506"];
+    let output = restore(&[&session[..], &["--path", "*.md"]].concat());
+    assert_eq!(output.code, 0, "{output:?}");
+    let restored = read(&world.path("out"));
+    let files: Vec<_> = restored
+        .keys()
+        .filter(|path| world.path("out").join(path).is_file())
+        .map(|path| path.display().to_string())
+        .collect();
+    assert!(!files.is_empty());
+    for file in &files {
+        assert!(
+            file.starts_with("NGC_7000_20210506/") && file.ends_with(".md"),
+            "{file}"
+        );
+    }
+    let output = restore(&["--session", "nobody"]);
+    assert_eq!(output.code, 10, "{output:?}");
+    assert!(
+        output.stderr.contains("`offsite sessions` lists"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn a_year_without_sessions_is_an_error() {
+    let world = world();
+    let output = world.offsite(["run", "--year", "1999"]);
+    assert_eq!(output.code, 10, "{output:?}");
+    let failed = output.event("source_failed");
+    assert!(
+        failed["hint"].as_str().unwrap().contains("2020"),
+        "{failed}"
+    );
+    assert!(world.snapshots().is_empty());
+}
+
+#[test]
+fn an_archive_that_no_snapshot_will_have_is_named() {
+    let world = world();
+    let (arrived, has_arrived) = std::sync::mpsc::channel();
+    world.server.on_request(move |request| {
+        let key = request.key.as_deref().unwrap_or_default();
+        if request.operation.name().contains("Put") && key.contains("raw/2021") {
+            let _ = arrived.send(());
+            std::thread::sleep(std::time::Duration::from_secs(1));
+        }
+        HookAction::Proceed
+    });
+    let mut child = world.spawn(["run"]);
+    has_arrived
+        .recv_timeout(std::time::Duration::from_secs(60))
+        .unwrap();
+    // What is known to be in the store is recorded meanwhile.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    world.server.clear_hook();
+    world.expire_leases();
+    let session = world.data().join("M31_2020-01-02");
+    std::fs::rename(&session, world.path("elsewhere")).unwrap();
+    let output = world.back_up();
+    let notice = output.event("notice");
+    let message = notice["message"].as_str().unwrap();
+    assert!(
+        message.contains("`raw/2020/M31_2020-01-02.tar`") && message.contains("no snapshot"),
+        "{message}"
+    );
+    assert_eq!(names(&output).len(), 2);
+    assert_eq!(world.back_up().events_named("notice").len(), 0);
 }

@@ -63,7 +63,7 @@ impl Choice {
             State::New => true,
             State::Changed => !self.only_new,
             State::Touched | State::Archived => self.force && !self.only_new,
-            State::Uncommitted | State::Gone => false,
+            State::Uncommitted | State::Emptied | State::Gone => false,
         };
         by_state && self.has(session)
     }

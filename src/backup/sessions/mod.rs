@@ -65,6 +65,8 @@ pub enum State {
     Uncommitted,
     /// It is as it was archived.
     Archived,
+    /// It was archived, and nothing is left in its directory; what was archived stays.
+    Emptied,
     /// It was archived, and is not on the disk any more.
     Gone,
 }
@@ -77,6 +79,7 @@ impl std::fmt::Display for State {
             Self::Touched => "touched",
             Self::Uncommitted => "uncommitted",
             Self::Archived => "archived",
+            Self::Emptied => "emptied",
             Self::Gone => "gone",
         })
     }

@@ -1,6 +1,6 @@
 //! Before a pass over sessions: the survey, and whether it makes sense.
 
-use super::{Chosen, Survey, SurveyOptions, choose, survey};
+use super::{Chosen, State, Survey, SurveyOptions, choose, survey};
 use crate::backup::DirectorySource;
 use crate::backup::commit::PassContext;
 use crate::backup::continued::Unfinished;
@@ -49,6 +49,16 @@ pub async fn prepare(
             ),
         });
     }
+    for session in &survey.sessions {
+        if session.state == State::Emptied {
+            context.events.emit(&Event::Notice {
+                message: format!(
+                    "{}: session `{}` is empty and was not: what was archived of it stays in the snapshot; is it mounted? If it is meant to be empty, set `allow_empty: true` for the source",
+                    source.name, session.name
+                ),
+            });
+        }
+    }
     let chosen = choose(source, sessions, survey, context.pass, started_ns);
     Ok(Some(chosen))
 }
@@ -70,6 +80,16 @@ pub fn check(
         });
     }
     let choice = source.sessions.as_ref().map(|sessions| &sessions.choice);
+    if let Some(year) = choice.and_then(|choice| choice.year.as_ref())
+        && !survey.sessions.iter().any(|session| session.year == *year)
+    {
+        let years = survey.sessions.iter().map(|session| session.year.clone());
+        return Err(SourceError::NoYear {
+            directory: source.directory.clone(),
+            wanted: year.clone(),
+            years: years.collect(),
+        });
+    }
     let Some(wanted) = choice.and_then(|choice| choice.unknown(&survey.sessions)) else {
         return Ok(());
     };

@@ -93,11 +93,13 @@ pub async fn survey(
         .collect();
     let (sessions, choice) = (options.sessions.clone(), options.sessions.choice.clone());
     let (detect, reads, stop) = (source.detect, options.reads, Arc::clone(options.stop));
+    let allow_empty = source.allow_empty;
     let look = move || -> Result<Survey, Ended> {
         let surveyor = Surveyor {
             sessions,
             choice,
             detect,
+            allow_empty,
             root,
             reads,
             stop,
@@ -137,6 +139,7 @@ struct Surveyor {
     sessions: SessionOptions,
     choice: Choice,
     detect: Detect,
+    allow_empty: bool,
     root: Root,
     reads: bool,
     stop: Arc<Stop>,
@@ -167,7 +170,13 @@ struct Open {
     touched: u64,
     touched_bytes: u64,
     unreadable: u64,
+    /// Entries besides directories, on disk and in the last snapshot.
+    contents: u64,
+    recorded_contents: u64,
     key: Option<String>,
+    /// Whether the last snapshot has some of it in one archive and some in another, as when a file
+    /// could not be read while the others were archived.
+    is_scattered: bool,
     archived_at: Option<Timestamp>,
     notes: Vec<EntryPath>,
 }
@@ -227,6 +236,7 @@ impl Surveyor {
         let is_note = metadata.kind == Kind::File && self.is_note(path);
         let open = self.open.get_or_insert_default();
         open.found += 1;
+        open.contents += u64::from(metadata.kind != Kind::Directory);
         open.count(metadata.kind, metadata.size, metadata.mtime_ns);
         open.continued += u64::from(is_continued);
         if is_note {
@@ -260,7 +270,10 @@ impl Surveyor {
             Verdict::Capture
                 if entry.unreadable.is_some() && found.stat.metadata == entry.metadata =>
             {
-                return Difference::Unreadable;
+                return match self.reads && self.root.open_file(&found.path).is_ok() {
+                    true => Difference::Changed,
+                    false => Difference::Unreadable,
+                };
             }
             Verdict::Capture => return Difference::Changed,
             Verdict::Rerecord | Verdict::Reread => {}
@@ -359,7 +372,7 @@ impl Surveyor {
 
     fn close(&mut self) {
         if let Some(open) = self.open.take() {
-            let session = open.close(&self.sessions);
+            let session = open.close(&self.sessions, self.allow_empty);
             self.survey.sessions.push(session);
         }
     }
@@ -386,7 +399,11 @@ impl Open {
 
     fn recorded(&mut self, entry: &Entry) {
         self.recorded += 1;
+        self.recorded_contents += u64::from(entry.metadata.kind != Kind::Directory);
         if let Some(content) = &entry.content {
+            if let (Some(range), Some(key)) = (&content.archive, &self.key) {
+                self.is_scattered |= *range.key != **key;
+            }
             let at = Some(content.pass.started_at());
             if at >= self.archived_at {
                 self.archived_at = at;
@@ -399,21 +416,29 @@ impl Open {
         self.new + self.changed + self.removed > 0
     }
 
-    fn state(&self) -> State {
+    /// As a directory is on which nothing is mounted any more.
+    fn is_emptied(&self) -> bool {
+        self.contents == 0 && self.unreadable == 0 && self.recorded_contents > 0
+    }
+
+    fn state(&self, allow_empty: bool) -> State {
         match self {
             _ if self.is_gone => State::Gone,
+            _ if self.is_emptied() && !allow_empty => State::Emptied,
             _ if self.found > 0 && self.continued == self.found => match self.has_changed() {
                 true => State::Uncommitted,
                 false => State::Archived,
             },
             _ if self.recorded == 0 => State::New,
             _ if self.has_changed() => State::Changed,
+            // All of it can be read now, and goes into one archive.
+            _ if self.is_scattered && self.unreadable == 0 => State::Changed,
             _ if self.touched + self.unreadable > 0 => State::Touched,
             _ => State::Archived,
         }
     }
 
-    fn close(self, options: &SessionOptions) -> Session {
+    fn close(self, options: &SessionOptions, allow_empty: bool) -> Session {
         let name = String::from_utf8_lossy(&self.name).into_owned();
         let newest_ns = match self.newest_ns {
             i64::MIN => 0,
@@ -421,7 +446,7 @@ impl Open {
         };
         Session {
             year: options.year(&name, newest_ns),
-            state: self.state(),
+            state: self.state(allow_empty),
             name,
             bytes_of_name: self.name,
             files: self.files,

@@ -282,6 +282,11 @@ impl Store for S3Store {
         let decode = |text: &str| BASE64_STANDARD.decode(text).ok();
         let sha256 = answer.checksum_sha256.as_deref().and_then(decode);
         let crc = answer.checksum_crc64_nvme.as_deref().and_then(decode);
+        let others = [
+            &answer.checksum_crc32,
+            &answer.checksum_crc32_c,
+            &answer.checksum_sha1,
+        ];
         Ok(ObjectInfo {
             size: answer
                 .content_length
@@ -291,6 +296,7 @@ impl Store for S3Store {
             crc64nvme: crc
                 .and_then(|bytes| bytes.try_into().ok())
                 .map(u64::from_be_bytes),
+            has_foreign_checksum: others.iter().any(|checksum| checksum.is_some()),
         })
     }
 
