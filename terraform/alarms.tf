@@ -86,7 +86,7 @@ resource "aws_cloudwatch_metric_alarm" "missing" {
 
 resource "aws_cloudwatch_metric_alarm" "not_started" {
   alarm_name          = "${var.name}-not-started"
-  alarm_description   = "The task of the backup ${var.name} could not be started, and the attempts are in ${aws_sqs_queue.dead_letters.name}. Each message says why, in ERROR_CODE and ERROR_MESSAGE of its attributes. Empty the queue when it is mended."
+  alarm_description   = "The task of the backup ${var.name} could not be started, and the attempts are in ${aws_sqs_queue.dead_letters.name}. Each message says why, in ERROR_CODE and ERROR_MESSAGE of its attributes. Empty the queue when it is mended: the alarm ends then."
   namespace           = "AWS/SQS"
   metric_name         = "ApproximateNumberOfMessagesVisible"
   dimensions          = { QueueName = aws_sqs_queue.dead_letters.name }
@@ -100,8 +100,8 @@ resource "aws_cloudwatch_metric_alarm" "not_started" {
   tags                = local.tags
 }
 
-# Tasks that stopped with an error: what leaves no event behind, as a kill for want of memory, an image
-# that cannot be pulled, a volume that cannot be mounted.
+# Tasks that stopped with an error: what leaves no event behind, as a kill for want of memory (for ECS the
+# program's own end, with exit code 137), an image that cannot be pulled, a volume that cannot be mounted.
 
 locals {
   stopped_tasks = {
@@ -117,7 +117,7 @@ locals {
         # As numbers, ascending: plans stay the same.
         containers = { exitCode = [{ "anything-but" = concat([0], [for code in sort([for code in var.quiet_exit_codes : format("%03d", code)]) : tonumber(code)]) }] }
       })
-      message = "A task of the backup ${var.name} ended with an error. What exit codes mean is in docs/EXIT-CODES.md; what happened is in the log group ${local.log_group}."
+      message = "A task of the backup ${var.name} ended with an error. What exit codes mean is in docs/EXIT-CODES.md; what happened is in the log group ${local.log_group}. 137 is a kill, mostly for want of memory."
       fields  = { exit_code = "$.detail.containers[0].exitCode", task = "$.detail.taskArn" }
     }
     task-not-run = {

@@ -4,16 +4,20 @@
 locals {
   # Objects get tags only where the configuration says so.
   uses_tags = (
-    can(regex("\"tags\":", local.config_json))
+    can(regex("\"tags\":", jsonencode(var.config)))
     || anytrue([for name in keys(var.environment) : endswith(name, "__TAGS")])
   )
 
   # A key of its own, or the bucket's.
   kms_key_arns = distinct(compact([
     var.kms_key_arn,
-    can(regex("^arn:", local.configured_kms_key)) ? local.configured_kms_key : null,
+    # As the program takes it: the environment wins, unless it is empty.
+    try(coalesce(lookup(var.environment, "OFFSITE_S3__KMS_KEY_ID", null), try(tostring(var.config.backup.s3.kms_key_id), null)), null),
   ]))
-  configured_kms_key = try(var.environment["OFFSITE_S3__KMS_KEY_ID"], tostring(var.config.backup.s3.kms_key_id), "")
+  configured_encryption = try(coalesce(lookup(var.environment, "OFFSITE_S3__ENCRYPTION", null), try(tostring(var.config.backup.s3.encryption), null)), "bucket")
+
+  # Without a key of its own, `aws:kms` takes the account's key for S3, which needs no permission.
+  encrypts_by_kms = length(local.kms_key_arns) > 0 || local.configured_encryption == "aws:kms"
 
   cluster_name = local.cluster_arn == null ? "" : element(split("/", local.cluster_arn), 1)
 

@@ -50,7 +50,18 @@ output "access_point_ids" {
 # How to run it now, and how to look
 
 output "run_command" {
-  description = "A command that starts a pass now."
+  description = "A command that starts a pass now, waits for it and exits with its exit code. Needs the program, as `run_task_command` does not."
+  value = join(" ", concat(
+    [
+      "offsite launch --region ${local.region} --cluster ${local.cluster_arn} --task-definition ${var.name}",
+      "--subnets ${join(",", var.subnet_ids)} --security-groups ${join(",", var.security_group_ids)}",
+    ],
+    var.assign_public_ip ? ["--assign-public-ip"] : [],
+  ))
+}
+
+output "run_task_command" {
+  description = "A command of the AWS CLI that starts a pass now, and does not wait for it."
   value = join(" ", [
     "aws ecs run-task --region ${local.region} --cluster ${local.cluster_arn}",
     "--task-definition ${var.name} --launch-type FARGATE --platform-version ${var.platform_version}",

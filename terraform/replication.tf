@@ -7,7 +7,18 @@
 locals {
   # What a snapshot's files and archives are made of, and what may lie in a cheaper class there. The rest
   # is small and read first: list, plan and verify work at once, in the second region as well.
-  content_directories = ["archives", "copies", "databases", "files"]
+  content_directories = ["archives", "copies", "databases", "files", "raw"]
+
+  # Archives elsewhere: the directories that keys of one's own begin with, up to the first placeholder. A key
+  # without one gets no rule, for its prefix would be everything.
+  archive_keys = concat(
+    [lookup(var.environment, "OFFSITE_DEFAULTS__ARCHIVE__KEY", null), try(local.backup_config.defaults.archive.key, null)],
+    [for source in local.sources : try(source.archive.key, null)],
+  )
+  archive_directories = distinct([
+    for directory in compact([for key in local.archive_keys : try(trimsuffix(regex("^[^{]*/", key), "/"), null)]) :
+    directory if !anytrue([for known in local.content_directories : startswith("${directory}/", "${known}/")])
+  ])
 
   # None or one. A condition cannot choose between statements of different forms; `for` can.
   replicas = var.replication == null ? [] : [var.replication]
@@ -15,8 +26,11 @@ locals {
   replication_rules = flatten([for replica in local.replicas : concat(
     [{ id = "everything", prefix = var.prefix, priority = 0, storage_class = null }],
     [
-      for index, directory in replica.storage_class == null ? [] : local.content_directories : {
-        id            = directory
+      # Of rules with prefixes in common, the one of the highest priority acts. S3 takes 1,000 of them; more
+      # keys than that do not fit into a task definition. Directories of one's own may be called anything,
+      # and ids may not.
+      for index, directory in replica.storage_class == null ? [] : concat(local.content_directories, local.archive_directories) : {
+        id            = contains(local.content_directories, directory) ? directory : "archives-elsewhere-${index + 1 - length(local.content_directories)}"
         prefix        = "${var.prefix}${directory}/"
         priority      = index + 1
         storage_class = replica.storage_class
@@ -46,11 +60,11 @@ locals {
       },
     ],
     [
-      for key in var.kms_key_arn == null ? [] : [var.kms_key_arn] : {
+      for keys in length(local.kms_key_arns) == 0 ? [] : [local.kms_key_arns] : {
         Sid       = "DecryptHere"
         Effect    = "Allow"
         Action    = ["kms:Decrypt"]
-        Resource  = [key]
+        Resource  = keys
         Condition = { StringLike = { "kms:ViaService" = "s3.${local.region}.amazonaws.com" } }
       }
     ],
@@ -121,7 +135,7 @@ resource "aws_s3_bucket_replication_configuration" "this" {
 
       # Objects that are encrypted with a KMS key are replicated only where that is said.
       dynamic "source_selection_criteria" {
-        for_each = var.kms_key_arn == null ? [] : [true]
+        for_each = local.encrypts_by_kms ? [true] : []
         content {
           sse_kms_encrypted_objects {
             status = "Enabled"
@@ -145,7 +159,7 @@ resource "aws_s3_bucket_replication_configuration" "this" {
 
   lifecycle {
     precondition {
-      condition     = var.kms_key_arn == null || try(var.replication.kms_key_arn, null) != null
+      condition     = !local.encrypts_by_kms || try(var.replication.kms_key_arn, null) != null
       error_message = "Objects encrypted with a KMS key are replicated only to a bucket with a KMS key of its own region: set replication.kms_key_arn."
     }
   }

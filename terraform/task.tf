@@ -11,7 +11,8 @@ locals {
   cluster_arn = var.cluster_arn == null ? aws_ecs_cluster.this[0].arn : var.cluster_arn
 
   backup_config = try(var.config.backup, {})
-  has_sources   = try(length(local.backup_config.sources), 0) > 0 || try(length(local.backup_config.s3.include_dirs), 0) > 0
+  sources       = try([for source in local.backup_config.sources : source], [])
+  has_sources   = length(local.sources) > 0 || try(length(local.backup_config.s3.include_dirs), 0) > 0
 
   # The configuration as it was given, with what permissions and alarms rest on in its place: the bucket,
   # the prefix, and events as JSON.

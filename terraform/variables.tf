@@ -133,7 +133,7 @@ variable "tag_transitions" {
 }
 
 variable "expire_archives_after_days" {
-  description = "Days after which tar archives are deleted; null for never. With incremental archives, at least twice full_every."
+  description = "Days after which tar archives below archives/, where they are unless archive.key says otherwise, are deleted; null for never. With incremental archives, at least twice full_every. Archives of sessions, below raw/, and those with a key of their own that begins elsewhere stay: a session is archived once."
   type        = number
   default     = null
 
@@ -152,7 +152,19 @@ variable "expire_archives_after_days" {
 
   validation {
     condition     = var.expire_archives_after_days == null ? true : var.expire_archives_after_days >= 2 * local.longest_chain_days
-    error_message = "Snapshots of incremental archives point into archives as old as full_every, and one that expires breaks them: set expire_archives_after_days to at least twice the longest full_every in config, or leave it out."
+    error_message = "Snapshots of incremental archives point into archives as old as full_every, and one that expires breaks them: set expire_archives_after_days to at least twice the longest full_every in config (which is written like `7d`), or leave it out."
+  }
+
+  # Names of variables are known here, but what they do to the configuration only to the program.
+  validation {
+    condition     = var.expire_archives_after_days == null ? true : !anytrue([for name in concat(keys(var.environment), keys(var.secrets)) : can(regex("^OFFSITE_.*ARCHIVE", upper(name)))])
+    error_message = "environment or secrets set archives by an OFFSITE_…ARCHIVE… variable, and what expires has to be seen here: set it in config instead, as backup.defaults.archive, or leave expire_archives_after_days out."
+  }
+
+  # A session is archived once, and every snapshot since then points to that archive.
+  validation {
+    condition     = var.expire_archives_after_days == null ? true : !local.sessions_in_archives
+    error_message = "A source in config puts sessions or their notes below archives/, where they would expire, and a session is archived once: let its archive.key and notes_key begin elsewhere, or leave expire_archives_after_days out."
   }
 }
 
@@ -187,7 +199,7 @@ variable "allow_delete" {
 }
 
 variable "replication" {
-  description = "Replication to a bucket in a second region, as modules/replica makes it: its ARN; the KMS key there, if any; the storage class of contents there (null: the same as here); whether deletions are passed on."
+  description = "Replication to a bucket in a second region, as modules/replica makes it: its ARN; the KMS key there, if any; the storage class of contents and archives there (null: the same as here); whether deletions are passed on."
   type = object({
     bucket_arn     = string
     kms_key_arn    = optional(string)
@@ -229,6 +241,11 @@ variable "config" {
     condition     = try(var.config.backup.s3.interval_seconds, null) == null
     error_message = "config has interval_seconds, which is for a process that stays: leave it out, and say when in schedule_expression."
   }
+
+  validation {
+    condition     = try(var.config.backup.s3.kms_key_id, null) == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.config.backup.s3.kms_key_id))
+    error_message = "backup.s3.kms_key_id in config is the ARN of a key (arn:aws:kms:<region>:<account>:key/<id>), not an alias or a bare id: permissions are written for keys."
+  }
 }
 
 variable "environment" {
@@ -240,6 +257,12 @@ variable "environment" {
   validation {
     condition     = length(setintersection(keys(var.environment), ["BACKUP_CONFIG_YAML", "BACKUP_CONFIG_PATH", "OFFSITE_S3__BUCKET", "OFFSITE_S3__PREFIX", "OFFSITE_S3__ENDPOINT_URL", "OFFSITE_LOG__FORMAT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])) == 0
     error_message = "BACKUP_CONFIG_YAML, BACKUP_CONFIG_PATH, OFFSITE_S3__BUCKET, OFFSITE_S3__PREFIX, OFFSITE_LOG__FORMAT and endpoints are set by this module, and permissions and alarms rest on them: use config, bucket_name and prefix."
+  }
+
+  validation {
+    # Empty is not set.
+    condition     = lookup(var.environment, "OFFSITE_S3__KMS_KEY_ID", "") == "" || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.environment["OFFSITE_S3__KMS_KEY_ID"]))
+    error_message = "OFFSITE_S3__KMS_KEY_ID in environment is the ARN of a key (arn:aws:kms:<region>:<account>:key/<id>), not an alias or a bare id: permissions are written for keys."
   }
 }
 
@@ -280,7 +303,7 @@ variable "image" {
 
   validation {
     condition     = can(regex("^[a-z0-9][^\\s]*[:@][^\\s/]+$", var.image))
-    error_message = "image names a tag or a digest: write <account>.dkr.ecr.<region>.amazonaws.com/offsite:1.0.0 or …/offsite@sha256:…."
+    error_message = "image names a tag or a digest: write <account>.dkr.ecr.<region>.amazonaws.com/offsite:0.1.0 or …/offsite@sha256:…."
   }
 }
 
@@ -374,7 +397,7 @@ variable "assign_public_ip" {
 }
 
 variable "cpu_architecture" {
-  description = "Processor of the task; the image has to have it. ARM64 costs a fifth less."
+  description = "Processor of the task; the image has to have it: `make image` builds for the one of the machine it runs on. ARM64 costs a fifth less."
   type        = string
   default     = "ARM64"
   nullable    = false
@@ -583,7 +606,7 @@ variable "alarm_emails" {
 }
 
 variable "alarm_topic_arns" {
-  description = "SNS topics that alarms go to besides the one made here, as those of a pager. Their policies have to let CloudWatch and EventBridge publish."
+  description = "SNS topics that alarms go to besides the one made here, as those of a pager. Their policies have to let both cloudwatch.amazonaws.com and events.amazonaws.com publish, the latter without a Condition: EventBridge supports none there, and its messages would not arrive."
   type        = set(string)
   default     = []
   nullable    = false
@@ -595,7 +618,7 @@ variable "alarm_topic_arns" {
 }
 
 variable "alarm_kms_key_arn" {
-  description = "ARN of a KMS key for the topic, whose policy lets CloudWatch and EventBridge use it; null leaves messages unencrypted at rest. The key AWS manages for SNS does not work with alarms."
+  description = "ARN of a KMS key for the topic, whose policy lets cloudwatch.amazonaws.com and events.amazonaws.com use kms:Decrypt and kms:GenerateDataKey*; null leaves messages unencrypted at rest. The key AWS manages for SNS does not work with alarms."
   type        = string
   default     = null
 

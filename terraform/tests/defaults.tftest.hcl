@@ -6,7 +6,7 @@ mock_provider "aws" {
 
 variables {
   bucket_name        = "acme-backups"
-  image              = "111122223333.dkr.ecr.us-east-2.amazonaws.com/offsite:1.0.0"
+  image              = "111122223333.dkr.ecr.us-east-2.amazonaws.com/offsite:0.1.0"
   subnet_ids         = ["subnet-0123456789abcdef0"]
   security_group_ids = ["sg-0123456789abcdef0"]
   volumes            = [{ name = "data", container_path = "/data", file_system_id = "fs-0123456789abcdef0" }]
@@ -110,14 +110,52 @@ run "the_schedule_starts_the_task" {
   }
 }
 
+run "rules_may_publish_without_a_condition_and_alarms_with_one" {
+  assert {
+    condition = jsonencode({
+      for statement in jsondecode(aws_sns_topic_policy.alarms.policy).Statement : statement.Principal.Service => [statement.Action, try(statement.Condition, null)]
+      }) == jsonencode({
+      "cloudwatch.amazonaws.com" = ["sns:Publish", { StringEquals = { "aws:SourceAccount" = "111122223333" } }]
+      "events.amazonaws.com"     = ["sns:Publish", null]
+    })
+    error_message = aws_sns_topic_policy.alarms.policy
+  }
+}
+
+run "commands_start_a_pass" {
+  assert {
+    condition     = output.run_command == "offsite launch --region us-east-2 --cluster arn:aws:ecs:us-east-2:111122223333:cluster/offsite --task-definition offsite --subnets subnet-0123456789abcdef0 --security-groups sg-0123456789abcdef0"
+    error_message = output.run_command
+  }
+
+  assert {
+    condition     = output.run_task_command == "aws ecs run-task --region us-east-2 --cluster arn:aws:ecs:us-east-2:111122223333:cluster/offsite --task-definition offsite --launch-type FARGATE --platform-version LATEST --network-configuration '{\"awsvpcConfiguration\":{\"assignPublicIp\":\"DISABLED\",\"securityGroups\":[\"sg-0123456789abcdef0\"],\"subnets\":[\"subnet-0123456789abcdef0\"]}}'"
+    error_message = output.run_task_command
+  }
+}
+
+run "the_alarm_for_failed_starts_says_how_it_ends" {
+  assert {
+    condition     = endswith(aws_cloudwatch_metric_alarm.not_started.alarm_description, "Empty the queue when it is mended: the alarm ends then.")
+    error_message = aws_cloudwatch_metric_alarm.not_started.alarm_description
+  }
+}
+
 run "the_patterns_of_stopped_tasks_are_right" {
+  # A kill for want of memory has exit code 137, and this stop code: the first rule tells it, the second one
+  # does not.
+  assert {
+    condition     = jsonencode(jsondecode(aws_cloudwatch_event_rule.task["task-not-run"].event_pattern).detail.stopCode) == jsonencode([{ "anything-but" = ["EssentialContainerExited"] }])
+    error_message = aws_cloudwatch_event_rule.task["task-not-run"].event_pattern
+  }
+
   assert {
     condition     = jsonencode(jsondecode(aws_cloudwatch_event_rule.task["task-failed"].event_pattern).detail.containers.exitCode) == jsonencode([{ "anything-but" = [0, 3, 11] }])
     error_message = aws_cloudwatch_event_rule.task["task-failed"].event_pattern
   }
 
   assert {
-    condition     = aws_cloudwatch_event_target.task["task-failed own"].input_transformer[0].input_template == "{\"message\": \"A task of the backup offsite ended with an error. What exit codes mean is in docs/EXIT-CODES.md; what happened is in the log group /offsite/offsite.\", \"exit_code\": <exit_code>, \"task\": <task>}"
+    condition     = aws_cloudwatch_event_target.task["task-failed own"].input_transformer[0].input_template == "{\"message\": \"A task of the backup offsite ended with an error. What exit codes mean is in docs/EXIT-CODES.md; what happened is in the log group /offsite/offsite. 137 is a kill, mostly for want of memory.\", \"exit_code\": <exit_code>, \"task\": <task>}"
     error_message = aws_cloudwatch_event_target.task["task-failed own"].input_transformer[0].input_template
   }
 }

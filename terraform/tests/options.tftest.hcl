@@ -6,7 +6,7 @@ mock_provider "aws" {
 
 variables {
   bucket_name        = "acme-backups"
-  image              = "ghcr.io/acme/offsite:1.0.0"
+  image              = "ghcr.io/acme/offsite:0.1.0"
   subnet_ids         = ["subnet-0123456789abcdef0"]
   security_group_ids = ["sg-0123456789abcdef0"]
   volumes            = [{ name = "data", container_path = "/data", file_system_id = "fs-0123456789abcdef0" }]
@@ -101,6 +101,30 @@ run "keys_bring_their_permission" {
       Resource = ["arn:aws:kms:us-east-2:111122223333:key/11111111-2222-3333-4444-555555555555", "arn:aws:kms:us-east-2:111122223333:key/own"]
     })
     error_message = jsonencode(local.task_statements)
+  }
+}
+
+run "a_key_in_the_environment_wins_over_that_in_the_configuration" {
+  variables {
+    config      = { backup = { s3 = { encryption = "aws:kms", kms_key_id = "arn:aws:kms:us-east-2:111122223333:key/own" } } }
+    environment = { OFFSITE_S3__KMS_KEY_ID = "arn:aws:kms:us-east-2:111122223333:key/other" }
+  }
+
+  assert {
+    condition     = jsonencode(local.kms_key_arns) == jsonencode(["arn:aws:kms:us-east-2:111122223333:key/other"])
+    error_message = jsonencode(local.kms_key_arns)
+  }
+}
+
+run "an_empty_key_in_the_environment_is_none" {
+  variables {
+    config      = { backup = { s3 = { encryption = "aws:kms", kms_key_id = "arn:aws:kms:us-east-2:111122223333:key/own" } } }
+    environment = { OFFSITE_S3__KMS_KEY_ID = "" }
+  }
+
+  assert {
+    condition     = jsonencode(local.kms_key_arns) == jsonencode(["arn:aws:kms:us-east-2:111122223333:key/own"])
+    error_message = jsonencode(local.kms_key_arns)
   }
 }
 
@@ -230,6 +254,11 @@ run "the_schedule_takes_its_options" {
   }
 
   assert {
+    condition     = endswith(output.run_command, " --security-groups sg-0123456789abcdef0 --assign-public-ip")
+    error_message = output.run_command
+  }
+
+  assert {
     condition     = jsonencode(jsondecode(aws_scheduler_schedule.this["verify"].target[0].input)) == jsonencode({ containerOverrides = [{ name = "offsite", command = ["verify", "--read", "5%"] }] })
     error_message = "The second schedule does not verify."
   }
@@ -304,7 +333,49 @@ run "replicas_of_contents_go_to_their_class_and_manifests_do_not" {
       "backups/copies/"    = "DEEP_ARCHIVE"
       "backups/databases/" = "DEEP_ARCHIVE"
       "backups/files/"     = "DEEP_ARCHIVE"
+      "backups/raw/"       = "DEEP_ARCHIVE"
     })
+    error_message = jsonencode(local.replication_rules)
+  }
+}
+
+run "replicas_of_archives_elsewhere_go_to_their_class" {
+  variables {
+    config = { backup = {
+      defaults = { archive = { key = "tars/all-{source}/{pass}.{ext}" } }
+      sources = [
+        { sessions = "/data/raw", archive = { key = "cold/sessions/{year}/{session}.{ext}" } },
+        { directory = "/data/a", archive = { key = "everything/{pass}.{ext}" } },
+        { directory = "/data/b", archive = { key = "tars/{pass}.{ext}" } },
+        # Below a directory that has its rule, without a directory, and without a key.
+        { directory = "/data/c", archive = { key = "archives/c/{pass}.{ext}" } },
+        { directory = "/data/d", archive = { key = "{source}/{pass}.{ext}" } },
+        { directory = "/data/e", archive = { compression = "zstd" } },
+        { directory = "/data/f", archive = null },
+      ]
+    } }
+    environment = { OFFSITE_DEFAULTS__ARCHIVE__KEY = "zstd/{source}/{pass}.{ext}" }
+    replication = { bucket_arn = "arn:aws:s3:::acme-replica", storage_class = "DEEP_ARCHIVE" }
+  }
+
+  assert {
+    condition = jsonencode({ for rule in local.replication_rules : rule.prefix => rule.id if startswith(rule.id, "archives-elsewhere-") }) == jsonencode({
+      "backups/zstd/"          = "archives-elsewhere-1"
+      "backups/tars/"          = "archives-elsewhere-2"
+      "backups/cold/sessions/" = "archives-elsewhere-3"
+      "backups/everything/"    = "archives-elsewhere-4"
+    })
+    error_message = jsonencode(local.replication_rules)
+  }
+
+  # Of two rules with a prefix in common, S3 takes the one of the higher priority.
+  assert {
+    condition = (
+      length(aws_s3_bucket_replication_configuration.this[0].rule) == 10
+      && alltrue([for rule in local.replication_rules : rule.storage_class == "DEEP_ARCHIVE" && rule.priority > 0 if rule.id != "everything"])
+      && length(distinct(local.replication_rules[*].priority)) == 10
+      && length(distinct(local.replication_rules[*].id)) == 10
+    )
     error_message = jsonencode(local.replication_rules)
   }
 }
@@ -323,6 +394,62 @@ run "replication_with_keys_may_use_them" {
       && aws_s3_bucket_replication_configuration.this[0].rule[0].destination[0].encryption_configuration[0].replica_kms_key_id == "arn:aws:kms:us-west-2:111122223333:key/there"
     )
     error_message = jsonencode(local.replication_statements)
+  }
+}
+
+run "replication_may_use_a_key_of_the_configuration" {
+  variables {
+    config      = { backup = { s3 = { encryption = "aws:kms", kms_key_id = "arn:aws:kms:us-east-2:111122223333:key/own" } } }
+    replication = { bucket_arn = "arn:aws:s3:::acme-replica", kms_key_arn = "arn:aws:kms:us-west-2:111122223333:key/there" }
+  }
+
+  assert {
+    condition     = jsonencode([for statement in local.replication_statements : statement.Resource if statement.Sid == "DecryptHere"]) == jsonencode([["arn:aws:kms:us-east-2:111122223333:key/own"]])
+    error_message = jsonencode(local.replication_statements)
+  }
+
+  assert {
+    condition     = one(one(aws_s3_bucket_replication_configuration.this[0].rule).source_selection_criteria).sse_kms_encrypted_objects[0].status == "Enabled"
+    error_message = "Objects encrypted with the key are not replicated."
+  }
+}
+
+run "objects_encrypted_with_the_keys_of_the_account_are_replicated" {
+  variables {
+    environment = { OFFSITE_S3__ENCRYPTION = "aws:kms" }
+    replication = { bucket_arn = "arn:aws:s3:::acme-replica", kms_key_arn = "arn:aws:kms:us-west-2:111122223333:key/there" }
+  }
+
+  assert {
+    condition     = one(one(aws_s3_bucket_replication_configuration.this[0].rule).source_selection_criteria).sse_kms_encrypted_objects[0].status == "Enabled"
+    error_message = "Objects encrypted with the key are not replicated."
+  }
+}
+
+run "archives_of_sessions_do_not_expire" {
+  variables {
+    expire_archives_after_days = 30
+    config                     = { backup = { sources = [{ sessions = "/data/raw", archive = { key = "cold/{session}.{ext}" } }, { directory = "/data/a", archive = { key = "archives/{pass}.{ext}" } }] } }
+  }
+
+  assert {
+    condition     = jsonencode([for rule in output.lifecycle_rules : rule if startswith(rule, "expire-") && !startswith(rule, "expire-noncurrent")]) == jsonencode(["expire-archives"])
+    error_message = "Rules: ${jsonencode(output.lifecycle_rules)}"
+  }
+}
+
+run "incremental_archives_take_the_defaults_into_account" {
+  variables {
+    expire_archives_after_days = 14
+    config = { backup = {
+      defaults = { archive = { incremental = false, full_every = "1 week" } }
+      sources  = [{ directory = "/data", archive = { incremental = true, full_every = null } }, { directory = "/logs", archive = { full_every = "400d" } }]
+    } }
+  }
+
+  assert {
+    condition     = local.longest_chain_days == 7
+    error_message = "full_every is taken for ${local.longest_chain_days} days."
   }
 }
 

@@ -6,7 +6,7 @@ mock_provider "aws" {
 
 variables {
   bucket_name        = "acme-backups"
-  image              = "ghcr.io/acme/offsite:1.0.0"
+  image              = "ghcr.io/acme/offsite:0.1.0"
   subnet_ids         = ["subnet-0123456789abcdef0"]
   security_group_ids = ["sg-0123456789abcdef0"]
   volumes            = [{ name = "data", container_path = "/data", file_system_id = "fs-0123456789abcdef0" }]
@@ -146,6 +146,117 @@ run "refuses_archives_that_expire_with_no_full_one_in_sight" {
   expect_failures = [var.expire_archives_after_days]
 }
 
+run "refuses_archives_that_expire_with_null_for_the_next_full_one" {
+  command = plan
+
+  variables {
+    expire_archives_after_days = 30
+    config                     = { backup = { sources = [{ directory = "/data", archive = { incremental = true, full_every = null } }] } }
+  }
+
+  expect_failures = [var.expire_archives_after_days]
+}
+
+run "refuses_archives_that_expire_with_a_source_that_is_incremental_by_default" {
+  command = plan
+
+  variables {
+    expire_archives_after_days = 30
+    config                     = { backup = { defaults = { archive = { incremental = true } }, sources = [{ directory = "/data", archive = { full_every = "7d" } }] } }
+  }
+
+  expect_failures = [var.expire_archives_after_days]
+}
+
+run "refuses_archives_that_expire_before_the_next_full_one_by_default" {
+  command = plan
+
+  variables {
+    expire_archives_after_days = 13
+    config                     = { backup = { defaults = { archive = { full_every = "7d" } }, sources = [{ directory = "/data", archive = { incremental = true } }] } }
+  }
+
+  expect_failures = [var.expire_archives_after_days]
+}
+
+run "refuses_archives_that_expire_before_the_next_full_one_in_seconds_as_text" {
+  command = plan
+
+  variables {
+    expire_archives_after_days = 13
+    config                     = { backup = { defaults = { archive = { incremental = true, full_every = "604800" } } } }
+  }
+
+  expect_failures = [var.expire_archives_after_days]
+}
+
+run "refuses_archives_that_expire_before_the_next_full_one_in_another_notation" {
+  command = plan
+
+  variables {
+    expire_archives_after_days = 13
+    config                     = { backup = { defaults = { archive = { incremental = true, full_every = "P7D" } } } }
+  }
+
+  expect_failures = [var.expire_archives_after_days]
+}
+
+run "refuses_archives_that_expire_and_are_incremental_by_the_environment" {
+  command = plan
+
+  variables {
+    expire_archives_after_days = 400
+    environment                = { OFFSITE_DEFAULTS__ARCHIVE__INCREMENTAL = "true" }
+  }
+
+  expect_failures = [var.expire_archives_after_days]
+}
+
+run "refuses_archives_that_expire_and_are_full_by_the_environment" {
+  command = plan
+
+  variables {
+    expire_archives_after_days = 30
+    config                     = { backup = { defaults = { archive = { incremental = true, full_every = "7d" } } } }
+    environment                = { OFFSITE_DEFAULTS__ARCHIVE__FULL_EVERY = "400d" }
+  }
+
+  expect_failures = [var.expire_archives_after_days]
+}
+
+run "refuses_archives_that_expire_and_are_set_by_a_secret" {
+  command = plan
+
+  variables {
+    expire_archives_after_days = 400
+    secrets                    = { OFFSITE_ARCHIVE = "arn:aws:ssm:us-east-2:111122223333:parameter/portal/archive" }
+  }
+
+  expect_failures = [var.expire_archives_after_days]
+}
+
+run "refuses_sessions_that_expire" {
+  command = plan
+
+  variables {
+    expire_archives_after_days = 400
+    config                     = { backup = { sources = [{ sessions = "/data", archive = { key = "archives/{session}.{ext}" } }] } }
+  }
+
+  expect_failures = [var.expire_archives_after_days]
+}
+
+run "refuses_notes_of_sessions_that_expire" {
+  command = plan
+
+  variables {
+    expire_archives_after_days = 400
+    config                     = { backup = { sources = [{ sessions = "/data", notes_key = "archives/{session}_{name}" }] } }
+  }
+
+  expect_failures = [var.expire_archives_after_days]
+}
+
 run "refuses_dumps_that_expire_at_once" {
   command = plan
 
@@ -195,6 +306,68 @@ run "refuses_a_key_here_and_none_there" {
   }
 
   expect_failures = [aws_s3_bucket_replication_configuration.this]
+}
+
+run "refuses_a_key_in_the_configuration_and_none_there" {
+  command = plan
+
+  variables {
+    config      = { backup = { s3 = { encryption = "aws:kms", kms_key_id = "arn:aws:kms:us-east-2:111122223333:key/own" } } }
+    replication = { bucket_arn = "arn:aws:s3:::acme-replica" }
+  }
+
+  expect_failures = [aws_s3_bucket_replication_configuration.this]
+}
+
+run "refuses_the_key_of_the_account_here_and_none_there" {
+  command = plan
+
+  variables {
+    config      = { backup = { s3 = { encryption = "aws:kms" } } }
+    replication = { bucket_arn = "arn:aws:s3:::acme-replica" }
+  }
+
+  expect_failures = [aws_s3_bucket_replication_configuration.this]
+}
+
+run "refuses_a_key_in_the_configuration_by_its_alias" {
+  command = plan
+
+  variables {
+    config = { backup = { s3 = { encryption = "aws:kms", kms_key_id = "alias/backups" } } }
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_a_key_in_the_configuration_by_the_arn_of_its_alias" {
+  command = plan
+
+  variables {
+    config = { backup = { s3 = { encryption = "aws:kms", kms_key_id = "arn:aws:kms:us-east-2:111122223333:alias/backups" } } }
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_a_key_in_the_configuration_by_its_bare_id" {
+  command = plan
+
+  variables {
+    config = { backup = { s3 = { encryption = "aws:kms", kms_key_id = "11111111-2222-3333-4444-555555555555" } } }
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_a_key_in_the_environment_by_its_alias" {
+  command = plan
+
+  variables {
+    environment = { OFFSITE_S3__ENCRYPTION = "aws:kms", OFFSITE_S3__KMS_KEY_ID = "alias/backups" }
+  }
+
+  expect_failures = [var.environment]
 }
 
 run "refuses_a_configuration_without_its_top" {

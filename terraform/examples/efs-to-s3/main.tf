@@ -40,8 +40,13 @@ module "backup" {
 }
 
 output "run_command" {
-  description = "Starts a pass now."
+  description = "Starts a pass now, and waits for it."
   value       = module.backup.run_command
+}
+
+output "run_task_command" {
+  description = "Starts a pass now, without the program."
+  value       = module.backup.run_task_command
 }
 
 output "log_group_name" {

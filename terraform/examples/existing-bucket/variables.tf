@@ -46,6 +46,6 @@ variable "security_group_ids" {
 }
 
 variable "pager_topic_arn" {
-  description = "ARN of the SNS topic of the pager. Its policy lets CloudWatch and EventBridge publish."
+  description = "ARN of the SNS topic of the pager. Its policy lets CloudWatch and EventBridge publish, EventBridge without a Condition."
   type        = string
 }

@@ -41,8 +41,8 @@ module "backup" {
   config = {
     backup = {
       sources = [{
-        name      = "raw"
-        directory = "/fits/raw"
+        name     = "raw"
+        sessions = "/fits/raw"
         # The rules of tag_transitions act on these: Deep Archive after thirty days.
         tags = { archive = "normal" }
       }]
@@ -62,8 +62,13 @@ module "backup" {
 }
 
 output "run_command" {
-  description = "Starts a pass now."
+  description = "Starts a pass now, and waits for it."
   value       = module.backup.run_command
+}
+
+output "run_task_command" {
+  description = "Starts a pass now, without the program."
+  value       = module.backup.run_task_command
 }
 
 output "replica_bucket_name" {

@@ -97,7 +97,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
   }
 
   # Archives and dumps stand on their own, unless archives are incremental: see the validation of
-  # expire_archives_after_days. Age does not know which backup is the last one: if backups stop, these
+  # expire_archives_after_days. Those of sessions lie elsewhere and never expire: each is made once. Age does not know which backup is the last one: if backups stop, these
   # rules go on. The alarm for missing backups has to be heeded.
   dynamic "rule" {
     for_each = local.expirations

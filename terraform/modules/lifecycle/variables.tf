@@ -61,7 +61,7 @@ variable "tag_transitions" {
 }
 
 variable "expire_archives_after_days" {
-  description = "Days after which tar archives are deleted; null for never."
+  description = "Days after which tar archives below archives/ are deleted; null for never. Those of sessions, below raw/, and those elsewhere stay."
   type        = number
   nullable    = true
 

@@ -51,7 +51,7 @@ variable "abort_uploads_after_days" {
 }
 
 variable "expire_archives_after_days" {
-  description = "Days after which tar archives are deleted here; null for never. Not less than in the first region."
+  description = "Days after which tar archives below archives/ are deleted here; null for never. Not less than in the first region. Those of sessions, below raw/, and those elsewhere stay."
   type        = number
   default     = null
 

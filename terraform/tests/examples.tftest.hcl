@@ -1,0 +1,30 @@
+# What the examples say they do.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+mock_provider "aws" {
+  alias  = "replica"
+  source = "./tests/mocks"
+}
+
+variables {
+  bucket_name        = "acme-backups"
+  image              = "ghcr.io/acme/offsite:0.1.0"
+  file_system_id     = "fs-0123456789abcdef0"
+  subnet_ids         = ["subnet-0123456789abcdef0"]
+  security_group_ids = ["sg-0123456789abcdef0"]
+  alarm_emails       = ["ops@example.com"]
+}
+
+run "replicated_archives_sessions_and_tags_them" {
+  module {
+    source = "./examples/replicated"
+  }
+
+  assert {
+    condition     = jsonencode(yamldecode(output.configuration).backup.sources) == jsonencode([{ name = "raw", sessions = "/fits/raw", tags = { archive = "normal" } }])
+    error_message = output.configuration
+  }
+}
