@@ -2,6 +2,7 @@
 pub mod archive;
 pub mod backup;
 mod budget;
+mod buffers;
 mod cause;
 pub mod cli;
 pub mod commands;

@@ -12,12 +12,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::Target;
-use super::buffers::{Buffer, Buffers};
 use super::packer::{InPiece, Piece, Slot};
 use crate::archive::template;
 use crate::backup::capture::{Capture, Capturer};
 use crate::backup::decisions::{Captured, Name};
 use crate::budget::{Budget, Closed};
+use crate::buffers::{Buffer, Buffers};
 use crate::events::Event;
 use crate::manifest::archive::{ArchiveRange, ArchiveRef, Codec};
 use crate::manifest::entry::{Content, Entry, LinkGroup};

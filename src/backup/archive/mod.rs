@@ -18,7 +18,6 @@
 //! a checkpoint has the session's entries.
 
 mod assembler;
-mod buffers;
 mod packer;
 mod worker;
 
@@ -33,6 +32,7 @@ use super::capture::{CaptureOptions, Capturer};
 use super::decisions::{Order, Sink, Step};
 use crate::archive::template::{KeyTemplate, Values};
 use crate::budget::Budget;
+use crate::buffers::Buffers;
 use crate::manifest::archive::{ArchiveRef, Codec};
 use crate::manifest::entry::{Entry, Kind};
 use crate::manifest::snapshot::Snapshot;
@@ -215,7 +215,7 @@ impl Archiver {
         let (work_in, work) = crossbeam_channel::bounded(workers);
         let (slots_in, slots) = mpsc::channel(4 * workers);
         let mut threads = Vec::new();
-        let pieces = buffers::Buffers::of(packer::BUFFER_BYTES);
+        let pieces = Buffers::of(packer::BUFFER_BYTES);
         let packer = packer::Packer::new(
             Arc::clone(&capturer),
             (reading.clone(), pieces.clone()),

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use super::buffers::{Buffer, Buffers};
 use super::{Item, Target};
 use crate::archive::tar::{self, Member};
 use crate::backup::capture::file::{has_changed, read_up_to};
 use crate::backup::capture::{Capture, Capturer, Refused, parts};
 use crate::backup::decisions::{Captured, Name};
 use crate::budget::Budget;
+use crate::buffers::{Buffer, Buffers};
 use crate::manifest::entry::{Entry, Kind};
 use crate::source::stat::Stat;
 use crate::source::xattr;

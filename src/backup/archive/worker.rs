@@ -5,7 +5,6 @@ use std::num::NonZero;
 use std::sync::Arc;
 
 use super::ArchiveOptions;
-use super::buffers::{Buffer, Buffers};
 use super::packer::{InGroup, InPiece, Job, Piece, Work};
 use crate::archive::codec::Compressor;
 use crate::archive::tar::{self, Member};
@@ -13,6 +12,7 @@ use crate::backup::capture::file::{Attempt, open_and_attempt};
 use crate::backup::capture::links::First;
 use crate::backup::capture::{Capture, Capturer, Refused};
 use crate::backup::decisions::Captured;
+use crate::buffers::{Buffer, Buffers};
 use crate::manifest::entry::Kind;
 
 pub(super) struct Worker {

@@ -13,12 +13,20 @@ use tokio::task::JoinHandle;
 use super::file::{self, Attempt, has_changed, read_up_to};
 use super::{Capture, Refused};
 use crate::budget::Closed;
+use crate::buffers::{Buffer, Buffers};
 use crate::source::stat::Stat;
 use crate::store::{StoreResult, Upload, UploadedPart};
 
 /// Parts are at least this large: enough to make the request negligible, small enough for several
 /// to be in flight within the memory budget.
 const PART_BYTES: u64 = 8 << 20;
+
+/// Parts grow up to this before there are more than [`PARTS`]: half the requests, which cost money
+/// and time, and still several in flight.
+const LARGE_PART_BYTES: u64 = 16 << 20;
+
+/// Parts that a file should not exceed as long as they can be larger within reason.
+const PARTS: u64 = 128;
 
 /// S3 takes no more parts than this in one upload; larger files get larger parts.
 const MOST_PARTS: u64 = 10_000;
@@ -121,10 +129,12 @@ fn send_parts(
         size: 0,
     };
     let mut sending = Sending::default();
+    let buffers = Buffers::of(usize::try_from(size).unwrap_or(usize::MAX).min(part_bytes));
     while hashes.size < size && !sending.has_failed() {
         let left = usize::try_from(size - hashes.size).unwrap_or(usize::MAX);
         let most = part_bytes.min(left);
-        if !send_next(capture, file, &mut hashes, most, upload, &mut sending)? {
+        let buffer = (buffers.take(), most);
+        if !send_next(capture, file, &mut hashes, buffer, upload, &mut sending)? {
             // The file has become shorter.
             break;
         }
@@ -167,7 +177,7 @@ fn send_next(
     capture: &Capture,
     file: &OwnedFd,
     hashes: &mut Hashes,
-    most: usize,
+    (mut buffer, most): (Buffer, usize),
     upload: &Arc<Upload>,
     sending: &mut Sending,
 ) -> Result<bool, Refused> {
@@ -176,7 +186,6 @@ fn send_next(
     }
     let capturer = &capture.capturer;
     let memory = capturer.memory.take_bytes(most)?;
-    let mut buffer = Vec::with_capacity(most);
     read_up_to(file, &mut buffer, hashes.size, most)?;
     if buffer.is_empty() {
         return Ok(false);
@@ -188,7 +197,7 @@ fn send_next(
     let (failed, upload) = (Arc::clone(&sending.failed), Arc::clone(upload));
     sending.tasks.push(runtime.spawn(async move {
         let store = &capturer.options.store;
-        let part = store.upload_part(&upload, number, Bytes::from(buffer), crc64nvme);
+        let part = store.upload_part(&upload, number, Bytes::from_owner(buffer), crc64nvme);
         let result = capturer.in_time(part).await;
         if !matches!(result, Ok(Ok(_))) {
             failed.store(true, Ordering::Relaxed);
@@ -202,8 +211,9 @@ fn send_next(
 /// Length of the parts of a file of `size` bytes.
 pub(super) fn part_bytes(size: u64) -> u64 {
     // In whole MiB, and with room for no remainder to need one part more.
-    let needed = size.div_ceil(MOST_PARTS).next_multiple_of(1 << 20);
-    needed.max(PART_BYTES)
+    let among = |parts| size.div_ceil(parts).next_multiple_of(1 << 20);
+    let reasonable = among(PARTS).clamp(PART_BYTES, LARGE_PART_BYTES);
+    among(MOST_PARTS).max(reasonable)
 }
 
 /// SHA-256 of the file, up to `size` bytes, and how many there were.

@@ -1,5 +1,5 @@
-//! Buffers that are used again. Archives go through megabytes at a time on many threads; an
-//! allocator that is asked for each of them anew either keeps far more than is in use, or gives
+//! Buffers that are used again. Large files and archives go through megabytes at a time on many
+//! threads; an allocator that is asked for each of them anew either keeps far more than is in use, or gives
 //! pages back and has them zeroed again all the time.
 
 use std::ops::{Deref, DerefMut};
@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Empty buffers of a similar length.
 #[derive(Debug, Clone)]
-pub(super) struct Buffers {
+pub(crate) struct Buffers {
     free: Arc<Mutex<Vec<Vec<u8>>>>,
     capacity: usize,
 }
 
 impl Buffers {
     /// Buffers that hold so many bytes from the beginning.
-    pub(super) fn of(capacity: usize) -> Self {
+    pub(crate) fn of(capacity: usize) -> Self {
         Self {
             free: Arc::default(),
             capacity,
@@ -22,7 +22,7 @@ impl Buffers {
     }
 
     /// One that is empty. There are never more than were in use at once.
-    pub(super) fn take(&self) -> Buffer {
+    pub(crate) fn take(&self) -> Buffer {
         let bytes = self.lock().pop();
         Buffer {
             bytes: bytes.unwrap_or_else(|| Vec::with_capacity(self.capacity)),
@@ -37,7 +37,7 @@ impl Buffers {
 
 /// Goes back to where it came from when it is dropped.
 #[derive(Debug, Default)]
-pub(super) struct Buffer {
+pub(crate) struct Buffer {
     bytes: Vec<u8>,
     home: Option<Buffers>,
 }
