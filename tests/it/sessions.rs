@@ -578,7 +578,7 @@ fn a_plan_has_sizes_by_year_time_requests_and_cost() {
     for expected in [
         "2020",
         "DEEP_ARCHIVE",
-        "about 1.0 s at 976.56 KiB/s",
+        "about 2.0 s at 976.56 KiB/s",
         "November 2025",
     ] {
         assert!(text.contains(expected), "{expected} is not in {text}");
