@@ -6,33 +6,34 @@
 //! and transport errors are the SDK's. An answer that was lost on the way makes the retry of a
 //! conditional put fail; then the object itself is asked whether it is the one that was sent.
 
+mod attempts;
 mod classify;
 mod client;
 mod direct;
+mod put;
+mod read;
 mod settings;
 mod wire;
 
 use std::error::Error;
-use std::fmt::Display;
 use std::ops::Range;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart,
     ServerSideEncryption, StorageClass,
 };
-use aws_smithy_types::byte_stream::error::Error as ByteStreamError;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use self::attempts::{Attempts, may_have_happened};
 use self::classify::classify;
 use self::client::Clients;
 pub use self::settings::{Encryption, S3Settings};
@@ -40,12 +41,6 @@ use super::{
     Condition, ETag, Listed, Listing, Object, ObjectInfo, Operation, Placement, Store, StoreError,
     StoreErrorKind, StoreResult, Upload, UploadedPart,
 };
-
-/// Attempts at what the SDK takes for the caller's mistake and does not repeat: a body that arrives
-/// damaged, a write that meets another one.
-const ATTEMPTS: u32 = 4;
-/// Pause before the second attempt; each further one is twice as long.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// A bucket, or a part of one.
 pub struct S3Store {
@@ -97,139 +92,6 @@ impl S3Store {
             Encryption::Kms { key_id } => (Some(ServerSideEncryption::AwsKms), key_id.clone()),
         }
     }
-
-    /// The headers of a content object, for the direct way.
-    fn headers(&self, placement: &Placement) -> Vec<(&'static str, String)> {
-        let mut headers = Vec::new();
-        if let Some(class) = &placement.storage_class {
-            headers.push(("x-amz-storage-class", class.clone()));
-        }
-        if let Some(tagging) = tagging(placement) {
-            headers.push(("x-amz-tagging", tagging));
-        }
-        let (algorithm, key_id) = self.encryption();
-        if let Some(algorithm) = algorithm {
-            headers.push((
-                "x-amz-server-side-encryption",
-                algorithm.as_str().to_owned(),
-            ));
-        }
-        if let Some(key_id) = key_id {
-            headers.push(("x-amz-server-side-encryption-aws-kms-key-id", key_id));
-        }
-        headers
-    }
-
-    async fn put_once(
-        &self,
-        key: &str,
-        body: Bytes,
-        sha256: [u8; 32],
-        condition: &Condition,
-        placement: &Placement,
-    ) -> StoreResult<ETag> {
-        let (algorithm, key_id) = self.encryption();
-        let (if_none_match, if_match) = match condition {
-            Condition::Absent => (Some("*".to_owned()), None),
-            Condition::Matches(etag) => (None, Some(etag.0.clone())),
-            Condition::Any => (None, None),
-        };
-        let mut patience = self.patience(body.len());
-        if let Condition::Matches(_) = condition {
-            // A lease, which must not be lost behind the contents it is held for.
-            patience = patience.http_client(self.clients.wire.unlimited().http_client());
-        }
-        let request = self.clients.s3.put_object();
-        let answer = request
-            .bucket(&self.settings.bucket)
-            .key(self.key(key))
-            .checksum_algorithm(ChecksumAlgorithm::Sha256)
-            .checksum_sha256(BASE64_STANDARD.encode(sha256))
-            .set_if_none_match(if_none_match)
-            .set_if_match(if_match)
-            .set_storage_class(storage_class(placement))
-            .set_tagging(tagging(placement))
-            .set_server_side_encryption(algorithm)
-            .set_ssekms_key_id(key_id)
-            .body(ByteStream::from(body))
-            .customize()
-            .config_override(patience)
-            .send()
-            .await
-            .map_err(self.failed(Operation::Put, key))?;
-        Ok(ETag(answer.e_tag.unwrap_or_default()))
-    }
-
-    /// Puts, again where that can help and the SDK does not.
-    async fn put_checked(
-        &self,
-        key: &str,
-        body: &Bytes,
-        sha256: [u8; 32],
-        condition: &Condition,
-        placement: &Placement,
-    ) -> StoreResult<ETag> {
-        let mut attempts = Attempts::new();
-        loop {
-            let put = self.put_once(key, body.clone(), sha256, condition, placement);
-            if let Some(result) = attempts.settle(put.await).await {
-                return result;
-            }
-        }
-    }
-
-    /// Whether the object under `key` has these bytes.
-    async fn holds(&self, key: &str, body: &Bytes, sha256: [u8; 32]) -> bool {
-        let Ok(info) = self.head(key).await else {
-            return false;
-        };
-        if info.size != body.len() as u64 {
-            return false;
-        }
-        match info.sha256 {
-            Some(known) => known == sha256,
-            None => (self.get(key).await).is_ok_and(|object| object.bytes == *body),
-        }
-    }
-}
-
-/// Attempts at one request, for what the SDK does not repeat.
-struct Attempts {
-    left: u32,
-    pause: Duration,
-}
-
-impl Attempts {
-    fn new() -> Self {
-        Self {
-            left: ATTEMPTS,
-            pause: PAUSE,
-        }
-    }
-
-    /// The result, if it is final; otherwise pauses, and the request is to be sent again.
-    async fn settle<T>(&mut self, result: StoreResult<T>) -> Option<StoreResult<T>> {
-        self.left -= 1;
-        match &result {
-            Err(error) if self.left > 0 && error.kind.is_worth_repeating() => {
-                tokio::time::sleep(self.pause).await;
-                self.pause *= 2;
-                None
-            }
-            _ => Some(result),
-        }
-    }
-}
-
-/// Whether a failed put may have happened all the same.
-fn may_have_happened(kind: &StoreErrorKind) -> bool {
-    matches!(
-        kind,
-        StoreErrorKind::PreconditionFailed
-            | StoreErrorKind::Conflict(_)
-            | StoreErrorKind::Unavailable(_)
-            | StoreErrorKind::Transport(_)
-    )
 }
 
 #[async_trait]
@@ -529,68 +391,6 @@ impl Store for S3Store {
     }
 }
 
-impl S3Store {
-    /// Reads an object or a range of it, again where the body breaks off: the SDK retries until an
-    /// answer begins, and no further.
-    async fn read(
-        &self,
-        key: &str,
-        range: Option<Range<u64>>,
-    ) -> StoreResult<(Bytes, ETag, Timestamp)> {
-        let length = range.as_ref().map_or(0, |range| range.end - range.start);
-        let mut attempt = 1;
-        loop {
-            let answer = self
-                .clients
-                .s3
-                .get_object()
-                .bucket(&self.settings.bucket)
-                .key(self.key(key))
-                .set_range(
-                    range
-                        .as_ref()
-                        .map(|r| format!("bytes={}-{}", r.start, r.end - 1)),
-                )
-                .customize()
-                .config_override(self.patience(usize::try_from(length).unwrap_or(usize::MAX)))
-                .send()
-                .await
-                .map_err(self.failed(Operation::Get, key))?;
-            let announced = answer.content_length.unwrap_or_default();
-            let error = match gather(answer.body, announced).await {
-                Ok(bytes) if bytes.len() as i64 == announced => {
-                    let etag = ETag(answer.e_tag.unwrap_or_default());
-                    let written = answer
-                        .last_modified
-                        .map_or(Timestamp::UNIX_EPOCH, to_timestamp);
-                    return Ok((bytes, etag, written));
-                }
-                Ok(_) => self.broken(key, &"the body ended early"),
-                Err(error) => self.broken(key, &error),
-            };
-            if attempt == ATTEMPTS {
-                return Err(error);
-            }
-            attempt += 1;
-        }
-    }
-
-    /// An answer that began well and broke off.
-    fn broken(&self, key: &str, error: &dyn Display) -> StoreError {
-        let kind = StoreErrorKind::Transport(error.to_string());
-        self.error(Operation::Get, key, kind)
-    }
-}
-
-/// Reads a body into one piece of memory of the announced length.
-async fn gather(mut body: ByteStream, announced: i64) -> Result<Bytes, ByteStreamError> {
-    let mut bytes = BytesMut::with_capacity(usize::try_from(announced).unwrap_or_default());
-    while let Some(chunk) = body.next().await {
-        bytes.extend_from_slice(&chunk?);
-    }
-    Ok(bytes.freeze())
-}
-
 fn storage_class(placement: &Placement) -> Option<StorageClass> {
     placement.storage_class.as_deref().map(StorageClass::from)
 }
@@ -609,8 +409,4 @@ fn tagging(placement: &Placement) -> Option<String> {
 
 fn encode_crc(crc: u64) -> String {
     BASE64_STANDARD.encode(crc.to_be_bytes())
-}
-
-fn to_timestamp(time: DateTime) -> Timestamp {
-    Timestamp::from_second(time.secs()).unwrap_or_default()
 }

@@ -1,0 +1,79 @@
+//! Reading objects.
+
+use std::fmt::Display;
+use std::ops::Range;
+
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_smithy_types::byte_stream::error::Error as ByteStreamError;
+use bytes::{Bytes, BytesMut};
+use jiff::Timestamp;
+
+use super::S3Store;
+use super::attempts::ATTEMPTS;
+use crate::store::{ETag, Operation, StoreError, StoreErrorKind, StoreResult};
+
+impl S3Store {
+    /// Reads an object or a range of it, again where the body breaks off: the SDK retries until an
+    /// answer begins, and no further.
+    pub(super) async fn read(
+        &self,
+        key: &str,
+        range: Option<Range<u64>>,
+    ) -> StoreResult<(Bytes, ETag, Timestamp)> {
+        let length = range.as_ref().map_or(0, |range| range.end - range.start);
+        let mut attempt = 1;
+        loop {
+            let answer = self
+                .clients
+                .s3
+                .get_object()
+                .bucket(&self.settings.bucket)
+                .key(self.key(key))
+                .set_range(
+                    range
+                        .as_ref()
+                        .map(|r| format!("bytes={}-{}", r.start, r.end - 1)),
+                )
+                .customize()
+                .config_override(self.patience(usize::try_from(length).unwrap_or(usize::MAX)))
+                .send()
+                .await
+                .map_err(self.failed(Operation::Get, key))?;
+            let announced = answer.content_length.unwrap_or_default();
+            let error = match gather(answer.body, announced).await {
+                Ok(bytes) if bytes.len() as i64 == announced => {
+                    let etag = ETag(answer.e_tag.unwrap_or_default());
+                    let written = answer
+                        .last_modified
+                        .map_or(Timestamp::UNIX_EPOCH, to_timestamp);
+                    return Ok((bytes, etag, written));
+                }
+                Ok(_) => self.broken(key, &"the body ended early"),
+                Err(error) => self.broken(key, &error),
+            };
+            if attempt == ATTEMPTS {
+                return Err(error);
+            }
+            attempt += 1;
+        }
+    }
+
+    /// An answer that began well and broke off.
+    fn broken(&self, key: &str, error: &dyn Display) -> StoreError {
+        let kind = StoreErrorKind::Transport(error.to_string());
+        self.error(Operation::Get, key, kind)
+    }
+}
+
+/// Reads a body into one piece of memory of the announced length.
+async fn gather(mut body: ByteStream, announced: i64) -> Result<Bytes, ByteStreamError> {
+    let mut bytes = BytesMut::with_capacity(usize::try_from(announced).unwrap_or_default());
+    while let Some(chunk) = body.next().await {
+        bytes.extend_from_slice(&chunk?);
+    }
+    Ok(bytes.freeze())
+}
+
+fn to_timestamp(time: DateTime) -> Timestamp {
+    Timestamp::from_second(time.secs()).unwrap_or_default()
+}
