@@ -1,4 +1,4 @@
-//! Numbers as people read them.
+//! Numbers and names as people read them.
 
 use std::time::Duration;
 
@@ -25,6 +25,19 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
+/// A text with names in it, on one line: whatever would break the line or move the cursor is shown
+/// as `\n` or `\u{1b}`.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() {
+            true => line.extend(c.escape_default()),
+            false => line.push(c),
+        }
+    }
+    line
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,6 +47,13 @@ mod tests {
         assert_eq!(count(0, "file"), "0 files");
         assert_eq!(count(1, "entry"), "1 entry");
         assert_eq!(count(12_000, "entry"), "12,000 entries");
+    }
+
+    #[test]
+    fn a_name_cannot_break_its_line() {
+        let name = "a\nb\t\u{1b}[31mred \u{9b}2J \u{fffd} Schl\u{fc}ssel's \"\\n\"";
+        let shown = "a\\nb\\t\\u{1b}[31mred \\u{9b}2J \u{fffd} Schl\u{fc}ssel's \"\\n\"";
+        assert_eq!(one_line(name), shown);
     }
 
     #[test]

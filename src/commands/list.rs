@@ -19,6 +19,7 @@ use crate::manifest::snapshot::Snapshot;
 use crate::select::{SelectError, Selection, select, sources_named};
 use crate::source::filter::Globs;
 use crate::store::Store;
+use crate::text::one_line;
 
 /// Commit records read at once.
 const AT_ONCE: usize = 32;
@@ -220,8 +221,9 @@ fn line(source: Option<&String>, entry: &Entry) -> String {
             )
         });
     let source = source.map_or(String::new(), |source| format!("{source}/"));
-    format!(
-        "{kind}{:04o} {:>6} {:>6} {:>12} {time} {source}{}{target}{state}\n",
+    let line = format!(
+        "{kind}{:04o} {:>6} {:>6} {:>12} {time} {source}{}{target}{state}",
         m.mode, m.uid, m.gid, m.size, entry.path
-    )
+    );
+    format!("{}\n", one_line(&line))
 }

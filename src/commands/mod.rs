@@ -192,10 +192,17 @@ fn log_to_stderr(job: &Job) {
 }
 
 /// Prints to standard output. A reader that has gone away, as `head` does, ends the command
-/// quietly.
+/// quietly; a disk that is full does not.
 fn print(text: &str) {
-    if std::io::stdout().write_all(text.as_bytes()).is_err() {
-        std::process::exit(ExitCode::Complete.code().into());
+    if let Err(error) = std::io::stdout().write_all(text.as_bytes()) {
+        let code = match error.kind() {
+            std::io::ErrorKind::BrokenPipe => ExitCode::Complete,
+            _ => {
+                note(&format!("error: cannot write to standard output: {error}"));
+                ExitCode::Failed
+            }
+        };
+        std::process::exit(code.code().into());
     }
 }
 

@@ -155,7 +155,8 @@ fn conflicts(work: &[Work]) -> Option<Failure> {
         format!("{things} in the target {verb} from the snapshot; nothing was written:");
     for (_, options, plan) in work {
         for path in &plan.conflicts {
-            message.push_str(&format!("\n  {}", options.target.join(path).display()));
+            let there = options.target.join(path).display().to_string();
+            message.push_str(&format!("\n  {}", text::one_line(&there)));
         }
     }
     let hint = "restore into an empty directory, or replace them with --overwrite (directories are never replaced by files)";
@@ -250,7 +251,10 @@ fn summary(restored: &Restored) {
         return;
     };
     for failure in &report.failures {
-        note(&format!("error: {}: {}", failure.path, failure.error));
+        note(&text::one_line(&format!(
+            "error: {}: {}",
+            failure.path, failure.error
+        )));
     }
     let more = report.failure_count - report.failures.len() as u64;
     if more > 0 {

@@ -1,5 +1,7 @@
 //! Tables for people.
 
+use crate::text::one_line;
+
 /// Columns that line up; numbers to the right.
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
@@ -15,8 +17,9 @@ impl Table {
         }
     }
 
-    pub(super) fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        let cells = cells.into_iter().map(|cell| one_line(&cell));
+        self.rows.push(cells.collect());
     }
 }
 

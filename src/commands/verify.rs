@@ -13,7 +13,7 @@ use crate::manifest::keys;
 use crate::manifest::snapshot::Snapshot;
 use crate::select::select;
 use crate::signal;
-use crate::text::count;
+use crate::text::{count, one_line};
 use crate::verify::{Depth, Finding, Report, Window, verify as verify_snapshot};
 
 pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode, Failure> {
@@ -83,10 +83,10 @@ fn progress(snapshot: &Snapshot) -> ProgressBar {
 
 fn summary(report: &Report) {
     for finding in &report.findings {
-        note(&format!(
+        note(&one_line(&format!(
             "error: {}: {} ({})",
             finding.path, finding.problem, finding.key
-        ));
+        )));
     }
     let is_contents = |finding: &Finding| !finding.key.starts_with(keys::MANIFESTS);
     if report.findings.iter().any(is_contents) {

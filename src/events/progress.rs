@@ -9,7 +9,7 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use super::Event;
 use crate::manifest::totals::Totals;
 use crate::source::walk::NotEntered;
-use crate::text::{count, duration};
+use crate::text::{count, duration, one_line};
 
 /// The line at the bottom of a terminal.
 pub(super) struct Progress {
@@ -88,8 +88,20 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the template is valid")
 }
 
-/// An event as a line of text.
+/// An event as a line of text, and another for its hint.
 pub(super) fn text(event: &Event) -> String {
+    let line = one_line(&line(event));
+    let hint = match event {
+        Event::SourceFailed { hint, .. } | Event::BackupFailed { hint, .. } => hint.as_deref(),
+        _ => None,
+    };
+    match hint {
+        Some(hint) => format!("{line}\nhint: {hint}"),
+        None => line,
+    }
+}
+
+fn line(event: &Event) -> String {
     match event {
         Event::BackupStarted {
             store,
@@ -201,11 +213,7 @@ pub(super) fn text(event: &Event) -> String {
         Event::SegmentDamaged { source, key, error } => format!(
             "{source}: error: {key} of the last snapshot cannot be used ({error}); what it names is captured again"
         ),
-        Event::SourceFailed {
-            source,
-            error,
-            hint,
-        } => with_hint(&format!("{source}: failed: {error}"), hint.as_deref()),
+        Event::SourceFailed { source, error, .. } => format!("{source}: failed: {error}"),
         Event::SnapshotCommitted {
             source,
             complete,
@@ -243,9 +251,7 @@ pub(super) fn text(event: &Event) -> String {
             count(*requests, "request"),
             duration(Duration::from_millis(*duration_ms)),
         ),
-        Event::BackupFailed { error, hint, .. } => {
-            with_hint(&format!("backup FAILED: {error}"), hint.as_deref())
-        }
+        Event::BackupFailed { error, .. } => format!("backup FAILED: {error}"),
         Event::Notice { message } => format!("note: {message}"),
     }
 }
@@ -256,11 +262,4 @@ fn held(totals: &Totals) -> String {
         count(totals.files, "file"),
         HumanBytes(totals.bytes)
     )
-}
-
-fn with_hint(text: &str, hint: Option<&str>) -> String {
-    match hint {
-        Some(hint) => format!("{text}\nhint: {hint}"),
-        None => text.to_owned(),
-    }
 }

@@ -112,3 +112,37 @@ fn text_instead_of_events() {
     std::fs::remove_dir_all(world.data()).unwrap();
     assert_shown(&world, "run-text-failed", ["run", "--log-format", "text"]);
 }
+
+#[test]
+fn names_that_would_break_the_line_or_move_the_cursor() {
+    let world = world();
+    world.write("two\nlines\u{1b}[2J", "x");
+    std::os::unix::fs::symlink("over\rhere", world.data().join("link")).unwrap();
+    settle();
+    let text = ["run", "--log-format", "text", "--log-level", "debug"];
+    let output = world.offsite(text);
+    let sent = "sent two\\nlines\\u{1b}[2J";
+    assert!(output.stderr.contains(sent), "{}", output.stderr);
+    let listed = world.offsite(["list", "latest"]).stdout;
+    assert_eq!(listed.lines().count(), 6, "{listed}");
+    assert!(listed.contains("link -> over\\rhere\n"), "{listed}");
+    assert!(listed.contains(" two\\nlines\\u{1b}[2J\n"), "{listed}");
+}
+
+#[test]
+fn output_that_cannot_be_written() {
+    let world = world();
+    world.back_up();
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let output = world
+        .command(["list", "--json"])
+        .stdout(full)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot write to standard output"), "{said}");
+}
