@@ -1,6 +1,6 @@
 //! Backing up one source, from its last snapshot to its next.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::archive::Archiver;
 use super::capture::{CaptureOptions, Captures};
-use super::continued::{self, Continued, Unfinished};
+use super::continued::{self, Continued, Trusted, Unfinished};
 use super::decisions::{Queues, Sink};
 use super::error::SourceError;
 use super::latest;
@@ -289,8 +289,7 @@ async fn capture_all(
     let store = &context.store;
     let segments = parent.map_or(&[][..], |parent| &parent.segments);
     let base = Segments::recorded(store, segments);
-    let known = archives_known(parent, &unfinished).into_iter();
-    let trusted = known.map(|archive| archive.key).collect();
+    let trusted = Trusted::of(parent, &unfinished);
     let passes = unfinished.into_iter();
     let passes: Vec<_> = passes
         .map(|pass| Segments::unrecorded(store, pass.keys))
@@ -384,8 +383,7 @@ struct Expected {
     /// Entries of the last snapshot.
     entries: u64,
     rerecord: bool,
-    /// Keys of archives that are complete.
-    trusted: HashSet<Box<str>>,
+    trusted: Trusted,
     /// What to do with sessions, where the source has them.
     sessions: Option<Modes>,
 }

@@ -13,6 +13,7 @@ use crate::manifest::entry::Entry;
 use crate::manifest::keys::{self, SegmentKey, SourceName};
 use crate::manifest::pass_id::PassId;
 use crate::manifest::path::EntryPath;
+use crate::manifest::snapshot::Snapshot;
 use crate::store::{Listing, Store, StoreError, StoreResult};
 
 /// Killed passes that are looked at, the latest ones. Each takes a segment's memory, and what older
@@ -142,20 +143,44 @@ fn settle(passes: &mut [Unfinished], checkpoints: &mut Vec<(u32, String)>) {
     }
 }
 
+/// Archives that are complete, by key and by the pass that wrote them: a killed pass may have
+/// recorded entries of an archive it never completed, whose key a later one has taken.
+#[derive(Debug, Default)]
+pub struct Trusted(HashSet<(Box<str>, PassId)>);
+
+impl Trusted {
+    /// Those that the last snapshot names, and those that killed passes have recorded.
+    #[must_use]
+    pub fn of(parent: Option<&Snapshot>, unfinished: &[Unfinished]) -> Self {
+        let recorded = parent.into_iter().flat_map(|parent| &parent.archives);
+        let continued = unfinished.iter().flat_map(|pass| &pass.archives);
+        let archives = recorded.chain(continued);
+        Self(archives.map(|a| (a.key.clone(), a.pass)).collect())
+    }
+
+    /// Whether the contents of an entry are where it says, as far as archives go.
+    fn has(&self, entry: &Entry) -> bool {
+        let Some(content) = &entry.content else {
+            return true;
+        };
+        let range = content.archive.as_ref();
+        range.is_none_or(|range| self.0.contains(&(range.key.clone(), content.pass)))
+    }
+}
+
 /// Entries of killed passes, read along with the walk.
 #[derive(Default)]
 pub struct Continued {
     /// The latest pass first.
     cursors: Vec<Cursor>,
-    /// Keys of archives that are complete.
-    trusted: HashSet<Box<str>>,
+    trusted: Trusted,
 }
 
 impl Continued {
     /// Reads what `passes` have left. An entry that points into an archive counts only where that
     /// is one of `trusted`: another one was never completed.
     #[must_use]
-    pub fn new(passes: Vec<Segments>, trusted: HashSet<Box<str>>) -> Self {
+    pub fn new(passes: Vec<Segments>, trusted: Trusted) -> Self {
         Self {
             cursors: passes.into_iter().map(Cursor::new).collect(),
             trusted,
@@ -175,19 +200,12 @@ impl Continued {
             }
             if cursor.compare(path).is_eq() {
                 let scan_started_ns = cursor.peek().map_or(0, |(_, at)| at);
-                let entry = cursor
-                    .take()
-                    .filter(|entry| is_trusted(entry, &self.trusted));
+                let entry = cursor.take().filter(|entry| self.trusted.has(entry));
                 found = found.or(entry.map(|entry| (entry, scan_started_ns)));
             }
         }
         Ok(found)
     }
-}
-
-fn is_trusted(entry: &Entry, archives: &HashSet<Box<str>>) -> bool {
-    let archive = entry.content.as_ref().and_then(|c| c.archive.as_ref());
-    archive.is_none_or(|range| archives.contains(&range.key))
 }
 
 #[cfg(test)]

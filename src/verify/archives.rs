@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use super::{FOREIGN, Finding, size_problem};
 use crate::contents::Observer;
 use crate::manifest::archive::{ArchiveRange, ArchiveRef};
+use crate::manifest::pass_id::PassId;
 use crate::manifest::snapshot::Snapshot;
 use crate::store::{Store, StoreError, StoreErrorKind};
 
@@ -77,8 +78,12 @@ impl Archives {
             .count() as u64
     }
 
-    /// What is wrong with a range, as far as the store knows.
-    pub(super) fn problem(&self, range: &ArchiveRange) -> Result<Option<String>, StoreError> {
+    /// What is wrong with a range that `pass` has recorded, as far as the store knows.
+    pub(super) fn problem(
+        &self,
+        range: &ArchiveRange,
+        pass: PassId,
+    ) -> Result<Option<String>, StoreError> {
         let known = {
             let looks = self.looks.lock().expect("nothing panics holding this");
             looks.get(&range.key).copied()
@@ -92,14 +97,19 @@ impl Archives {
                 look
             }
         };
-        let size = self
-            .listed
-            .get(&range.key)
-            .map_or(0, |archive| archive.size);
+        let listed = self.listed.get(&range.key);
+        let size = listed.map_or(0, |archive| archive.size);
+        let end = range.offset.saturating_add(range.length);
         Ok(match look {
+            Look::Good | Look::ByLength if listed.is_some_and(|archive| archive.pass != pass) => {
+                Some("recorded by another pass than the one that wrote its archive".to_owned())
+            }
+            Look::Good | Look::ByLength if end > size => {
+                Some(format!("ends at byte {end} of its archive, which has {size}"))
+            }
             Look::Good | Look::ByLength => None,
             Look::Missing => Some("its archive is missing".to_owned()),
-            Look::Size(found) if range.offset.saturating_add(range.length) <= found && found < size => None,
+            Look::Size(found) if end <= found && found < size => None,
             Look::Size(found) => Some(format!("its archive is {}", size_problem(size, found))),
             Look::Altered => Some(
                 "its archive is altered: the store's checksum is another one; `--read` tells which files it costs"

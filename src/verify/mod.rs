@@ -132,7 +132,7 @@ pub fn verify(
         }
         if let (Some(range), false) = (&content.archive, depth.reads(content)) {
             // One look at an archive tells of all its files.
-            match archives.problem(range) {
+            match archives.problem(range, content.pass) {
                 Ok(None) => {}
                 Ok(Some(problem)) => shared.find(&entry.path.to_string(), &key, problem),
                 Err(error) => return Err(error),

@@ -3,11 +3,13 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use local_s3::{HookAction, Operation};
+use local_s3::{HookAction, Operation, RequestInfo};
 use rustix::process::Signal;
 
-use crate::kill::{Moment, at_every_request, pass_with_signal};
+use crate::kill::{Moment, at_every_request, killed_when, pass_with_signal};
 use crate::support::tree::{self, Tree, assert_same, make_one_of_everything, read, settle};
 use crate::support::{BUCKET, Output, SOURCE, World, aws_cli, noise};
 
@@ -235,7 +237,7 @@ fn a_full_archive_is_made_when_it_is_due_or_asked_for() {
     let full = world.offsite(["run", "--full"]);
     assert_eq!(full.code, 0, "{full:?}");
     assert_eq!(members(full), 6);
-    let day = std::time::Duration::from_secs(24 * 3600);
+    let day = Duration::from_secs(24 * 3600);
     world.server.clock().advance(6 * day);
     world.write("1", "changed");
     settle();
@@ -446,14 +448,12 @@ fn an_upload_beside_a_taken_key_is_not_left_open() {
         world.server.on_request(move |request| {
             if request.operation == Operation::UploadPart {
                 let _ = arrived.send(());
-                std::thread::sleep(std::time::Duration::from_secs(1));
+                std::thread::sleep(Duration::from_secs(1));
             }
             HookAction::Proceed
         });
         let mut child = world.spawn(["run"]);
-        has_arrived
-            .recv_timeout(std::time::Duration::from_secs(60))
-            .unwrap();
+        has_arrived.recv_timeout(Duration::from_secs(60)).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
         world.server.clear_hook();
@@ -507,4 +507,73 @@ fn an_archive_that_something_else_put_there_is_found_without_download() {
     put_again(&altered);
     assert_eq!(world.offsite(["verify"]).code, 4);
     assert_eq!(world.offsite(["verify", "--read"]).code, 4);
+}
+
+/// Whether a request is for a checkpoint or a finished segment of the manifest.
+fn is_manifest(request: &RequestInfo) -> bool {
+    let key = request.key.as_deref().unwrap_or_default();
+    request.operation == Operation::PutObject && key.ends_with(".ndjson.zst")
+}
+
+#[test]
+fn what_was_recorded_of_an_archive_that_never_was_is_not_looked_for_in_another() {
+    let mut world = incremental();
+    world.set("DEFAULTS__ARCHIVE__KEY", "of/{source}/{year}-{month}.{ext}");
+    world.write("old", "old");
+    settle();
+    world.back_up();
+    world
+        .server
+        .clock()
+        .advance(Duration::from_secs(40 * 24 * 3600));
+    world.write("a-first", noise(1, 600_000));
+    world.write("m", noise(2, 600_000));
+    settle();
+
+    // Recorded, file by file, and killed before the archive is there.
+    world.set("MANIFEST__CHECKPOINT_ENTRIES", 1);
+    let recorded = AtomicUsize::new(0);
+    killed_when(&world, move |request| {
+        if is_manifest(request) {
+            recorded.fetch_add(1, Ordering::SeqCst);
+        }
+        let key = request.key.as_deref().unwrap_or_default();
+        let is_archive = request.operation == Operation::PutObject && key.contains("/of/");
+        while is_archive && recorded.load(Ordering::SeqCst) < 3 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        if is_archive {
+            // The last of them arrives.
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        is_archive
+    });
+    world.unset("OFFSITE_MANIFEST__CHECKPOINT_ENTRIES");
+
+    // Another archive takes the key, and its pass is killed before its manifest is there.
+    world.write("a-first", noise(3, 900_000));
+    settle();
+    let recorded = AtomicBool::new(false);
+    killed_when(&world, move |request| {
+        let key = request.key.as_deref().unwrap_or_default();
+        recorded.fetch_or(key.ends_with(".archive.json"), Ordering::SeqCst);
+        while is_manifest(request) && !recorded.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        if is_manifest(request) {
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        is_manifest(request)
+    });
+    assert!(
+        world
+            .keys()
+            .iter()
+            .any(|key| key.ends_with(".archive.json"))
+    );
+
+    world.back_up();
+    let verified = world.offsite(["verify", "--read"]);
+    assert_eq!(verified.code, 0, "{verified:?}");
+    assert_same(&read(&world.data()), &read(&world.restored_latest()));
 }

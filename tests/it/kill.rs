@@ -259,7 +259,10 @@ fn world_of_two() -> World {
 }
 
 /// Runs a pass until a request that `matches`, at which it is killed. Its lease has expired then.
-fn killed_when(world: &World, matches: impl Fn(&RequestInfo) -> bool + Send + Sync + 'static) {
+pub(crate) fn killed_when(
+    world: &World,
+    matches: impl Fn(&RequestInfo) -> bool + Send + Sync + 'static,
+) {
     let (arrived, has_arrived) = mpsc::channel();
     let (killed, was_killed) = mpsc::channel::<()>();
     let was_killed = Mutex::new(was_killed);

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::{Choice, Session, SessionOptions, State};
 use crate::backup::capture::file::read_up_to;
 use crate::backup::compare::{Detect, Verdict, compare};
-use crate::backup::continued::{Continued, Unfinished};
+use crate::backup::continued::{Continued, Trusted, Unfinished};
 use crate::backup::error::SourceError;
 use crate::backup::previous::Cursor;
 use crate::backup::{DirectorySource, Limits};
@@ -83,10 +83,7 @@ pub async fn survey(
     let walk = Walk::start(&source.directory, walk).map_err(&root_error)?;
     let segments = options.parent.map_or(&[][..], |p| &p.segments);
     let base = Segments::recorded(store, segments);
-    let recorded = options.parent.into_iter().flat_map(|p| &p.archives);
-    let continued = options.unfinished.iter().flat_map(|pass| &pass.archives);
-    let known = recorded.chain(continued);
-    let trusted = known.map(|archive| archive.key.clone()).collect();
+    let trusted = Trusted::of(options.parent, options.unfinished);
     let passes = options.unfinished.iter().cloned();
     let passes: Vec<_> = passes
         .map(|pass| Segments::unrecorded(store, pass.keys))
