@@ -33,8 +33,15 @@ pub enum Loaded {
     Failed(StoreError),
 }
 
-/// Loads a segment and checks its digest.
+/// Loads a segment and checks its digest. What arrives damaged is fetched once more.
 pub async fn load(store: &dyn Store, reference: SegmentRef) -> Loaded {
+    match load_once(store, reference).await {
+        Loaded::Damaged(reference, _) => load_once(store, reference).await,
+        loaded => loaded,
+    }
+}
+
+async fn load_once(store: &dyn Store, reference: SegmentRef) -> Loaded {
     match store.get(&reference.key).await {
         Ok(object) if hex::encode(Sha256::digest(&object.bytes)) == reference.sha256 => {
             Loaded::Segment(Arc::new(StoredSegment {

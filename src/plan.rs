@@ -116,6 +116,7 @@ pub async fn plan(
     let merged = match tokio::task::spawn_blocking(merge).await {
         Ok(Ok(merged)) => merged,
         Ok(Err(MergeError::Store(error))) => return Err(error.into()),
+        Ok(Err(MergeError::Damaged(damaged))) => return Err(damaged.into()),
         Ok(Err(MergeError::Stopped)) => return Err(SourceError::Interrupted),
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     };

@@ -25,6 +25,7 @@ use crate::manifest::archive::ArchiveRef;
 use crate::manifest::keys;
 use crate::manifest::pass_id::PassId;
 use crate::manifest::snapshot::Snapshot;
+use crate::manifest::totals::Totals;
 use crate::source::open::Root;
 use crate::source::walk::{Walk, WalkOptions};
 use crate::stop::Stop;
@@ -60,6 +61,9 @@ pub struct SourceReport {
     pub snapshot: Snapshot,
     /// What changed and what was done about it.
     pub changes: Changes,
+    /// Whether the snapshot has everything that is on the disk. It may still lack what could not be
+    /// read of a session that is gone, about which no pass can do anything any more.
+    pub is_complete: bool,
 }
 
 /// Backs up one source and commits its snapshot. `hint` names the last snapshot, if it is known.
@@ -98,7 +102,11 @@ pub async fn back_up(
             ..source.clone()
         },
     };
-    let Chosen { modes, with_notes } = chosen.unwrap_or_default();
+    let Chosen {
+        modes,
+        with_notes,
+        lost,
+    } = chosen.unwrap_or_default();
     let mut archives = archives_known(parent.as_ref(), &unfinished);
     let left_behind = archives_known(None, &unfinished);
 
@@ -140,6 +148,7 @@ pub async fn back_up(
     }
     let changes = changes(&manifest, &merged);
     let written = manifest.written;
+    let totals: Totals = manifest.segments.iter().map(|segment| segment.totals).sum();
     let snapshot = Snapshot {
         format: crate::manifest::FORMAT,
         source: source.name.to_string(),
@@ -152,10 +161,12 @@ pub async fn back_up(
             false => parent.as_ref().and_then(|parent| parent.full),
         },
         archives: archives_needed(archives, &manifest)?,
+        // Sessions stay as they were archived.
+        xattrs: source.xattrs
+            && (source.sessions.is_none() || parent.as_ref().is_none_or(|parent| parent.xattrs)),
         parent: parent.map(|parent| parent.pass),
-        complete: changes.failed == 0,
-        xattrs: source.xattrs,
-        totals: manifest.segments.iter().map(|segment| segment.totals).sum(),
+        complete: changes.failed + totals.unreadable == 0,
+        totals,
         segments: manifest.segments,
         offsite: env!("CARGO_PKG_VERSION").to_owned(),
     };
@@ -163,7 +174,7 @@ pub async fn back_up(
     for archive in left_behind.iter().filter(|left| !is_needed(&left.key)) {
         context.events.emit(&Event::Notice {
             message: format!(
-                "{}: archive `{}`, which a pass that was killed had completed, is part of no snapshot: what it was made of has changed or is gone",
+                "{}: archive `{}`, which a pass that was killed had completed, is part of no snapshot: what it was made of has changed or is gone, or all is archived anew",
                 source.name, archive.key
             ),
         });
@@ -181,7 +192,11 @@ pub async fn back_up(
         duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         requests: context.store.requests() - requests_before,
     });
-    Ok(SourceReport { snapshot, changes })
+    Ok(SourceReport {
+        is_complete: changes.failed == 0 && totals.unreadable <= lost,
+        snapshot,
+        changes,
+    })
 }
 
 /// What passes since `parent` have left, where they may have left something.
@@ -341,6 +356,7 @@ async fn capture_all(
         source: source.name.clone(),
         pass: context.pass,
         scan_started_ns,
+        xattrs: source.xattrs,
         limits: context.limits.clone(),
     });
     let mut merged = None;
@@ -373,6 +389,7 @@ async fn capture_all(
             archives: archives.unwrap_or_default(),
         }),
         Ok(Err(MergeError::Store(error))) => Err(error.into()),
+        Ok(Err(MergeError::Damaged(damaged))) => Err(damaged.into()),
         Ok(_) => Err(SourceError::Interrupted),
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
@@ -401,7 +418,10 @@ fn merge(
 ) -> impl FnOnce() -> Result<Merged, MergeError> {
     move || {
         let (base, passes) = inputs;
-        let inputs = (Cursor::new(base), Continued::new(passes, expected.trusted));
+        let inputs = (
+            Cursor::new(base),
+            Continued::new(passes, expected.trusted, source.xattrs),
+        );
         let PassContext {
             pass, events, stop, ..
         } = &context;

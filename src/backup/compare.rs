@@ -38,7 +38,7 @@ const COARSE_TICK_NS: i64 = 2_000_000_000;
 pub fn compare(found: &Stat, recorded: &Entry, scan_started_ns: i64, detect: Detect) -> Verdict {
     let (now, then) = (&found.metadata, &recorded.metadata);
     let complete = recorded.unreadable.is_none() && !recorded.changed_while_reading;
-    let settled = !is_racy(now.mtime_ns.max(now.ctime_ns), scan_started_ns);
+    let settled = !recorded.racy && !is_racy(now.mtime_ns.max(now.ctime_ns), scan_started_ns);
     let same = now == then && complete;
     match now.kind {
         Kind::File => {}

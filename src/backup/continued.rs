@@ -174,16 +174,19 @@ pub struct Continued {
     /// The latest pass first.
     cursors: Vec<Cursor>,
     trusted: Trusted,
+    /// Whether entries count only with their extended attributes.
+    xattrs: bool,
 }
 
 impl Continued {
     /// Reads what `passes` have left. An entry that points into an archive counts only where that
     /// is one of `trusted`: another one was never completed.
     #[must_use]
-    pub fn new(passes: Vec<Segments>, trusted: Trusted) -> Self {
+    pub fn new(passes: Vec<Segments>, trusted: Trusted, xattrs: bool) -> Self {
         Self {
             cursors: passes.into_iter().map(Cursor::new).collect(),
             trusted,
+            xattrs,
         }
     }
 
@@ -200,7 +203,10 @@ impl Continued {
             }
             if cursor.compare(path).is_eq() {
                 let scan_started_ns = cursor.peek().map_or(0, |(_, at)| at);
-                let entry = cursor.take().filter(|entry| self.trusted.has(entry));
+                let counts = cursor.has_xattrs() || !self.xattrs;
+                let entry = cursor
+                    .take()
+                    .filter(|entry| counts && self.trusted.has(entry));
                 found = found.or(entry.map(|entry| (entry, scan_started_ns)));
             }
         }

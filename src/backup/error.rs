@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 
 use super::latest::LatestError;
+use super::previous::Damaged;
 use super::writer::WriterError;
 use crate::exit::ExitCode;
 use crate::lease::CommitError;
@@ -52,6 +53,20 @@ pub enum SourceError {
     /// The manifest points into an archive that nobody knows to be complete.
     #[error("archive `{0}` was not completed")]
     NoArchive(String),
+    /// Sessions that are in the last snapshot and, it may be, nowhere else, cannot be read from it.
+    #[error(
+        "segment `{key}` of the last snapshot cannot be used ({error}), and without it what it lists would be lost: `{first}` to `{last}`"
+    )]
+    Damaged {
+        /// The segment.
+        key: String,
+        /// What is wrong with it.
+        error: String,
+        /// The first path in it.
+        first: String,
+        /// The last.
+        last: String,
+    },
     /// The archive cannot be compressed as asked.
     #[error("cannot compress: {0}")]
     Compression(std::io::Error),
@@ -80,6 +95,17 @@ pub enum SourceError {
     Interrupted,
 }
 
+impl From<Damaged> for SourceError {
+    fn from(Damaged { segment, error }: Damaged) -> Self {
+        Self::Damaged {
+            key: segment.key,
+            error,
+            first: segment.first,
+            last: segment.last,
+        }
+    }
+}
+
 impl SourceError {
     /// The exit code of a pass that fails for this.
     #[must_use]
@@ -92,7 +118,7 @@ impl SourceError {
             | Self::Compression(_) => ExitCode::Failed,
             Self::NoSession { .. } | Self::NoYear { .. } => ExitCode::NotFound,
             Self::Interrupted => ExitCode::Terminated,
-            Self::Latest(LatestError::Record { .. }) => ExitCode::Integrity,
+            Self::Damaged { .. } | Self::Latest(LatestError::Record { .. }) => ExitCode::Integrity,
             Self::Manifest(WriterError::Segment(_)) => ExitCode::Integrity,
             Self::Latest(LatestError::Store(error))
             | Self::Store(error)
@@ -120,6 +146,10 @@ impl SourceError {
                 let years: Vec<_> = years.iter().map(String::as_str).collect();
                 Some(format!("there are sessions of {}", years.join(", ")))
             }
+            Self::Damaged { .. } => Some(
+                "put the object back, as from an earlier version of it in the bucket; or archive everything anew that is on the disk, with `offsite run --force`: sessions that are gone are then in earlier snapshots only"
+                    .to_owned(),
+            ),
             Self::NoSession { .. } => Some("`offsite sessions` lists them all".to_owned()),
             Self::Latest(LatestError::Record { .. }) => Some(
                 "read it with `aws s3 cp`; if it is damaged, move it away and the snapshot before it counts"

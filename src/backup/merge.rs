@@ -11,15 +11,17 @@ use super::capture;
 use super::compare::{Detect, Verdict, compare, is_racy};
 use super::continued::Continued;
 use super::decisions::{Name, Order, Sink, Step};
-use super::previous::Cursor;
+use super::previous::{Cursor, Damaged};
 use super::sessions::{Mode, Modes};
 use crate::events::{Event, Events, Level};
 use crate::manifest::entry::{Content, Entry, Kind, LinkGroup, Unreadable};
 use crate::manifest::pass_id::PassId;
 use crate::manifest::path::EntryPath;
 use crate::manifest::totals::Totals;
+use crate::source::open::Root;
 use crate::source::session::{is_in_root, name_of};
 use crate::source::walk::{Found, Item};
+use crate::source::xattr;
 use crate::stop::Stop;
 use crate::store::StoreError;
 
@@ -73,6 +75,9 @@ pub enum MergeError {
     /// The last snapshot cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A segment of the last snapshot is damaged that nothing on the disk can replace.
+    #[error("{}", .0.error)]
+    Damaged(Damaged),
 }
 
 /// A merge under way.
@@ -177,7 +182,7 @@ impl<'a, S: Sink> Merge<'a, S> {
             self.load()?;
         }
         self.leave_session()?;
-        self.report_damage();
+        self.report_damage()?;
         self.flush_kept()?;
         if !self.merged.is_empty_unlike(self.expected, self.source) && !self.sink.end() {
             return Err(MergeError::Stopped);
@@ -267,6 +272,7 @@ impl<'a, S: Sink> Merge<'a, S> {
             hardlink: found.stat.link_group(),
             sparse: found.stat.sparse,
             changed_while_reading: false,
+            racy: false,
             unreadable: None,
             ..entry.clone()
         })
@@ -324,6 +330,10 @@ impl<'a, S: Sink> Merge<'a, S> {
     ) -> Result<(), MergeError> {
         let metadata = found.stat.metadata;
         match metadata.kind {
+            // It belongs into no archive.
+            Kind::Directory if self.sessions.is_some() && found.path.is_root() => {
+                return self.record_root(&found);
+            }
             Kind::Directory if self.source.xattrs => {}
             Kind::File | Kind::Symlink => {}
             Kind::Directory | Kind::Fifo | Kind::Socket | Kind::CharDevice | Kind::BlockDevice => {
@@ -368,6 +378,30 @@ impl<'a, S: Sink> Merge<'a, S> {
             true => Ok(()),
             false => Err(MergeError::Stopped),
         }
+    }
+
+    /// Records the directory that the sessions are in.
+    fn record_root(&mut self, found: &Found) -> Result<(), MergeError> {
+        let mut entry = Entry::new(found.path.clone(), found.stat.metadata);
+        if self.source.xattrs {
+            let root = Root::open(&self.source.directory);
+            let open = root.and_then(|root| root.open_directory(&found.path));
+            match open.and_then(xattr::of_open) {
+                Ok(xattrs) => entry.xattrs = xattrs,
+                Err(error) => {
+                    let error = std::io::Error::from(error).to_string();
+                    self.merged.failed += 1;
+                    self.events.emit(&Event::FileUnreadable {
+                        source: self.source.name.clone(),
+                        path: found.path.to_string(),
+                        error: error.clone(),
+                    });
+                    let since = self.pass;
+                    entry.unreadable = Some(Unreadable { error, since });
+                }
+            }
+        }
+        self.step(Step::Ready(Box::new(entry)))
     }
 
     /// Which name of its file this is. Names outside the source, which will never come, are
@@ -428,13 +462,13 @@ impl<'a, S: Sink> Merge<'a, S> {
     /// forward where the walk could not see.
     fn leave_behind(&mut self) -> Result<(), MergeError> {
         self.begin_segments()?;
+        let scan_started_ns = self.base.peek().map_or(0, |(_, at)| at);
         let Some(mut entry) = self.base.take() else {
             return Ok(());
         };
         if self.is_held(&entry.path) {
             self.merged.unchanged += 1;
-            self.kept += Totals::of(&entry);
-            return Ok(());
+            return self.hold(entry, scan_started_ns);
         }
         let unknown = self
             .unknown
@@ -462,23 +496,43 @@ impl<'a, S: Sink> Merge<'a, S> {
         }
     }
 
+    /// Keeps an entry that this pass has not looked at. Its segment may be written anew, as if this
+    /// pass had; so what could have changed unseen since the pass that did is marked.
+    fn hold(&mut self, mut entry: Entry, scan_started_ns: i64) -> Result<(), MergeError> {
+        let changed_ns = entry.metadata.mtime_ns.max(entry.metadata.ctime_ns);
+        let is_directory = entry.metadata.kind == Kind::Directory;
+        if is_directory || entry.racy || !is_racy(changed_ns, scan_started_ns) {
+            self.kept += Totals::of(&entry);
+            return Ok(());
+        }
+        entry.racy = true;
+        self.step(Step::Dropped)?;
+        self.step(Step::Ready(Box::new(entry)))
+    }
+
     /// Tells the writer of segments that the last snapshot's next entry has brought.
     fn begin_segments(&mut self) -> Result<(), MergeError> {
-        self.report_damage();
+        self.report_damage()?;
         for segment in self.base.take_begun() {
             self.step(Step::Begin(segment))?;
         }
         Ok(())
     }
 
-    fn report_damage(&mut self) {
-        for (segment, error) in self.base.take_damaged() {
+    /// What a damaged segment lists is captured again, if the walk comes by it.
+    fn report_damage(&mut self) -> Result<(), MergeError> {
+        let needs_all = self.sessions.as_ref().is_some_and(|modes| !modes.anew);
+        for damaged in self.base.take_damaged() {
+            if needs_all {
+                return Err(MergeError::Damaged(damaged));
+            }
             self.events.emit(&Event::SegmentDamaged {
                 source: self.source.name.clone(),
-                key: segment.key,
-                error,
+                key: damaged.segment.key,
+                error: damaged.error,
             });
         }
+        Ok(())
     }
 
     fn step(&mut self, step: Step) -> Result<(), MergeError> {

@@ -8,6 +8,15 @@ use crate::manifest::path::EntryPath;
 use crate::manifest::segment::{SegmentError, SegmentReader, SegmentRef};
 use crate::store::StoreError;
 
+/// A segment that cannot be used.
+#[derive(Debug)]
+pub struct Damaged {
+    /// The segment.
+    pub segment: Box<SegmentRef>,
+    /// What is wrong with it.
+    pub error: String,
+}
+
 /// Entries of a sequence of segments, in order, with one looked at ahead.
 pub struct Cursor {
     segments: Segments,
@@ -17,8 +26,9 @@ pub struct Cursor {
     current: Option<SegmentRef>,
     /// Segments begun since [`Cursor::take_begun`] was last asked.
     begun: Vec<Arc<StoredSegment>>,
-    damaged: Vec<(SegmentRef, String)>,
+    damaged: Vec<Damaged>,
     scan_started_ns: i64,
+    has_xattrs: bool,
 }
 
 impl Cursor {
@@ -33,6 +43,7 @@ impl Cursor {
             begun: Vec::new(),
             damaged: Vec::new(),
             scan_started_ns: 0,
+            has_xattrs: false,
         }
     }
 
@@ -51,7 +62,10 @@ impl Cursor {
             match self.segments.load_next() {
                 None => break,
                 Some(Loaded::Failed(error)) => return Err(error),
-                Some(Loaded::Damaged(reference, error)) => self.damaged.push((reference, error)),
+                Some(Loaded::Damaged(segment, error)) => {
+                    let segment = Box::new(segment);
+                    self.damaged.push(Damaged { segment, error });
+                }
                 Some(Loaded::Segment(segment)) => self.begin(segment),
             }
         }
@@ -62,14 +76,17 @@ impl Cursor {
         match SegmentReader::open(segment.bytes.clone()) {
             Ok(reader) => {
                 self.scan_started_ns = reader.header().scan_started_ns;
+                self.has_xattrs = reader.header().xattrs;
                 self.reader = Some(reader);
                 self.current = Some(segment.reference.clone());
                 self.begun.push(segment);
                 self.advance();
             }
             Err(error) => {
-                let reference = segment.reference.clone();
-                self.damaged.push((reference, error.to_string()));
+                self.damaged.push(Damaged {
+                    segment: Box::new(segment.reference.clone()),
+                    error: error.to_string(),
+                });
             }
         }
     }
@@ -78,6 +95,11 @@ impl Cursor {
     pub fn peek(&self) -> Option<(&Entry, i64)> {
         let entry = self.entry.as_ref()?;
         Some((entry, self.scan_started_ns))
+    }
+
+    /// Whether the extended attributes of the next entry that is loaded were recorded.
+    pub fn has_xattrs(&self) -> bool {
+        self.has_xattrs
     }
 
     /// Whether the next entry that is loaded lies before, at or after `path`; after, if there is none.
@@ -101,7 +123,7 @@ impl Cursor {
     }
 
     /// Segments that were passed over because they are damaged.
-    pub fn take_damaged(&mut self) -> Vec<(SegmentRef, String)> {
+    pub fn take_damaged(&mut self) -> Vec<Damaged> {
         std::mem::take(&mut self.damaged)
     }
 
@@ -123,8 +145,11 @@ impl Cursor {
     }
 
     fn give_up(&mut self, error: &SegmentError) {
-        if let Some(reference) = self.current.take() {
-            self.damaged.push((reference, error.to_string()));
+        if let Some(segment) = self.current.take() {
+            self.damaged.push(Damaged {
+                segment: Box::new(segment),
+                error: error.to_string(),
+            });
         }
     }
 }

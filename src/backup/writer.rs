@@ -33,6 +33,8 @@ pub struct WriterOptions {
     pub pass: PassId,
     /// When its scan began.
     pub scan_started_ns: i64,
+    /// Whether extended attributes are recorded.
+    pub xattrs: bool,
     /// Sizes of segments and checkpoints.
     pub limits: Limits,
 }
@@ -93,6 +95,7 @@ impl Writer {
                 source: options.source.to_string(),
                 pass: options.pass,
                 scan_started_ns: options.scan_started_ns,
+                xattrs: options.xattrs,
             },
             next_checkpoint: Instant::now() + options.limits.checkpoint_interval,
             options,

@@ -119,6 +119,9 @@ pub struct Entry {
     pub sparse: bool,
     /// The contents changed during both attempts at reading them.
     pub changed_while_reading: bool,
+    /// It may have changed within the same tick of the clock after it was looked at, and no pass has
+    /// looked since.
+    pub racy: bool,
     /// The entry of an earlier pass stands in for one that cannot be read now.
     pub unreadable: Option<Unreadable>,
 }
@@ -160,6 +163,7 @@ impl Entry {
             xattrs: Vec::new(),
             sparse: false,
             changed_while_reading: false,
+            racy: false,
             unreadable: None,
         }
     }
@@ -207,6 +211,7 @@ impl Entry {
             }),
             sparse: self.sparse,
             changed_while_reading: self.changed_while_reading,
+            racy: self.racy,
             unreadable: self.unreadable.clone(),
         };
         serde_json::to_writer(&mut *out, &line).expect("a line has no map keys that are not text");
@@ -289,6 +294,7 @@ impl Entry {
             xattrs,
             sparse: line.sparse,
             changed_while_reading: line.changed_while_reading,
+            racy: line.racy,
             unreadable: line.unreadable,
         })
     }
@@ -333,6 +339,8 @@ struct Line<'a> {
     sparse: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     changed_while_reading: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    racy: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unreadable: Option<Unreadable>,
 }

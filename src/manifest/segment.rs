@@ -33,6 +33,9 @@ pub struct Header {
     /// When that pass began to look at the source, nanoseconds since the epoch by the clock of the
     /// machine it ran on. An entry not older than this may have changed again unseen.
     pub scan_started_ns: i64,
+    /// Whether that pass recorded extended attributes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub xattrs: bool,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -58,7 +58,7 @@ impl Verdict {
         let mut reports = results
             .iter()
             .filter_map(|(_, result)| result.as_ref().ok());
-        let (outcome, exit_code) = match reports.all(|report| report.snapshot.complete) {
+        let (outcome, exit_code) = match reports.all(|report| report.is_complete) {
             true => (Outcome::Complete, ExitCode::Complete),
             false => (Outcome::Incomplete, ExitCode::Incomplete),
         };
@@ -193,7 +193,7 @@ fn source_result(
     (source, result): &(&DirectorySource, Result<SourceReport, SourceError>),
 ) -> SourceResult {
     let (outcome, report, error) = match result {
-        Ok(report) if report.snapshot.complete => (Outcome::Complete, Some(report), None),
+        Ok(report) if report.is_complete => (Outcome::Complete, Some(report), None),
         Ok(report) => (Outcome::Incomplete, Some(report), None),
         Err(SourceError::Interrupted) => (Outcome::Interrupted, None, None),
         Err(error) => (Outcome::Failed, None, Some(error.to_string())),

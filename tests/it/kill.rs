@@ -327,6 +327,25 @@ fn what_a_killed_pass_left_is_continued_after_a_pass_over_other_sources() {
 }
 
 #[test]
+fn what_a_killed_pass_left_without_attributes_is_not_continued_with_them() {
+    let mut world = World::new();
+    world.write("a", "a");
+    tree::set_xattr(&world.data().join("a"), "user.x", b"1");
+    settle();
+    world.set("MANIFEST__CHECKPOINT_ENTRIES", 1);
+    killed_when(&world, |request| {
+        let key = request.key.as_deref().unwrap_or_default();
+        request.operation == Operation::PutObject && key.contains("/snapshots/")
+    });
+    world.set("DEFAULTS__XATTRS", true);
+    world.back_up();
+    assert_same(
+        &tree::read(&world.data()),
+        &tree::read(&world.restored_latest()),
+    );
+}
+
+#[test]
 fn a_status_that_cannot_be_read_is_not_written_anew() {
     let world = world_of_two();
     world.back_up();

@@ -275,6 +275,7 @@ fn hostile(world: &World, entries: &[Entry]) {
         source: SOURCE.to_owned(),
         pass,
         scan_started_ns: 0,
+        xattrs: false,
     };
     let mut writer = SegmentWriter::new(&header);
     entries.iter().for_each(|entry| writer.push(entry));

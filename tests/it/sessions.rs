@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use local_s3::{HookAction, Operation};
+use local_s3::{Fault, HookAction, Operation};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -892,4 +892,142 @@ fn an_archive_that_no_snapshot_will_have_is_named() {
     );
     assert_eq!(names(&output).len(), 2);
     assert_eq!(world.back_up().events_named("notice").len(), 0);
+}
+
+#[test]
+fn a_damaged_segment_costs_no_session() {
+    let world = world();
+    world.back_up();
+    let all = read(&world.data());
+    std::fs::remove_dir_all(world.data().join("M31_2020-01-02")).unwrap();
+    settle();
+    // On the way, the first time it is fetched by the pass itself: it is fetched again.
+    let segment = Fault::on(Operation::GetObject).key_contains(".ndjson.zst");
+    let fault = world.server.fault(segment.skip(1).corrupt_download());
+    world.back_up();
+    assert_eq!(fault.fired(), 1);
+    assert_eq!(states(&world), ["gone", "archived", "archived"]);
+
+    // For good: there is no snapshot without the sessions that it lists.
+    let last = world.snapshots().pop().unwrap();
+    let folder = format!("manifests/{SOURCE}/{last}");
+    let key = world.full_key(&world.key_like(&folder, "/00000.ndjson.zst"));
+    let sound = world.server.object(BUCKET, &key).unwrap().bytes;
+    world.server.corrupt(BUCKET, &key, 30);
+    world.write("NGC_7000_20210506/new", "new");
+    for args in [&[][..], &["--session", "NGC_7000_20210506"]] {
+        let failed = world.offsite([&["run"], args].concat());
+        assert_eq!(failed.code, 4, "{failed:?}");
+        let error = failed.event("backup_failed")["error"].to_string();
+        assert!(error.contains("manifests/"), "{error}");
+        assert_eq!(world.snapshots().pop().unwrap(), last);
+    }
+    for command in ["sessions", "plan"] {
+        assert_eq!(world.offsite([command]).code, 4);
+    }
+
+    // What is on the disk can be archived anew, and what was damaged may be put back.
+    let forced = run(&world, &["--force"]);
+    assert_eq!(names(&forced), ["M31_2021-03-04", "NGC_7000_20210506"]);
+    world.server.replace(BUCKET, &key, sound);
+    let mut restored = read(&world.restored(&last));
+    // The directory that a session was taken out of.
+    restored.insert("".into(), all[Path::new("")].clone());
+    assert_same(&all, &restored);
+}
+
+#[test]
+fn what_was_never_read_is_missing_in_every_snapshot_that_has_its_session() {
+    let world = world();
+    let never = world.data().join("M31_2020-01-02/light/1.fits");
+    set_mode(&never, 0);
+    settle();
+    assert_eq!(without_privileges(&world).code, 3);
+    // Another session has everything, and the snapshot has not.
+    world.write("NGC_7000_20210506/new", "new");
+    settle();
+    let capabilities = ["dac_override", "dac_read_search"];
+    let other = ["run", "--session", "NGC_7000_20210506"];
+    let other = world.offsite_without(&capabilities, other);
+    assert_eq!(other.code, 3, "{other:?}");
+    assert_eq!(other.event("snapshot_committed")["complete"], false);
+    // Nobody can mend a session that is gone, so no pass fails for it.
+    std::fs::remove_dir_all(world.data().join("M31_2020-01-02")).unwrap();
+    let gone = without_privileges(&world);
+    assert_eq!(gone.code, 0, "{gone:?}");
+    let committed = gone.event("snapshot_committed");
+    assert_eq!(committed["complete"], false);
+    assert_eq!(committed["unreadable"], 1);
+    assert!(world.offsite(["list"]).stdout.contains("incomplete"));
+    assert_eq!(listed(&world, &[])["M31_2020-01-02"]["unreadable"], 1);
+}
+
+#[test]
+fn a_file_that_has_changed_and_cannot_be_read_archives_nothing_again() {
+    let world = world();
+    world.back_up();
+    let file = world.data().join("M31_2020-01-02/light/2.fits");
+    std::fs::write(&file, "of another size").unwrap();
+    set_mode(&file, 0);
+    settle();
+    let first = without_privileges(&world);
+    assert_eq!((first.code, names(&first).len()), (3, 1), "{first:?}");
+    for _ in 0..2 {
+        let again = without_privileges(&world);
+        assert_eq!((again.code, names(&again).len()), (3, 0), "{again:?}");
+    }
+    set_mode(&file, 0o644);
+    settle();
+    assert_eq!(names(&world.back_up()), ["M31_2020-01-02"]);
+    assert_eq!(names(&world.back_up()), [""; 0]);
+    assert_same(&read(&world.data()), &read(&world.restored_latest()));
+}
+
+#[test]
+fn what_could_have_changed_unseen_is_still_looked_at_after_other_sessions_were_archived() {
+    let world = world();
+    let file = world.data().join("M31_2020-01-02/notes.md");
+    let now = std::time::SystemTime::now();
+    let now = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    tree::set_mtime(&file, i64::try_from(now).unwrap() + 3600, 5);
+    world.back_up();
+    assert_eq!(states(&world), ["touched", "archived", "archived"]);
+    world.write("NGC_7000_20210506/new", "new");
+    settle();
+    let other = ["--session", "NGC_7000_20210506"];
+    run(&world, &other);
+    assert_eq!(states(&world), ["touched", "archived", "archived"]);
+    // It is marked once.
+    world.write("NGC_7000_20210506/new", "newer");
+    settle();
+    run(&world, &other);
+    assert_eq!(states(&world), ["touched", "archived", "archived"]);
+}
+
+#[test]
+fn the_directory_of_the_sessions_is_in_no_archive() {
+    let world = world_with("    xattrs: true\n");
+    tree::set_xattr(&world.data(), "user.owner", b"observatory");
+    for session in ["M31_2020-01-02", "NGC_7000_20210506"] {
+        fill(&world, session, 1);
+        settle();
+        let output = world.back_up();
+        assert_eq!(names(&output), [session]);
+        let key = world.full_key(&archived(&output)[session]);
+        let archive = world.server.object(BUCKET, &key).unwrap().bytes;
+        let mut archive = tar::Archive::new(&archive[..]);
+        for entry in archive.entries().unwrap() {
+            let entry = entry.unwrap();
+            let path = entry.path().unwrap();
+            assert!(path.starts_with(session), "{}", path.display());
+        }
+    }
+    std::fs::remove_dir_all(world.data().join("M31_2020-01-02")).unwrap();
+    settle();
+    assert_eq!(names(&world.back_up()), [""; 0]);
+    let root = world.restored_latest();
+    assert_eq!(
+        read(&root)[Path::new("")].xattrs,
+        read(&world.data())[Path::new("")].xattrs
+    );
 }

@@ -186,6 +186,24 @@ fn a_snapshot_of_a_later_format_is_refused() {
     }
 }
 
+#[test]
+fn an_archive_of_another_pass_than_the_one_recorded_is_found_without_download() {
+    let mut world = World::new();
+    world.set("DEFAULTS__METHOD", "archive");
+    world.write("a", "contents");
+    settle();
+    world.back_up();
+    assert_eq!(findings(&world, &[]), (0, vec![]));
+    let key = world.full_key(&world.key_like("snapshots/", ".json"));
+    let object = world.server.object(BUCKET, &key).unwrap();
+    let mut snapshot: Value = serde_json::from_slice(&object.bytes).unwrap();
+    snapshot["archives"][0]["pass"] = "20200101T000000Z-0000".into();
+    world.server.replace(BUCKET, &key, snapshot.to_string());
+    let (code, found) = findings(&world, &[]);
+    assert_eq!(code, 4);
+    assert!(found[0].contains("another pass"), "{found:?}");
+}
+
 /// Runs verify and interrupts it at its tenth object.
 fn interrupted(world: &World, args: &[&str]) -> Output {
     let (tenth, reached) = mpsc::channel();

@@ -68,6 +68,13 @@ impl Choice {
         by_state && self.has(session)
     }
 
+    /// Whether every session on the disk is to be archived, whatever is known of it.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        let is_any = self.names.is_empty() && self.year.is_none() && self.limit.is_none();
+        self.force && is_any && !self.only_new
+    }
+
     /// The first name that no session has.
     #[must_use]
     pub fn unknown<'a>(&'a self, sessions: &[Session]) -> Option<&'a str> {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{Choice, Session, SessionOptions, State, Survey};
+use super::{Session, SessionOptions, State, Survey};
 use crate::archive::template::Values;
 use crate::backup::archive::{ArchiveOptions, Target};
 use crate::backup::{DirectorySource, Method};
@@ -31,6 +31,9 @@ pub struct Modes {
     pub by_name: HashMap<Vec<u8>, (Mode, Target)>,
     /// When the survey began, by this machine's clock.
     pub surveyed_at_ns: i64,
+    /// Whether every session on the disk is archived anew, so that nothing of the last snapshot is
+    /// needed for them.
+    pub anew: bool,
 }
 
 impl Modes {
@@ -48,6 +51,8 @@ pub struct Chosen {
     pub modes: Modes,
     /// Those whose notes are seen to.
     pub with_notes: Vec<Session>,
+    /// Entries of sessions that are gone which no pass could read. None ever will.
+    pub lost: u64,
 }
 
 /// Decides about every session.
@@ -59,17 +64,18 @@ pub fn choose(
     pass: PassId,
     surveyed_at_ns: i64,
 ) -> Chosen {
-    let choice = Choice {
-        force: options.choice.force || source.afresh,
-        ..options.choice.clone()
-    };
+    let choice = options.choice_of(source);
     let Method::Archive(archive) = &source.method else {
         return Chosen::default();
     };
     let mut left = choice.limit.unwrap_or(u64::MAX);
     let mut chosen = Chosen::default();
     chosen.modes.surveyed_at_ns = surveyed_at_ns;
+    chosen.modes.anew = choice.is_everything();
     for session in survey.sessions {
+        if session.state == State::Gone {
+            chosen.lost += session.unreadable;
+        }
         let mode = match session.state {
             State::Uncommitted => Mode::Continued,
             _ if choice.archives(&session) && left > 0 => {

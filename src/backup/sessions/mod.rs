@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::archive::template::KeyTemplate;
+use crate::backup::DirectorySource;
 use crate::manifest::path::EntryPath;
 use crate::source::filter::Globs;
 use crate::source::session::{self, YearPattern};
@@ -115,7 +116,7 @@ pub struct Session {
     /// Bytes of those.
     #[serde(skip)]
     pub touched_bytes: u64,
-    /// Entries that could not be looked at or read.
+    /// Entries that could not be looked at or read; of a session that is gone, those that never were.
     pub unreadable: u64,
     /// Its archive, under the prefix.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -129,6 +130,14 @@ pub struct Session {
 }
 
 impl SessionOptions {
+    /// What was asked for, by its own options or those of the source.
+    fn choice_of(&self, source: &DirectorySource) -> Choice {
+        Choice {
+            force: self.choice.force || source.afresh,
+            ..self.choice.clone()
+        }
+    }
+
     fn year(&self, name: &str, newest_ns: i64) -> String {
         let by_name = match &self.year {
             Some(pattern) => pattern.find(name),

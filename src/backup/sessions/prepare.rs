@@ -37,8 +37,8 @@ pub async fn prepare(
         reads: true,
         stop: &context.stop,
     };
-    let survey = survey(&context.store, options).await?;
-    check(source, &survey, parent)?;
+    let mut survey = survey(&context.store, options).await?;
+    check(source, &mut survey, parent)?;
     if survey.loose > 0 {
         let what = text::count(survey.loose, "file");
         context.events.emit(&Event::Notice {
@@ -63,15 +63,21 @@ pub async fn prepare(
     Ok(Some(chosen))
 }
 
-/// Whether there is something to go by: sessions, where there were some, and those asked for.
+/// Whether there is something to go by: what was archived so far, sessions, where there were some,
+/// and those asked for.
 ///
 /// # Errors
 /// There is not.
 pub fn check(
     source: &DirectorySource,
-    survey: &Survey,
+    survey: &mut Survey,
     parent: Option<&Snapshot>,
 ) -> Result<(), SourceError> {
+    let is_everything = (source.sessions.as_ref())
+        .is_some_and(|sessions| sessions.choice_of(source).is_everything());
+    if let Some(damaged) = survey.damaged.pop().filter(|_| !is_everything) {
+        return Err(damaged.into());
+    }
     let entries = parent.map_or(0, |parent| parent.totals.entries);
     if survey.found == 0 && entries > 1 && !source.allow_empty {
         return Err(SourceError::Empty {

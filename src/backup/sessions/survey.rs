@@ -16,7 +16,7 @@ use crate::backup::capture::file::read_up_to;
 use crate::backup::compare::{Detect, Verdict, compare};
 use crate::backup::continued::{Continued, Trusted, Unfinished};
 use crate::backup::error::SourceError;
-use crate::backup::previous::Cursor;
+use crate::backup::previous::{Cursor, Damaged};
 use crate::backup::{DirectorySource, Limits};
 use crate::entries::Segments;
 use crate::manifest::entry::{Entry, Kind};
@@ -58,6 +58,8 @@ pub struct Survey {
     pub loose: u64,
     /// Entries on disk, the root not counted.
     pub found: u64,
+    /// Segments of the last snapshot that cannot be used.
+    pub damaged: Vec<Damaged>,
 }
 
 /// Looks at all sessions.
@@ -90,7 +92,7 @@ pub async fn survey(
         .collect();
     let (sessions, choice) = (options.sessions.clone(), options.sessions.choice.clone());
     let (detect, reads, stop) = (source.detect, options.reads, Arc::clone(options.stop));
-    let allow_empty = source.allow_empty;
+    let (allow_empty, xattrs) = (source.allow_empty, source.xattrs);
     let look = move || -> Result<Survey, Ended> {
         let surveyor = Surveyor {
             sessions,
@@ -101,13 +103,14 @@ pub async fn survey(
             reads,
             stop,
             base: Cursor::new(base),
-            continued: Continued::new(passes, trusted),
+            continued: Continued::new(passes, trusted, xattrs),
             unknown: None,
             open: None,
             survey: Survey {
                 sessions: Vec::new(),
                 loose: 0,
                 found: 0,
+                damaged: Vec::new(),
             },
         };
         surveyor.run(walk)
@@ -201,6 +204,7 @@ impl Surveyor {
             self.missing(&entry);
         }
         self.close();
+        self.survey.damaged = self.base.take_damaged();
         Ok(self.survey)
     }
 
@@ -263,15 +267,9 @@ impl Surveyor {
         }
         match compare(&found.stat, entry, at, self.detect) {
             Verdict::Unchanged => return Difference::None,
-            // It is there as it was, and the last pass could not read it.
-            Verdict::Capture
-                if entry.unreadable.is_some() && found.stat.metadata == entry.metadata =>
-            {
-                return match self.reads && self.root.open_file(&found.path).is_ok() {
-                    true => Difference::Changed,
-                    false => Difference::Unreadable,
-                };
-            }
+            // The last pass could not read it. However it looks now, there is something new to
+            // archive only if it can be read.
+            Verdict::Capture if entry.unreadable.is_some() => return self.readable_again(found),
             Verdict::Capture => return Difference::Changed,
             Verdict::Rerecord | Verdict::Reread => {}
         }
@@ -296,8 +294,28 @@ impl Surveyor {
         }
     }
 
+    fn readable_again(&self, found: &Found) -> Difference {
+        match self.reads {
+            true => match self.sha256(found) {
+                _ if self.stop.is_set() => Difference::Stopped,
+                Ok(_) => Difference::Changed,
+                Err(_) => Difference::Unreadable,
+            },
+            false => match self.root.open_file(&found.path) {
+                Ok(_) => Difference::Changed,
+                Err(_) => Difference::Unreadable,
+            },
+        }
+    }
+
     /// Whether a file has the contents that were recorded.
     fn has_contents(&self, found: &Found, entry: &Entry) -> Result<bool, Errno> {
+        let sha256 = self.sha256(found)?;
+        Ok(entry.content.as_ref().is_some_and(|c| c.sha256 == sha256))
+    }
+
+    /// Reads a file, to its end unless the pass is being stopped.
+    fn sha256(&self, found: &Found) -> Result<[u8; 32], Errno> {
         let file: OwnedFd = self.root.open_file(&found.path)?;
         let mut hasher = Sha256::new();
         let mut buffer = Vec::new();
@@ -311,8 +329,7 @@ impl Surveyor {
             hasher.update(&buffer);
             offset += buffer.len() as u64;
         }
-        let sha256: [u8; 32] = hasher.finalize().into();
-        Ok(entry.content.as_ref().is_some_and(|c| c.sha256 == sha256))
+        Ok(hasher.finalize().into())
     }
 
     fn is_note(&self, path: &EntryPath) -> bool {
@@ -349,6 +366,7 @@ impl Surveyor {
         open.recorded(entry);
         if open.is_gone {
             open.count(metadata.kind, metadata.size, metadata.mtime_ns);
+            open.unreadable += u64::from(entry.unreadable.is_some());
         } else if !is_unknown {
             open.removed += 1;
         }
