@@ -331,7 +331,7 @@ pub struct StatusArgs {
 /// What `unlock` takes.
 #[derive(Debug, Args)]
 pub struct UnlockArgs {
-    /// Take the lock away from its holder, who will then commit nothing
+    /// Take the lock away from its holder, who notices within seconds and commits nothing from then on
     #[arg(long)]
     pub force: bool,
     /// Print JSON

@@ -13,6 +13,7 @@ use crate::manifest::segment::{SegmentReader, SegmentRef};
 use crate::manifest::snapshot::Snapshot;
 use crate::manifest::totals::Totals;
 use crate::store::{Store, StoreError, StoreErrorKind};
+use crate::text::count;
 
 /// A segment, in memory.
 #[derive(Debug)]
@@ -141,7 +142,7 @@ pub enum EntriesError {
     Store(#[from] StoreError),
     /// A segment is missing or damaged, and with it, in whole or in part, what lies from its first
     /// path to its last.
-    #[error("segment `{}` is damaged: {error}; it lists `{}` to `{}`", segment.key, segment.first, segment.last)]
+    #[error("segment `{}` is damaged: {error}; it lists {}, `{}` to `{}`", segment.key, count(segment.totals.entries, "entry"), segment.first, segment.last)]
     Damaged {
         /// The segment.
         segment: Box<SegmentRef>,

@@ -104,10 +104,8 @@ impl SelectError {
                 Some("`offsite list` shows all of them".to_owned())
             }
             Self::Ambiguous { .. } => Some("give more of the id".to_owned()),
-            Self::Latest(LatestError::Store(error)) | Self::Store(error) => {
-                error.kind.hint().map(str::to_owned)
-            }
-            Self::Latest(LatestError::Record { .. }) => None,
+            Self::Latest(error) => error.hint().map(str::to_owned),
+            Self::Store(error) => error.kind.hint().map(str::to_owned),
         }
     }
 }
@@ -221,7 +219,8 @@ fn choose<'a>(
 ) -> Result<Vec<(&'a SourceName, PassId)>, SelectError> {
     let by_id = selection.snapshot.as_deref();
     if let Some(wanted) = by_id.filter(|wanted| *wanted != LATEST) {
-        let begins = |pass: &&PassId| pass.as_str().starts_with(wanted);
+        // Nothing is no beginning.
+        let begins = |pass: &&PassId| !wanted.is_empty() && pass.as_str().starts_with(wanted);
         let mut candidates: Vec<_> = passes
             .iter()
             .flat_map(|(_, all)| all.iter().filter(begins))

@@ -16,6 +16,9 @@ use crate::stop::Stop;
 /// What is in flight has this long. ECS and Kubernetes kill 30 seconds after SIGTERM by default.
 const GRACE: Duration = Duration::from_secs(15);
 
+/// Writing down how far things have got has this long after that, where the store still answers.
+const GOODBYE: Duration = Duration::from_secs(5);
+
 /// The exit code of the signal that came, or 0.
 static RECEIVED: AtomicU8 = AtomicU8::new(0);
 
@@ -43,6 +46,8 @@ pub fn listen() -> std::io::Result<Arc<Stop>> {
             tokio::spawn(async move {
                 tokio::time::sleep(GRACE).await;
                 hurried.hurry();
+                tokio::time::sleep(GOODBYE).await;
+                hurried.leave();
             });
         }
     });

@@ -237,12 +237,12 @@ impl Status {
         known.filter(|known| known.settled)
     }
 
-    /// Writes the status, over whatever was there.
+    /// Writes the status over the version that was read, which `unchanged` stands for.
     ///
     /// # Errors
-    /// The request fails.
-    pub async fn write(&self, store: &dyn Store) -> StoreResult<()> {
-        put_json(store, keys::STATUS, self, &Condition::Any).await
+    /// The request fails; another pass has written it since, which is later.
+    pub async fn write(&self, store: &dyn Store, unchanged: &Condition) -> StoreResult<()> {
+        put_json(store, keys::STATUS, self, unchanged).await
     }
 
     /// Reads the status; `None` where there is none, or none that this program understands. It is
@@ -251,12 +251,21 @@ impl Status {
     /// # Errors
     /// The request fails.
     pub async fn read(store: &dyn Store) -> StoreResult<Option<Self>> {
+        Ok(Self::read_to_replace(store).await?.0)
+    }
+
+    /// The same, with the condition that it is still what was read.
+    ///
+    /// # Errors
+    /// The request fails.
+    pub async fn read_to_replace(store: &dyn Store) -> StoreResult<(Option<Self>, Condition)> {
         match store.get(keys::STATUS).await {
             Ok(object) => {
                 let status: Option<Self> = serde_json::from_slice(&object.bytes).ok();
-                Ok(status.filter(|status| status.format == FORMAT))
+                let status = status.filter(|status| status.format == FORMAT);
+                Ok((status, Condition::Matches(object.etag)))
             }
-            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind == StoreErrorKind::NotFound => Ok((None, Condition::Absent)),
             Err(error) => Err(error),
         }
     }

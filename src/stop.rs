@@ -22,6 +22,7 @@ enum Phase {
     Working,
     Stopping,
     Hurrying,
+    Leaving,
 }
 
 impl Default for Stop {
@@ -72,6 +73,12 @@ impl Stop {
         self.raise(Phase::Hurrying);
     }
 
+    /// Nothing is waited for any longer, whatever becomes of it.
+    pub fn leave(&self) {
+        self.stop();
+        self.raise(Phase::Leaving);
+    }
+
     /// Completes once the pass is to stop.
     pub async fn stopped(&self) {
         self.reached(Phase::Stopping).await;
@@ -80,6 +87,11 @@ impl Stop {
     /// Completes once there is no time left for what is in flight.
     pub async fn hurried(&self) {
         self.reached(Phase::Hurrying).await;
+    }
+
+    /// Completes once the pass is to be left where it is.
+    pub async fn left(&self) {
+        self.reached(Phase::Leaving).await;
     }
 
     async fn reached(&self, phase: Phase) {

@@ -249,6 +249,7 @@ impl Capture {
         let found = &self.order.found;
         let mut entry = Entry::new(found.path.clone(), found.stat.metadata);
         let directory = self.options().root.open_directory(&found.path)?;
+        entry.inode = found.stat.directory_inode();
         entry.xattrs = xattr::of_open(&directory)?;
         Ok(Captured::Same(Box::new(entry)))
     }

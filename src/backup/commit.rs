@@ -86,6 +86,7 @@ pub async fn back_up(
     if let Some(parent) = parent.as_ref().filter(|parent| parent.pass >= context.pass) {
         return Err(SourceError::FromTheFuture(parent.pass));
     }
+    tell_of_another_directory(context, source, parent.as_ref());
     let unfinished = unfinished(context, source, parent.as_ref()).await?;
     let is_full = source.is_full_due(parent.as_ref(), context.store.now());
     let chosen = sessions::prepare(context, source, parent.as_ref(), &unfinished).await?;
@@ -197,6 +198,23 @@ pub async fn back_up(
         snapshot,
         changes,
     })
+}
+
+/// A source may well move. But two directories whose sources are called the same share one history.
+fn tell_of_another_directory(
+    context: &PassContext,
+    source: &DirectorySource,
+    parent: Option<&Snapshot>,
+) {
+    let directory = source.directory.display().to_string();
+    if let Some(parent) = parent.filter(|parent| parent.directory != directory) {
+        context.events.emit(&Event::Notice {
+            message: format!(
+                "source `{}` was `{}` in its last snapshot and is `{directory}` now; if these are two, give one of them another name",
+                source.name, parent.directory
+            ),
+        });
+    }
 }
 
 /// What passes since `parent` have left, where they may have left something.

@@ -39,7 +39,7 @@ pub fn compare(found: &Stat, recorded: &Entry, scan_started_ns: i64, detect: Det
     let (now, then) = (&found.metadata, &recorded.metadata);
     let complete = recorded.unreadable.is_none() && !recorded.changed_while_reading;
     let settled = !recorded.racy && !is_racy(now.mtime_ns.max(now.ctime_ns), scan_started_ns);
-    let same = now == then && complete;
+    let same = now == then && complete && !is_another_directory(found, recorded);
     match now.kind {
         Kind::File => {}
         // A link that was replaced within one tick of the clock looks the same.
@@ -54,6 +54,12 @@ pub fn compare(found: &Stat, recorded: &Entry, scan_started_ns: i64, detect: Det
         return Verdict::Unchanged;
     }
     Verdict::Reread
+}
+
+/// Whether the directory that was recorded has given way to another one. Renaming a directory leaves
+/// no trace on the files in it, so that nothing is known of those.
+pub(super) fn is_another_directory(found: &Stat, recorded: &Entry) -> bool {
+    found.metadata.kind == Kind::Directory && recorded.inode.is_some_and(|inode| inode != found.ino)
 }
 
 /// Whether a file stamped `changed_ns` could have changed once more, unseen, after a scan that

@@ -151,12 +151,8 @@ impl SourceError {
                     .to_owned(),
             ),
             Self::NoSession { .. } => Some("`offsite sessions` lists them all".to_owned()),
-            Self::Latest(LatestError::Record { .. }) => Some(
-                "read it with `aws s3 cp`; if it is damaged, move it away and the snapshot before it counts"
-                    .to_owned(),
-            ),
-            Self::Latest(LatestError::Store(error))
-            | Self::Store(error)
+            Self::Latest(error) => error.hint().map(str::to_owned),
+            Self::Store(error)
             | Self::Manifest(WriterError::Store(error)) => error.kind.hint().map(str::to_owned),
             Self::Manifest(WriterError::Segment(_))
             | Self::Commit(_)

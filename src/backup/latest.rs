@@ -21,6 +21,19 @@ pub enum LatestError {
     },
 }
 
+impl LatestError {
+    /// What can be done about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Store(error) => error.kind.hint(),
+            Self::Record { .. } => Some(
+                "read it with `aws s3 cp`; if it is damaged, move it away and the snapshot before it counts",
+            ),
+        }
+    }
+}
+
 /// The passes that committed a snapshot of `source`, the earliest first.
 ///
 /// # Errors

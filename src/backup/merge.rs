@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::DirectorySource;
 use super::capture;
-use super::compare::{Detect, Verdict, compare, is_racy};
+use super::compare::{Detect, Verdict, compare, is_another_directory, is_racy};
 use super::continued::Continued;
 use super::decisions::{Name, Order, Sink, Step};
 use super::previous::{Cursor, Damaged};
@@ -107,6 +107,9 @@ pub struct Merge<'a, S> {
     kept: Totals,
     /// Below this path nothing is known; what the last snapshot has there is carried forward.
     unknown: Option<(EntryPath, String)>,
+    /// A directory that has taken the place of another one: what is below it is only known by its
+    /// contents.
+    moved: Option<EntryPath>,
     /// Names still to come of files with several.
     links: HashMap<LinkGroup, u32>,
     /// The session that is at hand.
@@ -138,6 +141,7 @@ impl<'a, S: Sink> Merge<'a, S> {
             merged: Merged::default(),
             kept: Totals::default(),
             unknown: None,
+            moved: None,
             links: HashMap::new(),
             session: None,
         }
@@ -208,6 +212,12 @@ impl<'a, S: Sink> Merge<'a, S> {
             base = self.base.take().map(|entry| (entry, at));
         }
         let continued = self.continued.at(&found.path)?;
+        let mut recorded = base.iter().chain(&continued);
+        if recorded.any(|(entry, _)| is_another_directory(&found.stat, entry))
+            && !self.is_moved(&found.path)
+        {
+            self.moved = Some(found.path.clone());
+        }
         let verdict = base.as_ref().map(|recorded| self.look(&found, recorded));
         let continued_verdict = continued
             .as_ref()
@@ -247,10 +257,22 @@ impl<'a, S: Sink> Merge<'a, S> {
             // The survey has looked more closely, where that was asked for.
             return compare(&found.stat, entry, *scan_started_ns, Detect::Metadata);
         }
-        match compare(&found.stat, entry, *scan_started_ns, self.source.detect) {
-            Verdict::Unchanged if self.rerecord => Verdict::Rerecord,
+        let is_moved = self.is_moved(&found.path);
+        let detect = match is_moved {
+            true => Detect::Checksum,
+            false => self.source.detect,
+        };
+        let is_link = found.stat.metadata.kind == Kind::Symlink;
+        match compare(&found.stat, entry, *scan_started_ns, detect) {
+            Verdict::Unchanged if self.rerecord || (is_moved && is_link) => Verdict::Rerecord,
             verdict => verdict,
         }
+    }
+
+    /// Whether it lies below a directory that has taken the place of another one.
+    fn is_moved(&self, path: &EntryPath) -> bool {
+        let moved = self.moved.as_ref();
+        moved.is_some_and(|moved| path.is_below(moved))
     }
 
     /// The entry of a file that the survey has read and found to be as it was recorded, if it has
@@ -270,6 +292,7 @@ impl<'a, S: Sink> Merge<'a, S> {
         was_read.then(|| Entry {
             metadata,
             hardlink: found.stat.link_group(),
+            inode: found.stat.directory_inode(),
             sparse: found.stat.sparse,
             changed_while_reading: false,
             racy: false,
@@ -344,7 +367,9 @@ impl<'a, S: Sink> Merge<'a, S> {
                         kind: metadata.kind,
                     });
                 }
-                return self.step(Step::Ready(Box::new(Entry::new(found.path, metadata))));
+                let inode = found.stat.directory_inode();
+                let entry = Entry::new(found.path, metadata);
+                return self.step(Step::Ready(Box::new(Entry { inode, ..entry })));
             }
         }
         let name = match found.stat.link_group() {
@@ -383,6 +408,7 @@ impl<'a, S: Sink> Merge<'a, S> {
     /// Records the directory that the sessions are in.
     fn record_root(&mut self, found: &Found) -> Result<(), MergeError> {
         let mut entry = Entry::new(found.path.clone(), found.stat.metadata);
+        entry.inode = found.stat.directory_inode();
         if self.source.xattrs {
             let root = Root::open(&self.source.directory);
             let open = root.and_then(|root| root.open_directory(&found.path));

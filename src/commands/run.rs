@@ -74,7 +74,8 @@ pub(super) fn only(job: &mut Job, wanted: &[String]) -> Result<(), Failure> {
     }
     let sources = &mut job.pass.sources;
     let is = |source: &DirectorySource, wanted: &String| {
-        source.name.as_str() == wanted || source.directory == Path::new(wanted)
+        let directory = std::path::absolute(wanted);
+        source.name.as_str() == wanted || directory.is_ok_and(|wanted| source.directory == wanted)
     };
     for wanted in wanted {
         if !sources.iter().any(|source| is(source, wanted)) {

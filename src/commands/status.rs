@@ -4,12 +4,12 @@ use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
 use super::table::Table;
-use super::{Context, block_on, connect, print, print_json};
+use super::{Context, block_on, connect, note, print, print_json};
 use crate::cli::StatusArgs;
 use crate::error::Failure;
 use crate::exit::ExitCode;
 use crate::lease::{self, Seen, State};
-use crate::select::SelectError;
+use crate::select::{self, SelectError};
 use crate::status::{PassRecord, Status, history};
 
 /// What `status --json` says.
@@ -29,7 +29,7 @@ struct Shown {
 
 pub(super) fn status(context: &Context, args: &StatusArgs) -> Result<ExitCode, Failure> {
     let job = context.reader()?;
-    let (shown, nothing) = block_on(async {
+    let (shown, has_snapshots, nothing) = block_on(async {
         let store = connect(&job.store).await;
         let seen = lease::look(&*store).await?;
         let held = seen.as_ref().and_then(|seen| seen.held_at(store.now()));
@@ -47,11 +47,18 @@ pub(super) fn status(context: &Context, args: &StatusArgs) -> Result<ExitCode, F
                 None => None,
             },
         };
-        Ok::<_, Failure>((shown, SelectError::Nothing(store.location())))
+        let has_snapshots = shown.status.is_none() && !select::sources(&*store).await?.is_empty();
+        let nothing = SelectError::Nothing(store.location());
+        Ok::<_, Failure>((shown, has_snapshots, nothing))
     })??;
     let is_untouched = shown.status.is_none() && shown.lock.is_none() && shown.cut_off.is_none();
-    if is_untouched {
+    if is_untouched && !has_snapshots {
         return Err(nothing.into());
+    }
+    if is_untouched {
+        note(
+            "note: `status.json` is missing or damaged, and there are snapshots; `offsite list` shows them, and each source is back here once it was backed up again",
+        );
     }
     match args.json {
         true => print_json(&shown),
@@ -69,6 +76,9 @@ fn text(shown: &Shown) -> String {
             "last pass {}: {} (exit code {}), finished {}\n",
             status.pass, status.outcome, status.exit_code, status.finished_at
         ),
+        None if shown.lock.is_none() && shown.cut_off.is_none() => {
+            "how the last pass ended is not known\n".to_owned()
+        }
         None => "no pass has ended yet\n".to_owned(),
     };
     if let Some(record) = &shown.lock {

@@ -43,10 +43,10 @@ pub(super) fn sources(
                     &format!("is no source name: {error}"),
                     "rename it",
                 );
-                SourceName::of_directory(&directory.value)
+                name_of(&directory.value)
             }
         });
-        let name = parsed.unwrap_or_else(|| SourceName::of_directory(&directory.value));
+        let name = parsed.unwrap_or_else(|| name_of(&directory.value));
         Some(listed(settings, findings, source, name, directory))
     });
     let configured: Vec<Listed> = configured.collect();
@@ -59,7 +59,7 @@ pub(super) fn sources(
                 tag: dirs.tag,
                 field: format!("{}[{index}]", dirs.field),
             };
-            let name = SourceName::of_directory(&directory.value);
+            let name = name_of(&directory.value);
             listed(settings, findings, &none, name, &directory)
         })
     });
@@ -279,12 +279,26 @@ fn sessions(settings: &super::settings::Sessions, findings: &Findings) -> Sessio
     }
 }
 
-/// Without `.` and trailing slashes, so that two spellings of one directory compare equal.
+/// Absolute, and without `.` and trailing slashes, so that two spellings of one directory compare
+/// equal. An empty path stays empty.
 fn normal(directory: &str) -> PathBuf {
-    let components = Path::new(directory).components();
-    components
+    let absolute = std::path::absolute(directory).unwrap_or_default();
+    absolute
+        .components()
         .filter(|component| *component != Component::CurDir)
         .collect()
+}
+
+/// The name of a directory that was listed without one, by what it was called, or by where it is if
+/// it was called `.` or `..`.
+fn name_of(directory: &str) -> SourceName {
+    let mut components = Path::new(directory).components();
+    let is_told =
+        components.any(|component| !matches!(component, Component::CurDir | Component::ParentDir));
+    match std::fs::canonicalize(directory) {
+        Ok(path) if !is_told => SourceName::of_directory(&path.to_string_lossy()),
+        _ => SourceName::of_directory(directory),
+    }
 }
 
 /// Whether `outer` backs up what `inner` does: it is above it, and excludes nothing on the way there.

@@ -271,7 +271,8 @@ async fn check_conditions(store: &dyn Store, record: &Record) -> Result<(), Leas
     Ok(())
 }
 
-/// Takes the lease away from its holder, who will notice at its next renewal and commit nothing.
+/// Takes the lease away from its holder, who will notice at its next renewal, or before a commit if the
+/// last one was a while ago, and commit nothing from then on.
 ///
 /// # Errors
 /// The lock changed since it was looked at, or the request fails.

@@ -113,6 +113,9 @@ pub struct Entry {
     pub target: Option<Vec<u8>>,
     /// Files with more than one name.
     pub hardlink: Option<LinkGroup>,
+    /// Directories: the inode's number. Another one means that another directory has taken its place,
+    /// with other files that may look the same.
+    pub inode: Option<u64>,
     /// Extended attributes in order of name, where the source asks for them.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     /// The file has holes.
@@ -160,6 +163,7 @@ impl Entry {
             content: None,
             target: None,
             hardlink: None,
+            inode: None,
             xattrs: Vec::new(),
             sparse: false,
             changed_while_reading: false,
@@ -200,6 +204,7 @@ impl Entry {
                 .map(|crc| format!("{crc:016x}").into()),
             archive: content.and_then(|c| c.archive.clone()),
             hardlink: self.hardlink.map(|g| format!("{}:{}", g.dev, g.ino).into()),
+            inode: self.inode,
             xattrs: (!self.xattrs.is_empty()).then(|| {
                 self.xattrs
                     .iter()
@@ -291,6 +296,7 @@ impl Entry {
             content,
             target,
             hardlink,
+            inode: line.inode,
             xattrs,
             sparse: line.sparse,
             changed_while_reading: line.changed_while_reading,
@@ -331,6 +337,8 @@ struct Line<'a> {
     crc64nvme: Option<Text<'a>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     hardlink: Option<Text<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    inode: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     archive: Option<Box<ArchiveRange>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

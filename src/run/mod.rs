@@ -76,15 +76,22 @@ pub async fn run(pass: &Pass, world: &World) -> PassReport {
             .collect(),
         version: env!("CARGO_PKG_VERSION"),
     });
-    let (lease, previous) = match take_lock(pass, world, started).await {
+    let taken = tokio::select! {
+        taken = take_lock(pass, world, started) => taken,
+        () = world.stop.left() => Err(LeaseError::Interrupted),
+    };
+    let (lease, previous) = match taken {
         Ok(taken) => taken,
         Err(error) => return report::not_locked(world, &error, started),
     };
     let (id, generation) = lease.identity().await;
-    let status = Status::read(&*world.store).await;
+    let status = Status::read_to_replace(&*world.store).await;
     let last = previous.map(|previous| previous.pass);
-    let status = status.map(|status| status.map(|status| status.after_pass(last)));
-    let known = status.as_ref().ok().and_then(Option::as_ref);
+    let status = status.map(|(status, unchanged)| {
+        let status = status.map(|status| status.after_pass(last));
+        (status, unchanged)
+    });
+    let known = status.as_ref().ok().and_then(|(status, _)| status.as_ref());
 
     let watch = async {
         lease.lost().await;
@@ -94,10 +101,13 @@ pub async fn run(pass: &Pass, world: &World) -> PassReport {
     let results = tokio::select! {
         results = back_up_all(pass, world, &lease, id, known) => results,
         () = watch => Vec::new(),
+        // The store does not answer any more.
+        () = world.stop.left() => Vec::new(),
     };
 
     let lost = lease.is_lost();
-    let verdict = Verdict::of(&results, (world.interrupted_by)(), lost.as_ref());
+    let is_over = results.len() == pass.sources.len();
+    let verdict = Verdict::of(&results, is_over, (world.interrupted_by)(), lost.as_ref());
     match lost {
         Some(lost) => {
             let error = lost.to_string();
@@ -106,7 +116,12 @@ pub async fn run(pass: &Pass, world: &World) -> PassReport {
         }
         None => {
             let identity = (id, generation);
-            report::write_down(world, lease, identity, status, &results, &verdict, started).await;
+            let written =
+                report::write_down(world, lease, identity, status, &results, &verdict, started);
+            tokio::select! {
+                () = written => {}
+                () = report::no_time_left(world) => {}
+            }
         }
     }
     let committed: Vec<_> = results.into_iter().filter_map(|(_, r)| r.ok()).collect();

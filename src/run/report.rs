@@ -11,7 +11,7 @@ use crate::lease::{self, Held, Lease, LeaseError, Lost};
 use crate::manifest::pass_id::PassId;
 use crate::manifest::totals::Totals;
 use crate::status::{Outcome, PassRecord, SourceResult, Status};
-use crate::store::StoreResult;
+use crate::store::{Condition, StoreResult};
 
 /// What a pass that has lost its lease has for its record: a few attempts at a small request.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -29,6 +29,7 @@ impl Verdict {
     /// done, a source failed, an entry could not be read.
     pub(super) fn of(
         results: &[SourceOutcome<'_>],
+        is_over: bool,
         signal: Option<ExitCode>,
         lost: Option<&Lost>,
     ) -> Self {
@@ -38,7 +39,7 @@ impl Verdict {
         let failures = results
             .iter()
             .filter_map(|(source, result)| Some((source, result.as_ref().err()?)));
-        if let (Some(signal), true) = (signal, failures.clone().next().is_some()) {
+        if let (Some(signal), true) = (signal, !is_over || failures.clone().next().is_some()) {
             let error = "interrupted by a signal".to_owned();
             return Self::failure(Outcome::Interrupted, signal, error, None);
         }
@@ -116,7 +117,7 @@ pub(super) async fn write_down(
     world: &World,
     lease: Lease,
     (id, generation): (PassId, u64),
-    status: StoreResult<Option<Status>>,
+    status: StoreResult<(Option<Status>, Condition)>,
     results: &[SourceOutcome<'_>],
     verdict: &Verdict,
     started: Instant,
@@ -132,10 +133,9 @@ pub(super) async fn write_down(
         false => lease::Outcome::Unfinished,
     };
     let status = match status {
-        Ok(status) => {
-            Status::after(status, &record, generation)
-                .write(store)
-                .await
+        Ok((status, unchanged)) => {
+            let status = Status::after(status, &record, generation);
+            status.write(store, &unchanged).await
         }
         // Written anew, it would forget the sources that this pass has not touched.
         Err(error) => Err(error),
@@ -147,6 +147,12 @@ pub(super) async fn write_down(
     if let Err(error) = lease.release(outcome).await {
         notice("the lock was not released", &error);
     }
+}
+
+/// Completes once a signal came so long ago that the pass has to end without having written down how.
+pub(super) async fn no_time_left(world: &World) {
+    world.stop.left().await;
+    tokio::time::sleep(FAREWELL).await;
 }
 
 /// Writes down how a pass ended that has lost its lease: its record alone, which is nobody else's.

@@ -40,6 +40,13 @@ impl Stat {
         Ok(Self::from(&found))
     }
 
+    /// The inode's number, where it tells something: a file that takes another one's place has
+    /// other times.
+    #[must_use]
+    pub fn directory_inode(&self) -> Option<u64> {
+        (self.metadata.kind == Kind::Directory).then_some(self.ino)
+    }
+
     /// The group of names this one belongs to, if there are several.
     #[must_use]
     pub fn link_group(&self) -> Option<LinkGroup> {

@@ -457,6 +457,57 @@ fn a_store_that_hangs_in_an_upload_does_not_hold_up_the_end_of_a_pass() {
     });
 }
 
+/// A pass to which the store does not answer any more from a request on ends all the same, and in
+/// time.
+#[test]
+fn a_store_that_answers_nothing_does_not_hold_up_the_end_of_a_pass() {
+    let ends = ["lock", "/files/", "/manifests/", "/snapshots/"].map(|hangs_at| {
+        thread::spawn(move || {
+            let mut world = World::new();
+            world.set("MANIFEST__CHECKPOINT_ENTRIES", 1);
+            for index in 0..8 {
+                world.write(&format!("{index}"), "contents");
+            }
+            settle();
+            let (arrived, has_arrived) = mpsc::channel();
+            let is_hanging = AtomicBool::new(false);
+            let is_over = Arc::new(AtomicBool::new(false));
+            let has_ended = Arc::clone(&is_over);
+            world.server.on_request(move |request| {
+                let key = request.key.as_deref().unwrap_or_default();
+                if request.operation == Operation::PutObject && key.contains(hangs_at) {
+                    is_hanging.store(true, Ordering::SeqCst);
+                }
+                if is_hanging.load(Ordering::SeqCst) {
+                    let _ = arrived.send(());
+                    while !has_ended.load(Ordering::SeqCst) {
+                        thread::sleep(Duration::from_millis(50));
+                    }
+                }
+                HookAction::Proceed
+            });
+            let mut child = world.spawn(["run"]);
+            has_arrived.recv().unwrap();
+            let started = Instant::now();
+            kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+            while child.try_wait().unwrap().is_none() && started.elapsed() < Duration::from_secs(40)
+            {
+                thread::sleep(Duration::from_millis(50));
+            }
+            let took = started.elapsed();
+            let _ = child.kill();
+            let output = finish(child.wait_with_output().unwrap());
+            is_over.store(true, Ordering::SeqCst);
+            assert_eq!(output.code, 143, "{hangs_at}: {output:?}");
+            assert_eq!(output.event("backup_failed")["exit_code"], 143);
+            took
+        })
+    });
+    for took in ends.map(|end| end.join().unwrap()) {
+        assert!(took < Duration::from_secs(28), "{took:?}");
+    }
+}
+
 #[test]
 fn sigint_exits_with_its_own_code() {
     let world = world();

@@ -344,6 +344,34 @@ fn a_pass_whose_lock_is_taken_away_commits_nothing() {
 }
 
 #[test]
+fn a_pass_whose_lock_was_taken_away_leaves_the_status_to_the_later_one() {
+    let world = world();
+    let (arrived, go_on) = hold(&world, is_content);
+    let first = world.spawn(["run"]);
+    arrived.recv().unwrap();
+    assert_eq!(world.offsite(["unlock", "--force"]).code, 0);
+    let second = world.offsite(["run"]);
+    assert_eq!(second.code, 0, "{second:?}");
+    // It commits, as it has renewed its lease a moment ago, and sees what has happened then.
+    go_on.send(()).unwrap();
+    let first = finish(first.wait_with_output().unwrap());
+    assert_eq!(first.code, 0, "{first:?}");
+    let notices = first.events_named("notice");
+    assert!(
+        notices
+            .iter()
+            .any(|n| n["message"].as_str().unwrap().contains("status.json")),
+        "{notices:?}"
+    );
+    let status: Value = serde_json::from_str(&world.offsite(["status", "--json"]).stdout).unwrap();
+    assert_eq!(status["pass"], second.event("backup_completed")["pass"]);
+    assert_eq!(
+        world.back_up().event("source_started")["parent"],
+        status["pass"]
+    );
+}
+
+#[test]
 fn a_pass_that_cannot_renew_stops_before_its_lease_looks_stale() {
     let mut world = world();
     world.set("LOCK__TTL_SECONDS", 3);

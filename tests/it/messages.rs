@@ -1,7 +1,7 @@
 //! What people read: help, tables, errors. Each is kept as it is until somebody looks at the change.
 
 use crate::support::tree::settle;
-use crate::support::{Output, World};
+use crate::support::{BUCKET, Output, World};
 
 /// Exit code, standard output and standard error together, without what differs each time.
 fn shown(world: &World, output: &Output) -> String {
@@ -145,4 +145,18 @@ fn output_that_cannot_be_written() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("cannot write to standard output"), "{said}");
+}
+
+#[test]
+fn a_status_that_is_gone_is_not_taken_for_an_empty_store() {
+    let world = world();
+    world.back_up();
+    world.server.remove(BUCKET, &world.full_key("status.json"));
+    let status = world.offsite(["status"]);
+    assert_eq!(status.code, 10, "{status:?}");
+    assert!(
+        status.stderr.contains("`status.json` is missing"),
+        "{status:?}"
+    );
+    assert_eq!(world.offsite(["list", ""]).code, 10);
 }

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::kill::{Moment, at_every_request, pass_with_signal};
-use crate::sources::{set_mode, without_privileges};
+use crate::sources::{set_mode, swap, without_privileges, write_twins};
 use crate::support::tree::{self, assert_same, read, settle};
 use crate::support::{BUCKET, Output, SOURCE, World, noise};
 
@@ -1030,4 +1030,24 @@ fn the_directory_of_the_sessions_is_in_no_archive() {
         read(&root)[Path::new("")].xattrs,
         read(&world.data())[Path::new("")].xattrs
     );
+}
+
+#[test]
+fn a_session_that_takes_the_place_of_another_is_archived_again() {
+    let world = world();
+    let (one, other) = ("NGC_1_20210101", "NGC_2_20210101");
+    let notes = [one, other].map(|session| format!("{session}/in/notes"));
+    write_twins(&world, notes.each_ref().map(String::as_str));
+    settle();
+    world.back_up();
+    swap(&world, one, other);
+    assert_eq!(names(&world.back_up()), [one, other]);
+    assert_same(&read(&world.data()), &read(&world.restored_latest()));
+    // One that was only put aside and back meanwhile has nothing new.
+    std::fs::rename(world.data().join(one), world.path("aside")).unwrap();
+    std::fs::create_dir(world.data().join(one)).unwrap();
+    std::fs::rename(world.path("aside/in"), world.data().join(one).join("in")).unwrap();
+    settle();
+    assert_eq!(names(&world.back_up()), [""; 0]);
+    assert_eq!(states(&world), ["archived"; 5]);
 }

@@ -2,7 +2,7 @@
 //! loops in them.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -420,6 +420,94 @@ fn patterns_decide_what_is_in_a_snapshot() {
         configure("include: [docs], exclude: [cache]"),
         ["docs/b.bin", "docs/b.txt"]
     );
+}
+
+/// Writes two files of one length within one tick of the kernel's clock.
+pub(crate) fn write_twins(world: &World, [one, other]: [&str; 2]) {
+    let paths = [one, other].map(|path| world.data().join(path));
+    for round in 0..1000 {
+        world.write(one, format!("one   {round:03}"));
+        world.write(other, format!("other {round:03}"));
+        let [one, other] = paths.each_ref().map(|path| {
+            let found = fs::metadata(path).unwrap();
+            (
+                found.mtime(),
+                found.mtime_nsec(),
+                found.ctime(),
+                found.ctime_nsec(),
+            )
+        });
+        if one == other {
+            return;
+        }
+    }
+    panic!("the clock ticks too fast");
+}
+
+/// Swaps two directories. Nothing in them shows a trace of it.
+pub(crate) fn swap(world: &World, one: &str, other: &str) {
+    let path = |name: &str| world.data().join(name);
+    fs::rename(path(one), world.path("between")).unwrap();
+    fs::rename(path(other), path(one)).unwrap();
+    fs::rename(world.path("between"), path(other)).unwrap();
+    settle();
+}
+
+#[test]
+fn a_directory_that_takes_the_place_of_another_comes_with_its_own_files() {
+    for method in ["files", "archive"] {
+        let mut world = World::new();
+        world.set("DEFAULTS__METHOD", method);
+        world.set("DEFAULTS__ARCHIVE__INCREMENTAL", true);
+        write_twins(&world, ["one/in/file", "other/in/file"]);
+        settle();
+        world.back_up();
+        swap(&world, "one", "other");
+        world.back_up();
+        let expected = tree::read(&world.data());
+        assert_same(&expected, &tree::read(&world.restored_latest()));
+        // And they are not read again and again.
+        let changes = world.back_up().event("snapshot_committed");
+        assert_eq!(changes["changed"], 0, "{changes}");
+    }
+}
+
+#[test]
+fn a_directory_may_be_called_by_a_dot() {
+    let mut world = World::new();
+    // There is no file in the other directories.
+    world.set("S3__BUCKET", "backups");
+    world.set("S3__PREFIX", "team/");
+    world.write("a", "a");
+    let output = world
+        .command(["run", "--dirs", "."])
+        .current_dir(world.data())
+        .output();
+    let output = finish(output.unwrap());
+    assert_eq!(output.code, 0, "{output:?}");
+    let started = output.event("source_started");
+    let directory = fs::canonicalize(world.data())
+        .unwrap()
+        .display()
+        .to_string();
+    assert_eq!(started["directory"], directory);
+    let name = started["source"].as_str().unwrap();
+    assert_eq!(name, directory.trim_start_matches('/').replace('/', "-"));
+    // From elsewhere it is another one, and says so.
+    world.write("other/data/b", "b");
+    let dirs = ["run", "--dirs", "data"];
+    let here = finish(
+        world
+            .command(dirs)
+            .current_dir(world.home.path())
+            .output()
+            .unwrap(),
+    );
+    assert!(here.events_named("notice").is_empty(), "{here:?}");
+    let there = world.data().join("other");
+    let there = finish(world.command(dirs).current_dir(there).output().unwrap());
+    let notice = there.event("notice")["message"].to_string();
+    assert!(notice.contains("give one of them another name"), "{notice}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Choice, Session, SessionOptions, State};
 use crate::backup::capture::file::read_up_to;
-use crate::backup::compare::{Detect, Verdict, compare};
+use crate::backup::compare::{Detect, Verdict, compare, is_another_directory};
 use crate::backup::continued::{Continued, Trusted, Unfinished};
 use crate::backup::error::SourceError;
 use crate::backup::previous::{Cursor, Damaged};
@@ -105,6 +105,7 @@ pub async fn survey(
             base: Cursor::new(base),
             continued: Continued::new(passes, trusted, xattrs),
             unknown: None,
+            moved: None,
             open: None,
             survey: Survey {
                 sessions: Vec::new(),
@@ -147,6 +148,8 @@ struct Surveyor {
     continued: Continued,
     /// Below this path nothing is known.
     unknown: Option<EntryPath>,
+    /// A directory that has taken the place of another one.
+    moved: Option<EntryPath>,
     open: Option<Open>,
     survey: Survey,
 }
@@ -227,12 +230,19 @@ impl Surveyor {
             base = self.base.take().map(|entry| (entry, at));
         }
         let continued = self.continued.at(path)?;
+        let mut recorded = base.iter().chain(&continued);
+        if recorded.any(|(entry, _)| is_another_directory(&found.stat, entry))
+            && !self.is_moved(path)
+        {
+            self.moved = Some(path.clone());
+        }
+        let is_moved = self.is_moved(path);
         let difference = match &base {
             Some((entry, at)) => self.difference(found, entry, *at),
             None => Difference::New,
         };
         let is_continued = continued.is_some_and(|(entry, at)| {
-            compare(&found.stat, &entry, at, Detect::Metadata) == Verdict::Unchanged
+            !is_moved && compare(&found.stat, &entry, at, Detect::Metadata) == Verdict::Unchanged
         });
         let is_note = metadata.kind == Kind::File && self.is_note(path);
         let open = self.open.get_or_insert_default();
@@ -265,7 +275,13 @@ impl Surveyor {
         if kind != entry.metadata.kind {
             return Difference::Changed;
         }
-        match compare(&found.stat, entry, at, self.detect) {
+        let is_moved = self.is_moved(&found.path);
+        let detect = match is_moved {
+            true => Detect::Checksum,
+            false => self.detect,
+        };
+        match compare(&found.stat, entry, at, detect) {
+            Verdict::Unchanged if is_moved && kind == Kind::Symlink => {}
             Verdict::Unchanged => return Difference::None,
             // The last pass could not read it. However it looks now, there is something new to
             // archive only if it can be read.
@@ -292,6 +308,12 @@ impl Surveyor {
             Ok(false) => Difference::Changed,
             Err(_) => Difference::Unreadable,
         }
+    }
+
+    /// Whether it lies below a directory that has taken the place of another one.
+    fn is_moved(&self, path: &EntryPath) -> bool {
+        let moved = self.moved.as_ref();
+        moved.is_some_and(|moved| path.is_below(moved))
     }
 
     fn readable_again(&self, found: &Found) -> Difference {
