@@ -5,6 +5,8 @@ use std::error::Error;
 
 use aws_credential_types::provider::error::CredentialsError;
 
+use crate::text::redacted;
+
 /// What kept a request from being answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Cause {
@@ -24,7 +26,7 @@ pub(crate) fn cause(error: &(dyn Error + 'static)) -> Cause {
         if let Some(credentials) = error.downcast_ref::<CredentialsError>() {
             return Cause::Credentials(last_words(credentials));
         }
-        chain.push(error.to_string());
+        chain.push(redacted(&error.to_string()));
         link = error.source();
     }
     chain.dedup();
@@ -36,7 +38,7 @@ pub(crate) fn cause(error: &(dyn Error + 'static)) -> Cause {
         return Cause::Region(text);
     }
     Cause::Transport(match text.is_empty() {
-        true => error.to_string(),
+        true => redacted(&error.to_string()),
         false => text,
     })
 }
@@ -48,5 +50,5 @@ fn last_words(error: &(dyn Error + 'static)) -> String {
         text = error.to_string();
         link = error.source();
     }
-    text
+    redacted(&text)
 }

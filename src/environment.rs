@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Map, Value};
+
 use crate::lease::Holder;
 
 /// A JSON object in one variable, as secret stores hand it to containers.
@@ -42,7 +44,7 @@ fn expand(mut variables: BTreeMap<String, String>) -> Environment {
         .get(BUNDLE)
         .filter(|bundle| !bundle.trim().is_empty())
     {
-        match serde_json::from_str::<BTreeMap<String, serde_json::Value>>(bundle) {
+        match read(bundle) {
             Ok(bundle) => {
                 for (name, value) in bundle {
                     let is_set = variables.get(&name).is_some_and(|value| !value.is_empty());
@@ -55,7 +57,7 @@ fn expand(mut variables: BTreeMap<String, String>) -> Environment {
                     }
                 }
             }
-            Err(error) => bundle_problem = Some(format!("is not a JSON object: {error}")),
+            Err(problem) => bundle_problem = Some(problem),
         }
     }
     Environment {
@@ -63,6 +65,28 @@ fn expand(mut variables: BTreeMap<String, String>) -> Environment {
         bundled,
         bundle_problem,
     }
+}
+
+/// What a bundle has, or what is wrong with it. The latter quotes nothing of it: it holds secrets.
+fn read(bundle: &str) -> Result<Map<String, Value>, String> {
+    let text = match serde_json::from_str(bundle) {
+        Ok(Value::Object(bundle)) => return Ok(bundle),
+        Ok(Value::String(text)) => text,
+        Ok(_) => return Err("is JSON, but not an object".to_owned()),
+        Err(error) => {
+            let (line, column) = (error.line(), error.column());
+            return Err(format!(
+                "is not a JSON object: it is no JSON at line {line}, column {column}"
+            ));
+        }
+    };
+    Err(match serde_json::from_str(&text) {
+        Ok(Value::Object(_)) => {
+            "is a JSON string that holds a JSON object: it has been encoded twice, decode it once"
+        }
+        _ => "is a JSON string, not an object",
+    }
+    .to_owned())
 }
 
 impl Environment {
@@ -113,13 +137,19 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_that_is_no_json_is_a_problem() {
-        let environment = expanded(&[(BUNDLE, "AWS_REGION=x")]);
-        assert!(
-            environment
-                .bundle_problem
-                .unwrap()
-                .contains("not a JSON object")
-        );
+    fn what_is_wrong_with_a_bundle_is_said_without_quoting_it() {
+        let object = r#"{"AWS_X": "secret"}"#;
+        let text = |text: &str| Value::from(text).to_string();
+        for (bundle, problem) in [
+            ("AWS_X=secret".to_owned(), "is not a JSON object"),
+            (format!("{object}secret"), "line 1, column 20"),
+            (text(object), "is a JSON string that holds a JSON object"),
+            (text("secret"), "is a JSON string, not an object"),
+            (format!("[{object}]"), "is JSON, but not an object"),
+        ] {
+            let said = expanded(&[(BUNDLE, &bundle)]).bundle_problem.unwrap();
+            assert!(said.contains(problem), "{said}");
+            assert!(!said.contains("secret"), "{said}");
+        }
     }
 }

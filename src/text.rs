@@ -25,6 +25,20 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
+/// What stands for a value that is nobody's business.
+pub(crate) const REDACTED: &str = "[redacted]";
+
+/// A text without the user and password of a URL that is in it.
+pub(crate) fn redacted(text: &str) -> String {
+    if let Some((scheme, rest)) = text.split_once("://")
+        // A password may have any character in it, and messages may quote.
+        && let Some((_, host)) = rest.rsplit_once('@')
+    {
+        return format!("{scheme}://{REDACTED}@{host}");
+    }
+    text.to_owned()
+}
+
 /// A text with names in it, on one line: whatever would break the line or move the cursor is shown
 /// as `\n` or `\u{1b}`.
 pub(crate) fn one_line(text: &str) -> String {

@@ -11,9 +11,7 @@ use crate::config::{DOCUMENT_VARIABLE, Purpose, Shown, document};
 use crate::environment::BUNDLE;
 use crate::error::Failure;
 use crate::exit::ExitCode;
-
-/// What stands for a value that is nobody's business.
-const REDACTED: &str = "[redacted]";
+use crate::text::{REDACTED, redacted};
 
 /// A source as it will be backed up.
 #[derive(Serialize)]
@@ -35,7 +33,6 @@ struct Effective {
 
 pub(super) fn config(context: &Context, args: &ConfigArgs) -> Result<ExitCode, Failure> {
     let config = context.load(&args.run.flags(), Purpose::Read)?;
-    let settings = config.shown.into_iter().map(redact).collect();
     let sources = config.job.pass.sources.iter().map(|source| Source {
         name: source.name.to_string(),
         directory: source.directory.display().to_string(),
@@ -43,7 +40,7 @@ pub(super) fn config(context: &Context, args: &ConfigArgs) -> Result<ExitCode, F
     let effective = Effective {
         file: context.file.as_ref().map(|file| file.display().to_string()),
         document: document(&context.environment.variables).is_some(),
-        settings,
+        settings: config.shown,
         environment: aws_environment(context),
         sources: sources.collect(),
     };
@@ -67,27 +64,16 @@ fn aws_environment(context: &Context) -> BTreeMap<String, Shown> {
             field: name.clone(),
             value: match is_secret && !name.ends_with("_FILE") {
                 true => REDACTED.into(),
-                false => value.as_str().into(),
+                false => redacted(value).into(),
             },
             origin: match bundled {
                 true => format!("environment variable {BUNDLE}"),
                 false => "environment".to_owned(),
             },
         };
-        (name.clone(), redact(shown))
+        (name.clone(), shown)
     })
     .collect()
-}
-
-/// A URL may carry a password.
-fn redact(mut shown: Shown) -> Shown {
-    if let Some(url) = shown.value.as_str()
-        && let Some((scheme, rest)) = url.split_once("://")
-        && let Some((_, host)) = rest.rsplit_once('@')
-    {
-        shown.value = format!("{scheme}://{REDACTED}@{host}").into();
-    }
-    shown
 }
 
 fn text(effective: &Effective) -> String {

@@ -8,6 +8,7 @@ use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
 use super::problem::Problem;
+use crate::text::redacted;
 
 /// The defaults, a file like any other.
 const DEFAULTS: &str = include_str!("defaults.yaml");
@@ -152,16 +153,17 @@ fn read(path: &Path) -> Result<Dict, Unreadable> {
 fn parse_document(text: &str) -> Result<Dict, Unreadable> {
     parse(text).map_err(|error| {
         (
-            format!("is not valid YAML: {error}"),
+            format!("is not valid YAML: {}", redacted(&error.to_string())),
             "mind the indentation",
         )
     })
 }
 
-/// An empty file is an empty mapping. `no`, `on` and `y` are texts, as in YAML 1.2: a bucket may well
+/// An empty file is an empty mapping, and what is wrong with one is said without quoting it: whoever
+/// keeps events need not know what stands in it. `no`, `on` and `y` are texts, as in YAML 1.2: a bucket may well
 /// be called so.
 fn parse(text: &str) -> Result<Dict, serde_saphyr::Error> {
-    let options = serde_saphyr::options! { strict_booleans: true };
+    let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
     let dict: Option<Dict> = serde_saphyr::from_str_with_options(text, options)?;
     Ok(dict.unwrap_or_default())
 }

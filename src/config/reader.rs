@@ -11,6 +11,7 @@ use figment::value::{Dict, Tag, Value};
 
 use super::problem::Problem;
 use super::value::{FromValue, show};
+use crate::text::redacted;
 
 /// A setting and where it comes from.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -150,7 +151,8 @@ impl<'a> Section<'a> {
         match parse(&placed.value) {
             Ok(parsed) => Some(parsed),
             Err(expected) => {
-                let message = format!("must be {expected}, not {:?}", placed.value);
+                let found = redacted(&placed.value);
+                let message = format!("must be {expected}, not {found:?}");
                 self.findings
                     .problem(placed.tag, &placed.field, message, None);
                 None

@@ -9,6 +9,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use figment::value::{Num, Value};
 
+use crate::text::redacted;
+
 /// Reads a setting.
 pub(super) trait FromValue: Sized {
     /// Reads `value`.
@@ -168,8 +170,19 @@ impl FromValue for f64 {
     }
 }
 
-/// How a value is shown, in JSON's notation.
+/// How a value is shown, in JSON's notation: without passwords that URLs carry.
 #[must_use]
 pub(super) fn show(value: &Value) -> serde_json::Value {
-    serde_json::to_value(value).unwrap_or_default()
+    let mut shown = serde_json::to_value(value).unwrap_or_default();
+    redact(&mut shown);
+    shown
+}
+
+fn redact(shown: &mut serde_json::Value) {
+    match shown {
+        serde_json::Value::String(text) => *text = redacted(text),
+        serde_json::Value::Array(items) => items.iter_mut().for_each(redact),
+        serde_json::Value::Object(members) => members.values_mut().for_each(redact),
+        _ => {}
+    }
 }

@@ -213,6 +213,61 @@ fn secrets_are_not_shown() {
 }
 
 #[test]
+fn secrets_are_not_quoted_where_something_is_wrong_with_them() {
+    let secret = "http://user:very-secret@127.0.0.1:9000";
+    let document = |settings: &str| format!("backup:\n  s3:\n{settings}");
+    let bundle = serde_json::json!({"AWS_SECRET_ACCESS_KEY": "very-secret"}).to_string();
+    for (variable, value, code, says) in [
+        (
+            "API_KEYS",
+            serde_json::json!(bundle).to_string(),
+            2,
+            "a JSON string that holds",
+        ),
+        ("API_KEYS", format!("[{bundle}]"), 2, "not an object"),
+        ("API_KEYS", bundle.replace('}', ""), 2, "line 1, column"),
+        (
+            "BACKUP_CONFIG_YAML",
+            document(&format!("    endpoint_url: {secret}\n   bucket: [x")),
+            2,
+            "line 4",
+        ),
+        (
+            "BACKUP_CONFIG_YAML",
+            document(&format!("    endpoint_url: [\"{secret}\"]")),
+            2,
+            "must be text, not [\"http://[redacted]@127.0.0.1:9000\"]",
+        ),
+        (
+            "OFFSITE_S3__FORCE_PATH_STYLE",
+            secret.to_owned(),
+            2,
+            "must be true or false, not \"http://[redacted]@",
+        ),
+        (
+            "OFFSITE_S3__STORAGE_CLASS",
+            secret.to_owned(),
+            2,
+            "must be a storage class like STANDARD, STANDARD_IA or GLACIER_IR, not \"http://[redacted]@",
+        ),
+        (
+            "OFFSITE_S3__ENDPOINT_URL",
+            format!("{secret}/?query"),
+            1,
+            "http://[redacted]@",
+        ),
+    ] {
+        let mut world = World::new();
+        world.env(variable, value);
+        let output = world.offsite(["run"]);
+        assert_eq!(output.code, code, "{output:?}");
+        let said = output.stderr + &output.stdout;
+        assert!(said.contains(says), "{said}");
+        assert!(!said.contains("secret"), "{said}");
+    }
+}
+
+#[test]
 fn a_bundle_of_keys_supplies_credentials() {
     let mut world = World::new();
     world.write("a", "a");
