@@ -239,8 +239,7 @@ impl Capture {
             other => other?,
         });
         if self.options().source.xattrs {
-            let path = self.options().source.directory.join(bytes_as_path(&entry));
-            entry.xattrs = xattr::of_path(&path)?;
+            entry.xattrs = self.options().root.link_xattrs(&found.path)?;
         }
         Ok(Captured::Same(Box::new(entry)))
     }
@@ -462,11 +461,6 @@ impl Capture {
         let known = self.order.known.as_ref();
         known.filter(|known| known.sha256 == sha256).cloned()
     }
-}
-
-fn bytes_as_path(entry: &Entry) -> &std::path::Path {
-    use std::os::unix::ffi::OsStrExt as _;
-    std::path::Path::new(std::ffi::OsStr::from_bytes(entry.path.as_bytes()))
 }
 
 /// A writer that is gone has no use for the result.

@@ -2,7 +2,6 @@
 
 use std::fmt::Display;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
 
 use rustix::fs::{
     AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags, chownat, fchmod, fchown, fsetxattr,
@@ -10,8 +9,8 @@ use rustix::fs::{
 };
 use rustix::io;
 
-use super::target;
 use crate::manifest::entry::Entry;
+use crate::source::open::path_in;
 
 /// What the system refused to give. No step keeps the next one from being tried: a file server
 /// without attributes still has modes.
@@ -73,9 +72,7 @@ pub(super) fn of_link(
         refused.done("owner", chownat(directory, name, uid, gid, flags));
     }
     if !entry.xattrs.is_empty() {
-        use std::os::unix::ffi::OsStrExt as _;
-        let mut path = PathBuf::from(target::proc_path(directory.as_fd()));
-        path.push(std::ffi::OsStr::from_bytes(name));
+        let path = path_in(directory.as_fd(), name);
         for (name, value) in &entry.xattrs {
             let set = lsetxattr(&path, &name[..], value, XattrFlags::empty());
             refused.done(attribute(name), set);

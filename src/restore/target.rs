@@ -1,7 +1,7 @@
 //! The directory that is restored into, held by open directories rather than by paths.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -94,10 +94,4 @@ pub(super) fn remove(directory: impl AsFd, name: &[u8]) -> io::Result<()> {
         Err(Errno::NOENT) => Ok(()),
         other => other,
     }
-}
-
-/// The path of an open directory or file, for the few calls that take no descriptor.
-pub(super) fn proc_path(fd: BorrowedFd<'_>) -> String {
-    use std::os::fd::AsRawFd as _;
-    format!("/proc/self/fd/{}", fd.as_raw_fd())
 }

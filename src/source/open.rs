@@ -1,13 +1,16 @@
 //! Opening what a walk has found, without being led astray.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2, readlinkat};
 use rustix::io::{self, Errno};
 
+use super::stat::Stat;
+use super::xattr::{self, Xattrs};
 use crate::manifest::path::EntryPath;
 
 /// The root of a source, open.
@@ -67,13 +70,33 @@ impl Root {
     /// # Errors
     /// What the system answers.
     pub fn read_link(&self, path: &EntryPath) -> io::Result<Vec<u8>> {
-        let (parent, name) = match path.as_bytes().iter().rposition(|b| *b == b'/') {
+        let (directory, name) = self.open_above(path)?;
+        Ok(readlinkat(directory, name, Vec::new())?.into_bytes())
+    }
+
+    /// Extended attributes of a symbolic link below the root.
+    ///
+    /// # Errors
+    /// What the system answers; `ENOSYS` without a `/proc`.
+    pub fn link_xattrs(&self, path: &EntryPath) -> io::Result<Xattrs> {
+        let (directory, name) = self.open_above(path)?;
+        match xattr::of_path(&path_in(directory.as_fd(), name)) {
+            // It has not vanished.
+            Err(Errno::NOENT) if Stat::at(&directory, name).is_ok() => Err(Errno::NOSYS),
+            other => other,
+        }
+    }
+
+    /// Opens the directory that something below the root is in, for getting at that, and gives its
+    /// name there.
+    fn open_above<'a>(&self, path: &'a EntryPath) -> io::Result<(OwnedFd, &'a [u8])> {
+        let (above, name) = match path.as_bytes().iter().rposition(|b| *b == b'/') {
             Some(at) => (&path.as_bytes()[..at], &path.as_bytes()[at + 1..]),
             None => (&b""[..], path.as_bytes()),
         };
-        let parent = EntryPath::parse(parent).unwrap_or_default();
-        let directory = self.open_directory(&parent)?;
-        Ok(readlinkat(directory, name, Vec::new())?.into_bytes())
+        let above = EntryPath::parse(above).unwrap_or_default();
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok((self.open_beneath(&above, flags)?, name))
     }
 
     fn open_beneath(&self, path: &EntryPath, flags: OFlags) -> io::Result<OwnedFd> {
@@ -108,11 +131,19 @@ impl Root {
                 Some(_) => OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
                 None => flags,
             };
-            let name = std::ffi::OsStr::from_bytes(component);
+            let name = OsStr::from_bytes(component);
             directory = Some(openat(at, name, flags, Mode::empty())?);
         }
         directory.ok_or(Errno::NOENT)
     }
+}
+
+/// The path of something in an open directory, for the few calls that take no descriptor. It is short
+/// however deep the directory lies, and leads into that one whatever has taken its place.
+pub(crate) fn path_in(directory: BorrowedFd<'_>, name: &[u8]) -> PathBuf {
+    let mut path = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
+    path.push(OsStr::from_bytes(name));
+    path
 }
 
 impl AsFd for Root {
@@ -138,6 +169,7 @@ mod tests {
         std::fs::write(dir.path().join("secret"), "outside").unwrap();
         std::os::unix::fs::symlink("..", dir.path().join("root/up")).unwrap();
         std::os::unix::fs::symlink("real/file", dir.path().join("root/link")).unwrap();
+        std::os::unix::fs::symlink("secret", dir.path().join("link")).unwrap();
         let root = Root::open(&dir.path().join("root")).unwrap();
         for openat2 in [true, false] {
             root.openat2.store(openat2, Ordering::Relaxed);
@@ -150,6 +182,9 @@ mod tests {
             assert!(matches!(refused, Errno::LOOP | Errno::NOTDIR), "{refused}");
             assert_eq!(root.open_file(&path("link")).unwrap_err(), Errno::LOOP);
             assert!(root.open_directory(&EntryPath::ROOT).is_ok());
+            let refused = root.link_xattrs(&path("up/link")).unwrap_err();
+            assert!(matches!(refused, Errno::LOOP | Errno::NOTDIR), "{refused}");
+            assert!(root.link_xattrs(&path("link")).unwrap().is_empty());
         }
         assert_eq!(root.read_link(&path("link")).unwrap(), b"real/file");
     }

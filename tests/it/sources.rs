@@ -650,7 +650,7 @@ fn a_bandwidth_limit_holds_for_small_files_together() {
 /// Longer than any one call takes a path to be.
 #[test]
 fn a_tree_may_be_deeper_than_paths_are_long() {
-    let world = World::new();
+    let mut world = World::new();
     let mut directory = fs::File::open(world.data()).unwrap();
     let name = "directory-with-a-name-of-forty-characters";
     for _ in 0..120 {
@@ -671,4 +671,8 @@ fn a_tree_may_be_deeper_than_paths_are_long() {
     assert_eq!(world.offsite(["verify", "--read"]).code, 0);
     let listed = world.offsite(["list", "latest", "--path", "file"]);
     assert!(listed.stdout.contains("-characters/file"), "{listed:?}");
+
+    world.set("DEFAULTS__XATTRS", true);
+    let output = world.back_up();
+    assert_eq!(output.event("snapshot_committed")["symlinks"], 1);
 }
