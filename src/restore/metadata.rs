@@ -11,6 +11,7 @@ use rustix::io;
 
 use crate::manifest::entry::Entry;
 use crate::source::open::path_in;
+use crate::source::stat::Stat;
 
 /// What the system refused to give. No step keeps the next one from being tried: a file server
 /// without attributes still has modes.
@@ -44,10 +45,11 @@ pub(super) fn of_open(file: &OwnedFd, entry: &Entry, owners: bool) -> Result<(),
     let mut mode = Mode::from_raw_mode(entry.metadata.mode);
     if owners {
         let (uid, gid) = owner(entry);
-        if !refused.done("owner", fchown(file, uid, gid)) {
-            // Nothing is run as somebody it did not belong to.
-            mode -= Mode::SUID | Mode::SGID;
-        }
+        refused.done("owner", fchown(file, uid, gid));
+    }
+    if mode.intersects(Mode::SUID | Mode::SGID) && !belongs_to_its_owner(file, entry) {
+        // Nothing is run as somebody it did not belong to.
+        mode -= Mode::SUID | Mode::SGID;
     }
     for (name, value) in &entry.xattrs {
         let set = fsetxattr(file, &name[..], value, XattrFlags::empty());
@@ -92,6 +94,13 @@ fn owner(entry: &Entry) -> (Option<Uid>, Option<Gid>) {
         Some(Uid::from_raw(metadata.uid)),
         Some(Gid::from_raw(metadata.gid)),
     )
+}
+
+/// Whether the owner is the entry's, whoever has given it that.
+fn belongs_to_its_owner(file: &OwnedFd, entry: &Entry) -> bool {
+    let Entry { metadata, .. } = entry;
+    Stat::of(file)
+        .is_ok_and(|stat| (stat.metadata.uid, stat.metadata.gid) == (metadata.uid, metadata.gid))
 }
 
 /// The access time is not recorded; it becomes that of the modification.

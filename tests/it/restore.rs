@@ -764,3 +764,32 @@ fn a_damaged_segment_costs_only_what_it_lists() {
     let json: Value = serde_json::from_str(&some.stdout).unwrap();
     assert_eq!(json[0]["report"]["kept"], 1);
 }
+
+#[test]
+fn what_belongs_to_somebody_else_does_not_become_setuid_to_who_restores_it() {
+    let world = World::new();
+    for (name, owner, mode) in [
+        ("root's", 0, 0o4755),
+        ("root's group", 0, 0o2755),
+        ("own", 1000, 0o6755),
+    ] {
+        world.write(name, name);
+        let path = world.data().join(name);
+        std::os::unix::fs::chown(&path, Some(owner), Some(owner)).unwrap();
+        set_mode(&path, mode);
+    }
+    settle();
+    world.back_up();
+    let to = world.path("out");
+    let args = ["restore", "--source", SOURCE, "--to", to.to_str().unwrap()];
+    // Once more, where everything is there.
+    for _ in 0..2 {
+        let output = world.offsite_as(1000, args);
+        assert_eq!(output.code, 0, "{output:?}");
+        let tree = tree::read(&to);
+        for (name, mode) in [("root's", 0o755), ("root's group", 0o755), ("own", 0o6755)] {
+            let facts = &tree[Path::new(name)];
+            assert_eq!((facts.uid, facts.mode), (1000, mode), "{name}");
+        }
+    }
+}

@@ -135,21 +135,40 @@ impl World {
         capabilities: &[&str],
         args: impl IntoIterator<Item = A>,
     ) -> Output {
-        let command = self.command(args);
         let without = format!("-{}", capabilities.join(",-"));
-        let mut setpriv = Command::new("setpriv");
-        setpriv
-            .args(["--inh-caps", &without, "--bounding-set", &without])
+        let without = ["--inh-caps", &without, "--bounding-set", &without];
+        finish(self.command_by("setpriv", &without, args).output().unwrap())
+    }
+
+    /// Runs the program as somebody else than root, who may do everything in the home directory.
+    pub(crate) fn offsite_as<A: AsRef<OsStr>>(
+        &self,
+        user: u32,
+        args: impl IntoIterator<Item = A>,
+    ) -> Output {
+        tree::set_mode(self.home.path(), 0o777);
+        let user = user.to_string();
+        let who = ["--reuid", &user, "--regid", &user, "--clear-groups"];
+        finish(self.command_by("setpriv", &who, args).output().unwrap())
+    }
+
+    /// The program, not started, for another one to start.
+    pub(crate) fn command_by<A: AsRef<OsStr>>(
+        &self,
+        starter: &str,
+        its_args: &[&str],
+        args: impl IntoIterator<Item = A>,
+    ) -> Command {
+        let command = self.command(args);
+        let environment = command.get_envs();
+        let mut by = Command::new(starter);
+        by.args(its_args)
             .arg(command.get_program())
             .args(command.get_args())
             .env_clear()
-            .envs(
-                command
-                    .get_envs()
-                    .filter_map(|(name, value)| Some((name, value?))),
-            )
+            .envs(environment.filter_map(|(name, value)| Some((name, value?))))
             .current_dir(self.home.path());
-        finish(setpriv.output().unwrap())
+        by
     }
 
     /// Starts the program.
