@@ -351,10 +351,10 @@ impl Filler<'_> {
         let fd = match action {
             Action::Keep => target::enter(&above.fd, name)?,
             Action::Replace => {
-                target::remove(&above.fd, name)?;
+                target::remove(above.open_up(), name)?;
                 target::make(&above.fd, name)?
             }
-            _ => target::make(&above.fd, name)?,
+            _ => target::make(above.open_up(), name)?,
         };
         let path = entry.path.clone();
         let directory = Directory::new(fd, Some(entry), self.worker);
@@ -393,7 +393,7 @@ impl Filler<'_> {
     fn stand_in(&mut self, path: EntryPath) -> Result<(), ContentsError> {
         let (_, above) = self.open.last().ok_or(Errno::NOENT)?;
         let name = path.name().ok_or(Errno::NOENT)?;
-        let fd = match target::make(&above.fd, name) {
+        let fd = match target::make(above.open_up(), name) {
             Err(Errno::EXIST) => target::enter(&above.fd, name)?,
             made => made?,
         };

@@ -54,6 +54,11 @@ impl Placed {
         &self.directory.fd
     }
 
+    /// The same, for putting something into it.
+    fn fd_to_fill(&self) -> &OwnedFd {
+        self.directory.open_up()
+    }
+
     /// The name under which it is made. The same each time, so that what an interrupted restore
     /// has left is found and removed.
     fn partial_name(&self) -> String {
@@ -91,7 +96,7 @@ pub(super) fn restore(worker: &Worker, placed: &Placed) -> Result<(), ContentsEr
         return Ok(());
     }
     let partial = placed.partial_name();
-    let file = target::make_file(placed.fd(), partial.as_bytes())?;
+    let file = target::make_file(placed.fd_to_fill(), partial.as_bytes())?;
     let made = contents::write(worker, &file, entry, content);
     if made.is_ok() {
         give_metadata(worker, &file, entry);
@@ -118,7 +123,7 @@ pub(super) fn restore_symlink(worker: &Worker, placed: &Placed) -> io::Result<()
     let entry = &placed.entry;
     if placed.action != Action::Keep {
         let partial = placed.partial_name();
-        target::remove(placed.fd(), partial.as_bytes())?;
+        target::remove(placed.fd_to_fill(), partial.as_bytes())?;
         let points_to = OsStr::from_bytes(entry.target.as_deref().unwrap_or_default());
         symlinkat(points_to, placed.fd(), &*partial)?;
         if let Err(error) = placed.place(&partial) {
@@ -152,7 +157,7 @@ pub(super) fn restore_link(
         return Ok(());
     }
     let partial = placed.partial_name();
-    target::remove(placed.fd(), partial.as_bytes())?;
+    target::remove(placed.fd_to_fill(), partial.as_bytes())?;
     let from = OsStr::from_bytes(first.name());
     match linkat(first.fd(), from, placed.fd(), &*partial, AtFlags::empty()) {
         Ok(()) => {}

@@ -793,3 +793,73 @@ fn what_belongs_to_somebody_else_does_not_become_setuid_to_who_restores_it() {
         }
     }
 }
+
+/// A tree of directories that not even their owner may write into.
+fn read_only_world() -> World {
+    let mut world = World::new();
+    // Files come in order.
+    world.set("LIMITS__CONCURRENCY", 1);
+    for name in ["ro/sub/a", "ro/sub/b", "ro/u", "ro/v", "ro/w"] {
+        world.write(name, name);
+    }
+    symlink("u", world.data().join("ro/x")).unwrap();
+    settle();
+    set_mode(&world.data().join("ro/sub"), 0o555);
+    set_mode(&world.data().join("ro"), 0o555);
+    world.back_up();
+    world
+}
+
+/// The same but for the owner, and for the target itself, which was there before.
+fn assert_same_for_another_owner(world: &World) {
+    let of_others = |root: &Path| {
+        let mut tree = tree::read(root);
+        tree.remove(Path::new(""));
+        for facts in tree.values_mut() {
+            (facts.uid, facts.gid) = (1000, 1000);
+        }
+        tree
+    };
+    assert_same(&of_others(&world.data()), &of_others(&world.path("out")));
+}
+
+#[test]
+fn a_restore_that_ended_early_leaves_its_directories_open_to_the_next() {
+    let world = read_only_world();
+    let to = world.path("out");
+    let args = ["restore", "--source", SOURCE, "--to", to.to_str().unwrap()];
+    let fault = local_s3::Fault::on(local_s3::Operation::GetObject).key_contains("files/");
+    world
+        .server
+        .fault(fault.skip(3).status(403, "AccessDenied"));
+    let ended = world.offsite_as(1000, args);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert_eq!(tree::read(&to)[Path::new("ro")].mode, 0o700);
+    let output = world.offsite_as(1000, args);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert_same_for_another_owner(&world);
+}
+
+#[test]
+fn what_is_missing_in_a_read_only_directory_is_restored_into_it() {
+    let world = read_only_world();
+    let to = world.path("out");
+    let args = ["restore", "--source", SOURCE, "--to", to.to_str().unwrap()];
+    let fault = local_s3::Fault::on(local_s3::Operation::GetObject).key_contains("ro/v");
+    world.server.fault(fault.status(404, "NoSuchKey"));
+    let incomplete = world.offsite_as(1000, args);
+    assert_eq!(incomplete.code, 3, "{incomplete:?}");
+    assert_eq!(tree::read(&to)[Path::new("ro")].mode, 0o555);
+    let output = world.offsite_as(1000, args);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert_same_for_another_owner(&world);
+
+    std::fs::remove_dir_all(to.join("ro/sub")).unwrap();
+    std::fs::remove_file(to.join("ro/x")).unwrap();
+    // The third time there is nothing left to do.
+    for _ in 0..2 {
+        let output = world.offsite_as(1000, args);
+        assert_eq!(output.code, 0, "{output:?}");
+        assert_same_for_another_owner(&world);
+    }
+}
