@@ -1,6 +1,5 @@
 //! Carrying out a plan.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -10,19 +9,21 @@ use serde::Serialize;
 
 use super::directory::Directory;
 use super::file::{self, Placed};
+use super::links::{Links, Name};
 use super::metadata::Refused;
 use super::plan::{Action, Plan};
 use super::{RestoreOptions, Wanted, target};
 use crate::contents::{Contents, ContentsError};
 use crate::entries::{EntriesError, Place};
-use crate::manifest::entry::{Entry, Kind, LinkGroup};
+use crate::manifest::entry::{Entry, Kind};
 use crate::manifest::keys::SourceName;
 use crate::manifest::path::EntryPath;
 use crate::manifest::snapshot::Snapshot;
+use crate::source::open::Root;
 use crate::store::Store;
 
-/// Files that wait for a thread.
-const QUEUE: usize = 256;
+/// Files that wait for a thread, each with its directory open.
+const QUEUE: usize = 64;
 
 /// Failures that are named; the rest is counted.
 const NAMED: usize = 1000;
@@ -63,6 +64,9 @@ pub struct Report {
 pub(super) struct Worker {
     pub(super) contents: Contents,
     pub(super) options: RestoreOptions,
+    /// The target.
+    pub(super) root: Root,
+    pub(super) links: Arc<Links>,
     restored: AtomicU64,
     restored_bytes: AtomicU64,
     kept: AtomicU64,
@@ -160,6 +164,8 @@ pub fn apply(
     let worker = Arc::new(Worker {
         contents: Contents::of(store, source, options.memory_bytes, &options.stop),
         options: options.clone(),
+        root: root.try_clone()?.into(),
+        links: Arc::default(),
         restored: AtomicU64::new(0),
         restored_bytes: AtomicU64::new(0),
         kept: AtomicU64::new(0),
@@ -170,16 +176,15 @@ pub fn apply(
     });
     let mut report = Report::default();
     let wanted = Wanted::of(store, snapshot, options);
-    let sync = root.try_clone()?;
 
-    let (sender, receiver) = crossbeam_channel::bounded::<Arc<Placed>>(QUEUE);
+    let (sender, receiver) = crossbeam_channel::bounded::<(Placed, Name)>(QUEUE);
     let threads: Vec<_> = (0..options.concurrency.clamp(1, 64))
         .map(|_| {
             let (worker, receiver) = (Arc::clone(&worker), receiver.clone());
             std::thread::spawn(move || {
-                for placed in receiver {
+                for (placed, name) in receiver {
                     if !worker.options.stop.is_set() {
-                        let result = file::restore(&worker, &placed);
+                        let result = file::restore(&worker, &placed, name);
                         worker.settle(&placed.entry.path, result);
                     }
                 }
@@ -192,8 +197,6 @@ pub fn apply(
         open: vec![(EntryPath::ROOT, Directory::new(root, None, &worker))],
         root_gets_metadata,
         files: sender,
-        firsts: HashMap::new(),
-        links: Vec::new(),
     };
     for wanted in wanted {
         if options.stop.is_set() {
@@ -201,36 +204,15 @@ pub fn apply(
         }
         filler.take(plan, wanted);
     }
-    let Filler {
-        open,
-        files,
-        links,
-        mut firsts,
-        ..
-    } = filler;
+    let Filler { open, files, .. } = filler;
     // Without a sender the threads end; without the directories, those are given their metadata.
     drop((open, files));
     for thread in threads {
         // A thread that panicked has said so; its file is missing and was never renamed.
         let _ = thread.join();
     }
-    for (inode, placed) in links {
-        if options.stop.is_set() {
-            break;
-        }
-        let result = match firsts.get(&inode).filter(|first| first.is_there()) {
-            Some(first) => file::restore_link(&worker, first, &placed),
-            None => file::restore(&worker, &placed),
-        };
-        worker.settle(&placed.entry.path, result);
-        if placed.is_there() {
-            // Its first name is not, or takes no more links; those after it are linked to this one.
-            firsts.insert(inode, placed);
-        }
-    }
-    drop(firsts);
     // One call instead of one for each file; what was restored survives a power failure then.
-    if let Err(error) = rustix::fs::syncfs(&sync) {
+    if let Err(error) = rustix::fs::syncfs(&worker.root) {
         worker.end_early(format!(
             "the target cannot be written: {}",
             std::io::Error::from(error)
@@ -261,26 +243,6 @@ impl Worker {
     }
 }
 
-/// Names that are restored as one file: those of one inode, as far as they have the same contents.
-/// The numbers alone do not tell. An entry that was carried forward as unreadable has older
-/// contents than its fellows, or the number of an inode that has since become another file.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Inode {
-    group: LinkGroup,
-    sha256: [u8; 32],
-    size: u64,
-}
-
-impl Inode {
-    fn of(entry: &Entry) -> Option<Self> {
-        Some(Self {
-            group: entry.hardlink?,
-            sha256: entry.content.as_ref()?.sha256,
-            size: entry.metadata.size,
-        })
-    }
-}
-
 /// Goes through the entries in order: makes directories and links, hands files out.
 struct Filler<'a> {
     worker: &'a Arc<Worker>,
@@ -288,11 +250,7 @@ struct Filler<'a> {
     /// Directories on the way to the current entry.
     open: Vec<(EntryPath, Arc<Directory>)>,
     root_gets_metadata: bool,
-    files: crossbeam_channel::Sender<Arc<Placed>>,
-    /// The first name of each file with several.
-    firsts: HashMap<Inode, Arc<Placed>>,
-    /// The other names, made when all files are there.
-    links: Vec<(Inode, Arc<Placed>)>,
+    files: crossbeam_channel::Sender<(Placed, Name)>,
 }
 
 impl Filler<'_> {
@@ -363,18 +321,17 @@ impl Filler<'_> {
     }
 
     fn other(&mut self, entry: Entry, action: Action) -> Result<(), ContentsError> {
-        let placed = Arc::new(Placed::new(self.above(&entry)?, entry, action));
+        let placed = Placed {
+            directory: self.above(&entry)?,
+            entry,
+            action,
+        };
         if placed.entry.metadata.kind == Kind::Symlink {
             return Ok(file::restore_symlink(self.worker, &placed)?);
         }
-        if let Some(inode) = Inode::of(&placed.entry) {
-            if self.firsts.contains_key(&inode) {
-                self.links.push((inode, placed));
-                return Ok(());
-            }
-            self.firsts.insert(inode, Arc::clone(&placed));
-        }
-        self.files.send(placed).map_err(|_| ContentsError::Stopped)
+        let name = self.worker.links.name(&placed.entry);
+        let sent = self.files.send((placed, name));
+        sent.map_err(|_| ContentsError::Stopped)
     }
 
     /// The directory an entry goes into.

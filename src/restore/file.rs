@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, RenameFlags, linkat, renameat, renameat_with, symlinkat};
 use rustix::io::{self, Errno};
@@ -13,40 +12,22 @@ use sha2::{Digest, Sha256};
 use super::apply::Worker;
 use super::contents;
 use super::directory::Directory;
+use super::links::{Further, Name};
 use super::plan::Action;
 use super::{metadata, target};
 use crate::contents::ContentsError;
 use crate::manifest::entry::Entry;
+use crate::manifest::path::EntryPath;
 
 /// A file or link and where it goes.
 pub(super) struct Placed {
     pub(super) directory: Arc<Directory>,
     pub(super) entry: Entry,
     pub(super) action: Action,
-    /// Set once the file under this name is known to have the contents of the entry.
-    is_there: AtomicBool,
 }
 
 impl Placed {
-    pub(super) fn new(directory: Arc<Directory>, entry: Entry, action: Action) -> Self {
-        Self {
-            directory,
-            entry,
-            action,
-            is_there: AtomicBool::new(false),
-        }
-    }
-
-    /// Whether this restore has made the file, or found it to be the same.
-    pub(super) fn is_there(&self) -> bool {
-        self.is_there.load(Ordering::Acquire)
-    }
-
-    fn arrived(&self) {
-        self.is_there.store(true, Ordering::Release);
-    }
-
-    pub(super) fn name(&self) -> &[u8] {
+    fn name(&self) -> &[u8] {
         self.entry.path.name().unwrap_or_default()
     }
 
@@ -81,8 +62,35 @@ impl Placed {
     }
 }
 
-/// Restores a regular file.
-pub(super) fn restore(worker: &Worker, placed: &Placed) -> Result<(), ContentsError> {
+/// Restores a regular file: under one of its names with its contents, under the others as a link.
+pub(super) fn restore(worker: &Worker, placed: &Placed, name: Name) -> Result<(), ContentsError> {
+    let turn = match name {
+        Name::Only => return restore_contents(worker, placed),
+        Name::First(turn) => turn,
+        Name::Further(inode) => match worker.links.further(inode) {
+            Further::First(turn) => turn,
+            Further::Link(first) => match restore_link(worker, &first, placed) {
+                // That one is gone or out of reach, or takes no more links; or nothing here does.
+                Err(
+                    Errno::NOENT
+                    | Errno::NOTDIR
+                    | Errno::LOOP
+                    | Errno::ACCESS
+                    | Errno::MLINK
+                    | Errno::XDEV
+                    | Errno::PERM
+                    | Errno::OPNOTSUPP,
+                ) => worker.links.turn(inode),
+                linked => return Ok(linked?),
+            },
+        },
+    };
+    restore_contents(worker, placed)?;
+    turn.made(&placed.entry.path);
+    Ok(())
+}
+
+fn restore_contents(worker: &Worker, placed: &Placed) -> Result<(), ContentsError> {
     let entry = &placed.entry;
     let Some(content) = &entry.content else {
         worker.failed(&entry.path, "its contents were never captured");
@@ -91,7 +99,6 @@ pub(super) fn restore(worker: &Worker, placed: &Placed) -> Result<(), ContentsEr
     if placed.action == Action::Keep {
         let file = target::open_file(placed.fd(), placed.name())?;
         give_metadata(worker, &file, entry);
-        placed.arrived();
         worker.kept();
         return Ok(());
     }
@@ -103,10 +110,7 @@ pub(super) fn restore(worker: &Worker, placed: &Placed) -> Result<(), ContentsEr
     }
     let result = made.and_then(|()| Ok(placed.place(&partial)?));
     match &result {
-        Ok(()) => {
-            placed.arrived();
-            worker.restored(entry.metadata.size);
-        }
+        Ok(()) => worker.restored(entry.metadata.size),
         // Nothing half-made stays; if even that fails, the name says what it is.
         Err(_) => drop(target::remove(placed.fd(), partial.as_bytes())),
     }
@@ -141,14 +145,10 @@ pub(super) fn restore_symlink(worker: &Worker, placed: &Placed) -> io::Result<()
     Ok(())
 }
 
-/// Makes `placed` another name of `first`, which has the same contents and is there; a file of its
-/// own, where the file system cannot.
-pub(super) fn restore_link(
-    worker: &Worker,
-    first: &Placed,
-    placed: &Placed,
-) -> Result<(), ContentsError> {
-    let there = target::look(first.fd(), first.name())?;
+/// Makes `placed` another name of `first`, which has the same contents and is there.
+fn restore_link(worker: &Worker, first: &EntryPath, placed: &Placed) -> io::Result<()> {
+    let (directory, first) = worker.root.open_above(first)?;
+    let there = target::look(&directory, first)?;
     let here = target::look(placed.fd(), placed.name())?;
     if let (Some(there), Some(here)) = (there, here)
         && (there.dev, there.ino) == (here.dev, here.ino)
@@ -158,14 +158,8 @@ pub(super) fn restore_link(
     }
     let partial = placed.partial_name();
     target::remove(placed.fd_to_fill(), partial.as_bytes())?;
-    let from = OsStr::from_bytes(first.name());
-    match linkat(first.fd(), from, placed.fd(), &*partial, AtFlags::empty()) {
-        Ok(()) => {}
-        Err(Errno::NOENT | Errno::MLINK | Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP) => {
-            return restore(worker, placed);
-        }
-        Err(error) => return Err(error.into()),
-    }
+    let (from, flags) = (OsStr::from_bytes(first), AtFlags::empty());
+    linkat(&directory, from, placed.fd(), &*partial, flags)?;
     // Identical contents are replaced by the link, whatever the plan says of contents.
     let name = OsStr::from_bytes(placed.name());
     let result = match placed.action {
@@ -174,7 +168,7 @@ pub(super) fn restore_link(
     };
     if let Err(error) = result {
         target::remove(placed.fd(), partial.as_bytes())?;
-        return Err(error.into());
+        return Err(error);
     }
     worker.restored(0);
     Ok(())

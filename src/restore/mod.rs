@@ -13,6 +13,7 @@ mod apply;
 mod contents;
 mod directory;
 mod file;
+mod links;
 mod metadata;
 mod plan;
 mod target;

@@ -31,11 +31,7 @@ impl Root {
     /// What the system answers; `ENOTDIR` for anything but a directory.
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self {
-            fd: openat(rustix::fs::CWD, path, flags, Mode::empty())?,
-            noatime: AtomicBool::new(true),
-            openat2: AtomicBool::new(true),
-        })
+        Ok(openat(rustix::fs::CWD, path, flags, Mode::empty())?.into())
     }
 
     /// Opens a file below the root for reading.
@@ -89,7 +85,10 @@ impl Root {
 
     /// Opens the directory that something below the root is in, for getting at that, and gives its
     /// name there.
-    fn open_above<'a>(&self, path: &'a EntryPath) -> io::Result<(OwnedFd, &'a [u8])> {
+    ///
+    /// # Errors
+    /// As [`open_file`](Self::open_file).
+    pub fn open_above<'a>(&self, path: &'a EntryPath) -> io::Result<(OwnedFd, &'a [u8])> {
         let (above, name) = match path.as_bytes().iter().rposition(|b| *b == b'/') {
             Some(at) => (&path.as_bytes()[..at], &path.as_bytes()[at + 1..]),
             None => (&b""[..], path.as_bytes()),
@@ -144,6 +143,16 @@ pub(crate) fn path_in(directory: BorrowedFd<'_>, name: &[u8]) -> PathBuf {
     let mut path = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
     path.push(OsStr::from_bytes(name));
     path
+}
+
+impl From<OwnedFd> for Root {
+    fn from(fd: OwnedFd) -> Self {
+        Self {
+            fd,
+            noatime: AtomicBool::new(true),
+            openat2: AtomicBool::new(true),
+        }
+    }
 }
 
 impl AsFd for Root {

@@ -766,6 +766,34 @@ fn a_damaged_segment_costs_only_what_it_lists() {
 }
 
 #[test]
+fn many_files_with_several_names_need_few_descriptors() {
+    let mut world = World::new();
+    world.set("LIMITS__CONCURRENCY", 4);
+    for index in 0..150 {
+        let (first, further) = (format!("a/{index:03}/f"), format!("b/{index:03}/f"));
+        world.write(&first, format!("{index}"));
+        std::fs::create_dir_all(world.data().join(&further).parent().unwrap()).unwrap();
+        std::fs::hard_link(world.data().join(first), world.data().join(further)).unwrap();
+    }
+    settle();
+    world.back_up();
+    let to = world.path("out");
+    let args = ["restore", "--source", SOURCE, "--to", to.to_str().unwrap()];
+    let limit = ["-c", "ulimit -n 160; exec \"$0\" \"$@\""];
+    // Once more, where everything is there.
+    for round in ["first", "second"] {
+        let output = world.command_by("sh", &limit, args).output().unwrap();
+        assert!(output.status.success(), "{round}: {output:?}");
+        let (mut expected, mut found) = (tree::read(&world.data()), tree::read(&to));
+        if round == "second" {
+            expected.remove(Path::new(""));
+            found.remove(Path::new(""));
+        }
+        assert_same(&expected, &found);
+    }
+}
+
+#[test]
 fn what_belongs_to_somebody_else_does_not_become_setuid_to_who_restores_it() {
     let world = World::new();
     for (name, owner, mode) in [
