@@ -43,7 +43,8 @@ pub(crate) fn cause(error: &(dyn Error + 'static)) -> Cause {
     })
 }
 
-fn last_words(error: &(dyn Error + 'static)) -> String {
+/// What the innermost error says.
+pub(crate) fn last_words(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut link = error.source();
     while let Some(error) = link {

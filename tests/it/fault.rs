@@ -311,6 +311,25 @@ fn a_download_that_arrives_damaged_is_fetched_again() {
 }
 
 #[test]
+fn a_download_that_stands_still_is_fetched_again() {
+    for bandwidth in ["0", "1GB"] {
+        let mut world = world();
+        world.back_up();
+        let id = world.snapshots().pop().unwrap();
+        world.set("LIMITS__BANDWIDTH", bandwidth);
+        let stalled = [("dir/03", 0), ("dir/04", 5)].map(|(file, bytes)| {
+            let fault = Fault::on(Operation::GetObject).key_contains(file);
+            world.server.fault(fault.stall_download(bytes))
+        });
+        assert_same(
+            &tree::read(&world.data()),
+            &tree::read(&world.restored(&id)),
+        );
+        assert!(stalled.iter().all(|fault| fault.fired() == 1));
+    }
+}
+
+#[test]
 fn what_stays_damaged_is_named_and_not_restored() {
     let world = world();
     world.back_up();

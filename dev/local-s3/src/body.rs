@@ -144,7 +144,7 @@ pub(crate) struct Download {
     body: s3s::Body,
     exchange: Exchange,
     damage: Option<Damage>,
-    /// How many more bytes go out before the connection closes; set for the damages that cut.
+    /// How many more bytes go out; set for the damages that cut.
     left: Option<u64>,
     has_paused: bool,
 }
@@ -154,7 +154,9 @@ impl Download {
         let length = body.size_hint().exact().unwrap_or_default();
         let left = match damage {
             Some(Damage::CutHalf) => Some(length / 2),
-            Some(Damage::CutAfter(bytes) | Damage::Shorten(bytes)) => Some(bytes.min(length)),
+            Some(Damage::CutAfter(bytes) | Damage::Stall(bytes) | Damage::Shorten(bytes)) => {
+                Some(bytes.min(length))
+            }
             Some(Damage::Corrupt) | None => None,
         };
         Self {
@@ -169,6 +171,10 @@ impl Download {
     fn end(&mut self, context: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if matches!(self.damage, Some(Damage::Shorten(_))) {
             return Poll::Ready(None);
+        }
+        if matches!(self.damage, Some(Damage::Stall(_))) {
+            // Nobody wakes this; the client ends it by going away.
+            return Poll::Pending;
         }
         if !self.has_paused {
             // The connection flushes what it has when a body makes it wait, so the client does get

@@ -42,6 +42,8 @@ pub(crate) enum Damage {
     CutHalf,
     /// The connection closes after so many bytes.
     CutAfter(u64),
+    /// Nothing comes after so many bytes, and the connection stays open.
+    Stall(u64),
     /// It is shorter, and its `Content-Length` agrees.
     Shorten(u64),
 }
@@ -145,6 +147,11 @@ impl Fault {
     /// Closes the connection after `bytes` of the answer's body.
     pub fn truncate_download(self, bytes: u64) -> Self {
         self.effect(Effect::Download(Damage::CutAfter(bytes)))
+    }
+
+    /// Sends `bytes` of the answer's body and nothing more, ever; the connection stays open.
+    pub fn stall_download(self, bytes: u64) -> Self {
+        self.effect(Effect::Download(Damage::Stall(bytes)))
     }
 
     /// Answers with the first `bytes` of the body only, as if there were no more: the answer is

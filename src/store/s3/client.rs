@@ -39,7 +39,10 @@ pub(super) struct Clients {
 
 /// Builds the clients. Credentials are looked for at the first request.
 pub(super) async fn connect(settings: &S3Settings) -> Clients {
-    let wire = Wire::new(settings.bandwidth_bytes_per_second);
+    let wire = Wire::new(
+        settings.bandwidth_bytes_per_second,
+        settings.request_timeout,
+    );
     let config = load(settings, &wire).await;
     let endpoint_url = settings.endpoint_url.clone();
     let endpoint_url = endpoint_url.or_else(|| config.endpoint_url().map(str::to_owned));
@@ -71,7 +74,8 @@ pub(super) async fn connect(settings: &S3Settings) -> Clients {
                 .build(),
         )
         .stalled_stream_protection(match settings.bandwidth_bytes_per_second {
-            // A transfer that is held back by the limit is not stalled.
+            // A transfer that is held back by the limit is not stalled. Uploads have the timeout of
+            // their request, downloads that of the wire.
             Some(_) => StalledStreamProtectionConfig::disabled(),
             None => StalledStreamProtectionConfig::enabled()
                 .grace_period(STALL_GRACE)

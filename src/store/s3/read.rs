@@ -1,6 +1,5 @@
 //! Reading objects.
 
-use std::fmt::Display;
 use std::ops::Range;
 
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
@@ -10,6 +9,7 @@ use jiff::Timestamp;
 
 use super::S3Store;
 use super::attempts::ATTEMPTS;
+use crate::cause::last_words;
 use crate::store::{ETag, Operation, StoreError, StoreErrorKind, StoreResult};
 
 impl S3Store {
@@ -48,8 +48,8 @@ impl S3Store {
                         .map_or(Timestamp::UNIX_EPOCH, to_timestamp);
                     return Ok((bytes, etag, written));
                 }
-                Ok(_) => self.broken(key, &"the body ended early"),
-                Err(error) => self.broken(key, &error),
+                Ok(_) => self.broken(key, "the body ended early".to_owned()),
+                Err(error) => self.broken(key, last_words(&error)),
             };
             if attempt == ATTEMPTS {
                 return Err(error);
@@ -59,8 +59,8 @@ impl S3Store {
     }
 
     /// An answer that began well and broke off.
-    fn broken(&self, key: &str, error: &dyn Display) -> StoreError {
-        let kind = StoreErrorKind::Transport(error.to_string());
+    fn broken(&self, key: &str, error: String) -> StoreError {
+        let kind = StoreErrorKind::Transport(error);
         self.error(Operation::Get, key, kind)
     }
 }

@@ -1,8 +1,9 @@
 //! The HTTP connector under every request to the store, of the SDK and of
 //! [`direct`](super::direct) alike.
 //!
-//! It counts requests, remembers the store's clock from the `Date` header, and keeps to the
-//! bandwidth limit, in both directions and whatever the operation. Hosts that give credentials are
+//! It counts requests, remembers the store's clock from the `Date` header, keeps to the bandwidth
+//! limit, in both directions and whatever the operation, and gives up on an answer that has begun
+//! and does not go on. Hosts that give credentials are
 //! not the store: they are reached by the same connector, and neither counted nor believed.
 
 use std::pin::Pin;
@@ -19,7 +20,7 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use jiff::Timestamp;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::connector::{client, connector};
 
@@ -40,11 +41,13 @@ struct Shared {
 pub(super) struct Wire {
     shared: Arc<Shared>,
     pace: Option<Arc<Pace>>,
+    /// How long an answer may stand still.
+    patience: Duration,
 }
 
 impl Wire {
     /// The connector, with a limit in bytes a second where there is one.
-    pub(super) fn new(bytes_per_second: Option<u64>) -> Self {
+    pub(super) fn new(bytes_per_second: Option<u64>, patience: Duration) -> Self {
         Self {
             shared: Arc::new(Shared {
                 connector: connector(),
@@ -52,6 +55,7 @@ impl Wire {
                 clock: AtomicI64::new(0),
             }),
             pace: bytes_per_second.map(|rate| Arc::new(Pace::new(rate))),
+            patience,
         }
     }
 
@@ -86,7 +90,11 @@ impl Wire {
 
 impl HttpConnector for Wire {
     fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
-        let Self { shared, pace } = self.clone();
+        let Self {
+            shared,
+            pace,
+            patience,
+        } = self.clone();
         shared.requests.fetch_add(1, Ordering::Relaxed);
         if let Some(pace) = &pace {
             let body = std::mem::replace(request.body_mut(), SdkBody::taken());
@@ -98,10 +106,14 @@ impl HttpConnector for Wire {
             if let Some(date) = response.headers().get("date").and_then(parse_http_date) {
                 shared.clock.store(date, Ordering::Relaxed);
             }
-            Ok(match &pace {
-                Some(pace) => response.map(|body| pace.limit(body)),
-                None => response,
-            })
+            // Beneath the limit: who waits for a turn does not wait for the store.
+            Ok(response.map(|body| {
+                let body = SdkBody::from_body_1_x(Watched::new(body, patience));
+                match &pace {
+                    Some(pace) => pace.limit(body),
+                    None => body,
+                }
+            }))
         })
     }
 }
@@ -206,5 +218,120 @@ impl Body for Paced {
         }
         hint.set_lower(inner.lower() + waiting);
         hint
+    }
+}
+
+/// A body that fails when it stands still for too long while somebody waits for it.
+struct Watched {
+    body: SdkBody,
+    patience: Duration,
+    /// The end of the patience; none while nobody waits.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Watched {
+    fn new(body: SdkBody, patience: Duration) -> Self {
+        Self {
+            body,
+            patience,
+            deadline: None,
+        }
+    }
+}
+
+impl Body for Watched {
+    type Data = Bytes;
+    type Error = aws_smithy_types::body::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
+            this.deadline = None;
+            return Poll::Ready(frame);
+        }
+        let patience = this.patience;
+        let deadline = this
+            .deadline
+            .get_or_insert_with(|| Box::pin(sleep(patience)));
+        ready!(deadline.as_mut().poll(cx));
+        let seconds = patience.as_secs_f64();
+        Poll::Ready(Some(Err(
+            format!("nothing came for {seconds} seconds").into()
+        )))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        Body::size_hint(&self.body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cause::last_words;
+    use aws_smithy_types::byte_stream::ByteStream;
+
+    const PATIENCE: Duration = Duration::from_millis(50);
+
+    /// A body of ten frames, of which one comes every so often, or never.
+    struct Slow {
+        every: Option<Duration>,
+        left: usize,
+        next: Option<Pin<Box<Sleep>>>,
+    }
+
+    impl Body for Slow {
+        type Data = Bytes;
+        type Error = aws_smithy_types::body::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            if self.left == 0 {
+                return Poll::Ready(None);
+            }
+            let Some(every) = self.every else {
+                return Poll::Pending;
+            };
+            let next = self.next.get_or_insert_with(|| Box::pin(sleep(every)));
+            ready!(next.as_mut().poll(cx));
+            self.left -= 1;
+            self.next = None;
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"slow")))))
+        }
+    }
+
+    async fn arrives(every: Option<Duration>, rate: Option<u64>) -> Result<usize, String> {
+        let body = SdkBody::from_body_1_x(Slow {
+            every,
+            left: 10,
+            next: None,
+        });
+        let body = SdkBody::from_body_1_x(Watched::new(body, PATIENCE));
+        let body = match rate {
+            Some(rate) => Arc::new(Pace::new(rate)).limit(body),
+            None => body,
+        };
+        let collected = ByteStream::new(body).collect().await;
+        let bytes = collected.map_err(|error| last_words(&error))?;
+        Ok(bytes.into_bytes().len())
+    }
+
+    #[tokio::test]
+    async fn only_a_body_that_stands_still_is_given_up() {
+        let in_time = Some(PATIENCE / 5);
+        assert_eq!(arrives(in_time, None).await, Ok(40));
+        let given_up = "nothing came for 0.05 seconds".to_owned();
+        assert_eq!(arrives(None, None).await, Err(given_up));
+        // Twice the patience for each frame's turn, which it waits for and the store does not.
+        assert_eq!(arrives(in_time, Some(40)).await, Ok(40));
     }
 }

@@ -202,6 +202,24 @@ async fn a_download_is_cut_in_the_middle() {
     assert_eq!(download(&client, "k").await.unwrap(), BODY);
 }
 
+#[tokio::test]
+async fn a_download_that_stalls_has_begun_and_does_not_end() {
+    let (server, client) = local();
+    put(&client, "k").send().await.unwrap();
+    for bytes in [0, 3] {
+        server.fault(Fault::on(Operation::GetObject).stall_download(bytes));
+        let get = client.get_object().bucket("bucket").key("k");
+        let mut body = get.send().await.unwrap().body;
+        let mut arrived = Vec::new();
+        let patience = Duration::from_millis(100);
+        while let Ok(chunk) = tokio::time::timeout(patience, body.next()).await {
+            arrived.extend_from_slice(&chunk.unwrap().unwrap());
+        }
+        assert_eq!(arrived, BODY[..usize::try_from(bytes).unwrap()]);
+    }
+    assert_eq!(download(&client, "k").await.unwrap(), BODY);
+}
+
 #[test]
 fn a_cut_download_delivers_its_first_part() {
     let server = LocalS3::builder().bucket("bucket").start().unwrap();
