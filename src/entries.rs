@@ -36,29 +36,23 @@ pub enum Loaded {
 
 /// Loads a segment and checks its digest. What arrives damaged is fetched once more.
 pub async fn load(store: &dyn Store, reference: SegmentRef) -> Loaded {
-    match load_once(store, reference).await {
-        Loaded::Damaged(reference, _) => load_once(store, reference).await,
-        loaded => loaded,
-    }
-}
-
-async fn load_once(store: &dyn Store, reference: SegmentRef) -> Loaded {
-    match store.get(&reference.key).await {
-        Ok(object) if hex::encode(Sha256::digest(&object.bytes)) == reference.sha256 => {
-            Loaded::Segment(Arc::new(StoredSegment {
-                reference,
-                bytes: object.bytes,
-            }))
+    for _ in 0..2 {
+        match store.get(&reference.key).await {
+            Ok(object) if hex::encode(Sha256::digest(&object.bytes)) == reference.sha256 => {
+                return Loaded::Segment(Arc::new(StoredSegment {
+                    reference,
+                    bytes: object.bytes,
+                }));
+            }
+            Ok(_) => {}
+            Err(error) if error.kind == StoreErrorKind::NotFound => {
+                return Loaded::Damaged(reference, "it is missing".to_owned());
+            }
+            Err(error) => return Loaded::Failed(error),
         }
-        Ok(_) => Loaded::Damaged(
-            reference,
-            "its SHA-256 is not the one in the commit record".to_owned(),
-        ),
-        Err(error) if error.kind == StoreErrorKind::NotFound => {
-            Loaded::Damaged(reference, "it is missing".to_owned())
-        }
-        Err(error) => Loaded::Failed(error),
     }
+    let error = "its SHA-256 is not the one in the commit record";
+    Loaded::Damaged(reference, error.to_owned())
 }
 
 /// Loads a segment that no commit record knows. There is no digest to compare with; the checksum

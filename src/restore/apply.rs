@@ -155,10 +155,14 @@ pub fn apply(
     if plan.target_is_empty && !made {
         target::check_writable(&root)?;
     }
-    let root_gets_metadata = (made || plan.target_is_empty) && options.wanted.is_empty();
+    let begins = made || plan.target_is_empty;
+    let root_gets_metadata = (begins || target::is_unfinished(&root)) && options.wanted.is_empty();
     if made && root_gets_metadata {
         // For good, should its entry be lost.
         fchmod(&root, target::PRIVATE_DIRECTORY)?;
+    }
+    if begins && root_gets_metadata {
+        target::begin(&root)?;
     }
     let source = SourceName::parse(&snapshot.source).map_err(std::io::Error::other)?;
     let worker = Arc::new(Worker {
@@ -205,12 +209,20 @@ pub fn apply(
         filler.take(plan, wanted);
     }
     let Filler { open, files, .. } = filler;
+    let target = open.first().map(|(_, target)| Arc::clone(target));
     // Without a sender the threads end; without the directories, those are given their metadata.
     drop((open, files));
     for thread in threads {
         // A thread that panicked has said so; its file is missing and was never renamed.
         let _ = thread.join();
     }
+    if root_gets_metadata && !options.stop.is_set() {
+        worker.settle(
+            &EntryPath::ROOT,
+            target::finish(&worker.root).map_err(Into::into),
+        );
+    }
+    drop(target);
     // One call instead of one for each file; what was restored survives a power failure then.
     if let Err(error) = rustix::fs::syncfs(&worker.root) {
         worker.end_early(format!(

@@ -47,16 +47,10 @@ impl Directory {
     }
 }
 
-/// Whether the owner may go on with it once it has its metadata. The target is given them in that case
-/// even by a restore that ends early: the next one takes it for somebody else's, with something in it.
-fn may_be_filled(entry: &Entry) -> bool {
-    Mode::from_raw_mode(entry.metadata.mode).contains(target::PRIVATE_DIRECTORY)
-}
-
 impl Drop for Directory {
     fn drop(&mut self) {
         let Some(entry) = &self.entry else { return };
-        if self.worker.options.stop.is_set() && !(entry.path.is_root() && may_be_filled(entry)) {
+        if self.worker.options.stop.is_set() {
             return;
         }
         let given = metadata::of_open(&self.fd, entry, self.worker.options.owners);

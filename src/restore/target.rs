@@ -20,6 +20,10 @@ const DIRECTORY: OFlags = OFlags::RDONLY
 /// Nobody but the owner sees what is not finished.
 pub(super) const PRIVATE_DIRECTORY: Mode = Mode::RWXU;
 
+/// Lies in a target that was empty until everything is in it, which tells the next restore that the
+/// target's own metadata is still to be given.
+const UNFINISHED: &[u8] = b".offsite-restoring";
+
 /// Opens the target itself. Links on the way to it, and the target being one, are the caller's
 /// business.
 pub(super) fn open(path: &Path) -> io::Result<OwnedFd> {
@@ -46,6 +50,21 @@ pub(super) fn create(path: &Path) -> std::io::Result<(OwnedFd, bool)> {
 pub(super) fn check_writable(directory: impl AsFd) -> io::Result<()> {
     let access = Access::WRITE_OK | Access::EXEC_OK;
     accessat(directory, ".", access, AtFlags::EACCESS)
+}
+
+/// Marks the target as unfinished.
+pub(super) fn begin(target: impl AsFd) -> io::Result<()> {
+    make_file(target, UNFINISHED).map(drop)
+}
+
+/// Whether a restore has begun with the target and not finished.
+pub(super) fn is_unfinished(target: impl AsFd) -> bool {
+    look(target, UNFINISHED).is_ok_and(|found| found.is_some())
+}
+
+/// Takes the mark away.
+pub(super) fn finish(target: impl AsFd) -> io::Result<()> {
+    remove(target, UNFINISHED)
 }
 
 /// What is under a name, if anything is.
