@@ -19,6 +19,7 @@ pub mod lease;
 pub mod manifest;
 pub mod plan;
 pub mod prices;
+mod regions;
 pub mod restore;
 pub mod run;
 pub mod select;

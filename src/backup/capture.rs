@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use self::links::{First, Links};
 use super::decisions::{Captured, Name, Order};
@@ -25,6 +25,7 @@ use crate::events::{Event, Events};
 use crate::manifest::entry::{Content, Entry, Kind, LinkGroup, Unreadable};
 use crate::manifest::keys;
 use crate::manifest::pass_id::PassId;
+use crate::regions::{self, Region, Regions};
 use crate::source::open::Root;
 use crate::source::stat::Stat;
 use crate::source::xattr;
@@ -112,10 +113,25 @@ impl Captures {
 /// What captures share.
 pub(super) struct Capturer {
     pub(super) options: CaptureOptions,
-    pub(super) memory: Budget,
+    memory: Budget,
+    regions: Regions,
     pub(super) links: Links,
     requests: Budget,
     pub(super) runtime: Handle,
+}
+
+/// Memory for contents; it counts as in use until nobody has it any more.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) bytes: Region,
+    // Last: what is given back is free before somebody else may take it.
+    _memory: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// A capture under way: what there is to say about the file, and to whom.
@@ -157,9 +173,19 @@ impl Capturer {
         Arc::new(Self {
             memory: Budget::of_bytes(memory, runtime.clone()),
             requests: Budget::of_requests(options.limits.concurrency, runtime.clone()),
+            regions: Regions::default(),
             links: Links::default(),
             options,
             runtime,
+        })
+    }
+
+    /// Waits for memory for so many bytes of contents.
+    pub(super) fn hold(&self, length: usize) -> Result<Held, Closed> {
+        let memory = self.memory.take_bytes(regions::taken(length))?;
+        Ok(Held {
+            bytes: self.regions.take(length),
+            _memory: memory,
         })
     }
 

@@ -145,11 +145,12 @@ fn file(capture: Box<Capture>, raw: &mut Raw) {
         Err(Refused::Unreadable(io::Error::other(error)))
     };
     match open_and_attempt(&capture, grown) {
-        Ok(Attempt::Read(entry, contents, _)) => {
+        Ok(Attempt::Read(entry, held)) => {
+            let contents = &held.bytes;
             let size = contents.len() as u64;
             tar::begin(&mut raw.bytes, &entry, Member::File(size));
             let before = raw.bytes.len() as u64;
-            raw.bytes.extend_from_slice(&contents);
+            raw.bytes.extend_from_slice(contents);
             tar::pad(&mut raw.bytes, size);
             raw.members += 1;
             capture.is_member(&entry);

@@ -5,9 +5,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use bytes::Bytes;
 use rustix::io::{self, Errno, pread};
 use sha2::{Digest, Sha256};
-use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Capture, Captured, Refused, parts};
+use super::{Capture, Captured, Held, Refused, parts};
 use crate::manifest::entry::{Entry, Kind};
 use crate::source::stat::Stat;
 use crate::source::xattr;
@@ -25,7 +24,7 @@ pub(in crate::backup) enum Attempt {
     /// The contents are in the store.
     Stored(Entry),
     /// The contents are in memory, ready to be sent in one request.
-    Read(Entry, Bytes, OwnedSemaphorePermit),
+    Read(Entry, Held),
 }
 
 /// Captures a file, in a second attempt if it changes during the first.
@@ -34,7 +33,7 @@ pub(super) fn capture(capture: Capture) {
     match attempt {
         Ok(Attempt::Stored(entry)) => capture.uploaded(entry),
         Ok(Attempt::Same(entry)) => capture.end(Ok(Captured::Same(Box::new(entry)))),
-        Ok(Attempt::Read(entry, bytes, memory)) => send(capture, entry, bytes, memory),
+        Ok(Attempt::Read(entry, held)) => send(capture, entry, held),
         Ok(Attempt::Changed) => capture.end(Err(Refused::Gone)),
         Err(refused) => capture.end(Err(refused)),
     }
@@ -80,42 +79,35 @@ fn whole(
 ) -> Result<Attempt, Refused> {
     // Far below 2^32: the caller has looked.
     let size = usize::try_from(before.metadata.size).map_err(|_| Errno::FBIG)?;
-    let memory = capture.capturer.memory.take_bytes(size)?;
-    let mut bytes = Vec::with_capacity(size);
-    read_up_to(file, &mut bytes, 0, size)?;
-    let changed = bytes.len() != size || has_changed(file, before)?;
+    let mut held = capture.capturer.hold(size)?;
+    let read = read_into(file, &mut held.bytes, 0)?;
+    held.bytes.truncate(read);
+    let changed = held.bytes.len() != size || has_changed(file, before)?;
     if changed && !is_last {
         return Ok(Attempt::Changed);
     }
-    finish(capture, before, bytes.into(), changed, memory)
+    finish(capture, before, held, changed)
 }
 
 /// A file that turned out empty when it was read for the last time.
 pub(super) fn empty(capture: &Capture, before: &Stat) -> Result<Attempt, Refused> {
-    let memory = capture.capturer.memory.take_bytes(0)?;
-    finish(capture, before, Bytes::new(), true, memory)
+    finish(capture, before, capture.capturer.hold(0)?, true)
 }
 
-fn finish(
-    capture: &Capture,
-    before: &Stat,
-    bytes: Bytes,
-    changed: bool,
-    memory: OwnedSemaphorePermit,
-) -> Result<Attempt, Refused> {
-    let sha256: [u8; 32] = Sha256::digest(&bytes).into();
-    let mut entry = capture.entry(before, bytes.len() as u64);
+fn finish(capture: &Capture, before: &Stat, held: Held, changed: bool) -> Result<Attempt, Refused> {
+    let sha256: [u8; 32] = Sha256::digest(&*held.bytes).into();
+    let mut entry = capture.entry(before, held.bytes.len() as u64);
     entry.changed_while_reading = changed;
     if let Some(known) = capture.known(sha256) {
         entry.content = Some(known);
         return Ok(Attempt::Same(entry));
     }
     entry.content = Some(capture.content(sha256, None));
-    Ok(Attempt::Read(entry, bytes, memory))
+    Ok(Attempt::Read(entry, held))
 }
 
 /// Sends contents in one request, without keeping the thread.
-fn send(capture: Capture, entry: Entry, bytes: Bytes, memory: OwnedSemaphorePermit) {
+fn send(capture: Capture, entry: Entry, held: Held) {
     let request = match capture.capturer.requests.take_one() {
         Ok(request) => request,
         Err(closed) => return capture.end(Err(closed.into())),
@@ -126,12 +118,13 @@ fn send(capture: Capture, entry: Entry, bytes: Bytes, memory: OwnedSemaphorePerm
         let options = capture.options();
         let sha256 = entry.content.as_ref().map_or([0; 32], |c| c.sha256);
         let placement = &options.source.placement;
+        let bytes = Bytes::from_owner(held);
         let put = options.store.put_content(&key, bytes, sha256, placement);
         let result = tokio::select! {
             result = put => Some(result),
             () = options.stop.hurried() => None,
         };
-        drop((request, memory));
+        drop(request);
         match result {
             Some(Ok(())) => capture.uploaded(entry),
             Some(Err(error)) => capture.end(Err(Refused::Store(key, error))),
@@ -144,6 +137,20 @@ fn send(capture: Capture, entry: Entry, bytes: Bytes, memory: OwnedSemaphorePerm
 pub(in crate::backup) fn has_changed(file: &OwnedFd, before: &Stat) -> io::Result<bool> {
     let (now, then) = (Stat::of(file)?.metadata, before.metadata);
     Ok((now.size, now.mtime_ns, now.ctime_ns) != (then.size, then.mtime_ns, then.ctime_ns))
+}
+
+/// Fills `into` with what the file has from `offset` on; how many bytes that were.
+pub(super) fn read_into(file: &OwnedFd, into: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut length = 0;
+    while length < into.len() {
+        match pread(file, &mut into[length..], offset + length as u64) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
 }
 
 /// Appends to `buffer` what the file has from `offset` on, up to `most` bytes or its end.

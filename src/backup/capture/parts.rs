@@ -10,10 +10,9 @@ use crc_fast::checksum_combine;
 use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
 
-use super::file::{self, Attempt, has_changed, read_up_to};
+use super::file::{self, Attempt, has_changed, read_into};
 use super::{Capture, Refused};
 use crate::budget::Closed;
-use crate::buffers::{Buffer, Buffers};
 use crate::source::stat::Stat;
 use crate::store::{StoreResult, Upload, UploadedPart};
 
@@ -129,12 +128,10 @@ fn send_parts(
         size: 0,
     };
     let mut sending = Sending::default();
-    let buffers = Buffers::of(usize::try_from(size).unwrap_or(usize::MAX).min(part_bytes));
     while hashes.size < size && !sending.has_failed() {
         let left = usize::try_from(size - hashes.size).unwrap_or(usize::MAX);
         let most = part_bytes.min(left);
-        let buffer = (buffers.take(), most);
-        if !send_next(capture, file, &mut hashes, buffer, upload, &mut sending)? {
+        if !send_next(capture, file, &mut hashes, most, upload, &mut sending)? {
             // The file has become shorter.
             break;
         }
@@ -177,7 +174,7 @@ fn send_next(
     capture: &Capture,
     file: &OwnedFd,
     hashes: &mut Hashes,
-    (mut buffer, most): (Buffer, usize),
+    most: usize,
     upload: &Arc<Upload>,
     sending: &mut Sending,
 ) -> Result<bool, Refused> {
@@ -185,24 +182,25 @@ fn send_next(
         return Err(Refused::Stopped);
     }
     let capturer = &capture.capturer;
-    let memory = capturer.memory.take_bytes(most)?;
-    read_up_to(file, &mut buffer, hashes.size, most)?;
-    if buffer.is_empty() {
+    let mut held = capturer.hold(most)?;
+    let read = read_into(file, &mut held.bytes, hashes.size)?;
+    held.bytes.truncate(read);
+    if held.bytes.is_empty() {
         return Ok(false);
     }
-    let crc64nvme = hashes.add(&buffer);
+    let crc64nvme = hashes.add(&held.bytes);
     let number = i32::try_from(sending.tasks.len() + 1).unwrap_or(i32::MAX);
     let request = capturer.requests.take_one()?;
     let (runtime, capturer) = (capturer.runtime.clone(), Arc::clone(capturer));
     let (failed, upload) = (Arc::clone(&sending.failed), Arc::clone(upload));
     sending.tasks.push(runtime.spawn(async move {
         let store = &capturer.options.store;
-        let part = store.upload_part(&upload, number, Bytes::from_owner(buffer), crc64nvme);
+        let part = store.upload_part(&upload, number, Bytes::from_owner(held), crc64nvme);
         let result = capturer.in_time(part).await;
         if !matches!(result, Ok(Ok(_))) {
             failed.store(true, Ordering::Relaxed);
         }
-        drop((memory, request));
+        drop(request);
         result
     }));
     Ok(true)
@@ -223,20 +221,19 @@ pub(in crate::backup) fn hash(
     size: u64,
 ) -> Result<([u8; 32], u64), Refused> {
     let mut hasher = Sha256::new();
-    let mut buffer = Vec::with_capacity(HASH_BYTES);
+    let mut piece = vec![0; HASH_BYTES];
     let mut at = 0;
     while at < size {
         if capture.options().stop.is_set() {
             return Err(Refused::Stopped);
         }
         let left = usize::try_from(size - at).unwrap_or(usize::MAX);
-        buffer.clear();
-        read_up_to(file, &mut buffer, at, left.min(HASH_BYTES))?;
-        if buffer.is_empty() {
+        let read = read_into(file, &mut piece[..left.min(HASH_BYTES)], at)?;
+        if read == 0 {
             break;
         }
-        hasher.update(&buffer);
-        at += buffer.len() as u64;
+        hasher.update(&piece[..read]);
+        at += read as u64;
     }
     Ok((hasher.finalize().into(), at))
 }

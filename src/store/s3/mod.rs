@@ -41,18 +41,26 @@ use super::{
     Condition, ETag, Listed, Listing, Object, ObjectInfo, Operation, Placement, Store, StoreError,
     StoreErrorKind, StoreResult, Upload, UploadedPart,
 };
+use crate::regions::Regions;
 
 /// A bucket, or a part of one.
 pub struct S3Store {
     settings: S3Settings,
     clients: Clients,
+    /// For what is read.
+    regions: Regions,
 }
 
 impl S3Store {
     /// Makes ready to talk to the bucket; sends nothing yet.
     pub async fn connect(settings: S3Settings) -> Self {
         let clients = client::connect(&settings).await;
-        Self { settings, clients }
+        let regions = Regions::default();
+        Self {
+            settings,
+            clients,
+            regions,
+        }
     }
 
     fn key(&self, key: &str) -> String {

@@ -4,12 +4,13 @@ use std::ops::Range;
 
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_smithy_types::byte_stream::error::Error as ByteStreamError;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::S3Store;
 use super::attempts::ATTEMPTS;
 use crate::cause::last_words;
+use crate::regions::Regions;
 use crate::store::{ETag, Operation, StoreError, StoreErrorKind, StoreResult};
 
 impl S3Store {
@@ -40,7 +41,7 @@ impl S3Store {
                 .await
                 .map_err(self.failed(Operation::Get, key))?;
             let announced = answer.content_length.unwrap_or_default();
-            let error = match gather(answer.body, announced).await {
+            let error = match gather(answer.body, announced, &self.regions).await {
                 Ok(bytes) if bytes.len() as i64 == announced => {
                     let etag = ETag(answer.e_tag.unwrap_or_default());
                     let written = answer
@@ -65,13 +66,24 @@ impl S3Store {
     }
 }
 
-/// Reads a body into one piece of memory of the announced length.
-async fn gather(mut body: ByteStream, announced: i64) -> Result<Bytes, ByteStreamError> {
-    let mut bytes = BytesMut::with_capacity(usize::try_from(announced).unwrap_or_default());
+/// Reads a body, up to the announced length, into one piece of memory.
+async fn gather(
+    mut body: ByteStream,
+    announced: i64,
+    regions: &Regions,
+) -> Result<Bytes, ByteStreamError> {
+    let mut region = regions.take(usize::try_from(announced).unwrap_or_default());
+    let mut length = 0;
     while let Some(chunk) = body.next().await {
-        bytes.extend_from_slice(&chunk?);
+        let chunk = chunk?;
+        let Some(room) = region.get_mut(length..length + chunk.len()) else {
+            break;
+        };
+        room.copy_from_slice(&chunk);
+        length += chunk.len();
     }
-    Ok(bytes.freeze())
+    region.truncate(length);
+    Ok(Bytes::from_owner(region))
 }
 
 fn to_timestamp(time: DateTime) -> Timestamp {
