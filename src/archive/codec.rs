@@ -123,16 +123,29 @@ fn gzip(
     Ok(())
 }
 
-/// Decompresses a run of members or frames.
-///
-/// # Errors
-/// zstd cannot get memory.
-pub fn decoder<'a>(codec: Codec, compressed: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
-    Ok(match codec {
-        Codec::Gzip => Box::new(MultiGzDecoder::new(compressed)),
-        Codec::Zstd => Box::new(zstd::Decoder::with_buffer(compressed)?),
-        Codec::None => Box::new(compressed),
-    })
+/// Decompresses one run after the other.
+#[derive(Default)]
+pub struct Decompressor {
+    /// Keeps the memory that it once needed.
+    zstd: Option<zstd::zstd_safe::DCtx<'static>>,
+}
+
+impl Decompressor {
+    /// Decompresses a run of members or frames.
+    pub fn read<'a>(
+        &'a mut self,
+        codec: Codec,
+        compressed: impl BufRead + 'a,
+    ) -> Box<dyn Read + 'a> {
+        match codec {
+            Codec::Gzip => Box::new(MultiGzDecoder::new(compressed)),
+            Codec::Zstd => {
+                let context = self.zstd.get_or_insert_default();
+                Box::new(zstd::Decoder::with_context(compressed, context))
+            }
+            Codec::None => Box::new(compressed),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -149,12 +162,11 @@ mod tests {
             compressor.compress(&mut first).unwrap();
             compressor.compress(&mut second).unwrap();
             assert!(second.len() < noise.len() + 200, "{}", second.len());
-            let read = |bytes: &[u8]| {
+            let mut decompressor = Decompressor::default();
+            let mut read = |bytes: &[u8]| {
                 let mut out = Vec::new();
-                decoder(codec, bytes)
-                    .unwrap()
-                    .read_to_end(&mut out)
-                    .unwrap();
+                let mut decoder = decompressor.read(codec, bytes);
+                decoder.read_to_end(&mut out).unwrap();
                 out
             };
             assert_eq!(read(&first), text);

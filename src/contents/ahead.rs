@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::{Contents, ContentsError};
 use crate::manifest::archive::ArchiveRange;
+use crate::regions;
 use crate::store::StoreResult;
 
 /// Fetched at a time.
@@ -54,6 +55,7 @@ impl<'a> Ahead<'a> {
         while !self.left.is_empty() {
             let range = self.left.start..self.left.end.min(self.left.start + RANGE_BYTES);
             let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+            let length = regions::taken(length);
             let memory = match self.fetches.is_empty() {
                 true => contents.memory.take_bytes(length).ok(),
                 false => contents.memory.try_take_bytes(length),

@@ -9,21 +9,23 @@ use bytes::Bytes;
 
 use super::ahead::Ahead;
 use super::{Contents, ContentsError};
-use crate::archive::codec;
+use crate::archive::codec::Decompressor;
+use crate::buffers::Buffers;
 use crate::manifest::archive::ArchiveRange;
 
 /// Decompressed, no group is longer; what claims to be is damaged or hostile.
 const MOST_BYTES: u64 = 32 << 20;
 
-/// Files that end this far into their range are taken out of it decompressed as a whole.
-const GROUP_BYTES: u64 = 4 << 20;
+/// Files that end this far into their range are taken out of it decompressed as a whole. Groups are
+/// no longer, but for extended attributes; and what is alone in its range need not be whole.
+const GROUP_BYTES: usize = 3 << 19;
 
-/// Groups kept.
-const KEPT: usize = 16;
+/// Groups kept. Files come in order, so that those at work at one time need few.
+const KEPT: usize = 8;
 
 /// Whether a file of `size` bytes lies in a range that is worth keeping.
 pub(super) fn is_group(range: &ArchiveRange, size: u64) -> bool {
-    range.skip.saturating_add(size) <= GROUP_BYTES && range.length <= GROUP_BYTES
+    range.skip.saturating_add(size).max(range.length) <= GROUP_BYTES as u64
 }
 
 /// Where a group is: key and offset.
@@ -33,15 +35,25 @@ type Place = (Box<str>, u64);
 type Slot = Arc<Mutex<Option<Bytes>>>;
 
 /// The groups used last.
-#[derive(Default)]
-pub(super) struct Groups(Mutex<VecDeque<(Place, Slot)>>);
+pub(super) struct Groups {
+    kept: Mutex<VecDeque<(Place, Slot)>>,
+    buffers: Buffers,
+}
 
 impl Groups {
+    pub(super) fn new() -> Self {
+        Self {
+            kept: Mutex::default(),
+            buffers: Buffers::of(GROUP_BYTES),
+        }
+    }
+
     /// The decompressed group.
     pub(super) fn get(
         &self,
         contents: &Contents,
         range: &ArchiveRange,
+        decompressor: &mut Decompressor,
     ) -> Result<Bytes, ContentsError> {
         let slot = self.slot(range);
         let mut slot = slot.lock().expect("nothing panics holding this");
@@ -49,25 +61,25 @@ impl Groups {
             return Ok(group.clone());
         }
         let mut ahead = Ahead::of_range(contents, range);
-        let mut group = Vec::new();
-        let read = codec::decoder(range.codec, &mut ahead)
-            .and_then(|decoder| decoder.take(MOST_BYTES).read_to_end(&mut group));
+        let mut group = self.buffers.take();
+        let decoder = decompressor.read(range.codec, &mut ahead);
+        let read = decoder.take(MOST_BYTES).read_to_end(&mut group);
         if read.is_err() {
             return Err(ahead.failure(range));
         }
-        let group = Bytes::from(group);
+        let group = Bytes::from_owner(group);
         *slot = Some(group.clone());
         Ok(group)
     }
 
     /// The next [`get`](Self::get) fetches the group anew.
     pub(super) fn forget(&self, range: &ArchiveRange) {
-        let mut kept = self.0.lock().expect("nothing panics holding this");
+        let mut kept = self.kept.lock().expect("nothing panics holding this");
         kept.retain(|(place, _)| !is_at(place, range));
     }
 
     fn slot(&self, range: &ArchiveRange) -> Slot {
-        let mut kept = self.0.lock().expect("nothing panics holding this");
+        let mut kept = self.kept.lock().expect("nothing panics holding this");
         if let Some((_, slot)) = kept.iter().find(|(place, _)| is_at(place, range)) {
             return Arc::clone(slot);
         }

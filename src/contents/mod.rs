@@ -6,6 +6,7 @@
 //! group of an archive share its fetch.
 
 mod ahead;
+mod decompressors;
 mod groups;
 
 use std::io::Read as _;
@@ -16,8 +17,8 @@ use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 
 use self::ahead::Ahead;
+use self::decompressors::Decompressors;
 use self::groups::Groups;
-use crate::archive::codec;
 use crate::budget::Budget;
 use crate::manifest::archive::{ArchiveRange, Codec};
 use crate::manifest::entry::{Content, Entry};
@@ -26,7 +27,7 @@ use crate::stop::Stop;
 use crate::store::{Store, StoreError};
 
 /// Decompressed at a time.
-const PIECE_BYTES: usize = 1 << 20;
+const PIECE_BYTES: usize = 256 << 10;
 
 /// Why contents were not read, or did not get where they were to go.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +55,7 @@ pub struct Contents {
     source: SourceName,
     runtime: Handle,
     memory: Budget,
+    decompressors: Decompressors,
     stop: Arc<Stop>,
     groups: Groups,
     observer: Option<Observer>,
@@ -73,9 +75,10 @@ impl Contents {
             store: Arc::clone(store),
             source,
             memory: Budget::of_bytes(memory_bytes, runtime.clone()),
+            decompressors: Decompressors::new(),
             runtime,
             stop: Arc::clone(stop),
-            groups: Groups::default(),
+            groups: Groups::new(),
             observer: None,
         }
     }
@@ -146,7 +149,8 @@ impl Contents {
                 self.plain(range.key.to_string(), range.offset, size, &mut take)?;
             }
             Some(range) if groups::is_group(range, size) => {
-                let group = self.groups.get(self, range)?;
+                let mut decompressor = self.decompressors.take();
+                let group = self.groups.get(self, range, &mut decompressor)?;
                 let bytes = usize::try_from(range.skip)
                     .ok()
                     .zip(usize::try_from(range.skip.saturating_add(size)).ok())
@@ -180,9 +184,10 @@ impl Contents {
         size: u64,
         take: &mut impl FnMut(&[u8]) -> Result<(), ContentsError>,
     ) -> Result<(), ContentsError> {
+        let mut decompressor = self.decompressors.take();
         let mut ahead = Ahead::of_range(self, range);
         let result: std::io::Result<_> = (|| {
-            let mut decoder = codec::decoder(range.codec, &mut ahead)?;
+            let mut decoder = decompressor.read(range.codec, &mut ahead);
             std::io::copy(&mut decoder.by_ref().take(range.skip), &mut std::io::sink())?;
             let mut buffer = vec![0; PIECE_BYTES];
             let mut left = size;
