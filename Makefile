@@ -79,7 +79,7 @@ bench: build bench-tools ## Compare with other tools, side by side; all of it or
 	.venv/bin/python $(BENCH) compare --runs $(RUNS) $(if $(JOBS),--jobs $(JOBS))
 
 .PHONY: bench-memory
-bench-memory: build bench-tools ## Fail if a pass over 1,000,000 files takes more than 64 MiB, or a 5 GiB archive 128
+bench-memory: build bench-tools ## Fail if a pass takes more memory than it may: 64 MiB for 1,000,000 files, 128 for large ones
 	@dev/setup bench-memory
 	python3 $(BENCH) memory
 

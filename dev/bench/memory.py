@@ -12,7 +12,7 @@ from report import table
 from sink import Sink
 from tell import tell
 from tools import Tools
-from trees import MixedTree, Tree
+from trees import MixedTree, SpreadTree, Tree
 
 FILE_BYTES = 24
 
@@ -23,7 +23,7 @@ Contender = Callable[[Place], Command]
 class Case:
     """Passes over small and large trees, one after the other, and what each may take."""
 
-    trees: tuple[Tree | MixedTree, ...]
+    trees: tuple[Tree | MixedTree | SpreadTree, ...]
     passes: tuple[tuple[str, Contender], ...]
     limit_mib: int
 
@@ -49,6 +49,7 @@ class Peaks:
 def cases(quick: bool) -> tuple[Case, ...]:
     counts = (1_000, 10_000) if quick else (100_000, 300_000, 1_000_000)
     sizes = (16 << 20, 64 << 20) if quick else (1 << 30, 5 << 30)
+    spread = SpreadTree((256 << 20) if quick else (2 << 30))
     first_and_again = (("first pass", peers.offsite), ("unchanged pass", peers.offsite))
     archives = (
         ("archive, gzip", peers.offsite_archive_gzip),
@@ -58,6 +59,7 @@ def cases(quick: bool) -> tuple[Case, ...]:
     return (
         Case(tuple(Tree(count, FILE_BYTES) for count in counts), first_and_again, 64),
         Case(tuple(MixedTree(size) for size in sizes), archives, 128),
+        Case((spread,), (("first pass", peers.offsite), *archives), 128),
     )
 
 

@@ -64,6 +64,26 @@ class MixedTree:
         fill(path / "archives", quarter, iter(lambda: 64 << 20, None), lambda: source.randbytes(CHUNK_BYTES))
 
 
+@dataclass(frozen=True)
+class SpreadTree:
+    """`total_bytes` in files of every size between 100 KB and 100 MB, as many of each order of magnitude, all
+    of the same random bytes."""
+
+    total_bytes: int
+
+    def __str__(self) -> str:
+        return f"{readable(self.total_bytes)}, 100 KB to 100 MB each"
+
+    def ensure(self, below: Path) -> Path:
+        return ensure(below / f"spread-{self.total_bytes}", self._generate)
+
+    def _generate(self, path: Path) -> None:
+        source = random.Random(self.total_bytes)
+        chunk = source.randbytes(CHUNK_BYTES)
+        sizes = (int(10**power) for power in iter(lambda: source.uniform(5, 8), None))
+        fill(path, self.total_bytes, sizes, lambda: chunk)
+
+
 def text(source: random.Random, places: list[str]) -> bytes:
     """Some 64 KiB of lines of ten words."""
     chosen = [places[at] for at in memoryview(source.randbytes(24_000)).cast("H")]

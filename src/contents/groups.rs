@@ -21,7 +21,7 @@ const MOST_BYTES: u64 = 32 << 20;
 const GROUP_BYTES: usize = 3 << 19;
 
 /// Groups kept. Files come in order, so that those at work at one time need few.
-const KEPT: usize = 8;
+const KEPT: usize = 4;
 
 /// Whether a file of `size` bytes lies in a range that is worth keeping.
 pub(super) fn is_group(range: &ArchiveRange, size: u64) -> bool {

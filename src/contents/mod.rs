@@ -75,7 +75,7 @@ impl Contents {
             store: Arc::clone(store),
             source,
             memory: Budget::of_bytes(memory_bytes, runtime.clone()),
-            decompressors: Decompressors::new(),
+            decompressors: Decompressors::new(runtime.clone()),
             runtime,
             stop: Arc::clone(stop),
             groups: Groups::new(),
@@ -149,7 +149,7 @@ impl Contents {
                 self.plain(range.key.to_string(), range.offset, size, &mut take)?;
             }
             Some(range) if groups::is_group(range, size) => {
-                let mut decompressor = self.decompressors.take();
+                let mut decompressor = self.decompressors.take()?;
                 let group = self.groups.get(self, range, &mut decompressor)?;
                 let bytes = usize::try_from(range.skip)
                     .ok()
@@ -184,7 +184,7 @@ impl Contents {
         size: u64,
         take: &mut impl FnMut(&[u8]) -> Result<(), ContentsError>,
     ) -> Result<(), ContentsError> {
-        let mut decompressor = self.decompressors.take();
+        let mut decompressor = self.decompressors.take()?;
         let mut ahead = Ahead::of_range(self, range);
         let result: std::io::Result<_> = (|| {
             let mut decoder = decompressor.read(range.codec, &mut ahead);

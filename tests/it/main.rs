@@ -10,6 +10,7 @@ mod ecs;
 mod fault;
 mod kill;
 mod lock;
+mod memory;
 mod messages;
 mod model;
 mod names;
