@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn at_most_a_fifth_of_a_region_is_empty() {
         assert_eq!(taken(0), 0);
-        for length in (1..1 << 16).chain([1 << 20, 5 << 20, 16 << 20, (16 << 20) + 1]) {
+        for length in (1..1_usize << 16).chain([1 << 20, 5 << 20, 16 << 20, (16 << 20) + 1]) {
             let pages = length.div_ceil(PAGE_BYTES) * PAGE_BYTES;
             let taken = taken(length);
             assert!(
@@ -157,7 +157,8 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(1);
         let mut used: Vec<Region> = Vec::new();
         for _ in 0..10_000 {
-            let length = random.usize(0..1 << random.u32(8..21));
+            let most = 1_usize << random.u32(8..21);
+            let length = random.usize(0..most);
             while used.iter().map(|region| taken(region.len())).sum::<usize>() + taken(length)
                 > MOST
             {
