@@ -45,6 +45,14 @@ impl Budget {
         self.take(u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX))
     }
 
+    /// The same for who has something else to wait for besides.
+    pub(crate) async fn bytes(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Closed> {
+        let permits = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        let semaphore = Arc::clone(&self.semaphore);
+        let taken = semaphore.acquire_many_owned(permits.min(self.most));
+        taken.await.map_err(|_| Closed)
+    }
+
     /// Takes so many bytes if they are free now.
     pub(crate) fn try_take_bytes(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let permits = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);

@@ -180,9 +180,14 @@ impl Capturer {
         })
     }
 
-    /// Waits for memory for so many bytes of contents.
+    /// Waits for memory for so many bytes of contents. It may be in the hands of a connection that
+    /// stands still, so that nobody can give it back before the end.
     pub(super) fn hold(&self, length: usize) -> Result<Held, Closed> {
-        let memory = self.memory.take_bytes(regions::taken(length))?;
+        let taken = regions::taken(length);
+        let memory = match self.memory.try_take_bytes(taken) {
+            Some(memory) => memory,
+            None => self.wait(self.memory.bytes(taken))??,
+        };
         Ok(Held {
             bytes: self.regions.take(length),
             _memory: memory,
