@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use memmap2::MmapMut;
+use memmap2::{MmapMut, MmapOptions};
 
 /// What the system maps at least.
 const PAGE_BYTES: usize = 4096;
@@ -43,7 +43,7 @@ impl Regions {
         let taken = taken(length);
         let mapped = (taken > 0).then(|| {
             let found = self.lock().take(taken);
-            found.unwrap_or_else(|| MmapMut::map_anon(taken).expect("there is memory"))
+            found.unwrap_or_else(|| map(taken))
         });
         Region {
             mapped,
@@ -55,6 +55,12 @@ impl Regions {
     fn lock(&self) -> MutexGuard<'_, Pool> {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// All pages at once, which takes less than a fault for each.
+fn map(length: usize) -> MmapMut {
+    let mapped = MmapOptions::new().len(length).populate().map_anon();
+    mapped.expect("there is memory")
 }
 
 impl Pool {
