@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::collections::hash_map;
 
+use rustix::io::Errno;
 use tokio::sync::oneshot;
 
 use super::DirectorySource;
@@ -154,12 +155,23 @@ impl<'a, S: Sink> Merge<'a, S> {
     pub fn run(mut self, walk: impl Iterator<Item = Item>) -> Result<Merged, MergeError> {
         self.load()?;
         self.begin_segments()?;
-        for item in walk {
+        let mut walk = walk.peekable();
+        while let Some(item) = walk.next() {
             if self.stop.is_set() {
                 return Err(MergeError::Stopped);
             }
             match item {
-                Item::Found(found) => self.found(found)?,
+                Item::Found(found) => {
+                    let unlisted = match walk.peek() {
+                        Some(Item::Unreadable(path, error))
+                            if *path == found.path || path.is_below(&found.path) =>
+                        {
+                            Some(*error)
+                        }
+                        _ => None,
+                    };
+                    self.found(found, unlisted)?;
+                }
                 Item::Vanished(path) => {
                     self.merged.vanished += 1;
                     self.events.emit(&Event::FileVanished {
@@ -194,7 +206,8 @@ impl<'a, S: Sink> Merge<'a, S> {
         Ok(self.merged)
     }
 
-    fn found(&mut self, found: Found) -> Result<(), MergeError> {
+    /// `unlisted` says why nothing is known of what is in a directory.
+    fn found(&mut self, found: Found, unlisted: Option<Errno>) -> Result<(), MergeError> {
         self.merged.found += 1;
         if let Some(reason) = found.not_entered {
             self.events.emit(&Event::DirectorySkipped {
@@ -210,6 +223,9 @@ impl<'a, S: Sink> Merge<'a, S> {
             self.begin_segments()?;
             let at = self.base.peek().map_or(0, |(_, at)| at);
             base = self.base.take().map(|entry| (entry, at));
+        }
+        if let Some(error) = unlisted {
+            return self.record_unlisted(&found, base.map(|(entry, _)| entry), error);
         }
         let continued = self.continued.at(&found.path)?;
         let mut recorded = base.iter().chain(&continued);
@@ -403,6 +419,41 @@ impl<'a, S: Sink> Merge<'a, S> {
             true => Ok(()),
             false => Err(MergeError::Stopped),
         }
+    }
+
+    /// Records a directory that cannot be listed. It is marked, because something may be in it that no
+    /// entry shows.
+    fn record_unlisted(
+        &mut self,
+        found: &Found,
+        base: Option<Entry>,
+        error: Errno,
+    ) -> Result<(), MergeError> {
+        let metadata = found.stat.metadata;
+        let known = base.as_ref().and_then(|entry| entry.unreadable.as_ref());
+        if let (Some(entry), Some(_)) = (&base, known)
+            && entry.metadata == metadata
+        {
+            self.merged.unchanged += 1;
+            self.kept += Totals::of(entry);
+            return Ok(());
+        }
+        let since = known.map_or(self.pass, |known| known.since);
+        match base {
+            Some(_) => {
+                self.step(Step::Dropped)?;
+                self.merged.changed += 1;
+            }
+            None => self.merged.new += 1,
+        }
+        let entry = base.unwrap_or_else(|| Entry::new(found.path.clone(), metadata));
+        let error = std::io::Error::from(error).to_string();
+        self.step(Step::Ready(Box::new(Entry {
+            metadata,
+            inode: found.stat.directory_inode(),
+            unreadable: Some(Unreadable { error, since }),
+            ..entry
+        })))
     }
 
     /// Records the directory that the sessions are in.

@@ -9,7 +9,7 @@ use crate::manifest::segment::{SegmentError, SegmentReader, SegmentRef};
 use crate::store::StoreError;
 
 /// A segment that cannot be used.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Damaged {
     /// The segment.
     pub segment: Box<SegmentRef>,

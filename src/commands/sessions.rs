@@ -129,8 +129,8 @@ pub(super) async fn look(
         reads: false,
         stop,
     };
-    let mut survey = survey(store, options).await?;
-    check(source, &mut survey, parent.as_ref())?;
+    let survey = survey(store, options).await?;
+    check(source, &survey, parent.as_ref())?;
     Ok((survey, parent))
 }
 

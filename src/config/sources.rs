@@ -295,9 +295,12 @@ fn name_of(directory: &str) -> SourceName {
     let mut components = Path::new(directory).components();
     let is_told =
         components.any(|component| !matches!(component, Component::CurDir | Component::ParentDir));
-    match std::fs::canonicalize(directory) {
-        Ok(path) if !is_told => SourceName::of_directory(&path.to_string_lossy()),
-        _ => SourceName::of_directory(directory),
+    match is_told {
+        true => SourceName::of_directory(directory),
+        false => {
+            let path = std::fs::canonicalize(directory).unwrap_or_default();
+            SourceName::of_directory(&path.to_string_lossy())
+        }
     }
 }
 

@@ -963,6 +963,31 @@ fn what_was_never_read_is_missing_in_every_snapshot_that_has_its_session() {
 }
 
 #[test]
+fn a_directory_that_was_never_listed_is_missing_in_every_snapshot_that_has_its_session() {
+    for mode in [0, 0o400] {
+        let world = world();
+        world.write("M31_2020-01-02/private/in-it", "never seen");
+        set_mode(&world.data().join("M31_2020-01-02/private"), mode);
+        settle();
+        for args in [&["run"][..], &["run", "--session", "NGC_7000_20210506"]] {
+            let output = world.offsite_without(&["dac_override", "dac_read_search"], args);
+            assert_eq!(output.code, 3, "{output:?}");
+            assert_eq!(output.event("snapshot_committed")["complete"], false);
+        }
+        let listed = world
+            .offsite(["list", "latest", "--path", "**/private"])
+            .stdout;
+        assert!(listed.contains("[unreadable since"), "{listed}");
+        set_mode(&world.data().join("M31_2020-01-02/private"), 0o755);
+        settle();
+        let whole = world.back_up();
+        assert_eq!(names(&whole), ["M31_2020-01-02"]);
+        assert_eq!(whole.event("snapshot_committed")["complete"], true);
+        assert_same(&read(&world.data()), &read(&world.restored_latest()));
+    }
+}
+
+#[test]
 fn a_file_that_has_changed_and_cannot_be_read_archives_nothing_again() {
     let world = world();
     world.back_up();

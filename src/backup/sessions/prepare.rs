@@ -37,8 +37,8 @@ pub async fn prepare(
         reads: true,
         stop: &context.stop,
     };
-    let mut survey = survey(&context.store, options).await?;
-    check(source, &mut survey, parent)?;
+    let survey = survey(&context.store, options).await?;
+    check(source, &survey, parent)?;
     if survey.loose > 0 {
         let what = text::count(survey.loose, "file");
         context.events.emit(&Event::Notice {
@@ -70,13 +70,13 @@ pub async fn prepare(
 /// There is not.
 pub fn check(
     source: &DirectorySource,
-    survey: &mut Survey,
+    survey: &Survey,
     parent: Option<&Snapshot>,
 ) -> Result<(), SourceError> {
     let is_everything = (source.sessions.as_ref())
         .is_some_and(|sessions| sessions.choice_of(source).is_everything());
-    if let Some(damaged) = survey.damaged.pop().filter(|_| !is_everything) {
-        return Err(damaged.into());
+    if let Some(damaged) = survey.damaged.first().filter(|_| !is_everything) {
+        return Err(damaged.clone().into());
     }
     let entries = parent.map_or(0, |parent| parent.totals.entries);
     if survey.found == 0 && entries > 1 && !source.allow_empty {

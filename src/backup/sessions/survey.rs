@@ -289,9 +289,7 @@ impl Surveyor {
             Verdict::Capture => return Difference::Changed,
             Verdict::Rerecord | Verdict::Reread => {}
         }
-        let has_changed = self.open.as_ref().is_some_and(Open::has_changed);
-        let name = name_of(&found.path).unwrap_or_default();
-        if !self.reads || has_changed || !self.choice.has_name(&String::from_utf8_lossy(name)) {
+        if !self.is_read(found) {
             return Difference::Touched;
         }
         let is_same = match kind {
@@ -316,8 +314,15 @@ impl Surveyor {
         moved.is_some_and(|moved| path.is_below(moved))
     }
 
+    /// Whether to read what may be the same: not where it makes no difference.
+    fn is_read(&self, found: &Found) -> bool {
+        let has_changed = self.open.as_ref().is_some_and(Open::has_changed);
+        let name = name_of(&found.path).unwrap_or_default();
+        self.reads && !has_changed && self.choice.has_name(&String::from_utf8_lossy(name))
+    }
+
     fn readable_again(&self, found: &Found) -> Difference {
-        match self.reads {
+        match self.is_read(found) {
             true => match self.sha256(found) {
                 _ if self.stop.is_set() => Difference::Stopped,
                 Ok(_) => Difference::Changed,
