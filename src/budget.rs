@@ -42,24 +42,17 @@ impl Budget {
     /// Waits until so many bytes are free. More than there are at all is granted when nobody else
     /// has any.
     pub(crate) fn take_bytes(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Closed> {
-        self.take(u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX))
+        self.take(units(bytes))
     }
 
     /// The same for who has something else to wait for besides.
     pub(crate) async fn bytes(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Closed> {
-        let permits = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
-        let semaphore = Arc::clone(&self.semaphore);
-        let taken = semaphore.acquire_many_owned(permits.min(self.most));
-        taken.await.map_err(|_| Closed)
+        self.wait(units(bytes)).await
     }
 
     /// Takes so many bytes if they are free now.
     pub(crate) fn try_take_bytes(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let permits = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
-        let semaphore = Arc::clone(&self.semaphore);
-        semaphore
-            .try_acquire_many_owned(permits.min(self.most))
-            .ok()
+        self.try_take(units(bytes))
     }
 
     /// Waits until a request may be sent.
@@ -68,17 +61,31 @@ impl Budget {
     }
 
     fn take(&self, permits: u32) -> Result<OwnedSemaphorePermit, Closed> {
-        let permits = permits.min(self.most);
-        let semaphore = Arc::clone(&self.semaphore);
-        if let Ok(permit) = Arc::clone(&semaphore).try_acquire_many_owned(permits) {
-            return Ok(permit);
+        match self.try_take(permits) {
+            Some(permit) => Ok(permit),
+            None => self.runtime.block_on(self.wait(permits)),
         }
-        let wait = semaphore.acquire_many_owned(permits);
-        self.runtime.block_on(wait).map_err(|_| Closed)
+    }
+
+    fn try_take(&self, permits: u32) -> Option<OwnedSemaphorePermit> {
+        let semaphore = Arc::clone(&self.semaphore);
+        semaphore
+            .try_acquire_many_owned(permits.min(self.most))
+            .ok()
+    }
+
+    async fn wait(&self, permits: u32) -> Result<OwnedSemaphorePermit, Closed> {
+        let semaphore = Arc::clone(&self.semaphore);
+        let taken = semaphore.acquire_many_owned(permits.min(self.most));
+        taken.await.map_err(|_| Closed)
     }
 
     /// Nobody gets anything any more.
     pub(crate) fn close(&self) {
         self.semaphore.close();
     }
+}
+
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
 }

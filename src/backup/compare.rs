@@ -1,5 +1,6 @@
 //! Whether an entry has changed: a pure function of what is on disk and what the last snapshot says.
 
+use super::moved::is_another_directory;
 use crate::manifest::entry::{Entry, Kind};
 use crate::source::stat::Stat;
 
@@ -54,12 +55,6 @@ pub fn compare(found: &Stat, recorded: &Entry, scan_started_ns: i64, detect: Det
         return Verdict::Unchanged;
     }
     Verdict::Reread
-}
-
-/// Whether the directory that was recorded has given way to another one. Renaming a directory leaves
-/// no trace on the files in it, so that nothing is known of those.
-pub(super) fn is_another_directory(found: &Stat, recorded: &Entry) -> bool {
-    found.metadata.kind == Kind::Directory && recorded.inode.is_some_and(|inode| inode != found.ino)
 }
 
 /// Whether a file stamped `changed_ns` could have changed once more, unseen, after a scan that

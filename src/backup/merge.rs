@@ -9,9 +9,10 @@ use tokio::sync::oneshot;
 
 use super::DirectorySource;
 use super::capture;
-use super::compare::{Detect, Verdict, compare, is_another_directory, is_racy};
+use super::compare::{Detect, Verdict, compare, is_racy};
 use super::continued::Continued;
 use super::decisions::{Name, Order, Sink, Step};
+use super::moved::Moved;
 use super::previous::{Cursor, Damaged};
 use super::sessions::{Mode, Modes};
 use crate::events::{Event, Events, Level};
@@ -108,9 +109,7 @@ pub struct Merge<'a, S> {
     kept: Totals,
     /// Below this path nothing is known; what the last snapshot has there is carried forward.
     unknown: Option<(EntryPath, String)>,
-    /// A directory that has taken the place of another one: what is below it is only known by its
-    /// contents.
-    moved: Option<EntryPath>,
+    moved: Moved,
     /// Names still to come of files with several.
     links: HashMap<LinkGroup, u32>,
     /// The session that is at hand.
@@ -142,7 +141,7 @@ impl<'a, S: Sink> Merge<'a, S> {
             merged: Merged::default(),
             kept: Totals::default(),
             unknown: None,
-            moved: None,
+            moved: Moved::default(),
             links: HashMap::new(),
             session: None,
         }
@@ -228,12 +227,8 @@ impl<'a, S: Sink> Merge<'a, S> {
             return self.record_unlisted(&found, base.map(|(entry, _)| entry), error);
         }
         let continued = self.continued.at(&found.path)?;
-        let mut recorded = base.iter().chain(&continued);
-        if recorded.any(|(entry, _)| is_another_directory(&found.stat, entry))
-            && !self.is_moved(&found.path)
-        {
-            self.moved = Some(found.path.clone());
-        }
+        let recorded = base.iter().chain(&continued);
+        self.moved.look(&found, recorded.map(|(entry, _)| entry));
         let verdict = base.as_ref().map(|recorded| self.look(&found, recorded));
         let continued_verdict = continued
             .as_ref()
@@ -273,22 +268,11 @@ impl<'a, S: Sink> Merge<'a, S> {
             // The survey has looked more closely, where that was asked for.
             return compare(&found.stat, entry, *scan_started_ns, Detect::Metadata);
         }
-        let is_moved = self.is_moved(&found.path);
-        let detect = match is_moved {
-            true => Detect::Checksum,
-            false => self.source.detect,
-        };
-        let is_link = found.stat.metadata.kind == Kind::Symlink;
-        match compare(&found.stat, entry, *scan_started_ns, detect) {
-            Verdict::Unchanged if self.rerecord || (is_moved && is_link) => Verdict::Rerecord,
+        let detect = self.source.detect;
+        match (self.moved).compare(found, entry, *scan_started_ns, detect) {
+            Verdict::Unchanged if self.rerecord => Verdict::Rerecord,
             verdict => verdict,
         }
-    }
-
-    /// Whether it lies below a directory that has taken the place of another one.
-    fn is_moved(&self, path: &EntryPath) -> bool {
-        let moved = self.moved.as_ref();
-        moved.is_some_and(|moved| path.is_below(moved))
     }
 
     /// The entry of a file that the survey has read and found to be as it was recorded, if it has

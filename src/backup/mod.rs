@@ -22,6 +22,7 @@ pub mod decisions;
 pub mod error;
 pub mod latest;
 pub mod merge;
+mod moved;
 pub mod previous;
 pub mod sessions;
 pub mod writer;

@@ -13,9 +13,10 @@ use sha2::{Digest, Sha256};
 
 use super::{Choice, Session, SessionOptions, State};
 use crate::backup::capture::file::read_up_to;
-use crate::backup::compare::{Detect, Verdict, compare, is_another_directory};
+use crate::backup::compare::{Detect, Verdict};
 use crate::backup::continued::{Continued, Trusted, Unfinished};
 use crate::backup::error::SourceError;
+use crate::backup::moved::Moved;
 use crate::backup::previous::{Cursor, Damaged};
 use crate::backup::{DirectorySource, Limits};
 use crate::entries::Segments;
@@ -105,7 +106,7 @@ pub async fn survey(
             base: Cursor::new(base),
             continued: Continued::new(passes, trusted, xattrs),
             unknown: None,
-            moved: None,
+            moved: Moved::default(),
             open: None,
             survey: Survey {
                 sessions: Vec::new(),
@@ -148,8 +149,7 @@ struct Surveyor {
     continued: Continued,
     /// Below this path nothing is known.
     unknown: Option<EntryPath>,
-    /// A directory that has taken the place of another one.
-    moved: Option<EntryPath>,
+    moved: Moved,
     open: Option<Open>,
     survey: Survey,
 }
@@ -230,19 +230,15 @@ impl Surveyor {
             base = self.base.take().map(|entry| (entry, at));
         }
         let continued = self.continued.at(path)?;
-        let mut recorded = base.iter().chain(&continued);
-        if recorded.any(|(entry, _)| is_another_directory(&found.stat, entry))
-            && !self.is_moved(path)
-        {
-            self.moved = Some(path.clone());
-        }
-        let is_moved = self.is_moved(path);
+        let recorded = base.iter().chain(&continued);
+        self.moved.look(found, recorded.map(|(entry, _)| entry));
         let difference = match &base {
             Some((entry, at)) => self.difference(found, entry, *at),
             None => Difference::New,
         };
         let is_continued = continued.is_some_and(|(entry, at)| {
-            !is_moved && compare(&found.stat, &entry, at, Detect::Metadata) == Verdict::Unchanged
+            let verdict = self.moved.compare(found, &entry, at, Detect::Metadata);
+            verdict == Verdict::Unchanged
         });
         let is_note = metadata.kind == Kind::File && self.is_note(path);
         let open = self.open.get_or_insert_default();
@@ -275,13 +271,7 @@ impl Surveyor {
         if kind != entry.metadata.kind {
             return Difference::Changed;
         }
-        let is_moved = self.is_moved(&found.path);
-        let detect = match is_moved {
-            true => Detect::Checksum,
-            false => self.detect,
-        };
-        match compare(&found.stat, entry, at, detect) {
-            Verdict::Unchanged if is_moved && kind == Kind::Symlink => {}
+        match self.moved.compare(found, entry, at, self.detect) {
             Verdict::Unchanged => return Difference::None,
             // The last pass could not read it. However it looks now, there is something new to
             // archive only if it can be read.
@@ -306,12 +296,6 @@ impl Surveyor {
             Ok(false) => Difference::Changed,
             Err(_) => Difference::Unreadable,
         }
-    }
-
-    /// Whether it lies below a directory that has taken the place of another one.
-    fn is_moved(&self, path: &EntryPath) -> bool {
-        let moved = self.moved.as_ref();
-        moved.is_some_and(|moved| path.is_below(moved))
     }
 
     /// Whether to read what may be the same: not where it makes no difference.
