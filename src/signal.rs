@@ -4,6 +4,7 @@
 //! some time what is in flight is given up, so that there is time left to say goodbye before the
 //! scheduler kills the process. The second one ends the process at once.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -18,6 +19,10 @@ const GRACE: Duration = Duration::from_secs(15);
 
 /// Writing down how far things have got has this long after that, where the store still answers.
 const GOODBYE: Duration = Duration::from_secs(5);
+
+/// Whatever has not come to its end so long after that is ended here: a restore or a look at a store
+/// that does not answer any more. A pass ends by itself, and says how.
+const LAST: Duration = Duration::from_secs(7);
 
 /// The exit code of the signal that came, or 0.
 static RECEIVED: AtomicU8 = AtomicU8::new(0);
@@ -48,6 +53,12 @@ pub fn listen() -> std::io::Result<Arc<Stop>> {
                 hurried.hurry();
                 tokio::time::sleep(GOODBYE).await;
                 hurried.leave();
+                tokio::time::sleep(LAST).await;
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "error: ended by a signal, in the middle of its work"
+                );
+                std::process::exit(code.code().into());
             });
         }
     });

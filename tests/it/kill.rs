@@ -509,6 +509,41 @@ fn a_store_that_answers_nothing_does_not_hold_up_the_end_of_a_pass() {
 }
 
 #[test]
+fn a_store_that_answers_nothing_does_not_hold_up_the_end_of_a_restore_or_a_look() {
+    let world = World::new();
+    for index in 0..8 {
+        world.write(&format!("{index}"), "contents");
+    }
+    settle();
+    world.back_up();
+    let fault = Fault::on(Operation::GetObject).key_contains("/files/");
+    world.server.fault(fault.always().hang());
+    let commands = [
+        &["restore", "--to", "out", "--source", SOURCE][..],
+        &["verify", "--read"],
+    ];
+    let children = commands.map(|command| world.spawn(command));
+    thread::sleep(Duration::from_secs(2));
+    for child in &children {
+        kill_process(Pid::from_child(child), Signal::TERM).unwrap();
+    }
+    let started = Instant::now();
+    for mut child in children {
+        while child.try_wait().unwrap().is_none() && started.elapsed() < Duration::from_secs(40) {
+            thread::sleep(Duration::from_millis(50));
+        }
+        let _ = child.kill();
+        let output = finish(child.wait_with_output().unwrap());
+        assert_eq!(output.code, 143, "{output:?}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(30));
+    world.server.clear_faults();
+    let out = world.path("out");
+    let restored = world.offsite(["restore", "--to", out.to_str().unwrap(), "--source", SOURCE]);
+    assert_eq!(restored.code, 0, "{restored:?}");
+}
+
+#[test]
 fn sigint_exits_with_its_own_code() {
     let world = world();
     fill(&world);
