@@ -1,6 +1,7 @@
 //! Offsite: one backup pass from containers to S3, and the way back.
 pub mod archive;
 pub mod backup;
+pub mod boottime;
 mod budget;
 mod buffers;
 mod cause;

@@ -1,12 +1,13 @@
 //! Which snapshots are meant: by source, by id, by time.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::Offset;
 
-use crate::backup::latest::{self, LatestError};
+use crate::backup::latest::{self, Chain, LatestError};
 use crate::exit::ExitCode;
 use crate::manifest::keys::{self, SourceName};
 use crate::manifest::pass_id::PassId;
@@ -192,67 +193,75 @@ pub async fn select(
     store: &Arc<dyn Store>,
     selection: &Selection,
 ) -> Result<Vec<Snapshot>, SelectError> {
-    let store = &**store;
-    let names = sources_named(store, selection.source.as_deref()).await?;
-    let mut passes = Vec::new();
-    for name in names {
-        let all = latest::passes(store, &name).await?;
-        passes.push((name, all));
-    }
-    let chosen = choose(selection, &passes)?;
-    let mut snapshots = Vec::new();
-    for (name, pass) in chosen {
-        snapshots.extend(latest::read(store, name, pass).await?);
-    }
+    let names = sources_named(&**store, selection.source.as_deref()).await?;
+    let by_id = selection.snapshot.as_deref();
+    let snapshots = match (by_id.filter(|id| *id != LATEST), selection.at) {
+        (Some(id), _) => by_beginning(&**store, &names, id).await?,
+        (None, Some(at)) => at_time(store, &names, at).await?,
+        (None, None) => {
+            let mut latest = Vec::new();
+            for name in &names {
+                latest.extend(latest::latest(&**store, name, None).await?);
+            }
+            latest
+        }
+    };
     match snapshots.is_empty() {
         true => Err(SelectError::Nothing(store.location())),
         false => Ok(snapshots),
     }
 }
 
-type Passes = (SourceName, Vec<PassId>);
-
-/// Of each source's passes, the one that is meant.
-fn choose<'a>(
-    selection: &Selection,
-    passes: &'a [Passes],
-) -> Result<Vec<(&'a SourceName, PassId)>, SelectError> {
-    let by_id = selection.snapshot.as_deref();
-    if let Some(wanted) = by_id.filter(|wanted| *wanted != LATEST) {
+/// The snapshots of the only pass whose id begins like this.
+async fn by_beginning(
+    store: &dyn Store,
+    names: &[SourceName],
+    wanted: &str,
+) -> Result<Vec<Snapshot>, SelectError> {
+    let mut found = Vec::new();
+    for name in names {
+        let passes = latest::passes(store, name).await?;
         // Nothing is no beginning.
-        let begins = |pass: &&PassId| !wanted.is_empty() && pass.as_str().starts_with(wanted);
-        let mut candidates: Vec<_> = passes
-            .iter()
-            .flat_map(|(_, all)| all.iter().filter(begins))
-            .map(ToString::to_string)
-            .collect();
-        candidates.sort();
-        candidates.dedup();
-        if candidates.len() > 1 {
-            let wanted = wanted.to_owned();
-            return Err(SelectError::Ambiguous { wanted, candidates });
+        let begins = |pass: &PassId| !wanted.is_empty() && pass.as_str().starts_with(wanted);
+        for pass in passes.into_iter().filter(begins) {
+            found.extend(latest::read(store, name, pass).await?);
         }
-        let chosen: Vec<_> = passes
-            .iter()
-            .filter_map(|(name, all)| Some((name, *all.iter().find(begins)?)))
-            .collect();
-        return match chosen.is_empty() {
-            true => Err(SelectError::NoSnapshot(wanted.to_owned())),
-            false => Ok(chosen),
-        };
     }
-    let in_time = |pass: &&PassId| selection.at.is_none_or(|at| pass.started_at() <= at);
-    let chosen: Vec<_> = passes
+    let candidates: BTreeSet<_> = found
         .iter()
-        .filter_map(|(name, all)| Some((name, *all.iter().rfind(in_time)?)))
+        .map(|s: &Snapshot| s.pass.to_string())
         .collect();
-    let first = passes.iter().flat_map(|(_, all)| all.first()).min();
-    match (chosen.is_empty(), selection.at, first) {
-        (true, Some(at), Some(first)) => Err(SelectError::TooEarly {
-            at,
-            first: first.started_at(),
+    match candidates.len() {
+        0 => Err(SelectError::NoSnapshot(wanted.to_owned())),
+        1 => Ok(found),
+        _ => Err(SelectError::Ambiguous {
+            wanted: wanted.to_owned(),
+            candidates: candidates.into_iter().collect(),
         }),
-        _ => Ok(chosen),
+    }
+}
+
+/// Of each source, the newest snapshot in the chain of parents that was committed by then. Ids do not
+/// say when: after the store's clock was ahead once, they stay ahead of it.
+async fn at_time(
+    store: &Arc<dyn Store>,
+    names: &[SourceName],
+    at: Timestamp,
+) -> Result<Vec<Snapshot>, SelectError> {
+    let (mut found, mut first): (Vec<Snapshot>, Option<Timestamp>) = (Vec::new(), None);
+    for name in names {
+        let mut chain = Chain::of(store, name).await?;
+        while let Some(snapshot) = chain.next().await? {
+            first = Some(first.map_or(snapshot.committed_at, |f| f.min(snapshot.committed_at)));
+            if snapshot.committed_at <= at {
+                found.push(snapshot);
+                break;
+            }
+        }
+    }
+    match first {
+        Some(first) if found.is_empty() => Err(SelectError::TooEarly { at, first }),
+        _ => Ok(found),
     }
 }
 
@@ -290,74 +299,6 @@ pub fn parse_time(text: &str, now: Timestamp) -> Result<Timestamp, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn passes() -> Vec<Passes> {
-        let name = |text| SourceName::parse(text).unwrap();
-        let pass = |text: &str| text.parse().unwrap();
-        vec![
-            (
-                name("data"),
-                vec![
-                    pass("20251226T020000Z-0001"),
-                    pass("20251227T020000Z-7f3a"),
-                    pass("20251227T030000Z-0001"),
-                ],
-            ),
-            (name("logs"), vec![pass("20251227T020000Z-7f3a")]),
-        ]
-    }
-
-    fn chosen(selection: &Selection) -> Result<Vec<String>, String> {
-        let passes = passes();
-        let chosen = choose(selection, &passes).map_err(|error| error.to_string())?;
-        Ok(chosen.iter().map(|(n, p)| format!("{n} {p}")).collect())
-    }
-
-    #[test]
-    fn the_latest_of_each_source_unless_said_otherwise() {
-        let all = chosen(&Selection::default());
-        assert_eq!(
-            all.unwrap(),
-            ["data 20251227T030000Z-0001", "logs 20251227T020000Z-7f3a"]
-        );
-        let at = |text: &str| Selection {
-            at: Some(parse_time(text, Timestamp::UNIX_EPOCH).unwrap()),
-            ..Selection::default()
-        };
-        let before_three = chosen(&at("2025-12-27 02:59"));
-        assert_eq!(
-            before_three.unwrap(),
-            ["data 20251227T020000Z-7f3a", "logs 20251227T020000Z-7f3a"]
-        );
-        assert_eq!(
-            chosen(&at("2025-12-26")).unwrap(),
-            ["data 20251226T020000Z-0001"]
-        );
-        assert!(
-            chosen(&at("2025-12-25"))
-                .unwrap_err()
-                .contains("the first is from 2025-12-26")
-        );
-    }
-
-    #[test]
-    fn the_beginning_of_an_id_is_enough_if_it_is_the_only_one() {
-        let by = |text: &str| Selection {
-            snapshot: Some(text.to_owned()),
-            ..Selection::default()
-        };
-        let both = chosen(&by("20251227T02")).unwrap();
-        assert_eq!(
-            both,
-            ["data 20251227T020000Z-7f3a", "logs 20251227T020000Z-7f3a"]
-        );
-        assert!(
-            chosen(&by("20251227"))
-                .unwrap_err()
-                .contains("could be any of")
-        );
-        assert!(chosen(&by("2024")).unwrap_err().contains("no snapshot"));
-    }
 
     #[test]
     fn times_read_as_people_write_them() {

@@ -107,6 +107,8 @@ pub struct SourceStatus {
     pub totals: Option<Totals>,
     /// The last pass that tried.
     pub last_pass: PassId,
+    /// When that was over, in the store's time.
+    pub last_pass_at: Timestamp,
     /// How that went.
     pub last_outcome: Outcome,
     /// What was backed up.
@@ -144,6 +146,7 @@ impl PassRecord {
         pass: PassId,
         outcome: Outcome,
         exit_code: u8,
+        started_at: Timestamp,
         finished_at: Timestamp,
         duration_ms: u64,
         requests: u64,
@@ -155,7 +158,7 @@ impl PassRecord {
             pass,
             outcome,
             exit_code,
-            started_at: pass.started_at(),
+            started_at,
             finished_at,
             duration_ms,
             requests,
@@ -196,6 +199,7 @@ impl Status {
                 settled: committed,
                 totals: result.totals.or(known_totals),
                 last_pass: record.pass,
+                last_pass_at: record.finished_at,
                 last_outcome: result.outcome,
                 directory: result.directory.clone(),
                 error: result.error.clone(),
@@ -203,7 +207,7 @@ impl Status {
             sources.insert(result.source.clone(), status);
         }
         sources.retain(|_, source| {
-            let age = (record.pass.started_at()).duration_since(source.last_pass.started_at());
+            let age = record.finished_at.duration_since(source.last_pass_at);
             source.snapshot.is_some() || age < NEVER_BACKED_UP
         });
         Self {

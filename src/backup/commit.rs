@@ -24,7 +24,7 @@ use crate::lease::Lease;
 use crate::manifest::archive::ArchiveRef;
 use crate::manifest::keys;
 use crate::manifest::pass_id::PassId;
-use crate::manifest::snapshot::Snapshot;
+use crate::manifest::snapshot::{FullArchive, Snapshot};
 use crate::manifest::totals::Totals;
 use crate::source::open::Root;
 use crate::source::walk::{Walk, WalkOptions};
@@ -46,6 +46,8 @@ pub struct PassContext {
     pub limits: Limits,
     /// The pass.
     pub pass: PassId,
+    /// When it started, in the store's time.
+    pub started_at: Timestamp,
     /// Whether an earlier pass may have left something unfinished of the source.
     pub look_for_unfinished: bool,
     /// When to stop.
@@ -155,10 +157,13 @@ pub async fn back_up(
         source: source.name.to_string(),
         pass: context.pass,
         directory: source.directory.display().to_string(),
-        created_at: context.pass.started_at(),
+        created_at: context.started_at,
         committed_at: context.store.now(),
         full: match is_full {
-            true => Some(context.pass),
+            true => Some(FullArchive {
+                pass: context.pass,
+                created_at: context.started_at,
+            }),
             false => parent.as_ref().and_then(|parent| parent.full),
         },
         archives: archives_needed(archives, &manifest)?,

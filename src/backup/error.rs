@@ -48,7 +48,7 @@ pub enum SourceError {
     #[error(transparent)]
     Commit(#[from] CommitError),
     /// The snapshot to be would not sort after the last one.
-    #[error("the last snapshot, {0}, is later than this pass: the store's clock has gone back")]
+    #[error("the last snapshot, {0}, is later than this pass")]
     FromTheFuture(PassId),
     /// The manifest points into an archive that nobody knows to be complete.
     #[error("archive `{0}` was not completed")]

@@ -1,8 +1,12 @@
 //! Finding the snapshots of a source.
 
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
 use crate::manifest::keys::{self, SourceName};
 use crate::manifest::pass_id::PassId;
-use crate::manifest::snapshot::{Snapshot, SnapshotError};
+use crate::manifest::snapshot::{Record, Snapshot, SnapshotError};
 use crate::store::{Listing, Store, StoreError, StoreErrorKind, StoreResult};
 
 /// A commit record that cannot be read.
@@ -34,7 +38,8 @@ impl LatestError {
     }
 }
 
-/// The passes that committed a snapshot of `source`, the earliest first.
+/// The passes of which there is something under the key of a snapshot of `source`, the earliest first.
+/// The snapshot exists where that is a live commit record.
 ///
 /// # Errors
 /// The listing fails.
@@ -54,7 +59,8 @@ pub async fn passes(store: &dyn Store, source: &SourceName) -> StoreResult<Vec<P
     Ok(listed.keys.iter().filter_map(pass).collect())
 }
 
-/// Reads a commit record; `None` where there is none.
+/// Reads a commit record; `None` where there is none, or one that is not live: the snapshot does not
+/// exist then.
 ///
 /// # Errors
 /// The store fails, or the record is not one, or not this one.
@@ -65,25 +71,102 @@ pub async fn read(
 ) -> Result<Option<Snapshot>, LatestError> {
     let key = keys::snapshot(source, pass);
     match store.get(&key).await {
-        Ok(object) => match parse(&object.bytes, source, pass) {
-            Ok(snapshot) => Ok(Some(snapshot)),
-            Err(error) => Err(LatestError::Record { key, error }),
-        },
+        Ok(object) => {
+            let parsed = parse(&object.bytes, source, pass);
+            parsed.map_err(|error| LatestError::Record { key, error })
+        }
         Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
 /// A record is believed under its own key only: its source becomes the name of a directory.
-fn parse(bytes: &[u8], source: &SourceName, pass: PassId) -> Result<Snapshot, SnapshotError> {
-    let snapshot = Snapshot::parse(bytes)?;
+fn parse(
+    bytes: &[u8],
+    source: &SourceName,
+    pass: PassId,
+) -> Result<Option<Snapshot>, SnapshotError> {
+    let Record::Live(snapshot) = Record::parse(bytes)? else {
+        return Ok(None);
+    };
     if snapshot.source != source.as_str() || snapshot.pass != pass {
         return Err(SnapshotError::Misplaced {
             source_name: snapshot.source,
             pass: snapshot.pass,
         });
     }
-    Ok(snapshot)
+    Ok(Some(*snapshot))
+}
+
+/// Commit records that are read at once.
+const AT_ONCE: usize = 16;
+
+/// The latest snapshot of a source, its parent, and so on. Where a parent does not exist any more, the
+/// chain goes on with the latest snapshot before it.
+pub struct Chain {
+    store: Arc<dyn Store>,
+    source: SourceName,
+    /// Passes not read yet, the earliest first.
+    left: Vec<PassId>,
+    /// Read ahead, the next one last.
+    ahead: Vec<Snapshot>,
+    /// Snapshots later than this are in another chain.
+    not_after: Option<PassId>,
+}
+
+impl Chain {
+    /// Begins with the latest snapshot of `source`.
+    ///
+    /// # Errors
+    /// The listing fails.
+    pub async fn of(store: &Arc<dyn Store>, source: &SourceName) -> StoreResult<Self> {
+        Ok(Self {
+            store: Arc::clone(store),
+            source: source.clone(),
+            left: passes(&**store, source).await?,
+            ahead: Vec::new(),
+            not_after: None,
+        })
+    }
+
+    /// The next snapshot.
+    ///
+    /// # Errors
+    /// The store fails, or a record is not one.
+    pub async fn next(&mut self) -> Result<Option<Snapshot>, LatestError> {
+        loop {
+            while let Some(snapshot) = self.ahead.pop() {
+                let is_in_chain = self.not_after.is_none_or(|most| snapshot.pass <= most);
+                if is_in_chain {
+                    // A first snapshot, or one of a record made by hand.
+                    let parent = snapshot.parent.filter(|parent| *parent < snapshot.pass);
+                    self.not_after = parent.or(Some(snapshot.pass));
+                    return Ok(Some(snapshot));
+                }
+            }
+            if self.left.is_empty() {
+                return Ok(None);
+            }
+            self.read_ahead().await?;
+        }
+    }
+
+    async fn read_ahead(&mut self) -> Result<(), LatestError> {
+        let from = self.left.len().saturating_sub(AT_ONCE);
+        let mut reads = JoinSet::new();
+        for pass in self.left.split_off(from) {
+            let (store, source) = (Arc::clone(&self.store), self.source.clone());
+            reads.spawn(async move { read(&*store, &source, pass).await });
+        }
+        while let Some(read) = reads.join_next().await {
+            match read {
+                Ok(read) => self.ahead.extend(read?),
+                Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+            }
+        }
+        self.ahead.sort_by_key(|snapshot| snapshot.pass);
+        Ok(())
+    }
 }
 
 /// The latest snapshot of `source`. With `hint`, that one is tried first and taken to be the
@@ -101,8 +184,10 @@ pub async fn latest(
     {
         return Ok(Some(snapshot));
     }
-    match passes(store, source).await?.last() {
-        Some(pass) => read(store, source, *pass).await,
-        None => Ok(None),
+    for pass in passes(store, source).await?.into_iter().rev() {
+        if let Some(snapshot) = read(store, source, pass).await? {
+            return Ok(Some(snapshot));
+        }
     }
+    Ok(None)
 }

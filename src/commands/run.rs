@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::{Context, block_on, connect, format, log_to_stderr, note, sessions};
 use crate::backup::{DirectorySource, SourceReport};
+use crate::boottime::boottime;
 use crate::cli::RunArgs;
 use crate::config::{Job, Metrics, Purpose};
 use crate::ecs::Identity;
@@ -163,6 +164,7 @@ impl RunContext<'_> {
             },
             random: fastrand::u16(..),
             clock: Timestamp::now,
+            boottime,
         };
         let report = crate::run::run(&job.pass, &world).await;
         if let Some(file) = job

@@ -18,13 +18,11 @@ pub(super) fn unlock(context: &Context, args: &UnlockArgs) -> Result<ExitCode, F
             let text = format!("nobody holds the lock; the last one was pass {pass}");
             return Ok(show(args, Some(&seen), &text));
         };
+        let renewed = held.renewed_at;
+        let renewed = renewed.map_or_else(String::new, |at| format!(", renewed {at}"));
         let holder = format!(
-            "{}, pass {}, since {}, renewed {}, until {}",
-            held.record.holder,
-            held.record.pass,
-            held.record.acquired_at,
-            held.renewed_at,
-            held.until
+            "{}, pass {}, since {}{renewed}, until {}",
+            held.record.holder, held.record.pass, held.record.acquired_at, held.until
         );
         if !args.force {
             let text = format!(

@@ -1,15 +1,18 @@
-//! Keeping a lease while a pass runs, and noticing when it is gone.
+//! Keeping a lease while a pass runs, committing under it, and noticing when it is gone.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{sleep, timeout};
 
-use super::record::{Outcome, Record, State};
+use super::record::{Outcome, Record};
+use super::settle::{Settled, Voider};
+use super::{LeaseError, Request};
+use crate::boottime::Boottime;
 use crate::exit::ExitCode;
-use crate::manifest::keys;
+use crate::manifest::keys::{self, SourceName};
 use crate::manifest::pass_id::PassId;
 use crate::store::{Condition, ETag, Store, StoreError, StoreErrorKind};
 
@@ -19,6 +22,10 @@ const FRESH: u32 = 12;
 
 /// Pause between attempts at a renewal that fails.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How long a pass tries to find out what became of a commit that was not answered, unless its lease is
+/// shorter. After that, whoever takes the lock next finds out.
+const SETTLE: Duration = Duration::from_secs(10);
 
 /// Why a lease is no longer held.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,7 +52,7 @@ impl Lost {
 /// Why a commit record was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// The lease is gone; nothing was sent.
+    /// The lease is gone. No commit record of this pass was written, and none will be.
     #[error(transparent)]
     Lost(#[from] Lost),
     /// The store refused.
@@ -76,11 +83,16 @@ pub struct Lease {
 
 struct Shared {
     store: Arc<dyn Store>,
+    sources: Vec<SourceName>,
     /// Held over each request, so that versions follow one another.
     current: tokio::sync::Mutex<Current>,
-    valid_until: Mutex<Instant>,
+    /// Until when the lease covers what is sent, on the clock of `boottime`.
+    valid_until: Mutex<Duration>,
+    boottime: Boottime,
     ttl: Duration,
     lost: watch::Sender<Option<Lost>>,
+    /// Keys of commits that were sent and not answered.
+    unsettled: Mutex<Vec<String>>,
 }
 
 struct Current {
@@ -90,23 +102,68 @@ struct Current {
 
 impl Lease {
     /// A lease that a put, begun at `sent`, has created.
-    pub(super) fn new(store: Arc<dyn Store>, record: Record, etag: ETag, sent: Instant) -> Self {
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        request: &Request,
+        record: Record,
+        etag: ETag,
+        sent: Duration,
+    ) -> Self {
         let ttl = record.ttl();
         let shared = Arc::new(Shared {
             store,
+            sources: request.sources.clone(),
             current: tokio::sync::Mutex::new(Current { record, etag }),
             valid_until: Mutex::new(sent + ttl * 2 / 3),
+            boottime: request.boottime,
             ttl,
             lost: watch::Sender::new(None),
+            unsettled: Mutex::default(),
         });
         let renewal = tokio::spawn(Arc::clone(&shared).keep());
         Self { shared, renewal }
     }
 
-    /// The pass this lease was taken for, and how often the lock has been taken.
-    pub async fn identity(&self) -> (PassId, u64) {
-        let current = self.shared.current.lock().await;
-        (current.record.pass, current.record.generation)
+    /// What the lock object says of this lease.
+    pub async fn record(&self) -> Record {
+        self.shared.current.lock().await.record.clone()
+    }
+
+    /// Gives the pass an id later than `other`, which is somebody else's.
+    ///
+    /// # Errors
+    /// The lease is lost.
+    pub async fn rename_after(&self, other: PassId, random: u16) -> Result<PassId, Lost> {
+        let pass = {
+            let mut current = self.shared.current.lock().await;
+            let own = current.record.pass;
+            let pass = PassId::new(own.started_at(), Some(own.max(other)), random);
+            current.record.rename(&self.shared.sources, pass);
+            pass
+        };
+        self.shared.renew().await?;
+        Ok(pass)
+    }
+
+    /// Blocks every commit record that an earlier holder may still write.
+    pub(super) async fn settle(&self) -> Result<(), LeaseError> {
+        let record = self.record().await;
+        if record.to_void.is_empty() {
+            return Ok(());
+        }
+        for key in record.to_void.clone() {
+            let settled = self
+                .shared
+                .voider(&record)
+                .settle(&*self.shared.store, &key);
+            if let Err(error) = settled.await {
+                return Err(LeaseError::Unsettled { key, error });
+            }
+        }
+        self.shared.current.lock().await.record.to_void.clear();
+        // Should this be lost, the list is in the lock still, and the next pass settles it once more.
+        let _ = self.shared.renew().await;
+        Ok(())
     }
 
     /// Why the lease is lost, if it is.
@@ -130,13 +187,39 @@ impl Lease {
     /// is left when the put is sent, and the put is given no more than a third.
     ///
     /// # Errors
-    /// The lease is lost, or the store did not take the record. Whether it exists after a timeout
-    /// is not known; it names nothing that is not in the store.
+    /// The lease is lost, or the store did not take the record. Unless the error itself says that it
+    /// could not be found out, the record does not exist and never will.
     pub async fn commit(&self, key: &str, body: Bytes) -> Result<(), CommitError> {
+        let shared = &self.shared;
         self.ensure().await?;
-        let put = self.shared.store.put(key, body, &Condition::Absent);
-        match tokio::time::timeout(self.shared.ttl / 3, put).await {
-            Ok(put) => put.map(drop).map_err(CommitError::from),
+        // From now on until there is an answer, whatever becomes of this future.
+        shared.unsettled().push(key.to_owned());
+        let put = shared.store.put(key, body.clone(), &Condition::Absent);
+        let error = match timeout(shared.ttl / 3, put).await {
+            Ok(Ok(_)) => {
+                shared.is_settled(key);
+                return Ok(());
+            }
+            Ok(Err(error)) => CommitError::Store(error),
+            Err(_) => CommitError::TimedOut,
+        };
+        let record = self.record().await;
+        let settle = async {
+            let settled = shared.voider(&record).settle(&*shared.store, key).await?;
+            Ok::<_, StoreError>(match settled {
+                Settled::Voided => Err(error),
+                Settled::Blocked => Err(shared.lose(Lost::Taken).into()),
+                Settled::Taken if shared.store.get(key).await?.bytes == body => Ok(()),
+                Settled::Taken => Err(error),
+            })
+        };
+        match timeout(SETTLE.min(shared.ttl), settle).await {
+            Ok(Ok(committed)) => {
+                shared.is_settled(key);
+                committed
+            }
+            // It stays in the list, and gets into the lock.
+            Ok(Err(error)) => Err(error.into()),
             Err(_) => Err(CommitError::TimedOut),
         }
     }
@@ -147,18 +230,17 @@ impl Lease {
         if let Some(lost) = self.is_lost() {
             return Err(lost);
         }
-        let valid_for = self
-            .shared
-            .valid_until()
-            .saturating_duration_since(Instant::now());
-        let renewed_ago = (self.shared.ttl * 2 / 3).saturating_sub(valid_for);
-        match renewed_ago < self.shared.ttl / FRESH {
+        let shared = &self.shared;
+        let valid_for = shared.valid_until().saturating_sub((shared.boottime)());
+        let renewed_ago = (shared.ttl * 2 / 3).saturating_sub(valid_for);
+        match renewed_ago < shared.ttl / FRESH {
             true => Ok(()),
-            false => self.shared.renew().await,
+            false => shared.renew().await,
         }
     }
 
-    /// Gives the lease back and says how the pass ended. A lease that is lost is left alone.
+    /// Gives the lease back and says how the pass ended, and which of its commits may still arrive. A
+    /// lease that is lost is left alone.
     ///
     /// # Errors
     /// The request fails, and the lease ends by itself; or somebody else has taken the lock.
@@ -168,11 +250,13 @@ impl Lease {
             return Ok(());
         }
         let mut current = self.shared.current.lock().await;
-        current.record.state = State::Released;
         current.record.outcome = Some(outcome);
+        let unsettled = self.shared.unsettled().clone();
+        current.record.end(unsettled);
         match self.shared.put(&mut current).await {
             Err(error) if error.kind == StoreErrorKind::PreconditionFailed => {
-                // A renewal that was given up just now may have arrived all the same.
+                // A renewal that was given up just now may have arrived all the same, or somebody
+                // probes.
                 match super::look(&*self.shared.store).await {
                     Ok(Some(seen)) if seen.record.is_of(&current.record) => {
                         current.etag = seen.etag;
@@ -193,19 +277,35 @@ impl Drop for Lease {
 }
 
 impl Shared {
-    fn valid_until(&self) -> Instant {
+    fn valid_until(&self) -> Duration {
         *self
             .valid_until
             .lock()
             .expect("nothing panics holding this")
     }
 
+    fn unsettled(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.unsettled.lock().expect("nothing panics holding this")
+    }
+
+    fn is_settled(&self, key: &str) {
+        self.unsettled().retain(|unsettled| unsettled != key);
+    }
+
+    fn voider(&self, record: &Record) -> Voider {
+        Voider {
+            generation: record.generation,
+            pass: record.pass,
+        }
+    }
+
     /// Renews every third of the lease's time, until it is lost.
     async fn keep(self: Arc<Self>) {
         loop {
-            let renew_at = self.valid_until() - self.ttl / 3;
-            sleep_until(renew_at).await;
-            if self.valid_until() - self.ttl / 3 > Instant::now() {
+            let renew_at = self.valid_until().saturating_sub(self.ttl / 3);
+            let left = renew_at.saturating_sub((self.boottime)());
+            if !left.is_zero() {
+                sleep(left).await;
                 continue;
             }
             if self.renew().await.is_err() {
@@ -219,19 +319,20 @@ impl Shared {
         let mut last_error = "no time left to try".to_owned();
         loop {
             let valid_until = self.valid_until();
-            let sent = Instant::now();
+            let sent = (self.boottime)();
             if sent >= valid_until {
                 return Err(self.lose(Lost::NotRenewed(last_error)));
             }
             current.record.renewals += 1;
-            match timeout_at(valid_until, self.put(&mut current)).await {
+            match timeout(valid_until - sent, self.put(&mut current)).await {
                 Ok(Ok(())) => {
                     let mut valid_until = self.valid_until.lock().expect("nothing panics here");
                     *valid_until = sent + self.ttl * 2 / 3;
                     return Ok(());
                 }
                 Ok(Err(error)) if error.kind == StoreErrorKind::PreconditionFailed => {
-                    // An earlier renewal may have arrived although its answer did not.
+                    // An earlier renewal may have arrived although its answer did not; or somebody
+                    // probes.
                     match super::look(&*self.store).await {
                         Ok(Some(seen)) if seen.record.is_of(&current.record) => {
                             current.etag = seen.etag;

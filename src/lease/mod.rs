@@ -2,49 +2,34 @@
 //!
 //! Only conditional puts are needed; no list, no local wall clock, no delete permission. A lease is
 //! taken where there is none, or over one that was released or has expired, with the generation one
-//! higher; it is renewed and released by `If-Match`. Whether it has expired is judged by the store's
-//! own time: the `Date` of the answer against `Last-Modified`. The holder measures on its monotonic
-//! clock, from before a renewal was sent, and stops committing when two thirds of the lease's time
-//! have passed without a renewal, well before anybody else may take it. A lease whose holder is known
-//! to be gone, as an ECS task that has stopped, need not expire first.
+//! higher; it is renewed and released by `If-Match`. Time is the store's where passes are compared with
+//! one another ([`expiry`]), and `CLOCK_BOOTTIME` where the holder measures how long it may still commit
+//! ([`keeper`]): it stops when two thirds of the lease's time have passed without a renewal, well before
+//! anybody else may take it.
 //!
-//! The lock object is never deleted. Released, it carries the id and the outcome of its last pass:
-//! the next id sorts after it, and the next pass knows whether anything was left unfinished.
+//! A process may be stopped for hours between looking at its lease and sending its commit, and a request
+//! may be on its way for as long. So the lease names the commit records its holder may write, and whoever
+//! takes it over blocks those first, by void records ([`settle`]). Nothing is ever committed late.
+//!
+//! The lock object is never deleted. Released, it carries the id and the outcome of its last pass: the
+//! next id sorts after it, and the next pass knows whether anything was left unfinished.
 
+mod acquire;
+mod expiry;
 mod keeper;
 mod record;
+mod settle;
 
-use std::sync::Arc;
-use std::time::Duration;
+use jiff::Timestamp;
 
-use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
-use tokio::time::Instant;
-
+pub use self::acquire::{Observer, Request, acquire};
+pub use self::expiry::{Doubt, Held};
 pub use self::keeper::{CommitError, Lease, Lost};
 pub use self::record::{Holder, Outcome, Record, State};
 use crate::exit::ExitCode;
 use crate::manifest::keys;
 use crate::manifest::pass_id::PassId;
-use crate::stop::Stop;
 use crate::store::{Condition, ETag, Store, StoreError, StoreErrorKind};
-
-/// How often a pass that waits looks again. A look costs one small read.
-const POLL: Duration = Duration::from_secs(3);
-
-/// `Last-Modified` and `Date` are whole seconds; this much is never counted against a holder.
-const CLOCK_STEP: SignedDuration = SignedDuration::from_secs(1);
-
-/// Who has the lock, and until when.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    /// What the lock object says.
-    pub record: Record,
-    /// When it was last renewed, in the store's time.
-    pub renewed_at: Timestamp,
-    /// When it expires unless it is renewed, in the store's time.
-    pub until: Timestamp,
-}
 
 /// Why there is no lease.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +37,14 @@ pub enum LeaseError {
     /// Another pass holds the lock.
     #[error("another pass holds the lock: {} since {}, until {}", .0.record.holder, .0.record.acquired_at, .0.until)]
     Held(Box<Held>),
+    /// The lease looks expired, and may not be.
+    #[error("the lock was not released by {} and cannot be taken over: {doubt}", held.record.holder)]
+    Doubtful {
+        /// The lease.
+        held: Box<Held>,
+        /// Why it may still be in force.
+        doubt: Doubt,
+    },
     /// The object under the lock's key is something else.
     #[error("the lock object is not a lease: {0}")]
     Malformed(String),
@@ -61,6 +54,17 @@ pub enum LeaseError {
     /// Answers come without the time.
     #[error("the store does not tell the time (its answers have no `Date` header)")]
     NoClock,
+    /// A commit of an earlier holder may still arrive.
+    #[error("cannot block the commit of an earlier pass, `{key}`: {error}")]
+    Unsettled {
+        /// Key of the commit record.
+        key: String,
+        /// What the store says.
+        error: StoreError,
+    },
+    /// The lease was lost again before anything was done under it.
+    #[error(transparent)]
+    Lost(#[from] Lost),
     /// The pass was stopped before it had the lock.
     #[error("interrupted while waiting for the lock")]
     Interrupted,
@@ -74,10 +78,11 @@ impl LeaseError {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Held(_) => ExitCode::Locked,
+            Self::Held(_) | Self::Doubtful { .. } => ExitCode::Locked,
             Self::Malformed(_) | Self::Unconditional | Self::NoClock => ExitCode::Failed,
+            Self::Lost(lost) => lost.exit_code(),
             Self::Interrupted => ExitCode::Terminated,
-            Self::Store(error) => error.kind.exit_code(),
+            Self::Unsettled { error, .. } | Self::Store(error) => error.kind.exit_code(),
         }
     }
 
@@ -88,6 +93,9 @@ impl LeaseError {
             Self::Held(_) => Some(
                 "wait for it with --wait-for-lock 10m; `offsite unlock` shows the holder, and takes the lock away with --force if it is dead",
             ),
+            Self::Doubtful { .. } => {
+                Some("if the holder is dead, `offsite unlock --force` takes the lock away")
+            }
             Self::Malformed(_) => Some(
                 "look at it with `aws s3 cp`; a newer offsite may have written it, or something else uses this prefix",
             ),
@@ -95,8 +103,17 @@ impl LeaseError {
                 "use a store that honours If-None-Match and If-Match on PutObject, as AWS and recent MinIO do",
             ),
             Self::NoClock => Some("a proxy on the way may drop it; leases are judged by it"),
-            Self::Interrupted => None,
-            Self::Store(error) => error.kind.hint(),
+            Self::Lost(_) | Self::Interrupted => None,
+            Self::Unsettled { error, .. } | Self::Store(error) => error.kind.hint(),
+        }
+    }
+
+    /// The lease that is in the way, if one is.
+    #[must_use]
+    pub fn held(&self) -> Option<&Held> {
+        match self {
+            Self::Held(held) | Self::Doubtful { held, .. } => Some(held),
+            _ => None,
         }
     }
 }
@@ -104,7 +121,7 @@ impl LeaseError {
 /// What is known of the pass before this one, from the lock it left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Previous {
-    /// Its id.
+    /// Its id, the highest ever given.
     pub pass: PassId,
     /// Its generation.
     pub generation: u64,
@@ -112,6 +129,8 @@ pub struct Previous {
     pub outcome: Option<Outcome>,
     /// Who it was.
     pub holder: Holder,
+    /// Keys of commit records that may still be written, its own and those it had not settled.
+    pub to_void: Vec<String>,
 }
 
 /// What the lock object says now.
@@ -119,28 +138,27 @@ pub struct Previous {
 pub struct Seen {
     /// The lease or what is left of it.
     pub record: Record,
-    /// When it was last written, in the store's time.
-    pub written_at: Timestamp,
+    /// When it was last written, in the store's time; `None` where the store does not say.
+    pub written_at: Option<Timestamp>,
     /// Its version.
     pub etag: ETag,
 }
 
 impl Seen {
-    /// Whoever holds the lock at `now`, in the store's time.
-    #[must_use]
-    pub fn held_at(&self, now: Timestamp) -> Option<Held> {
-        let ttl = SignedDuration::try_from(self.record.ttl()).unwrap_or(SignedDuration::MAX);
-        let until = self
-            .written_at
-            .saturating_add(ttl)
-            .unwrap_or(Timestamp::MAX);
-        let expires = until.saturating_add(CLOCK_STEP).unwrap_or(Timestamp::MAX);
-        let held = self.record.state == State::Held && now <= expires;
-        held.then(|| Held {
-            record: self.record.clone(),
-            renewed_at: self.written_at,
-            until,
-        })
+    /// What this lease tells the pass that takes it over.
+    fn to_previous(&self) -> Previous {
+        let record = &self.record;
+        let mut to_void = record.to_void.clone();
+        if record.state == State::Held {
+            to_void.extend(record.commits.iter().cloned());
+        }
+        Previous {
+            pass: record.pass,
+            generation: record.generation,
+            outcome: record.outcome,
+            holder: record.holder.clone(),
+            to_void,
+        }
     }
 }
 
@@ -163,123 +181,17 @@ pub async fn look(store: &dyn Store) -> Result<Option<Seen>, LeaseError> {
     }
 }
 
-/// Who wants the lease and on what terms.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// Whom to name.
-    pub holder: Holder,
-    /// How long the lease lasts without renewal.
-    pub ttl: Duration,
-    /// How long to wait while another pass holds it.
-    pub wait: Duration,
-    /// Spreads pass ids that start in the same second.
-    pub random: u16,
-}
-
-/// Looks on while the lock is held by somebody else.
-#[async_trait]
-pub trait Observer: Sync {
-    /// Whether the holder is known to be gone, so that its lease need not run out first. Only proof
-    /// counts: a holder that is merely silent may still commit.
-    async fn is_gone(&self, held: &Held) -> bool;
-    /// The lock has to be waited for; told once.
-    fn waits(&self, held: &Held);
-}
-
-/// Takes the lock. Must be awaited to its end, or a lock may be left that nobody renews or releases;
-/// `stop` ends the waiting.
-///
-/// # Errors
-/// The lock is held still after the wait; the store fails or does not honour conditions.
-pub async fn acquire(
-    store: &Arc<dyn Store>,
-    request: &Request,
-    stop: &Stop,
-    observer: &dyn Observer,
-) -> Result<(Lease, Option<Previous>), LeaseError> {
-    let deadline = Instant::now() + request.wait;
-    let mut told = false;
-    loop {
-        if stop.is_set() {
-            return Err(LeaseError::Interrupted);
-        }
-        let seen = look(&**store).await?;
-        if store.now() == Timestamp::UNIX_EPOCH {
-            return Err(LeaseError::NoClock);
-        }
-        let held = seen.as_ref().and_then(|seen| seen.held_at(store.now()));
-        if let Some(held) = held
-            && !observer.is_gone(&held).await
-        {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(LeaseError::Held(Box::new(held)));
-            }
-            if !std::mem::replace(&mut told, true) {
-                observer.waits(&held);
-            }
-            tokio::select! {
-                () = tokio::time::sleep(POLL.min(left)) => {}
-                () = stop.stopped() => {}
-            }
-            continue;
-        }
-        let previous = seen.as_ref().map(|seen| Previous {
-            pass: seen.record.pass,
-            generation: seen.record.generation,
-            outcome: seen.record.outcome,
-            holder: seen.record.holder.clone(),
-        });
-        let mut record = Record::new(request, store.now(), previous.as_ref());
-        record.conditions_checked = seen
-            .as_ref()
-            .is_some_and(|seen| seen.record.conditions_checked);
-        let condition = match seen {
-            Some(seen) => Condition::Matches(seen.etag),
-            None => Condition::Absent,
-        };
-        let sent = Instant::now();
-        match store.put(keys::LOCK, record.to_bytes(), &condition).await {
-            Ok(etag) => {
-                if !record.conditions_checked {
-                    check_conditions(&**store, &record).await?;
-                    // Written down with the next renewal, or with the release.
-                    record.conditions_checked = true;
-                }
-                return Ok((Lease::new(Arc::clone(store), record, etag, sent), previous));
-            }
-            // Somebody was faster; look who.
-            Err(error) if error.kind == StoreErrorKind::PreconditionFailed => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-/// Makes sure, before a store is relied on, that it refuses what it should refuse. Should it not, the
-/// lock it has taken instead is nobody's.
-async fn check_conditions(store: &dyn Store, record: &Record) -> Result<(), LeaseError> {
-    let mut other = record.clone();
-    other.state = State::Released;
-    let no_version = ETag(format!("\"{:032}\"", 0));
-    for condition in [Condition::Absent, Condition::Matches(no_version)] {
-        match store.put(keys::LOCK, other.to_bytes(), &condition).await {
-            Err(error) if error.kind == StoreErrorKind::PreconditionFailed => {}
-            Err(error) => return Err(error.into()),
-            Ok(_) => return Err(LeaseError::Unconditional),
-        }
-    }
-    Ok(())
-}
-
-/// Takes the lease away from its holder, who will notice at its next renewal, or before a commit if the
-/// last one was a while ago, and commit nothing from then on.
+/// Takes the lease away from its holder. What the holder has not committed by the time the next pass has
+/// the lock, it never will.
 ///
 /// # Errors
 /// The lock changed since it was looked at, or the request fails.
 pub async fn force(store: &dyn Store, seen: &Seen) -> Result<(), LeaseError> {
     let mut record = seen.record.clone();
-    record.state = State::Released;
+    let commits = std::mem::take(&mut record.commits);
+    record.generation += 1;
     record.outcome = None;
+    record.end(commits);
     let condition = Condition::Matches(seen.etag.clone());
     store.put(keys::LOCK, record.to_bytes(), &condition).await?;
     Ok(())

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Previous, Request};
+use crate::manifest::keys::{self, SourceName};
 use crate::manifest::pass_id::PassId;
 
 /// Format version of the lock object. A version not known is an error, not a free lock.
@@ -86,6 +87,29 @@ pub struct Record {
     /// How the pass ended, once released; absent when it was taken away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
+    /// Keys of the commit records that the holder may write. Whoever takes the lease over makes sure that
+    /// none of them is written later.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commits: Vec<String>,
+    /// Keys of commit records of earlier holders, of which nobody knows yet whether they will ever be
+    /// written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub to_void: Vec<String>,
+    /// Somebody is finding out whether the lease has expired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Probe>,
+}
+
+/// The mark of somebody who finds out whether a lease has expired: it gives the object a new time. The
+/// holder, if it is alive, removes it with its next renewal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// Who.
+    pub by: Holder,
+    /// Makes each probe another version of the object.
+    pub nonce: u32,
+    /// When the holder renewed the lease last, in the store's time.
+    pub renewed_at: Timestamp,
 }
 
 impl Record {
@@ -102,6 +126,28 @@ impl Record {
             renewals: 0,
             conditions_checked: false,
             outcome: None,
+            commits: commit_keys(&request.sources, pass),
+            to_void: previous.map_or_else(Vec::new, |p| p.to_void.clone()),
+            probe: None,
+        }
+    }
+
+    /// Gives the pass another id, and with it other commit records.
+    pub(super) fn rename(&mut self, sources: &[SourceName], pass: PassId) {
+        self.pass = pass;
+        self.commits = commit_keys(sources, pass);
+    }
+
+    /// Ends the lease. `unsettled` are its commit records of which nobody knows whether they will be
+    /// written.
+    pub(super) fn end(&mut self, unsettled: impl IntoIterator<Item = String>) {
+        self.state = State::Released;
+        self.commits.clear();
+        self.probe = None;
+        for key in unsettled {
+            if !self.to_void.contains(&key) {
+                self.to_void.push(key);
+            }
         }
     }
 
@@ -122,9 +168,10 @@ impl Record {
         bytes.into()
     }
 
-    /// Whether both are the same lease, renewed or not.
+    /// Whether both are the same lease, whatever was written over it by its holder or a probe.
     pub(super) fn is_of(&self, other: &Self) -> bool {
-        (self.state, self.generation, self.pass) == (State::Held, other.generation, other.pass)
+        let who = |record: &Self| (record.generation, record.holder.clone());
+        self.state == State::Held && who(self) == who(other)
     }
 
     /// How long the lease lasts from each renewal.
@@ -132,4 +179,9 @@ impl Record {
     pub fn ttl(&self) -> Duration {
         Duration::from_secs(self.ttl_seconds)
     }
+}
+
+fn commit_keys(sources: &[SourceName], pass: PassId) -> Vec<String> {
+    let key = |source| keys::snapshot(source, pass);
+    sources.iter().map(key).collect()
 }

@@ -31,9 +31,9 @@ pub struct Snapshot {
     /// Whether extended attributes were recorded.
     #[serde(default)]
     pub xattrs: bool,
-    /// The pass that made the last full archive, where the source is archived incrementally.
+    /// The last full archive, where the source is archived incrementally.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub full: Option<PassId>,
+    pub full: Option<FullArchive>,
     /// The archives that entries point into.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub archives: Vec<ArchiveRef>,
@@ -43,6 +43,15 @@ pub struct Snapshot {
     pub segments: Vec<SegmentRef>,
     /// Version of the program that wrote it.
     pub offsite: String,
+}
+
+/// An archive of everything in a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FullArchive {
+    /// The pass that made it.
+    pub pass: PassId,
+    /// When that started, in the store's time.
+    pub created_at: Timestamp,
 }
 
 /// A commit record that cannot be used.
@@ -64,28 +73,92 @@ pub enum SnapshotError {
     },
 }
 
-impl Snapshot {
-    /// Reads a commit record.
+/// What lies under the key of a snapshot. The snapshot exists if that is a live record, and only then.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    /// A commit record.
+    Live(Box<Snapshot>),
+    /// There is no such snapshot, and there never will be.
+    Void(Void),
+    /// A state that this program does not know. The snapshot does not exist.
+    Other(String),
+}
+
+/// Blocks the commit of a pass whose lease somebody else has taken over: the pass may still be running,
+/// or its commit on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Void {
+    format: u32,
+    state: String,
+    /// Generation of the lease under which this was written.
+    pub generation: u64,
+    /// The pass that wrote it.
+    pub by: PassId,
+    /// When, in the store's time.
+    pub at: Timestamp,
+}
+
+const LIVE: &str = "live";
+const VOID: &str = "void";
+
+fn live() -> String {
+    LIVE.to_owned()
+}
+
+impl Record {
+    /// Reads what lies under the key of a snapshot.
     ///
     /// # Errors
     /// It is damaged, or of a format this program does not know.
     pub fn parse(bytes: &[u8]) -> Result<Self, SnapshotError> {
         #[derive(Deserialize)]
-        struct Version {
+        struct Head {
             format: u32,
+            #[serde(default = "live")]
+            state: String,
         }
-        let Version { format } = serde_json::from_slice(bytes)?;
+        let Head { format, state } = serde_json::from_slice(bytes)?;
         if format != FORMAT {
             return Err(SnapshotError::Format(format));
         }
-        Ok(serde_json::from_slice(bytes)?)
+        Ok(match state.as_str() {
+            LIVE => Self::Live(serde_json::from_slice(bytes)?),
+            VOID => Self::Void(serde_json::from_slice(bytes)?),
+            _ => Self::Other(state),
+        })
+    }
+}
+
+impl Void {
+    /// A void record of this program's format.
+    #[must_use]
+    pub fn new(generation: u64, by: PassId, at: Timestamp) -> Self {
+        Self {
+            format: FORMAT,
+            state: VOID.to_owned(),
+            generation,
+            by,
+            at,
+        }
     }
 
     /// The record as it is stored.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec_pretty(self).expect("a commit record is plain data");
-        bytes.push(b'\n');
-        bytes
+        to_bytes(self)
     }
+}
+
+impl Snapshot {
+    /// The record as it is stored.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        to_bytes(self)
+    }
+}
+
+fn to_bytes(record: &impl Serialize) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(record).expect("records are plain data");
+    bytes.push(b'\n');
+    bytes
 }

@@ -1,6 +1,8 @@
 //! One pass on one screen: take the lock, back up every source, commit, report, release.
 
+mod clock;
 mod holders;
+mod identity;
 mod report;
 
 use std::sync::Arc;
@@ -8,9 +10,11 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use self::identity::Identity;
 use self::report::Verdict;
 use crate::backup::commit::PassContext;
 use crate::backup::{DirectorySource, Limits, SourceError, SourceReport, back_up};
+use crate::boottime::Boottime;
 use crate::events::{Event, Events};
 use crate::exit::ExitCode;
 use crate::lease::{self, Holder, Lease, LeaseError, Previous};
@@ -48,6 +52,8 @@ pub struct World {
     pub random: u16,
     /// This machine's wall clock.
     pub clock: fn() -> Timestamp,
+    /// This machine's clock that only goes forward.
+    pub boottime: Boottime,
 }
 
 /// How a pass ended.
@@ -77,21 +83,33 @@ pub async fn run(pass: &Pass, world: &World) -> PassReport {
         version: env!("CARGO_PKG_VERSION"),
     });
     let taken = tokio::select! {
-        taken = take_lock(pass, world, started) => taken,
+        taken = take_lock(pass, world) => taken,
         () = world.stop.left() => Err(LeaseError::Interrupted),
     };
     let (lease, previous) = match taken {
         Ok(taken) => taken,
         Err(error) => return report::not_locked(world, &error, started),
     };
-    let (id, generation) = lease.identity().await;
+    clock::tell_of_another_time(world);
     let status = Status::read_to_replace(&*world.store).await;
-    let last = previous.map(|previous| previous.pass);
+    let last = previous.as_ref().map(|previous| previous.pass);
     let status = status.map(|(status, unchanged)| {
         let status = status.map(|status| status.after_pass(last));
         (status, unchanged)
     });
     let known = status.as_ref().ok().and_then(|(status, _)| status.as_ref());
+    let identity = tokio::select! {
+        identity = identity::settle(pass, world, &lease, known) => identity,
+        () = world.stop.left() => Err(LeaseError::Interrupted),
+    };
+    let identity = match identity {
+        Ok(identity) => identity,
+        Err(error) => {
+            report::release(world, lease, lease::Outcome::Unfinished).await;
+            return report::not_locked(world, &error, started);
+        }
+    };
+    tell_of_lock(world, &identity, previous.as_ref(), started);
 
     let watch = async {
         lease.lost().await;
@@ -99,7 +117,7 @@ pub async fn run(pass: &Pass, world: &World) -> PassReport {
         std::future::pending::<()>().await;
     };
     let results = tokio::select! {
-        results = back_up_all(pass, world, &lease, id, known) => results,
+        results = back_up_all(pass, world, &lease, &identity, known) => results,
         () = watch => Vec::new(),
         // The store does not answer any more.
         () = world.stop.left() => Vec::new(),
@@ -112,12 +130,11 @@ pub async fn run(pass: &Pass, world: &World) -> PassReport {
         Some(lost) => {
             let error = lost.to_string();
             world.events.emit(&Event::LockLost { error });
-            report::write_down_loss(world, id, &results, &verdict, started).await;
+            report::write_down_loss(world, &identity, &results, &verdict, started).await;
         }
         None => {
-            let identity = (id, generation);
             let written =
-                report::write_down(world, lease, identity, status, &results, &verdict, started);
+                report::write_down(world, lease, &identity, status, &results, &verdict, started);
             tokio::select! {
                 () = written => {}
                 () = report::no_time_left(world) => {}
@@ -128,35 +145,32 @@ pub async fn run(pass: &Pass, world: &World) -> PassReport {
     report::tell(world, &verdict, &committed, started);
     PassReport {
         exit_code: verdict.exit_code,
-        pass: Some(id),
+        pass: Some(identity.pass),
         committed,
     }
 }
 
-async fn take_lock(
-    pass: &Pass,
-    world: &World,
-    started: Instant,
-) -> Result<(Lease, Option<Previous>), LeaseError> {
+async fn take_lock(pass: &Pass, world: &World) -> Result<(Lease, Option<Previous>), LeaseError> {
     let request = lease::Request {
         holder: world.holder.clone(),
+        sources: pass.sources.iter().map(|s| s.name.clone()).collect(),
         ttl: pass.lock_ttl,
         wait: pass.lock_wait,
         random: world.random,
+        boottime: world.boottime,
     };
     let observer = holders::Observer::new(world, pass.lock_wait);
-    let (lease, previous) = lease::acquire(&world.store, &request, &world.stop, &observer).await?;
-    let (id, generation) = lease.identity().await;
-    world.events.set_pass(id);
-    let unreleased = previous
-        .as_ref()
-        .filter(|previous| previous.outcome.is_none());
+    lease::acquire(&world.store, &request, &world.stop, &observer).await
+}
+
+fn tell_of_lock(world: &World, identity: &Identity, previous: Option<&Previous>, started: Instant) {
+    world.events.set_pass(identity.pass);
+    let unreleased = previous.filter(|previous| previous.outcome.is_none());
     world.events.emit(&Event::LockAcquired {
-        generation,
+        generation: identity.generation,
         duration_ms: report::millis(started),
         taken_from: unreleased.map(|previous| previous.holder.to_string()),
     });
-    Ok((lease, previous))
 }
 
 /// Backs up one source after the other. One that fails does not keep the others from being tried.
@@ -164,14 +178,15 @@ async fn back_up_all<'a>(
     pass: &'a Pass,
     world: &World,
     lease: &Lease,
-    id: PassId,
+    identity: &Identity,
     status: Option<&Status>,
 ) -> Vec<SourceOutcome<'a>> {
     let mut context = PassContext {
         store: Arc::clone(&world.store),
         events: world.events.clone(),
         limits: pass.limits.clone(),
-        pass: id,
+        pass: identity.pass,
+        started_at: identity.started_at,
         look_for_unfinished: true,
         stop: Arc::clone(&world.stop),
         clock: world.clock,

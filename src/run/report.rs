@@ -3,12 +3,11 @@
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-use super::{PassReport, SourceOutcome, World};
+use super::{Identity, PassReport, SourceOutcome, World};
 use crate::backup::{DirectorySource, SourceError, SourceReport};
 use crate::events::{Changes, Event};
 use crate::exit::ExitCode;
 use crate::lease::{self, Held, Lease, LeaseError, Lost};
-use crate::manifest::pass_id::PassId;
 use crate::manifest::totals::Totals;
 use crate::status::{Outcome, PassRecord, SourceResult, Status};
 use crate::store::{Condition, StoreResult};
@@ -83,7 +82,7 @@ impl Verdict {
 
 /// Ends a pass that did not get the lock.
 pub(super) fn not_locked(world: &World, error: &LeaseError, started: Instant) -> PassReport {
-    if let LeaseError::Held(held) = error {
+    if let Some(held) = error.held() {
         world.events.emit(&lock_held(held, Duration::ZERO));
     }
     let signal = (world.interrupted_by)();
@@ -116,14 +115,14 @@ pub(super) fn lock_held(held: &Held, wait: Duration) -> Event {
 pub(super) async fn write_down(
     world: &World,
     lease: Lease,
-    (id, generation): (PassId, u64),
+    identity: &Identity,
     status: StoreResult<(Option<Status>, Condition)>,
     results: &[SourceOutcome<'_>],
     verdict: &Verdict,
     started: Instant,
 ) {
     let store = &*world.store;
-    let record = record(world, id, results, verdict, started);
+    let record = record(world, identity, results, verdict, started);
     let notice = |what: &str, error: &dyn Display| notice(world, what, error);
     if let Err(error) = record.write(store).await {
         notice("the record of this pass was not written", &error);
@@ -134,7 +133,7 @@ pub(super) async fn write_down(
     };
     let status = match status {
         Ok((status, unchanged)) => {
-            let status = Status::after(status, &record, generation);
+            let status = Status::after(status, &record, identity.generation);
             status.write(store, &unchanged).await
         }
         // Written anew, it would forget the sources that this pass has not touched.
@@ -144,8 +143,13 @@ pub(super) async fn write_down(
         notice("`status.json` was not written", &error);
         outcome = lease::Outcome::Unfinished;
     }
+    release(world, lease, outcome).await;
+}
+
+/// Gives the lock back.
+pub(super) async fn release(world: &World, lease: Lease, outcome: lease::Outcome) {
     if let Err(error) = lease.release(outcome).await {
-        notice("the lock was not released", &error);
+        notice(world, "the lock was not released", &error);
     }
 }
 
@@ -158,12 +162,12 @@ pub(super) async fn no_time_left(world: &World) {
 /// Writes down how a pass ended that has lost its lease: its record alone, which is nobody else's.
 pub(super) async fn write_down_loss(
     world: &World,
-    id: PassId,
+    identity: &Identity,
     results: &[SourceOutcome<'_>],
     verdict: &Verdict,
     started: Instant,
 ) {
-    let record = record(world, id, results, verdict, started);
+    let record = record(world, identity, results, verdict, started);
     // The lease may be lost because the store is.
     let written = tokio::time::timeout(FAREWELL, record.write(&*world.store)).await;
     if let Ok(Err(error)) = written {
@@ -173,15 +177,16 @@ pub(super) async fn write_down_loss(
 
 fn record(
     world: &World,
-    id: PassId,
+    identity: &Identity,
     results: &[SourceOutcome<'_>],
     verdict: &Verdict,
     started: Instant,
 ) -> PassRecord {
     PassRecord::new(
-        id,
+        identity.pass,
         verdict.outcome,
         verdict.exit_code.code(),
+        identity.started_at,
         world.store.now(),
         millis(started),
         world.store.requests(),

@@ -7,6 +7,7 @@
 //!
 //! Nothing here deletes an object.
 
+mod clock;
 pub mod error;
 pub mod s3;
 
@@ -17,6 +18,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 
+pub use clock::Clock;
 pub use error::{Operation, StoreError, StoreErrorKind};
 
 /// Result of a request to the store.
@@ -33,8 +35,9 @@ pub struct Object {
     pub bytes: Bytes,
     /// Its version, for a conditional put that replaces it.
     pub etag: ETag,
-    /// When it was written, by the store's clock; whole seconds.
-    pub last_modified: Timestamp,
+    /// When it was written, by the store's clock, in whole seconds; `None` where the answer does not
+    /// say. Nobody may take that for a time.
+    pub last_modified: Option<Timestamp>,
 }
 
 /// What the store knows of an object without its bytes being read.
@@ -120,9 +123,13 @@ pub trait Store: Send + Sync {
     /// Requests sent so far, retries included.
     fn requests(&self) -> u64;
 
-    /// The time the store has told with its last answer, in whole seconds; the epoch before the
-    /// first.
-    fn now(&self) -> Timestamp;
+    /// What the store's answers tell about the time.
+    fn clock(&self) -> &Clock;
+
+    /// The store's time, in whole seconds; the epoch before its first answer.
+    fn now(&self) -> Timestamp {
+        self.clock().now().unwrap_or(Timestamp::UNIX_EPOCH)
+    }
 
     /// Reads an object whole.
     async fn get(&self, key: &str) -> StoreResult<Object>;

@@ -20,4 +20,6 @@ mod restore;
 mod sessions;
 mod sources;
 mod support;
+mod takeover;
+mod takeover_histories;
 mod verify;

@@ -1,6 +1,7 @@
 //! How many requests things take: each costs money and time.
 
 use local_s3::{LoggedRequest, Operation};
+use offsite::manifest::snapshot::Record;
 
 use crate::support::tree::settle;
 use crate::support::{PREFIX, World, noise};
@@ -167,7 +168,10 @@ fn segments_stay_between_a_quarter_and_one_and_a_half_of_their_size() {
             .server
             .object("backups", &world.full_key(&key))
             .unwrap();
-        let record = offsite::manifest::snapshot::Snapshot::parse(&record.bytes).unwrap();
+        let record = Record::parse(&record.bytes).unwrap();
+        let Record::Live(record) = record else {
+            panic!("{record:?}")
+        };
         let sizes: Vec<_> = record.segments.iter().map(|s| s.totals.entries).collect();
         let (last, others) = sizes.split_last().unwrap();
         assert!(

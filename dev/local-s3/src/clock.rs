@@ -2,7 +2,7 @@
 //!
 //! `Date` headers, `Last-Modified` and listings all come from here, so a test can make a lease
 //! expire without waiting for it. Signatures are not judged by this clock (see `auth.rs`). Time
-//! never goes backwards.
+//! goes backwards only where a test sets it right.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +25,11 @@ impl Clock {
     pub fn advance(&self, by: Duration) {
         let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         self.ahead_millis.fetch_add(millis, Ordering::SeqCst);
+    }
+
+    /// Sets the server's time right, to the machine's.
+    pub fn set_right(&self) {
+        self.ahead_millis.store(0, Ordering::SeqCst);
     }
 
     /// The time as an object's `Last-Modified` has it: S3 keeps whole seconds.

@@ -31,6 +31,8 @@ pub(crate) enum Effect {
     Hang,
     CorruptUpload,
     Download(Damage),
+    Undated,
+    DateAhead(Duration),
 }
 
 /// What happens to the body of an answer.
@@ -158,6 +160,16 @@ impl Fault {
     /// well-formed.
     pub fn shorten_download(self, bytes: u64) -> Self {
         self.effect(Effect::Download(Damage::Shorten(bytes)))
+    }
+
+    /// Answers without `Last-Modified`.
+    pub fn undated(self) -> Self {
+        self.effect(Effect::Undated)
+    }
+
+    /// Answers with a `Date` that is ahead of the store's clock, as a proxy with a clock of its own does.
+    pub fn date_ahead(self, by: Duration) -> Self {
+        self.effect(Effect::DateAhead(by))
     }
 
     fn effect(self, effect: Effect) -> Self {

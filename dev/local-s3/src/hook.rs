@@ -79,12 +79,24 @@ pub enum HookAction {
     /// Apply the request, call the function if there is one, close the connection without an
     /// answer.
     HandleThenDrop(Option<Box<dyn FnOnce() + Send>>),
+    /// Close the connection without an answer; apply the request once the first function has returned, as
+    /// if it had been on its way until then, and call the second. The client may be gone by that time.
+    DropThenHandle(Box<dyn FnOnce() + Send>, Box<dyn FnOnce() + Send>),
 }
 
 impl HookAction {
     /// [`HookAction::HandleThenDrop`] with a function to call once the request has been applied.
     pub fn handle_then_drop(after: impl FnOnce() + Send + 'static) -> Self {
         Self::HandleThenDrop(Some(Box::new(after)))
+    }
+
+    /// [`HookAction::DropThenHandle`]: the request arrives when `held` returns, and has been applied when
+    /// `after` is called.
+    pub fn drop_then_handle(
+        held: impl FnOnce() + Send + 'static,
+        after: impl FnOnce() + Send + 'static,
+    ) -> Self {
+        Self::DropThenHandle(Box::new(held), Box::new(after))
     }
 }
 

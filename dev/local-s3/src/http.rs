@@ -11,8 +11,8 @@ use crate::hook::{HookAction, HookSlot, RequestInfo};
 use crate::log::{Exchange, RequestLog};
 use crate::operation::Target;
 use crate::unsign;
-use http::header::{CONTENT_LENGTH, DATE, EXPECT, RANGE, SERVER};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::header::{CONTENT_LENGTH, DATE, EXPECT, LAST_MODIFIED, RANGE, SERVER};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use s3s::service::S3Service;
@@ -45,7 +45,7 @@ impl std::error::Error for Closed {}
 
 impl Frontend {
     pub(crate) async fn serve(
-        &self,
+        self: Arc<Self>,
         request: Request<Incoming>,
     ) -> Result<Response<Download>, Closed> {
         let exchange = self.log.open(describe(&request));
@@ -53,6 +53,10 @@ impl Frontend {
             HookAction::Proceed => None,
             HookAction::DropBefore => return Err(Closed),
             HookAction::HandleThenDrop(callback) => Some(callback),
+            HookAction::DropThenHandle(held, after) => {
+                self.handle_late(request, &exchange, held, after).await;
+                return Err(Closed);
+            }
         };
         let fault = self.faults.strike(exchange.info());
         let (delay, effect) = fault.map_or((None, Effect::None), |fault| {
@@ -79,7 +83,11 @@ impl Frontend {
         match effect {
             Effect::DropAfter => Err(Closed),
             Effect::Download(damage) => Ok(self.answer(response, exchange, Some(damage))),
-            _ => Ok(self.answer(response, exchange, None)),
+            effect => {
+                let mut answer = self.answer(response, exchange, None);
+                self.misdate(answer.headers_mut(), &effect);
+                Ok(answer)
+            }
         }
     }
 
@@ -111,6 +119,29 @@ impl Frontend {
         Ok(response)
     }
 
+    /// Takes the whole request, and handles it when `held` returns.
+    async fn handle_late(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        exchange: &Exchange,
+        held: Box<dyn FnOnce() + Send>,
+        after: Box<dyn FnOnce() + Send>,
+    ) {
+        let (parts, incoming) = request.into_parts();
+        let (upload, _) = Upload::new(incoming, Arc::clone(exchange.entry()), None);
+        let Ok(body) = upload.collect().await else {
+            return;
+        };
+        let request = Request::from_parts(parts, s3s::Body::from(body.to_bytes()));
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            if tokio::task::spawn_blocking(held).await.is_ok() {
+                let _ = this.service.call(request).await;
+                after();
+            }
+        });
+    }
+
     async fn refuse(
         &self,
         request: Request<Incoming>,
@@ -128,6 +159,20 @@ impl Frontend {
             StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         );
         xml(error)
+    }
+
+    /// What a proxy may do to the times in an answer.
+    fn misdate(&self, headers: &mut HeaderMap, effect: &Effect) {
+        match effect {
+            Effect::Undated => drop(headers.remove(LAST_MODIFIED)),
+            Effect::DateAhead(by) => {
+                let date = httpdate::fmt_http_date(self.clock.now() + *by);
+                if let Ok(date) = HeaderValue::from_str(&date) {
+                    headers.insert(DATE, date);
+                }
+            }
+            _ => {}
+        }
     }
 
     fn answer(

@@ -38,6 +38,9 @@ use crate::manifest::entry::{Entry, Kind};
 use crate::manifest::snapshot::Snapshot;
 use crate::store::Placement;
 
+/// Of two of the store's times the later one may look this much earlier.
+const CLOCK_STEP: SignedDuration = SignedDuration::from_mins(1);
+
 /// How a source is archived.
 #[derive(Debug, Clone)]
 pub struct ArchiveOptions {
@@ -60,12 +63,15 @@ impl ArchiveOptions {
         let Some(full) = parent.and_then(|parent| parent.full) else {
             return true;
         };
-        let age = now.duration_since(full.started_at());
+        let age = now.duration_since(full.created_at);
         // A schedule is never exact: a pass that comes a little early is the one that was meant.
         let is_old = |most: Duration| {
             age >= SignedDuration::try_from(most - most / 24).unwrap_or(SignedDuration::MAX)
         };
-        !self.incremental || self.full_every.is_some_and(is_old)
+        // Made under a clock that was ahead: nobody knows how old it is.
+        let is_from_the_future = age < -CLOCK_STEP;
+        let is_due = |most| is_from_the_future || is_old(most);
+        !self.incremental || self.full_every.is_some_and(is_due)
     }
 }
 

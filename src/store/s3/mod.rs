@@ -30,7 +30,6 @@ use aws_sdk_s3::types::{
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use self::attempts::{Attempts, may_have_happened};
@@ -38,8 +37,8 @@ use self::classify::classify;
 use self::client::Clients;
 pub use self::settings::{Encryption, S3Settings};
 use super::{
-    Condition, ETag, Listed, Listing, Object, ObjectInfo, Operation, Placement, Store, StoreError,
-    StoreErrorKind, StoreResult, Upload, UploadedPart,
+    Clock, Condition, ETag, Listed, Listing, Object, ObjectInfo, Operation, Placement, Store,
+    StoreError, StoreErrorKind, StoreResult, Upload, UploadedPart,
 };
 use crate::regions::Regions;
 
@@ -112,7 +111,7 @@ impl Store for S3Store {
         self.clients.wire.requests()
     }
 
-    fn now(&self) -> Timestamp {
+    fn clock(&self) -> &Clock {
         self.clients.wire.clock()
     }
 

@@ -20,7 +20,7 @@ impl S3Store {
         &self,
         key: &str,
         range: Option<Range<u64>>,
-    ) -> StoreResult<(Bytes, ETag, Timestamp)> {
+    ) -> StoreResult<(Bytes, ETag, Option<Timestamp>)> {
         let length = range.as_ref().map_or(0, |range| range.end - range.start);
         let mut attempt = 1;
         loop {
@@ -44,9 +44,7 @@ impl S3Store {
             let error = match gather(answer.body, announced, &self.regions).await {
                 Ok(bytes) if bytes.len() as i64 == announced => {
                     let etag = ETag(answer.e_tag.unwrap_or_default());
-                    let written = answer
-                        .last_modified
-                        .map_or(Timestamp::UNIX_EPOCH, to_timestamp);
+                    let written = answer.last_modified.and_then(to_timestamp);
                     return Ok((bytes, etag, written));
                 }
                 Ok(_) => self.broken(key, "the body ended early".to_owned()),
@@ -86,6 +84,6 @@ async fn gather(
     Ok(Bytes::from_owner(region))
 }
 
-fn to_timestamp(time: DateTime) -> Timestamp {
-    Timestamp::from_second(time.secs()).unwrap_or_default()
+fn to_timestamp(time: DateTime) -> Option<Timestamp> {
+    Timestamp::from_second(time.secs()).ok()
 }

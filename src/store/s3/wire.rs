@@ -8,7 +8,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -22,7 +22,9 @@ use http_body::{Body, Frame, SizeHint};
 use jiff::Timestamp;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use crate::boottime::boottime;
 use crate::connector::{client, connector};
+use crate::store::Clock;
 
 /// Bytes that pass a bandwidth limit at a time: small enough for an even flow.
 pub(super) const PACE_BYTES: usize = 64 << 10;
@@ -32,8 +34,7 @@ pub(super) const PACE_BYTES: usize = 64 << 10;
 struct Shared {
     connector: SharedHttpConnector,
     requests: AtomicU64,
-    /// Seconds since the epoch of the last `Date` header; 0 before the first.
-    clock: AtomicI64,
+    clock: Clock,
 }
 
 /// A handle on the connector; clones share it.
@@ -52,7 +53,7 @@ impl Wire {
             shared: Arc::new(Shared {
                 connector: connector(),
                 requests: AtomicU64::new(0),
-                clock: AtomicI64::new(0),
+                clock: Clock::new(boottime),
             }),
             pace: bytes_per_second.map(|rate| Arc::new(Pace::new(rate))),
             patience,
@@ -82,9 +83,9 @@ impl Wire {
         self.shared.requests.load(Ordering::Relaxed)
     }
 
-    /// The time the store has told last.
-    pub(super) fn clock(&self) -> Timestamp {
-        Timestamp::from_second(self.shared.clock.load(Ordering::Relaxed)).unwrap_or_default()
+    /// What the store has told about the time.
+    pub(super) fn clock(&self) -> &Clock {
+        &self.shared.clock
     }
 }
 
@@ -104,7 +105,7 @@ impl HttpConnector for Wire {
         HttpConnectorFuture::new(async move {
             let response = answer.await?;
             if let Some(date) = response.headers().get("date").and_then(parse_http_date) {
-                shared.clock.store(date, Ordering::Relaxed);
+                shared.clock.tell(date);
             }
             // Beneath the limit: who waits for a turn does not wait for the store.
             Ok(response.map(|body| {
@@ -118,12 +119,11 @@ impl HttpConnector for Wire {
     }
 }
 
-/// Seconds since the epoch of an HTTP date (RFC 9110, section 5.6.7).
-fn parse_http_date(text: &str) -> Option<i64> {
-    let date = jiff::fmt::rfc2822::DateTimeParser::new()
+/// An HTTP date (RFC 9110, section 5.6.7).
+fn parse_http_date(text: &str) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::DateTimeParser::new()
         .parse_timestamp(text)
-        .ok()?;
-    Some(date.as_second())
+        .ok()
 }
 
 /// Spreads bytes over time: whoever wants to send is told when its turn is, and waits for it.

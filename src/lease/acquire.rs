@@ -1,0 +1,177 @@
+//! Taking the lock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use super::expiry::{Held, Verdict, probe, stands};
+use super::record::{Holder, Outcome, Record, State};
+use super::{Lease, LeaseError, Previous, Seen, look};
+use crate::boottime::Boottime;
+use crate::manifest::keys::{self, SourceName};
+use crate::stop::Stop;
+use crate::store::{Condition, ETag, Store, StoreErrorKind};
+
+/// How often a pass that waits looks again. A look costs one small read.
+const POLL: Duration = Duration::from_secs(3);
+
+/// Who wants the lease and on what terms.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Whom to name.
+    pub holder: Holder,
+    /// The sources of which the holder may commit snapshots.
+    pub sources: Vec<SourceName>,
+    /// How long the lease lasts without renewal.
+    pub ttl: Duration,
+    /// How long to wait while another pass holds it.
+    pub wait: Duration,
+    /// Spreads pass ids that start in the same second.
+    pub random: u16,
+    /// What the holder measures the lease's time with.
+    pub boottime: Boottime,
+}
+
+/// Looks on while the lock is held by somebody else.
+#[async_trait]
+pub trait Observer: Sync {
+    /// Whether the holder is known to be gone, so that its lease need not run out first. Only proof
+    /// counts: a holder that is merely silent may still commit.
+    async fn is_gone(&self, held: &Held) -> bool;
+    /// The lock has to be waited for; told once.
+    fn waits(&self, held: &Held);
+}
+
+/// Takes the lock, and makes sure that no earlier holder commits anything from then on: what is read
+/// under the lease returned stays as it is. Must be awaited to its end, or a lock may be left that
+/// nobody renews or releases; `stop` ends the waiting.
+///
+/// # Errors
+/// The lock is held still after the wait; the store fails or does not honour conditions.
+pub async fn acquire(
+    store: &Arc<dyn Store>,
+    request: &Request,
+    stop: &Stop,
+    observer: &dyn Observer,
+) -> Result<(Lease, Option<Previous>), LeaseError> {
+    let deadline = Instant::now() + request.wait;
+    let mut told = false;
+    loop {
+        if stop.is_set() {
+            return Err(LeaseError::Interrupted);
+        }
+        let in_the_way = match free(store, request, observer).await? {
+            Free::Yes(seen) => match take(store, request, seen).await? {
+                Some(taken) => return Ok(taken),
+                // Somebody was faster; look who.
+                None => continue,
+            },
+            Free::Changed => continue,
+            Free::No(in_the_way) => in_the_way,
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(in_the_way);
+        }
+        if let Some(held) = in_the_way.held()
+            && !std::mem::replace(&mut told, true)
+        {
+            observer.waits(held);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(POLL.min(left)) => {}
+            () = stop.stopped() => {}
+        }
+    }
+}
+
+/// Whether the lock may be taken.
+enum Free {
+    /// Over this, if anything is there.
+    Yes(Option<Box<Seen>>),
+    No(LeaseError),
+    /// It may be another one by now.
+    Changed,
+}
+
+async fn free(
+    store: &Arc<dyn Store>,
+    request: &Request,
+    observer: &dyn Observer,
+) -> Result<Free, LeaseError> {
+    let seen = look(&**store).await?;
+    let Some(now) = store.clock().now() else {
+        return Err(LeaseError::NoClock);
+    };
+    let seen = match seen {
+        Some(seen) if seen.record.state == State::Held => seen,
+        free => return Ok(Free::Yes(free.map(Box::new))),
+    };
+    if let Some(held) = seen.held_at(now) {
+        return Ok(match observer.is_gone(&held).await {
+            true => Free::Yes(Some(Box::new(seen))),
+            false => Free::No(stands(held)),
+        });
+    }
+    let nonce = fastrand::u32(..);
+    Ok(
+        match probe(&**store, &seen, &request.holder, nonce).await? {
+            Verdict::Expired(seen) => Free::Yes(Some(seen)),
+            Verdict::Stands(error) => Free::No(error),
+            Verdict::Changed => Free::Changed,
+        },
+    )
+}
+
+/// Takes the lock over what was seen; `None` if somebody else has taken it.
+async fn take(
+    store: &Arc<dyn Store>,
+    request: &Request,
+    seen: Option<Box<Seen>>,
+) -> Result<Option<(Lease, Option<Previous>)>, LeaseError> {
+    let previous = seen.as_deref().map(Seen::to_previous);
+    let mut record = Record::new(request, store.now(), previous.as_ref());
+    record.conditions_checked = seen
+        .as_ref()
+        .is_some_and(|seen| seen.record.conditions_checked);
+    let condition = match seen {
+        Some(seen) => Condition::Matches(seen.etag),
+        None => Condition::Absent,
+    };
+    let sent = (request.boottime)();
+    let etag = match store.put(keys::LOCK, record.to_bytes(), &condition).await {
+        Ok(etag) => etag,
+        Err(error) if error.kind == StoreErrorKind::PreconditionFailed => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    if !record.conditions_checked {
+        check_conditions(&**store, &record).await?;
+        // Written down with the next renewal, or with the release.
+        record.conditions_checked = true;
+    }
+    let lease = Lease::new(Arc::clone(store), request, record, etag, sent);
+    if let Err(error) = lease.settle().await {
+        // What is left to settle stays in the lock.
+        let _ = lease.release(Outcome::Unfinished).await;
+        return Err(error);
+    }
+    Ok(Some((lease, previous)))
+}
+
+/// Makes sure, before a store is relied on, that it refuses what it should refuse. Should it not, the
+/// lock it has taken instead is nobody's.
+async fn check_conditions(store: &dyn Store, record: &Record) -> Result<(), LeaseError> {
+    let mut other = record.clone();
+    other.state = State::Released;
+    let no_version = ETag(format!("\"{:032}\"", 0));
+    for condition in [Condition::Absent, Condition::Matches(no_version)] {
+        match store.put(keys::LOCK, other.to_bytes(), &condition).await {
+            Err(error) if error.kind == StoreErrorKind::PreconditionFailed => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) => return Err(LeaseError::Unconditional),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! Making sure that a commit record is written now or never.
+//!
+//! A void record takes the key, so that a commit that is still on its way (`If-None-Match: *`) fails
+//! whenever it arrives. A void record that is there already, of an earlier lease, is replaced by one of
+//! this lease, so that its entity tag changes: whoever may replace a void record does it by `If-Match`.
+
+use jiff::Timestamp;
+
+use crate::manifest::pass_id::PassId;
+use crate::manifest::snapshot::{Record, Void};
+use crate::store::{Condition, Store, StoreError, StoreErrorKind, StoreResult};
+
+/// How often somebody else may write the key before one look and one put follow each other.
+const ATTEMPTS: u32 = 8;
+
+/// What a key turned out to hold.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Settled {
+    /// A void record of this lease; nothing will ever be committed there.
+    Voided,
+    /// A void record of a later one.
+    Blocked,
+    /// Something else, which no commit will replace.
+    Taken,
+}
+
+/// Who writes void records.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Voider {
+    pub(super) generation: u64,
+    pub(super) pass: PassId,
+}
+
+impl Voider {
+    /// Blocks the commit record under `key`, unless it exists. Only an answer settles it: after an
+    /// error nobody knows what the key will hold.
+    pub(super) async fn settle(self, store: &dyn Store, key: &str) -> StoreResult<Settled> {
+        let void = |at: Timestamp| Void::new(self.generation, self.pass, at).to_bytes().into();
+        let mut condition = Condition::Absent;
+        let mut attempt = 1;
+        loop {
+            let put = store.put(key, void(store.now()), &condition);
+            let Err(refused) = put.await else {
+                return Ok(Settled::Voided);
+            };
+            if refused.kind != StoreErrorKind::PreconditionFailed || attempt == ATTEMPTS {
+                return Err(refused);
+            }
+            attempt += 1;
+            condition = match self.look(store, key).await? {
+                Found::Nothing => Condition::Absent,
+                Found::Settled(settled) => return Ok(settled),
+                Found::Older(condition) => condition,
+            };
+        }
+    }
+
+    async fn look(self, store: &dyn Store, key: &str) -> Result<Found, StoreError> {
+        let object = match store.get(key).await {
+            Ok(object) => object,
+            Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(Found::Nothing),
+            Err(error) => return Err(error),
+        };
+        Ok(match Record::parse(&object.bytes) {
+            Ok(Record::Void(void)) if void.generation < self.generation => {
+                Found::Older(Condition::Matches(object.etag))
+            }
+            Ok(Record::Void(_)) => Found::Settled(Settled::Blocked),
+            // What cannot be read takes the key as well as what can.
+            Ok(Record::Live(_) | Record::Other(_)) | Err(_) => Found::Settled(Settled::Taken),
+        })
+    }
+}
+
+enum Found {
+    Nothing,
+    Settled(Settled),
+    /// A void record of an earlier lease, and the condition that it still is.
+    Older(Condition),
+}
