@@ -331,7 +331,7 @@ pub struct StatusArgs {
 /// What `unlock` takes.
 #[derive(Debug, Args)]
 pub struct UnlockArgs {
-    /// Take the lock away from its holder, who notices within seconds and commits nothing from then on
+    /// Take the lock away from its holder, who commits nothing once the next pass has it
     #[arg(long)]
     pub force: bool,
     /// Print JSON

@@ -86,7 +86,7 @@ pub async fn plan(
     events: &Events,
     stop: &Arc<Stop>,
 ) -> Result<SourcePlan, SourceError> {
-    let parent = latest::latest(&**store, &source.name, None).await?;
+    let parent = latest::latest(&**store, &source.name).await?;
     let now = store.now();
     let is_full = source.is_full_due(parent.as_ref(), now);
     let source = &DirectorySource {

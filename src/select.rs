@@ -177,7 +177,7 @@ async fn of_directory(
     }
     let bare = |path: &str| path.trim_end_matches('/').to_owned();
     for name in known {
-        let snapshot = latest::latest(store, name, None).await?;
+        let snapshot = latest::latest(store, name).await?;
         if snapshot.is_some_and(|snapshot| bare(&snapshot.directory) == bare(directory)) {
             found.push(name.clone());
         }
@@ -201,7 +201,7 @@ pub async fn select(
         (None, None) => {
             let mut latest = Vec::new();
             for name in &names {
-                latest.extend(latest::latest(&**store, name, None).await?);
+                latest.extend(latest::latest(&**store, name).await?);
             }
             latest
         }

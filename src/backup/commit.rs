@@ -68,7 +68,8 @@ pub struct SourceReport {
     pub is_complete: bool,
 }
 
-/// Backs up one source and commits its snapshot. `hint` names the last snapshot, if it is known.
+/// Backs up one source and commits its snapshot. `latest` is the latest pass with anything under a
+/// snapshot's key of this source.
 ///
 /// # Errors
 /// The source was not backed up; no snapshot of this pass exists, and all earlier ones do.
@@ -76,7 +77,7 @@ pub async fn back_up(
     context: &PassContext,
     source: &DirectorySource,
     lease: &Lease,
-    hint: Option<PassId>,
+    latest: Option<PassId>,
 ) -> Result<SourceReport, SourceError> {
     let context = &PassContext {
         stop: Stop::within(&context.stop),
@@ -84,7 +85,7 @@ pub async fn back_up(
     };
     let started = Instant::now();
     let requests_before = context.store.requests();
-    let parent = latest::latest(&*context.store, &source.name, hint).await?;
+    let parent = latest::not_after(&*context.store, &source.name, latest).await?;
     if let Some(parent) = parent.as_ref().filter(|parent| parent.pass >= context.pass) {
         return Err(SourceError::FromTheFuture(parent.pass));
     }

@@ -169,25 +169,36 @@ impl Chain {
     }
 }
 
-/// The latest snapshot of `source`. With `hint`, that one is tried first and taken to be the
-/// latest if it is there.
+/// The latest snapshot of `source`.
 ///
 /// # Errors
 /// The store fails, or the record is not one.
 pub async fn latest(
     store: &dyn Store,
     source: &SourceName,
-    hint: Option<PassId>,
 ) -> Result<Option<Snapshot>, LatestError> {
-    if let Some(pass) = hint
-        && let Some(snapshot) = read(store, source, pass).await?
-    {
-        return Ok(Some(snapshot));
-    }
     for pass in passes(store, source).await?.into_iter().rev() {
         if let Some(snapshot) = read(store, source, pass).await? {
             return Ok(Some(snapshot));
         }
     }
     Ok(None)
+}
+
+/// The same, where the latest pass with anything under a snapshot's key is known.
+///
+/// # Errors
+/// The store fails, or the record is not one.
+pub async fn not_after(
+    store: &dyn Store,
+    source: &SourceName,
+    known: Option<PassId>,
+) -> Result<Option<Snapshot>, LatestError> {
+    let Some(pass) = known else {
+        return Ok(None);
+    };
+    match read(store, source, pass).await? {
+        Some(snapshot) => Ok(Some(snapshot)),
+        None => latest(store, source).await,
+    }
 }

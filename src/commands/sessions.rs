@@ -116,7 +116,7 @@ pub(super) async fn look(
     sessions: &SessionOptions,
     stop: &Arc<Stop>,
 ) -> Result<(Survey, Option<Snapshot>), SourceError> {
-    let parent = latest::latest(&**store, &source.name, None).await?;
+    let parent = latest::latest(&**store, &source.name).await?;
     let committed = parent.as_ref().map(|parent| parent.pass);
     let own = PassId::new(jiff::Timestamp::now(), None, 0);
     let unfinished = continued::find(&**store, &source.name, committed, own).await?;

@@ -19,6 +19,8 @@ mod expiry;
 mod keeper;
 mod record;
 mod settle;
+#[cfg(test)]
+mod tests;
 
 use jiff::Timestamp;
 

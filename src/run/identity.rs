@@ -17,6 +17,8 @@ pub(super) struct Identity {
     /// When it took the lock, in the store's time. The id does not say: it follows the last one, and that
     /// may come from a clock that was ahead.
     pub(super) started_at: Timestamp,
+    /// For each source, the latest id that has anything under a snapshot's key.
+    pub(super) latest: Vec<Option<PassId>>,
 }
 
 /// Settles the id before anything is written under it. It follows the one in the lock, and nearly always
@@ -28,22 +30,24 @@ pub(super) async fn settle(
     status: Option<&Status>,
 ) -> Result<Identity, LeaseError> {
     let mut record = lease.record().await;
-    let mut latest = None;
+    let mut latest = Vec::new();
     for source in &pass.sources {
-        latest = latest.max(latest_of(world, source, status).await?);
+        latest.push(latest_of(world, source, status).await?);
     }
-    if let Some(latest) = latest.filter(|latest| *latest >= record.pass) {
-        record.pass = lease.rename_after(latest, world.random).await?;
+    if let Some(id) = latest.iter().copied().max().flatten()
+        && id >= record.pass
+    {
+        record.pass = lease.rename_after(id, world.random).await?;
     }
     Ok(Identity {
         pass: record.pass,
         generation: record.generation,
         started_at: record.acquired_at,
+        latest,
     })
 }
 
-/// The latest id that has anything under a snapshot's key of this source. Of a settled source the status
-/// knows it without a request.
+/// Of a settled source the status knows it without a request.
 async fn latest_of(
     world: &World,
     source: &DirectorySource,

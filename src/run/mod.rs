@@ -192,13 +192,12 @@ async fn back_up_all<'a>(
         clock: world.clock,
     };
     let mut results = Vec::new();
-    for source in &pass.sources {
+    for (source, latest) in pass.sources.iter().zip(&identity.latest) {
         let settled = status.and_then(|status| status.settled(&source.name));
-        let hint = settled.and_then(|settled| settled.snapshot);
         context.look_for_unfinished = settled.is_none();
         let result = match world.stop.is_set() {
             true => Err(SourceError::Interrupted),
-            false => back_up(&context, source, lease, hint).await,
+            false => back_up(&context, source, lease, *latest).await,
         };
         if let Err(error) = &result {
             world.events.emit(&Event::SourceFailed {

@@ -423,3 +423,23 @@ fn holes_come_back_only_from_those_who_look_for_them() {
     let dug = format!("{command}\nfallocate --dig-holes \"$TO/sparse\"");
     assert!(has_holes(dug));
 }
+
+#[test]
+fn a_snapshot_that_was_blocked_is_not_restored_by_hand() {
+    let world = World::new();
+    world.write("file", "contents");
+    settle();
+    world.back_up();
+    let snapshot = world.snapshots().remove(0);
+    let key = world.full_key(&format!("snapshots/{SOURCE}/{snapshot}.json"));
+    let void = format!(
+        "{{\"format\":1,\"state\":\"void\",\"generation\":2,\"by\":\"{snapshot}\",\"at\":\"2025-12-27T02:00:00Z\"}}"
+    );
+    world.server.replace(BUCKET, &key, void.into_bytes());
+    assert!(world.snapshots().is_empty());
+    let (_, output) = restore(&world, &snapshot);
+    assert_eq!(output.code, 1, "{output:?}");
+    assert!(output.stderr.contains("does not exist"), "{output:?}");
+    let named = world.offsite(["restore", "--to", "x", "--snapshot", &snapshot]);
+    assert_eq!(named.code, 10, "{named:?}");
+}

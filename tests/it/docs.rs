@@ -107,11 +107,15 @@ fn tests() -> BTreeSet<String> {
                 directories.push(path);
                 continue;
             }
-            let module = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let module = match path.file_stem().unwrap().to_str().unwrap() {
+                "mod" | "tests" => path.parent().unwrap().file_stem().unwrap(),
+                _ => path.file_stem().unwrap(),
+            };
+            let module = module.to_str().unwrap().to_owned();
             let Ok(text) = std::fs::read_to_string(&path) else {
                 continue;
             };
-            let functions = text.split("#[test]").skip(1);
+            let functions = text.split("test]\n").skip(1);
             for function in functions {
                 let name = function
                     .split("fn ")

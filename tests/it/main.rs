@@ -22,4 +22,5 @@ mod sources;
 mod support;
 mod takeover;
 mod takeover_histories;
+mod time;
 mod verify;
