@@ -157,7 +157,7 @@ impl Download {
             Some(Damage::CutAfter(bytes) | Damage::Stall(bytes) | Damage::Shorten(bytes)) => {
                 Some(bytes.min(length))
             }
-            Some(Damage::Corrupt) | None => None,
+            Some(Damage::Corrupt(_)) | None => None,
         };
         Self {
             body,
@@ -195,9 +195,13 @@ impl Download {
                 *left -= take as u64;
                 data.slice(..take)
             }
-            (None, Some(Damage::Corrupt)) if !data.is_empty() => {
-                self.damage = None;
-                flip(&data, 0)
+            (None, Some(Damage::Corrupt(offset))) => {
+                let length = data.len() as u64;
+                self.damage = offset.checked_sub(length).map(Damage::Corrupt);
+                match (self.damage, usize::try_from(offset)) {
+                    (None, Ok(offset)) => flip(&data, offset),
+                    _ => data,
+                }
             }
             _ => data,
         }

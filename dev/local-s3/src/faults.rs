@@ -38,8 +38,8 @@ pub(crate) enum Effect {
 /// What happens to the body of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Damage {
-    /// Its first byte is flipped.
-    Corrupt,
+    /// A bit of the byte at this offset is flipped.
+    Corrupt(u64),
     /// The connection closes after half of it.
     CutHalf,
     /// The connection closes after so many bytes.
@@ -138,7 +138,12 @@ impl Fault {
 
     /// Flips the first byte of the answer's body.
     pub fn corrupt_download(self) -> Self {
-        self.effect(Effect::Download(Damage::Corrupt))
+        self.corrupt_download_at(0)
+    }
+
+    /// Flips the byte at `offset` of the answer's body, if it is that long.
+    pub fn corrupt_download_at(self, offset: u64) -> Self {
+        self.effect(Effect::Download(Damage::Corrupt(offset)))
     }
 
     /// Closes the connection after half of the answer's body.

@@ -21,12 +21,17 @@ pub struct StoredObject {
     pub etag: String,
     /// The one checksum S3 keeps.
     pub checksum: Checksum,
+    /// Whether the server tells the checksum, as stores do not that keep none.
+    pub tells_checksum: bool,
     /// When it was written, in whole seconds of the server's clock.
     pub last_modified: SystemTime,
     /// What the writer said about it.
     pub attributes: Attributes,
     /// The parts it was completed from; empty if it was written by one request.
     pub parts: Vec<StoredPart>,
+    /// The archive access tier of an object in `INTELLIGENT_TIERING`, if it has sunk to one:
+    /// `ARCHIVE_ACCESS` or `DEEP_ARCHIVE_ACCESS`.
+    pub archive_tier: Option<String>,
     /// Whether an archived object can be read.
     pub restore: Restore,
 }
@@ -136,16 +141,19 @@ impl StoredObject {
             bytes: payload.bytes,
             etag,
             checksum,
+            tells_checksum: true,
             last_modified,
             attributes,
             parts: Vec::new(),
+            archive_tier: None,
             restore,
         }
     }
 
-    /// Whether its class is an archive, restored or not.
+    /// Whether its class or its tier is an archive, restored or not.
     pub(crate) fn is_archived(&self) -> bool {
-        ARCHIVE_CLASSES.contains(&self.attributes.storage_class.as_str())
+        self.archive_tier.is_some()
+            || ARCHIVE_CLASSES.contains(&self.attributes.storage_class.as_str())
     }
 
     /// Whether its bytes can be read at `now`.

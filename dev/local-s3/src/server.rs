@@ -13,7 +13,7 @@ use crate::hook::{HookAction, RequestInfo};
 use crate::http::Frontend;
 use crate::listener::Listener;
 use crate::log::LoggedRequest;
-use crate::object::{OpenUpload, Payload, StoredObject};
+use crate::object::{OpenUpload, Payload, Restore, StoredObject};
 use crate::state::{Bucket, State};
 use bytes::Bytes;
 use std::io;
@@ -190,6 +190,51 @@ impl LocalS3 {
                     object.bytes.len()
                 );
                 object.bytes = crate::body::flip(&object.bytes, offset);
+            })
+        });
+    }
+
+    /// Stops telling the checksum of an object, as a store does that keeps none.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such bucket or object, or its folder cannot be written.
+    pub fn strip_checksum(&self, bucket: &str, key: &str) {
+        self.change(bucket, |bucket| {
+            bucket.amend(key, |object| object.tells_checksum = false)
+        });
+    }
+
+    /// Moves an object to another storage class, as a lifecycle rule does: content, entity tag and
+    /// checksum stay, and an archived object is not restored.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such bucket or object, or its folder cannot be written.
+    pub fn transition(&self, bucket: &str, key: &str, storage_class: &str) {
+        self.change(bucket, |bucket| {
+            bucket.amend(key, |object| {
+                object.attributes.storage_class = storage_class.to_owned();
+                object.archive_tier = None;
+                object.restore = Restore::NotAsked;
+            })
+        });
+    }
+
+    /// Lets an object in `INTELLIGENT_TIERING` sink to `ARCHIVE_ACCESS` or `DEEP_ARCHIVE_ACCESS`,
+    /// as S3 does with what nobody reads for months.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such bucket or object, it is in another class, or its folder cannot be
+    /// written.
+    pub fn sink_to_tier(&self, bucket: &str, key: &str, tier: &str) {
+        self.change(bucket, |bucket| {
+            bucket.amend(key, |object| {
+                let class = &object.attributes.storage_class;
+                assert_eq!(class, "INTELLIGENT_TIERING", "`{key}` has no tiers");
+                object.archive_tier = Some(tier.to_owned());
+                object.restore = Restore::NotAsked;
             })
         });
     }

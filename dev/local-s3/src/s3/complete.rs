@@ -188,10 +188,12 @@ fn assemble(upload: &Upload, chosen: &Chosen<'_>) -> StoredObject {
     StoredObject {
         etag: format!("\"{etag}-{}\"", chosen.len()),
         checksum,
+        tells_checksum: true,
         // S3 dates a multipart object by the creation of its upload.
         last_modified: upload.initiated,
         attributes: upload.terms.attributes.clone(),
         parts: chosen.iter().map(part).collect(),
+        archive_tier: None,
         restore: Restore::NotAsked,
         bytes,
     }

@@ -24,13 +24,15 @@ pub(crate) trait Listed {
 impl Listed for StoredObject {
     fn entry(&self) -> Object {
         let class = self.attributes.storage_class.clone();
+        let checksum = self.tells_checksum.then_some(&self.checksum);
         Object {
             e_tag: Some(etag_of(self)),
             last_modified: Some(timestamp(self.last_modified)),
             size: Some(size(self.bytes.len() as u64)),
             storage_class: Some(ObjectStorageClass::from(class)),
-            checksum_algorithm: Some(vec![checksum_algorithm(self.checksum.algorithm)]),
-            checksum_type: Some(checksum_type(self.checksum.kind)),
+            checksum_algorithm: checksum
+                .map(|checksum| vec![checksum_algorithm(checksum.algorithm)]),
+            checksum_type: checksum.map(|checksum| checksum_type(checksum.kind)),
             ..Object::default()
         }
     }

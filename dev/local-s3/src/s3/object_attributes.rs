@@ -32,7 +32,7 @@ pub(super) fn get(
     if wanted(ObjectAttributes::ETAG) {
         output.e_tag = Some(etag_of(&object));
     }
-    if wanted(ObjectAttributes::CHECKSUM) {
+    if wanted(ObjectAttributes::CHECKSUM) && object.tells_checksum {
         output.checksum = Some(checksum(&object));
     }
     if wanted(ObjectAttributes::OBJECT_SIZE) {

@@ -8,7 +8,7 @@ use super::{
 use crate::object::StoredObject;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use s3s::dto::{
-    ChecksumMode, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, Range,
+    ArchiveStatus, ChecksumMode, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, Range,
     StorageClass, StreamingBlob, Timestamp, TimestampFormat,
 };
 use s3s::{Body, S3Error, S3Result, s3_error};
@@ -39,7 +39,7 @@ macro_rules! head_of {
         output.storage_class = storage_class_header(object);
         output.restore = restore::header(object);
         set_encryption!(output, &attributes.encryption);
-        if $is_checksum_wanted {
+        if $is_checksum_wanted && object.tells_checksum {
             set_checksum!(output, &object.checksum);
             output.checksum_type = Some(checksum_type(object.checksum.kind));
         }
@@ -102,6 +102,7 @@ pub(super) fn head(
     let mut output = HeadObjectOutput {
         content_length: Some(size(length as u64)),
         content_range: range.as_ref().map(|range| content_range(range, &object)),
+        archive_status: object.archive_tier.clone().map(ArchiveStatus::from),
         ..Default::default()
     };
     head_of!(

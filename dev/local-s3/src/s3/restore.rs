@@ -18,15 +18,6 @@ pub(super) fn restore(
         .restore_request
         .as_ref()
         .and_then(|request| request.days);
-    let Some(days) = days
-        .and_then(|days| u32::try_from(days).ok())
-        .filter(|days| *days > 0)
-    else {
-        return Err(s3_error!(
-            MalformedXML,
-            "A restore request needs a number of days."
-        ));
-    };
     backend.state.with_bucket(&input.bucket, |bucket| {
         let object = bucket.existing(&input.key)?;
         if !object.is_archived() {
@@ -46,12 +37,26 @@ pub(super) fn restore(
             Restore::Until(_) => StatusCode::OK,
             Restore::NotAsked => StatusCode::ACCEPTED,
         };
-        let restored = if backend.restores_stay_pending {
-            Restore::Pending
-        } else {
-            Restore::Until(backend.clock.last_modified() + DAY * days)
+        // An object in `INTELLIGENT_TIERING` comes back for good; of others a copy is lent.
+        let is_tiered = object.archive_tier.is_some();
+        let days = match (is_tiered, days) {
+            (true, None) => 0,
+            (false, Some(days @ 1..)) => days.unsigned_abs(),
+            _ => {
+                return Err(s3_error!(
+                    MalformedXML,
+                    "A restore request needs a number of days, unless the object is in \
+                     INTELLIGENT_TIERING."
+                ));
+            }
         };
-        bucket.amend(&input.key, |object| object.restore = restored)?;
+        let stays_pending = backend.restores_stay_pending;
+        let end = backend.clock.last_modified() + DAY * days;
+        bucket.amend(&input.key, |object| match (stays_pending, is_tiered) {
+            (true, _) => object.restore = Restore::Pending,
+            (false, true) => object.archive_tier = None,
+            (false, false) => object.restore = Restore::Until(end),
+        })?;
         Ok((RestoreObjectOutput::default(), status))
     })
 }

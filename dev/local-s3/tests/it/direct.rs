@@ -1,7 +1,9 @@
 //! What a test may do to the objects behind S3's back.
 
-use crate::support::client::{Endpoint, local};
-use aws_sdk_s3::types::ChecksumMode;
+use crate::support::client::{Endpoint, local, refusal};
+use aws_sdk_s3::types::{
+    ArchiveStatus, ChecksumMode, ObjectAttributes, RestoreRequest, StorageClass,
+};
 use local_s3::{ChecksumAlgorithm, LocalS3};
 
 #[tokio::test]
@@ -60,6 +62,72 @@ fn a_stranger_overwrites_with_a_new_etag_and_checksum() {
     assert!(!server.remove("bucket", "k"));
     assert!(server.object("bucket", "k").is_none());
     assert!(server.keys("nowhere").is_empty());
+}
+
+#[tokio::test]
+async fn a_stripped_checksum_is_told_nowhere() {
+    let (server, client) = local();
+    let put = client.put_object().bucket("bucket").key("k");
+    put.body(b"content".to_vec().into()).send().await.unwrap();
+    let etag = server.object("bucket", "k").unwrap().etag;
+    server.strip_checksum("bucket", "k");
+    let head = client.head_object().bucket("bucket").key("k");
+    let head = head.checksum_mode(ChecksumMode::Enabled).send();
+    let head = head.await.unwrap();
+    assert_eq!(head.e_tag(), Some(etag.as_str()));
+    assert_eq!((head.checksum_crc32(), head.checksum_type()), (None, None));
+    let attributes = client.get_object_attributes().bucket("bucket").key("k");
+    let attributes = attributes.object_attributes(ObjectAttributes::Checksum);
+    assert!(attributes.send().await.unwrap().checksum().is_none());
+    let listed = client.list_objects_v2().bucket("bucket").send();
+    let listed = listed.await.unwrap();
+    assert!(listed.contents()[0].checksum_algorithm().is_empty());
+}
+
+#[tokio::test]
+async fn a_transition_archives_and_changes_nothing_else() {
+    let (server, client) = local();
+    let put = client.put_object().bucket("bucket").key("k");
+    put.body(b"content".to_vec().into()).send().await.unwrap();
+    let before = server.object("bucket", "k").unwrap();
+    server.transition("bucket", "k", "DEEP_ARCHIVE");
+    let after = server.object("bucket", "k").unwrap();
+    assert_eq!(
+        (&after.bytes, &after.etag, &after.checksum),
+        (&before.bytes, &before.etag, &before.checksum)
+    );
+    let get = client.get_object().bucket("bucket").key("k").send();
+    assert_eq!(refusal(get.await), "403 InvalidObjectState");
+    let head = client.head_object().bucket("bucket").key("k").send();
+    let head = head.await.unwrap();
+    assert_eq!(head.storage_class(), Some(&StorageClass::DeepArchive));
+    assert_eq!(head.archive_status(), None);
+}
+
+#[tokio::test]
+async fn an_object_in_an_archive_tier_comes_back_for_good() {
+    let (server, client) = local();
+    let put = client.put_object().bucket("bucket").key("k");
+    let put = put.storage_class(StorageClass::IntelligentTiering);
+    put.body(b"content".to_vec().into()).send().await.unwrap();
+    let get = || client.get_object().bucket("bucket").key("k").send();
+    let head = || client.head_object().bucket("bucket").key("k").send();
+    assert!(get().await.is_ok(), "it has not sunk yet");
+    server.sink_to_tier("bucket", "k", "DEEP_ARCHIVE_ACCESS");
+    assert_eq!(refusal(get().await), "403 InvalidObjectState");
+    let status = head().await.unwrap().archive_status().cloned();
+    assert_eq!(status, Some(ArchiveStatus::DeepArchiveAccess));
+
+    let restore = |days| {
+        let asked = RestoreRequest::builder().set_days(days).build();
+        let restore = client.restore_object().bucket("bucket").key("k");
+        restore.restore_request(asked).send()
+    };
+    assert_eq!(refusal(restore(Some(2)).await), "400 MalformedXML");
+    restore(None).await.unwrap();
+    assert!(get().await.is_ok());
+    let head = head().await.unwrap();
+    assert_eq!((head.archive_status(), head.restore()), (None, None));
 }
 
 #[tokio::test]
