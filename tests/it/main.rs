@@ -4,6 +4,8 @@
 mod archive;
 mod backup;
 mod by_hand;
+mod cold;
+mod compared;
 mod config;
 mod docs;
 mod ecs;
@@ -23,4 +25,5 @@ mod support;
 mod takeover;
 mod takeover_histories;
 mod time;
+mod transport;
 mod verify;

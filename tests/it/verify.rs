@@ -22,10 +22,17 @@ fn world() -> World {
     world
 }
 
-/// What verify finds, as `path: problem`.
-fn findings(world: &World, args: &[&str]) -> (i32, Vec<String>) {
+/// What verify reports of the only source.
+pub(crate) fn report(world: &World, args: &[&str]) -> (i32, Value) {
     let output = world.offsite(["verify", "--json"].iter().chain(args));
-    let reports: Vec<Value> = serde_json::from_str(&output.stdout).unwrap();
+    let mut reports: Vec<Value> = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(reports.len(), 1, "{output:?}");
+    (output.code, reports.remove(0))
+}
+
+/// What verify finds, as `path: problem`.
+pub(crate) fn findings(world: &World, args: &[&str]) -> (i32, Vec<String>) {
+    let (code, report) = report(world, args);
     let text = |f: &Value| {
         format!(
             "{}: {}",
@@ -33,10 +40,8 @@ fn findings(world: &World, args: &[&str]) -> (i32, Vec<String>) {
             f["problem"].as_str().unwrap()
         )
     };
-    let found = reports
-        .iter()
-        .flat_map(|r| r["findings"].as_array().unwrap().iter().map(text));
-    (output.code, found.collect())
+    let found = report["findings"].as_array().unwrap().iter().map(text);
+    (code, found.collect())
 }
 
 fn content(world: &World, name: &str) -> String {

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// An S3 server on a thread of this process; it stops when it is dropped.
 #[derive(Debug)]
@@ -236,6 +237,18 @@ impl LocalS3 {
                 object.archive_tier = Some(tier.to_owned());
                 object.restore = Restore::NotAsked;
             })
+        });
+    }
+
+    /// Makes an archived object readable for `time`, as a restoration does that has come to its end.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such bucket or object, or its folder cannot be written.
+    pub fn thaw(&self, bucket: &str, key: &str, time: Duration) {
+        let end = self.clock().last_modified() + time;
+        self.change(bucket, |bucket| {
+            bucket.amend(key, |object| object.restore = Restore::Until(end))
         });
     }
 
