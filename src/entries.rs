@@ -12,7 +12,7 @@ use crate::manifest::entry::Entry;
 use crate::manifest::segment::{SegmentReader, SegmentRef};
 use crate::manifest::snapshot::Snapshot;
 use crate::manifest::totals::Totals;
-use crate::store::{Store, StoreError, StoreErrorKind};
+use crate::store::{Operation, Store, StoreError, StoreErrorKind};
 use crate::text::count;
 
 /// A segment, in memory.
@@ -34,25 +34,35 @@ pub enum Loaded {
     Failed(StoreError),
 }
 
-/// Loads a segment and checks its digest. What arrives damaged is fetched once more.
+/// How often a segment is fetched that does not come the same twice.
+const READS: usize = 4;
+
+/// Loads a segment and checks its digest. What arrives damaged is fetched again: it is damaged in the
+/// store only if it comes the same twice.
 pub async fn load(store: &dyn Store, reference: SegmentRef) -> Loaded {
-    for _ in 0..2 {
-        match store.get(&reference.key).await {
-            Ok(object) if hex::encode(Sha256::digest(&object.bytes)) == reference.sha256 => {
-                return Loaded::Segment(Arc::new(StoredSegment {
-                    reference,
-                    bytes: object.bytes,
-                }));
-            }
-            Ok(_) => {}
+    let mut last = None;
+    for _ in 0..READS {
+        let bytes = match store.get(&reference.key).await {
+            Ok(object) => object.bytes,
             Err(error) if error.kind == StoreErrorKind::NotFound => {
                 return Loaded::Damaged(reference, "it is missing".to_owned());
             }
             Err(error) => return Loaded::Failed(error),
+        };
+        let sha256 = hex::encode(Sha256::digest(&bytes));
+        if sha256 == reference.sha256 {
+            return Loaded::Segment(Arc::new(StoredSegment { reference, bytes }));
+        }
+        if last.replace(sha256.clone()) == Some(sha256) {
+            let error = "its SHA-256 is not the one in the commit record";
+            return Loaded::Damaged(reference, error.to_owned());
         }
     }
-    let error = "its SHA-256 is not the one in the commit record";
-    Loaded::Damaged(reference, error.to_owned())
+    Loaded::Failed(StoreError {
+        operation: Operation::Get,
+        location: format!("{}{}", store.location(), reference.key),
+        kind: StoreErrorKind::Damaged("what is read differs each time".to_owned()),
+    })
 }
 
 /// Loads a segment that no commit record knows. There is no digest to compare with; the checksum

@@ -1,5 +1,7 @@
 //! `offsite verify`.
 
+mod advice;
+
 use std::sync::Arc;
 
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
@@ -9,12 +11,13 @@ use super::{Context, block_on, connect, note, print, print_json, selection};
 use crate::cli::VerifyArgs;
 use crate::error::Failure;
 use crate::exit::ExitCode;
-use crate::manifest::keys;
 use crate::manifest::snapshot::Snapshot;
 use crate::select::select;
 use crate::signal;
 use crate::text::{count, one_line};
-use crate::verify::{Depth, Finding, Report, Window, verify as verify_snapshot};
+use crate::verify::{Compared, Depth, Finding, Report, Window, verify as verify_snapshot};
+
+use self::advice::SourceKind;
 
 pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let job = context.reader()?;
@@ -44,7 +47,17 @@ pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode, F
     })??;
     match args.json {
         true => print_json(&reports),
-        false => reports.iter().for_each(summary),
+        false => {
+            for report in &reports {
+                let sources = &job.pass.sources;
+                let source = sources.iter().find(|s| s.name.as_str() == report.source);
+                let kind = match source {
+                    Some(source) if source.sessions.is_some() => SourceKind::Sessions,
+                    _ => SourceKind::Directory,
+                };
+                summary(report, depth, kind);
+            }
+        }
     }
     let found = reports.iter().any(|report| !report.findings.is_empty());
     Ok(match (signal::received(), found) {
@@ -81,45 +94,83 @@ fn progress(snapshot: &Snapshot) -> ProgressBar {
     bar
 }
 
-fn summary(report: &Report) {
+/// Says what was found and what to do, and then, on standard output, the verdict.
+fn summary(report: &Report, depth: Depth, kind: SourceKind) {
     for finding in &report.findings {
-        note(&one_line(&format!(
-            "error: {}: {} ({})",
-            finding.path, finding.problem, finding.key
-        )));
+        note(&one_line(&described(finding)));
     }
-    let is_contents = |finding: &Finding| !finding.key.starts_with(keys::MANIFESTS);
-    if report.findings.iter().any(is_contents) {
-        note("hint: `offsite run --no-incremental` sends anew what is still on the disk");
-    } else if !report.findings.is_empty() {
-        note("hint: `offsite run` captures again what is still on the disk");
+    for hint in advice::advice(report, depth, kind) {
+        note(&one_line(&format!("hint: {hint}")));
     }
-    if report.by_length_only > 0 {
+    if report.compared.size > 0 {
         note(&format!(
-            "warning: the store keeps no checksum of {}, so only the length was compared; --read compares contents",
-            count(report.by_length_only, "object")
+            "warning: the store tells neither checksum nor ETag to compare of {}; `--read` compares contents",
+            count(report.compared.size, "object")
         ));
     }
-    let read = match report.read_objects {
+    print(&format!(
+        "{} {}: {}\n",
+        report.source,
+        report.snapshot,
+        verdict(report)
+    ));
+}
+
+/// A finding on one line: what it concerns first.
+fn described(finding: &Finding) -> String {
+    let Finding {
+        path, key, problem, ..
+    } = finding;
+    match finding.files {
+        Some(files) => format!("error: {key}: {problem}; holds {}", count(files, "file")),
+        None => format!("error: {path}: {problem} ({key})"),
+    }
+}
+
+/// What was compared and how, and what came of it.
+fn verdict(report: &Report) -> String {
+    let Compared {
+        contents,
+        checksum,
+        etag,
+        size,
+    } = report.compared;
+    let by = [
+        (contents, "by contents"),
+        (checksum, "by checksum"),
+        (etag, "by ETag"),
+        (size, "by size only"),
+    ];
+    let by = by.iter().filter(|(number, _)| *number > 0);
+    let by: Vec<_> = by
+        .map(|(number, how)| format!("{} {how}", HumanCount(*number)))
+        .collect();
+    let mut said = vec![count(report.objects, "object")];
+    if !by.is_empty() {
+        said[0] += &format!(": {}", by.join(", "));
+    }
+    if report.archived > 0 {
+        said.push(format!("{} archived", HumanCount(report.archived)));
+    }
+    said.push(match report.read_objects {
         0 => "none read back".to_owned(),
         n => format!(
             "{} read back, {}",
             HumanCount(n),
             HumanBytes(report.read_bytes)
         ),
-    };
-    let verdict = match (&report.ended_early, report.findings.len()) {
-        (None, 0) => "all as they were put there".to_owned(),
+    });
+    said.push(match (&report.ended_early, report.findings.len()) {
+        (None, 0) if size == 0 => "all match".to_owned(),
+        (None, 0) => format!(
+            "no mismatch found, but the contents of {} were not compared",
+            count(size, "object")
+        ),
         (Some(reason), 0) => format!("ENDED EARLY ({reason}), nothing wrong so far"),
         (None, n) => problems(n),
         (Some(reason), n) => format!("ENDED EARLY ({reason}), {} so far", problems(n)),
-    };
-    print(&format!(
-        "{} {}: {}, {read}; {verdict}\n",
-        report.source,
-        report.snapshot,
-        count(report.objects, "object"),
-    ));
+    });
+    said.join("; ")
 }
 
 fn problems(number: usize) -> String {

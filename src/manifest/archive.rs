@@ -57,6 +57,9 @@ pub struct ArchiveRef {
     pub codec: Codec,
     /// Length of the object in bytes.
     pub size: u64,
+    /// The store's name for this version of the object, as it was answered when it was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
     /// CRC-64/NVME of the object, 16 hex digits. The store checked it on arrival.
     pub crc64nvme: String,
     /// SHA-256 of the object, in hex, where it was put in one request and the store keeps this one.

@@ -97,6 +97,16 @@ impl EntryPath {
         self.components().last()
     }
 
+    /// The deepest path that this one and `other` both are or lie below.
+    #[must_use]
+    pub fn common(&self, other: &Self) -> Self {
+        let same = |(a, b): &(&[u8], &[u8])| a == b;
+        let shared = self.components().zip(other.components()).take_while(same);
+        let lengths = shared.map(|(component, _)| component.len() + 1);
+        let length = lengths.sum::<usize>().saturating_sub(1);
+        Self(self.0[..length].to_vec())
+    }
+
     /// The directories above this path that lie below `directory`, the outermost first.
     pub fn directories_below(&self, directory: &Self) -> impl Iterator<Item = Self> {
         let from = match self.is_below(directory) {
@@ -207,6 +217,21 @@ mod tests {
         assert!(below("a", "").is_empty());
         assert!(below("", "").is_empty());
         assert!(below("a/bc/d", "x").is_empty());
+    }
+
+    #[test]
+    fn what_two_paths_share_ends_at_a_component() {
+        for (a, b, expected) in [
+            ("a/b", "a/bc", "a"),
+            ("a/b/c", "a/b/d", "a/b"),
+            ("a/b", "a/b", "a/b"),
+            ("a/b", "a", "a"),
+            ("a", "b", "."),
+            ("", "a", "."),
+        ] {
+            assert_eq!(path(a).common(&path(b)).to_string(), expected);
+            assert_eq!(path(b).common(&path(a)).to_string(), expected);
+        }
     }
 
     #[test]

@@ -24,8 +24,8 @@ pub use error::{Operation, StoreError, StoreErrorKind};
 /// Result of a request to the store.
 pub type StoreResult<T> = Result<T, StoreError>;
 
-/// Identifies one version of an object's bytes; opaque.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Identifies one version of an object's bytes; opaque, and empty where an answer had none.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ETag(pub String);
 
 /// An object that was read whole.
@@ -45,12 +45,16 @@ pub struct Object {
 pub struct ObjectInfo {
     /// Length in bytes.
     pub size: u64,
+    /// Its version, where the store tells one.
+    pub etag: Option<ETag>,
     /// SHA-256 of the whole object, where the store checked and kept one.
     pub sha256: Option<[u8; 32]>,
     /// CRC-64/NVME of the whole object, where the store checked and kept one.
     pub crc64nvme: Option<u64>,
     /// Whether the store keeps a checksum of a kind that this program never asks for.
     pub has_foreign_checksum: bool,
+    /// Whether it is in an archive class or tier, and cannot be read before it is thawed.
+    pub is_archived: bool,
 }
 
 /// When a put may take effect.
@@ -146,14 +150,14 @@ pub trait Store: Send + Sync {
     async fn put(&self, key: &str, body: Bytes, condition: &Condition) -> StoreResult<ETag>;
 
     /// Writes the contents of a file, which must not exist yet, with its SHA-256 for the store to
-    /// check.
+    /// check. Returns the object's version.
     async fn put_content(
         &self,
         key: &str,
         body: Bytes,
         sha256: [u8; 32],
         placement: &Placement,
-    ) -> StoreResult<()>;
+    ) -> StoreResult<ETag>;
 
     /// Begins an upload in parts.
     async fn begin_upload(&self, key: &str, placement: &Placement) -> StoreResult<Upload>;
@@ -168,14 +172,14 @@ pub trait Store: Send + Sync {
     ) -> StoreResult<UploadedPart>;
 
     /// Makes the parts one object, which must not exist yet, and which the store checks against the
-    /// CRC-64/NVME of the whole.
+    /// CRC-64/NVME of the whole. Returns the object's version.
     async fn complete_upload(
         &self,
         upload: &Upload,
         parts: Vec<UploadedPart>,
         size: u64,
         crc64nvme: u64,
-    ) -> StoreResult<()>;
+    ) -> StoreResult<ETag>;
 
     /// Gives up an upload; its parts are freed.
     async fn abort_upload(&self, upload: &Upload) -> StoreResult<()>;

@@ -1,218 +1,188 @@
-//! Archives: each is looked at once for all files in it, and read back once, with what lies between
-//! the files.
+//! Archives: each is an object, which is looked at once for all files in it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
-use crc_fast::CrcAlgorithm::Crc64Nvme;
 use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 
-use super::{FOREIGN, Finding, size_problem};
-use crate::contents::Observer;
+use super::compare::{Look, Mismatch, Recorded, look};
+use super::fetched::Fetched;
+use super::report::{Evidence, Finding, FindingKind, Problem, Report};
+use super::whole::{Reader, Whole};
 use crate::manifest::archive::{ArchiveRange, ArchiveRef};
 use crate::manifest::pass_id::PassId;
+use crate::manifest::path::EntryPath;
 use crate::manifest::snapshot::Snapshot;
-use crate::store::{Store, StoreError, StoreErrorKind};
+use crate::stop::Stop;
+use crate::store::{Store, StoreError};
 
-/// Read at a time.
-const RANGE_BYTES: u64 = 8 << 20;
-
-/// What is wrong with an archive all files of which are as they should be.
-const ALTERED: &str = "altered, outside of what files need of it: its CRC-64 is another one";
-
-/// How an archive looks from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
-    Good,
-    /// Good as far as its length says; the store keeps no checksum.
-    ByLength,
-    Missing,
-    /// It has so many bytes, which is not how many it should have.
-    Size(u64),
-    /// The store's checksum is another one.
-    Altered,
-    /// The store's checksum is of another kind.
-    Foreign,
-    /// The commit record does not say what it should be.
-    Unlisted,
-}
-
-/// Ranges that were read: by offset, length and CRC-64/NVME.
-type Ranges = BTreeMap<u64, (u64, u64)>;
-
-/// The archives of a snapshot.
+/// The archives of a snapshot, by key.
 pub(super) struct Archives {
     store: Arc<dyn Store>,
     runtime: Handle,
-    listed: HashMap<Box<str>, ArchiveRef>,
-    looks: Mutex<HashMap<Box<str>, Look>>,
-    read: Arc<Mutex<HashMap<Box<str>, Ranges>>>,
+    stop: Arc<Stop>,
+    listed: BTreeMap<Box<str>, Archive>,
+}
+
+struct Archive {
+    reference: ArchiveRef,
+    /// `None` where the command was stopped before it was looked at.
+    look: Option<Look>,
+    /// Files in it, of those that the snapshot has.
+    files: u64,
+    /// What all of them are or lie below.
+    directory: Option<EntryPath>,
 }
 
 impl Archives {
-    pub(super) fn of(store: &Arc<dyn Store>, snapshot: &Snapshot, runtime: Handle) -> Self {
-        let listed = snapshot.archives.iter();
-        Self {
+    /// Looks at all archives of a snapshot, up to `concurrency` at once.
+    pub(super) fn look(
+        store: &Arc<dyn Store>,
+        snapshot: &Snapshot,
+        concurrency: usize,
+        stop: &Arc<Stop>,
+    ) -> Result<Self, StoreError> {
+        let runtime = Handle::current();
+        let archives = snapshot.archives.iter().map(|reference| {
+            let archive = Archive {
+                reference: reference.clone(),
+                look: None,
+                files: 0,
+                directory: None,
+            };
+            (reference.key.clone(), archive)
+        });
+        let mut listed: BTreeMap<_, _> = archives.collect();
+        let mut rest = snapshot.archives.iter();
+        let mut looks = JoinSet::new();
+        loop {
+            while looks.len() < concurrency.max(1) && !stop.is_set() {
+                let Some(archive) = rest.next() else { break };
+                let (store, key) = (Arc::clone(store), archive.key.clone());
+                let recorded = Recorded::of_archive(archive);
+                let look = async move { (look(&*store, &key, &recorded).await, key) };
+                looks.spawn_on(look, &runtime);
+            }
+            match runtime.block_on(looks.join_next()) {
+                None => break,
+                Some(Ok((look, key))) => {
+                    let look = Some(look?);
+                    listed.entry(key).and_modify(|archive| archive.look = look);
+                }
+                Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
+            }
+        }
+        Ok(Self {
             store: Arc::clone(store),
             runtime,
-            listed: listed.map(|a| (a.key.clone(), a.clone())).collect(),
-            looks: Mutex::default(),
-            read: Arc::default(),
-        }
-    }
-
-    /// Archives looked at from outside or read.
-    pub(super) fn looked_at(&self) -> u64 {
-        let looks = self.looks.lock().expect("nothing panics holding this");
-        let read = self.read.lock().expect("nothing panics holding this");
-        let only_read = read.keys().filter(|key| !looks.contains_key(*key));
-        (looks.len() + only_read.count()) as u64
-    }
-
-    /// Archives of which only the length could be compared.
-    pub(super) fn by_length_only(&self) -> u64 {
-        let looks = self.looks.lock().expect("nothing panics holding this");
-        looks
-            .values()
-            .filter(|look| **look == Look::ByLength)
-            .count() as u64
-    }
-
-    /// What is wrong with a range that `pass` has recorded, as far as the store knows.
-    pub(super) fn problem(
-        &self,
-        range: &ArchiveRange,
-        pass: PassId,
-    ) -> Result<Option<String>, StoreError> {
-        let known = {
-            let looks = self.looks.lock().expect("nothing panics holding this");
-            looks.get(&range.key).copied()
-        };
-        let look = match known {
-            Some(look) => look,
-            None => {
-                let look = self.look(&range.key)?;
-                let mut looks = self.looks.lock().expect("nothing panics holding this");
-                looks.insert(range.key.clone(), look);
-                look
-            }
-        };
-        let listed = self.listed.get(&range.key);
-        let size = listed.map_or(0, |archive| archive.size);
-        let end = range.offset.saturating_add(range.length);
-        Ok(match look {
-            Look::Good | Look::ByLength if listed.is_some_and(|archive| archive.pass != pass) => {
-                Some("recorded by another pass than the one that wrote its archive".to_owned())
-            }
-            Look::Good | Look::ByLength if end > size => {
-                Some(format!("ends at byte {end} of its archive, which has {size}"))
-            }
-            Look::Good | Look::ByLength => None,
-            Look::Missing => Some("its archive is missing".to_owned()),
-            Look::Size(found) if end <= found && found < size => None,
-            Look::Size(found) => Some(format!("its archive is {}", size_problem(size, found))),
-            Look::Altered => Some(
-                "its archive is altered: the store's checksum is another one; `--read` tells which files it costs"
-                    .to_owned(),
-            ),
-            Look::Foreign => Some(format!("its archive was {FOREIGN}")),
-            Look::Unlisted => Some("its archive is not in the commit record".to_owned()),
+            stop: Arc::clone(stop),
+            listed,
         })
     }
 
-    fn look(&self, key: &str) -> Result<Look, StoreError> {
-        let Some(archive) = self.listed.get(key) else {
-            return Ok(Look::Unlisted);
-        };
-        let info = match self.runtime.block_on(self.store.head(key)) {
-            Ok(info) => info,
-            Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(Look::Missing),
-            Err(error) => return Err(error),
-        };
-        if info.size != archive.size {
-            return Ok(Look::Size(info.size));
-        }
-        let crc64nvme = u64::from_str_radix(&archive.crc64nvme, 16).ok();
-        let sha256 = info.sha256.map(hex::encode);
-        let is_other = info.crc64nvme.is_some_and(|crc| Some(crc) != crc64nvme)
-            || (sha256.is_some() && archive.sha256.is_some() && sha256 != archive.sha256);
-        Ok(match (is_other, info.crc64nvme, info.sha256) {
-            (true, ..) => Look::Altered,
-            (false, None, None) if info.has_foreign_checksum => Look::Foreign,
-            (false, None, None) => Look::ByLength,
-            (false, ..) => Look::Good,
-        })
-    }
-
-    /// Notes what is read out of archives.
-    pub(super) fn observer(&self) -> Observer {
-        let read = Arc::clone(&self.read);
-        let listed: HashSet<_> = self.listed.keys().cloned().collect();
-        Box::new(move |key, offset, bytes| {
-            if !listed.contains(key) {
-                return;
-            }
-            let crc = crc_fast::checksum(Crc64Nvme, bytes);
-            let mut read = read.lock().expect("nothing panics holding this");
-            let ranges = match read.get_mut(key) {
-                Some(ranges) => ranges,
-                None => read.entry(key.into()).or_default(),
-            };
-            ranges.insert(offset, (bytes.len() as u64, crc));
-        })
-    }
-
-    /// Reads of each archive what its files had no need of, and checks the archive as a whole.
-    pub(super) fn read_the_rest(&self) -> Result<Vec<Finding>, StoreError> {
-        let mut read = std::mem::take(&mut *self.read.lock().expect("nothing panics holding this"));
-        let mut findings = Vec::new();
-        for (key, archive) in &self.listed {
-            // An archive of nothing but directories and empty files is read as a whole here.
-            let ranges = read.remove(key).unwrap_or_default();
-            let problem = match self.look(key)? {
-                Look::Missing => "missing".to_owned(),
-                Look::Size(found) => size_problem(archive.size, found),
-                _ => match self.whole(archive, &ranges) {
-                    Ok(crc) if format!("{crc:016x}") == archive.crc64nvme => continue,
-                    Ok(_) => ALTERED.to_owned(),
-                    Err(error) => match error.kind {
-                        StoreErrorKind::Archived(says) => format!("archived ({says}); not read"),
-                        _ => return Err(error),
-                    },
-                },
-            };
-            findings.push(Finding {
-                path: ".".to_owned(),
-                key: key.to_string(),
-                problem,
+    /// Notes that a file lies in an archive.
+    pub(super) fn note(&mut self, range: &ArchiveRange, path: &EntryPath) {
+        if let Some(archive) = self.listed.get_mut(&range.key) {
+            archive.files += 1;
+            archive.directory = Some(match &archive.directory {
+                Some(directory) => directory.common(path),
+                None => path.clone(),
             });
         }
-        Ok(findings)
     }
 
-    /// CRC-64/NVME of a whole archive, ranges of which were read.
-    fn whole(&self, archive: &ArchiveRef, ranges: &Ranges) -> Result<u64, StoreError> {
-        let (mut crc, mut at) = (0, 0);
-        let mut add = |part: u64, length: u64| {
-            crc = crc_fast::checksum_combine(Crc64Nvme, crc, part, length);
+    /// What is wrong with a range that `pass` has recorded, for certain and without reading it.
+    pub(super) fn problem(&self, range: &ArchiveRange, pass: PassId) -> Option<Problem> {
+        let lost = |text: String| Some(Problem::new(FindingKind::Altered, text));
+        let Some(archive) = self.listed.get(&range.key) else {
+            let text = "its archive is not in the commit record";
+            return Some(Problem::new(FindingKind::Record, text));
         };
-        let ends = ranges.iter().map(|(offset, range)| (*offset, Some(*range)));
-        for (offset, range) in ends.chain([(archive.size, None)]) {
-            while at < offset {
-                let end = offset.min(at + RANGE_BYTES);
-                let bytes = self
-                    .runtime
-                    .block_on(self.store.get_range(&archive.key, at..end))?;
-                add(crc_fast::checksum(Crc64Nvme, &bytes), end - at);
-                at = end;
-            }
-            if let Some((length, part)) = range
-                && at == offset
+        let size = archive.reference.size;
+        let end = range.offset.saturating_add(range.length);
+        if archive.reference.pass != pass {
+            return lost("recorded by another pass than the one that wrote its archive".to_owned());
+        }
+        if end > size {
+            return lost(format!(
+                "ends at byte {end} of its archive, which has {size}"
+            ));
+        }
+        let look = archive.look.as_ref()?;
+        let mismatch = look.compared.as_ref().err()?;
+        let is_lost = match mismatch {
+            Mismatch::Missing => true,
+            Mismatch::Size { stored, .. } => end > *stored,
+            Mismatch::Checksum { .. } | Mismatch::OtherChecksum | Mismatch::ETag { .. } => false,
+        };
+        is_lost.then(|| {
+            let Problem { kind, text } = mismatch.problem();
+            Problem::new(kind, format!("its archive is {text}"))
+        })
+    }
+
+    /// Whether an archive cannot be read before it is thawed.
+    pub(super) fn is_archived(&self, key: &str) -> bool {
+        let look = self
+            .listed
+            .get(key)
+            .and_then(|archive| archive.look.as_ref());
+        look.is_some_and(|look| look.is_archived)
+    }
+
+    /// Enters every archive into the report. Where `fetched` is given, each is read as a whole, as
+    /// far as its files were not; `refused` could not be read.
+    pub(super) fn settle(
+        self,
+        report: &mut Report,
+        refused: &HashSet<String>,
+        fetched: Option<&Fetched>,
+    ) -> Result<(), StoreError> {
+        let named = report.findings.iter().map(|finding| finding.key.clone());
+        let named: HashSet<_> = named.collect();
+        let reader = Reader {
+            store: &*self.store,
+            runtime: &self.runtime,
+            stop: &self.stop,
+        };
+        for (key, archive) in &self.listed {
+            let Some(look) = &archive.look else { continue };
+            let is_named = named.contains(&**key);
+            let mut is_archived = look.is_archived || refused.contains(&**key);
+            let mut result = look.compared.clone().map_err(|mismatch| mismatch.problem());
+            if let Some(fetched) = fetched
+                && !is_named
+                && !is_archived
+                && look.is_worth_reading()
             {
-                add(part, length);
-                at += length;
+                match reader.read(&archive.reference, &fetched.take(key))? {
+                    Whole::Sound => result = Ok(Evidence::Contents),
+                    Whole::Wrong(problem) => result = Err(problem),
+                    Whole::Archived => is_archived = true,
+                    Whole::Stopped => {}
+                }
+            }
+            report.objects += 1;
+            report.archived += u64::from(is_archived);
+            match result {
+                // What was found in its files is what is wrong with it.
+                Ok(_) if is_named => {}
+                Ok(evidence) => report.compared.count(evidence),
+                Err(problem) if is_named && problem.kind == FindingKind::Missing => {}
+                Err(problem) => report.findings.push(archive.finding(problem)),
             }
         }
-        Ok(crc)
+        Ok(())
+    }
+}
+
+impl Archive {
+    fn finding(&self, problem: Problem) -> Finding {
+        let directory = self.directory.clone().unwrap_or(EntryPath::ROOT);
+        Finding {
+            files: Some(self.files),
+            ..problem.at(directory.to_string(), &*self.reference.key)
+        }
     }
 }

@@ -71,9 +71,7 @@ fn an_archive_is_compared_by_what_the_store_still_tells() {
         assert_eq!((code, &report["objects"]), (0, &json!(2)), "{report}");
         report["compared"].clone()
     };
-    let counts = |contents, checksum, etag, size| {
-        json!({"contents": contents, "checksum": checksum, "etag": etag, "size": size})
-    };
+    let counts = |contents, checksum, etag, size| json!({"contents": contents, "checksum": checksum, "etag": etag, "size": size});
     assert_eq!(compared(&[]), counts(0, 2, 0, 0));
     assert_eq!(compared(&["--read"]), counts(2, 0, 0, 0));
     world.server.strip_checksum(BUCKET, &keys[0]);
@@ -277,14 +275,16 @@ fn names_of_one_object_that_disagree_are_all_compared() {
     let segment = world.full_key(&world.key_like("manifests/", "00000.ndjson.zst"));
     let bytes = world.server.object(BUCKET, &segment).unwrap().bytes;
     let text = String::from_utf8(zstd::decode_all(&bytes[..]).unwrap()).unwrap();
-    let lines = text.lines().map(|line| match line.contains(r#""path":"c""#) {
-        true => {
-            let mut entry: Value = serde_json::from_str(line).unwrap();
-            entry["sha256"] = "00".repeat(32).into();
-            format!("{entry}\n")
-        }
-        false => format!("{line}\n"),
-    });
+    let lines = text
+        .lines()
+        .map(|line| match line.contains(r#""path":"c""#) {
+            true => {
+                let mut entry: Value = serde_json::from_str(line).unwrap();
+                entry["sha256"] = "00".repeat(32).into();
+                format!("{entry}\n")
+            }
+            false => format!("{line}\n"),
+        });
     let lines: String = lines.collect();
     let bytes = zstd::encode_all(lines.as_bytes(), 1).unwrap();
     let (key, mut record) = commit_record(&world);

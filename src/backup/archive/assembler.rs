@@ -22,7 +22,9 @@ use crate::events::Event;
 use crate::manifest::archive::{ArchiveRange, ArchiveRef, Codec};
 use crate::manifest::entry::{Content, Entry, LinkGroup};
 use crate::manifest::keys;
-use crate::store::{Condition, StoreError, StoreErrorKind, StoreResult, Upload, UploadedPart};
+use crate::store::{
+    Condition, ETag, StoreError, StoreErrorKind, StoreResult, Upload, UploadedPart,
+};
 
 /// Length of the first parts.
 pub(super) const PART_BYTES: usize = 8 << 20;
@@ -226,8 +228,8 @@ impl Assembler {
             return Ok(());
         }
         let finished = archive.finish(&self.capturer, &self.memory);
-        let sha256 = match finished {
-            Ok(sha256) => sha256,
+        let (etag, sha256) = match finished {
+            Ok(sent) => sent,
             Err(failure) => {
                 self.archive = Some(archive);
                 return Err(failure);
@@ -239,6 +241,7 @@ impl Assembler {
             pass: options.pass,
             codec: self.codec,
             size: archive.position,
+            etag: Some(etag.0).filter(|etag| !etag.is_empty()),
             crc64nvme: format!("{:016x}", archive.crc64nvme),
             sha256,
             members: archive.members,
@@ -404,13 +407,13 @@ impl Open {
         Ok(())
     }
 
-    /// Makes the archive an object. Returns the digest that the store keeps of one that took a
-    /// single request.
+    /// Makes the archive an object. Returns its version, and the digest that the store keeps of one
+    /// that took a single request.
     fn finish(
         &mut self,
         capturer: &Arc<Capturer>,
         memory: &Budget,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<(ETag, Option<String>), Failure> {
         let options = &capturer.options;
         let last = std::mem::take(&mut self.buffer);
         if self.upload.is_none() {
@@ -421,8 +424,8 @@ impl Open {
                 options
                     .store
                     .put_content(&self.key, Bytes::from_owner(last), sha256, placement);
-            capturer.wait(put)??;
-            return Ok(Some(hex::encode(sha256)));
+            let etag = capturer.wait(put)??;
+            return Ok((etag, Some(hex::encode(sha256))));
         }
         if !last.is_empty() {
             self.send(capturer, memory, last)?;
@@ -434,13 +437,11 @@ impl Open {
             for part in parts {
                 sent.push(part.await.map_err(|_| Failure::Stopped)???);
             }
-            if let Some(upload) = upload {
-                let store = &options.store;
-                store
-                    .complete_upload(&upload, sent, size, crc64nvme)
-                    .await?;
-            }
-            Ok(None)
+            let upload = upload.ok_or(Failure::Stopped)?;
+            let completed = options
+                .store
+                .complete_upload(&upload, sent, size, crc64nvme);
+            Ok((completed.await?, None))
         })?
     }
 }

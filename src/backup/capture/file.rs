@@ -126,7 +126,7 @@ fn send(capture: Capture, entry: Entry, held: Held) {
         };
         drop(request);
         match result {
-            Some(Ok(())) => capture.uploaded(entry),
+            Some(Ok(_)) => capture.uploaded(entry),
             Some(Err(error)) => capture.end(Err(Refused::Store(key, error))),
             None => capture.end(Err(Refused::Stopped)),
         }

@@ -102,7 +102,7 @@ pub(super) fn capture(
         .store
         .complete_upload(&upload, parts, hashes.size, crc64nvme);
     let completed = capture.capturer.wait(complete);
-    if !matches!(completed, Ok(Ok(()))) {
+    if !matches!(completed, Ok(Ok(_))) {
         capture.capturer.abort(&upload);
     }
     completed?.map_err(failed)?;

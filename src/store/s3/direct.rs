@@ -27,6 +27,7 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 
 use super::wire::Wire;
+use crate::store::ETag;
 
 /// Credentials are renewed this long before they end, as the SDK does by default for its own.
 const RENEW_BEFORE: Duration = Duration::from_secs(300);
@@ -90,12 +91,15 @@ impl Direct {
         body: Bytes,
         sha256: [u8; 32],
         timeout: Duration,
-    ) -> Result<(), NotStored> {
+    ) -> Result<ETag, NotStored> {
         let request = self.request(key, headers, body, sha256).await;
         let request = request.ok_or(NotStored)?;
         let answer = tokio::time::timeout(timeout, self.wire.call(request));
         match answer.await {
-            Ok(Ok(response)) if response.status().is_success() => Ok(()),
+            Ok(Ok(response)) if response.status().is_success() => {
+                let etag = response.headers().get("etag").ok_or(NotStored)?;
+                Ok(ETag(etag.to_owned()))
+            }
             _ => Err(NotStored),
         }
     }

@@ -6,6 +6,7 @@
 //! and transport errors are the SDK's. An answer that was lost on the way makes the retry of a
 //! conditional put fail; then the object itself is asked whether it is the one that was sent.
 
+mod archived;
 mod attempts;
 mod classify;
 mod client;
@@ -32,6 +33,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+use self::archived::is_archived;
 use self::attempts::{Attempts, may_have_happened};
 use self::classify::classify;
 use self::client::Clients;
@@ -151,11 +153,13 @@ impl Store for S3Store {
         let decode = |text: &str| BASE64_STANDARD.decode(text).ok();
         let sha256 = answer.checksum_sha256.as_deref().and_then(decode);
         let crc = answer.checksum_crc64_nvme.as_deref().and_then(decode);
+        let is_composite = answer.checksum_sha256.is_some() && sha256.is_none();
         let others = [
             &answer.checksum_crc32,
             &answer.checksum_crc32_c,
             &answer.checksum_sha1,
         ];
+        let is_archived = is_archived(&answer);
         Ok(ObjectInfo {
             size: answer
                 .content_length
@@ -165,7 +169,9 @@ impl Store for S3Store {
             crc64nvme: crc
                 .and_then(|bytes| bytes.try_into().ok())
                 .map(u64::from_be_bytes),
-            has_foreign_checksum: others.iter().any(|checksum| checksum.is_some()),
+            has_foreign_checksum: is_composite || others.iter().any(|other| other.is_some()),
+            etag: answer.e_tag.map(ETag),
+            is_archived,
         })
     }
 
@@ -188,25 +194,22 @@ impl Store for S3Store {
         body: Bytes,
         sha256: [u8; 32],
         placement: &Placement,
-    ) -> StoreResult<()> {
+    ) -> StoreResult<ETag> {
         if let Some(direct) = &self.clients.direct {
             let headers = self.headers(placement);
             let timeout = self.settings.timeout(body.len());
             let full_key = self.key(key);
             let put = direct.put(&full_key, &headers, body.clone(), sha256, timeout);
-            if put.await.is_ok() {
-                return Ok(());
+            if let Ok(etag) = put.await {
+                return Ok(etag);
             }
         }
         let put = self.put_checked(key, &body, sha256, &Condition::Absent, placement);
         match put.await {
-            Ok(_) => Ok(()),
-            Err(error)
-                if may_have_happened(&error.kind) && self.holds(key, &body, sha256).await =>
-            {
-                Ok(())
+            Err(error) if may_have_happened(&error.kind) => {
+                self.holds(key, &body, sha256).await.ok_or(error)
             }
-            Err(error) => Err(error),
+            other => other,
         }
     }
 
@@ -280,7 +283,7 @@ impl Store for S3Store {
         parts: Vec<UploadedPart>,
         size: u64,
         crc64nvme: u64,
-    ) -> StoreResult<()> {
+    ) -> StoreResult<ETag> {
         let parts = parts.into_iter().map(|part| {
             CompletedPart::builder()
                 .part_number(part.number)
@@ -312,8 +315,9 @@ impl Store for S3Store {
                 break result;
             }
         };
-        let Err(error) = completed else {
-            return Ok(());
+        let error = match completed {
+            Ok(answer) => return Ok(ETag(answer.e_tag.unwrap_or_default())),
+            Err(error) => error,
         };
         // After an answer was lost, the retry finds the object or finds the upload gone.
         let lost = may_have_happened(&error.kind) || error.kind == StoreErrorKind::NotFound;
@@ -322,7 +326,7 @@ impl Store for S3Store {
             && info.size == size
             && info.crc64nvme == Some(crc64nvme)
         {
-            return Ok(());
+            return Ok(info.etag.unwrap_or_default());
         }
         Err(error)
     }

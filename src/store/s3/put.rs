@@ -91,17 +91,18 @@ impl S3Store {
         }
     }
 
-    /// Whether the object under `key` has these bytes.
-    pub(super) async fn holds(&self, key: &str, body: &Bytes, sha256: [u8; 32]) -> bool {
-        let Ok(info) = self.head(key).await else {
-            return false;
-        };
+    /// The version of the object under `key`, if it has these bytes.
+    pub(super) async fn holds(&self, key: &str, body: &Bytes, sha256: [u8; 32]) -> Option<ETag> {
+        let info = self.head(key).await.ok()?;
         if info.size != body.len() as u64 {
-            return false;
+            return None;
         }
         match info.sha256 {
-            Some(known) => known == sha256,
-            None => (self.get(key).await).is_ok_and(|object| object.bytes == *body),
+            Some(known) => (known == sha256).then(|| info.etag.unwrap_or_default()),
+            None => {
+                let object = self.get(key).await.ok()?;
+                (object.bytes == *body).then_some(object.etag)
+            }
         }
     }
 }

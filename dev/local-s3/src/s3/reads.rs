@@ -8,8 +8,8 @@ use super::{
 use crate::object::StoredObject;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use s3s::dto::{
-    ArchiveStatus, ChecksumMode, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, Range,
-    StorageClass, StreamingBlob, Timestamp, TimestampFormat,
+    ArchiveStatus, ChecksumMode, GetObjectInput, GetObjectOutput, HeadObjectInput,
+    HeadObjectOutput, Range, StorageClass, StreamingBlob, Timestamp, TimestampFormat,
 };
 use s3s::{Body, S3Error, S3Result, s3_error};
 use std::ops;
@@ -20,7 +20,7 @@ const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
 
 /// The head of an answer, the same for both operations, whose outputs have no common type.
 macro_rules! head_of {
-    ($output:expr, $object:expr, $is_checksum_wanted:expr) => {{
+    ($output:expr, $object:expr, $now:expr, $is_checksum_wanted:expr) => {{
         let (output, object): (_, &StoredObject) = (&mut $output, $object);
         let attributes = &object.attributes;
         output.accept_ranges = Some("bytes".to_owned());
@@ -37,7 +37,7 @@ macro_rules! head_of {
         output.last_modified = Some(timestamp(object.last_modified));
         output.metadata = Some(attributes.metadata.clone().into_iter().collect());
         output.storage_class = storage_class_header(object);
-        output.restore = restore::header(object);
+        output.restore = restore::header(object, $now);
         set_encryption!(output, &attributes.encryption);
         if $is_checksum_wanted && object.tells_checksum {
             set_checksum!(output, &object.checksum);
@@ -77,6 +77,7 @@ pub(super) fn get(backend: &Backend, input: GetObjectInput) -> S3Result<GetObjec
     head_of!(
         output,
         &object,
+        backend.clock.now(),
         range.is_none() && is_enabled(input.checksum_mode.as_ref())
     );
     Ok(output)
@@ -108,6 +109,7 @@ pub(super) fn head(
     head_of!(
         output,
         &object,
+        backend.clock.now(),
         range.is_none() && is_enabled(input.checksum_mode.as_ref())
     );
     let status = if range.is_some() {

@@ -6,7 +6,7 @@ use crate::object::{Restore, StoredObject};
 use http::StatusCode;
 use s3s::dto::{RestoreObjectInput, RestoreObjectOutput};
 use s3s::{S3Result, s3_error};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -61,11 +61,12 @@ pub(super) fn restore(
     })
 }
 
-/// The `x-amz-restore` header of an object.
-pub(super) fn header(object: &StoredObject) -> Option<String> {
+/// The `x-amz-restore` header of an object; there is none any more once its copy has expired.
+pub(super) fn header(object: &StoredObject, now: SystemTime) -> Option<String> {
     match object.restore {
         Restore::NotAsked => None,
         Restore::Pending => Some("ongoing-request=\"true\"".to_owned()),
+        Restore::Until(end) if end <= now => None,
         Restore::Until(end) => Some(format!(
             "ongoing-request=\"false\", expiry-date=\"{}\"",
             httpdate::fmt_http_date(end)

@@ -106,6 +106,9 @@ async fn a_restored_object_goes_back_to_the_archive() {
         .unwrap();
     let get = client.get_object().bucket("bucket").key("k");
     assert!(get.clone().send().await.is_ok());
+    let head = client.head_object().bucket("bucket").key("k");
+    assert!(head.clone().send().await.unwrap().restore().is_some());
     server.clock().advance(25 * HOUR);
     assert!(get.send().await.is_err());
+    assert_eq!(head.send().await.unwrap().restore(), None);
 }

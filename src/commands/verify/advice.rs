@@ -1,0 +1,97 @@
+//! What to do about each kind of finding. Nothing is advised that costs more than the damage.
+
+use std::collections::BTreeSet;
+
+use crate::verify::{Depth, Finding, FindingKind, Report, Window};
+
+/// Sessions that are named in one command; more are somebody else's list to make.
+const MOST_SESSIONS: usize = 5;
+
+/// What the source is, as far as the configuration says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SourceKind {
+    Directory,
+    Sessions,
+}
+
+/// Sentences that each say what to do about some of the findings.
+pub(super) fn advice(report: &Report, depth: Depth, kind: SourceKind) -> Vec<String> {
+    let Report {
+        source, snapshot, ..
+    } = report;
+    let of = |kinds: &[FindingKind]| -> Vec<&Finding> {
+        let findings = report.findings.iter();
+        findings.filter(|f| kinds.contains(&f.kind)).collect()
+    };
+    let mut advice = Vec::new();
+    let damaged = of(&[
+        FindingKind::Missing,
+        FindingKind::Truncated,
+        FindingKind::Altered,
+    ]);
+    if !damaged.is_empty() {
+        advice.push(format!(
+            "put damaged objects back from earlier versions of them, if the bucket keeps any; otherwise {}",
+            capture_again(source, &damaged, kind)
+        ));
+    }
+    let is_archive =
+        |finding: &&Finding| finding.files.is_some() && finding.kind != FindingKind::Missing;
+    if depth != Depth::Read(Window::ALL) && damaged.iter().any(is_archive) {
+        advice.push(format!(
+            "`offsite verify --source {source} --snapshot {snapshot} --read` tells which files of a damaged archive can still be read"
+        ));
+    }
+    if !of(&[FindingKind::Replaced]).is_empty() {
+        advice.push(format!(
+            "`offsite verify --source {source} --snapshot {snapshot} --read` compares the contents of what was put again"
+        ));
+    }
+    if !of(&[FindingKind::Unsteady]).is_empty() {
+        advice.push(
+            "data is damaged on the way from the store; look for a proxy, a network card or memory that does it, and verify from another machine"
+                .to_owned(),
+        );
+    }
+    if !of(&[FindingKind::Segment]).is_empty() {
+        advice.push(match kind {
+            SourceKind::Directory => format!(
+                "`offsite run --source {source}` captures again what the damaged segments list, as far as it still exists"
+            ),
+            SourceKind::Sessions => format!(
+                "put the damaged segments back from earlier versions of them; `offsite run --source {source}` refuses to go on without, and with --force archives every session again that still exists"
+            ),
+        });
+    }
+    if !of(&[FindingKind::Record]).is_empty() {
+        advice.push(
+            "the commit record does not fit its segments; put it back from an earlier version of it, if the bucket keeps any"
+                .to_owned(),
+        );
+    }
+    advice
+}
+
+/// How to store again what was damaged and still exists.
+fn capture_again(source: &str, damaged: &[&Finding], kind: SourceKind) -> String {
+    if kind == SourceKind::Directory {
+        return format!(
+            "`offsite run --source {source} --no-incremental` uploads every file of `{source}` that still exists"
+        );
+    }
+    let paths = damaged.iter().map(|finding| finding.path.as_str());
+    let sessions = paths.map(|path| path.split('/').next().unwrap_or(path));
+    let sessions: BTreeSet<_> = sessions.filter(|session| *session != ".").collect();
+    let named = match sessions.len() {
+        1..=MOST_SESSIONS => {
+            let flags = sessions
+                .iter()
+                .map(|session| format!("--session '{session}'"));
+            flags.collect::<Vec<_>>().join(" ")
+        }
+        _ => "--session NAME".to_owned(),
+    };
+    format!(
+        "`offsite run --source {source} {named} --force` archives again what still exists of them"
+    )
+}

@@ -1,0 +1,275 @@
+//! An object as the store tells it, against what was recorded when it was sent.
+//!
+//! The strongest evidence counts: a checksum of a kind that both have, then the ETag, then the size.
+//! Where the checksums agree an ETag proves nothing: a copy in place changes it and no byte.
+
+use super::report::{Evidence, FindingKind, Problem};
+use crate::manifest::archive::ArchiveRef;
+use crate::manifest::entry::{Content, Entry};
+use crate::store::{ObjectInfo, Store, StoreErrorKind, StoreResult};
+
+/// What was recorded of an object; digests in hex.
+pub(super) struct Recorded {
+    size: u64,
+    sha256: Option<String>,
+    crc64nvme: Option<String>,
+    etag: Option<String>,
+}
+
+/// How an object differs from what was recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Mismatch {
+    Missing,
+    Size {
+        recorded: u64,
+        stored: u64,
+    },
+    Checksum {
+        algorithm: &'static str,
+        recorded: String,
+        stored: String,
+    },
+    /// No checksum that was recorded can be compared, and the store has one of another kind.
+    OtherChecksum,
+    /// The store has no checksum.
+    ETag {
+        recorded: String,
+        stored: String,
+    },
+}
+
+/// What a HEAD has told.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub(super) compared: Result<Evidence, Mismatch>,
+    pub(super) is_archived: bool,
+}
+
+/// Asks the store what it knows of an object, and compares.
+pub(super) async fn look(store: &dyn Store, key: &str, recorded: &Recorded) -> StoreResult<Look> {
+    match store.head(key).await {
+        Ok(info) => Ok(Look {
+            compared: recorded.compare(&info),
+            is_archived: info.is_archived,
+        }),
+        Err(error) if error.kind == StoreErrorKind::NotFound => Ok(Look {
+            compared: Err(Mismatch::Missing),
+            is_archived: false,
+        }),
+        Err(error) => Err(error),
+    }
+}
+
+impl Look {
+    /// Whether reading the object can be done and tells more.
+    pub(super) fn is_worth_reading(&self) -> bool {
+        let is_settled = matches!(
+            self.compared,
+            Err(Mismatch::Missing | Mismatch::Size { .. })
+        );
+        !self.is_archived && !is_settled
+    }
+}
+
+impl Recorded {
+    pub(super) fn of_contents(entry: &Entry, content: &Content) -> Self {
+        Self {
+            size: entry.metadata.size,
+            sha256: Some(hex::encode(content.sha256)),
+            crc64nvme: content.crc64nvme.map(|crc| format!("{crc:016x}")),
+            etag: None,
+        }
+    }
+
+    pub(super) fn of_archive(archive: &ArchiveRef) -> Self {
+        Self {
+            size: archive.size,
+            sha256: archive.sha256.clone(),
+            crc64nvme: Some(archive.crc64nvme.clone()),
+            etag: archive.etag.clone(),
+        }
+    }
+
+    fn compare(&self, info: &ObjectInfo) -> Result<Evidence, Mismatch> {
+        if info.size != self.size {
+            return Err(Mismatch::Size {
+                recorded: self.size,
+                stored: info.size,
+            });
+        }
+        let sha256 = info.sha256.map(hex::encode);
+        let crc64nvme = info.crc64nvme.map(|crc| format!("{crc:016x}"));
+        let has_checksum = sha256.is_some() || crc64nvme.is_some() || info.has_foreign_checksum;
+        let mut is_same = false;
+        for (algorithm, recorded, stored) in [
+            ("SHA-256", &self.sha256, sha256),
+            ("CRC-64/NVME", &self.crc64nvme, crc64nvme),
+        ] {
+            let (Some(recorded), Some(stored)) = (recorded, stored) else {
+                continue;
+            };
+            if *recorded != stored {
+                let recorded = recorded.clone();
+                return Err(Mismatch::Checksum {
+                    algorithm,
+                    recorded,
+                    stored,
+                });
+            }
+            is_same = true;
+        }
+        match (&self.etag, &info.etag) {
+            _ if is_same => Ok(Evidence::Checksum),
+            _ if has_checksum => Err(Mismatch::OtherChecksum),
+            (Some(recorded), Some(stored)) if bare(recorded) == bare(&stored.0) => {
+                Ok(Evidence::ETag)
+            }
+            (Some(recorded), Some(stored)) => Err(Mismatch::ETag {
+                recorded: recorded.clone(),
+                stored: stored.0.clone(),
+            }),
+            _ => Ok(Evidence::Size),
+        }
+    }
+}
+
+/// Without the quotes, which a proxy or a gateway may add or take away.
+fn bare(etag: &str) -> &str {
+    etag.trim_matches('"')
+}
+
+impl Mismatch {
+    pub(super) fn problem(&self) -> Problem {
+        match self {
+            Self::Missing => Problem::missing(),
+            Self::Size { recorded, stored } => {
+                let (kind, what) = match stored < recorded {
+                    true => (FindingKind::Truncated, "truncated"),
+                    false => (FindingKind::Altered, "altered"),
+                };
+                Problem::new(
+                    kind,
+                    format!("{what}: {stored} bytes instead of {recorded}"),
+                )
+            }
+            Self::Checksum {
+                algorithm,
+                recorded,
+                stored,
+            } => Problem::new(
+                FindingKind::Altered,
+                format!("altered: {algorithm} mismatch: recorded {recorded}, stored {stored}"),
+            ),
+            Self::OtherChecksum => Problem::new(
+                FindingKind::Replaced,
+                "put again by something else: the store's checksum is of another kind than the one that was sent",
+            ),
+            Self::ETag { recorded, stored } => Problem::new(
+                FindingKind::Replaced,
+                format!(
+                    "put again by something else: ETag mismatch: recorded {}, stored {}",
+                    bare(recorded),
+                    bare(stored)
+                ),
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::ETag;
+
+    fn recorded() -> Recorded {
+        Recorded {
+            size: 3,
+            sha256: Some(hex::encode([7; 32])),
+            crc64nvme: Some(format!("{:016x}", 9)),
+            etag: Some("\"e\"".to_owned()),
+        }
+    }
+
+    fn info() -> ObjectInfo {
+        ObjectInfo {
+            size: 3,
+            etag: Some(ETag("\"e\"".to_owned())),
+            sha256: None,
+            crc64nvme: None,
+            has_foreign_checksum: false,
+            is_archived: false,
+        }
+    }
+
+    #[test]
+    fn the_strongest_evidence_counts() {
+        let compare = |info: ObjectInfo| recorded().compare(&info);
+        let other = || Some(ETag("\"other\"".to_owned()));
+        let sha256 = Some([7; 32]);
+        assert_eq!(
+            compare(ObjectInfo { sha256, ..info() }),
+            Ok(Evidence::Checksum)
+        );
+        let crc64nvme = Some(9);
+        let copied = ObjectInfo {
+            crc64nvme,
+            etag: other(),
+            ..info()
+        };
+        assert_eq!(compare(copied), Ok(Evidence::Checksum), "a copy in place");
+        assert_eq!(compare(info()), Ok(Evidence::ETag));
+        let unquoted = Some(ETag("e".to_owned()));
+        assert_eq!(
+            compare(ObjectInfo {
+                etag: unquoted,
+                ..info()
+            }),
+            Ok(Evidence::ETag)
+        );
+        assert_eq!(
+            compare(ObjectInfo {
+                etag: None,
+                ..info()
+            }),
+            Ok(Evidence::Size)
+        );
+    }
+
+    #[test]
+    fn whatever_differs_is_a_mismatch() {
+        let kind = |info: ObjectInfo| recorded().compare(&info).unwrap_err().problem().kind;
+        assert_eq!(
+            kind(ObjectInfo { size: 2, ..info() }),
+            FindingKind::Truncated
+        );
+        assert_eq!(kind(ObjectInfo { size: 4, ..info() }), FindingKind::Altered);
+        let one_of_two = ObjectInfo {
+            sha256: Some([7; 32]),
+            crc64nvme: Some(8),
+            ..info()
+        };
+        assert_eq!(kind(one_of_two), FindingKind::Altered);
+        let other = Some(ETag("\"other\"".to_owned()));
+        assert_eq!(
+            kind(ObjectInfo {
+                etag: other,
+                ..info()
+            }),
+            FindingKind::Replaced
+        );
+        let foreign = ObjectInfo {
+            has_foreign_checksum: true,
+            ..info()
+        };
+        assert_eq!(kind(foreign), FindingKind::Replaced);
+    }
+
+    #[test]
+    fn without_an_etag_on_record_only_the_size_is_left() {
+        let recorded = Recorded {
+            etag: None,
+            ..recorded()
+        };
+        assert_eq!(recorded.compare(&info()), Ok(Evidence::Size));
+    }
+}

@@ -1,0 +1,219 @@
+//! Contents: looked at from outside as objects, and read back, wherever they lie.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+use super::MEMORY_BYTES;
+use super::compare::{Recorded, look};
+use super::fetched::Fetched;
+use super::report::{Evidence, Finding, FindingKind, Problem, Report};
+use crate::contents::{Contents, ContentsError};
+use crate::manifest::entry::{Content, Entry};
+use crate::manifest::keys::SourceName;
+use crate::stop::Stop;
+use crate::store::{Store, StoreError, StoreErrorKind};
+
+/// How often contents are read that do not come the same twice. Each time they are fetched twice.
+const ATTEMPTS: usize = 2;
+
+/// What checks the contents of one snapshot, from many tasks at once.
+pub(super) struct Checker {
+    store: Arc<dyn Store>,
+    contents: Contents,
+    pub(super) fetched: Arc<Fetched>,
+    report: Mutex<Report>,
+    /// Archives that the store would not give out for their class.
+    refused: Mutex<HashSet<String>>,
+    failure: Mutex<Option<StoreError>>,
+    progress: Box<dyn Fn(u64) + Send + Sync>,
+}
+
+/// What reading contents back has shown.
+enum Back {
+    Sound,
+    Wrong(Problem),
+    /// The store does not give them out for the time being.
+    Archived,
+    /// The command is being stopped.
+    Stopped,
+}
+
+impl Checker {
+    pub(super) fn of(
+        store: &Arc<dyn Store>,
+        source: SourceName,
+        report: Report,
+        stop: &Arc<Stop>,
+        progress: impl Fn(u64) + Send + Sync + 'static,
+    ) -> Self {
+        let fetched = Arc::new(Fetched::default());
+        let noted = Arc::clone(&fetched);
+        let observer = Box::new(move |key: &str, offset, bytes: &[u8]| {
+            noted.note(key, offset, bytes);
+        });
+        Self {
+            store: Arc::clone(store),
+            contents: Contents::of(store, source, MEMORY_BYTES, stop).observed_by(observer),
+            fetched,
+            report: Mutex::new(report),
+            refused: Mutex::default(),
+            failure: Mutex::default(),
+            progress: Box::new(progress),
+        }
+    }
+
+    /// The object that holds the contents of an entry.
+    pub(super) fn key(&self, entry: &Entry, content: &Content) -> String {
+        self.contents.key(entry, content)
+    }
+
+    pub(super) fn failure(&self) -> Option<StoreError> {
+        let failure = self.failure.lock().expect("nothing panics holding this");
+        failure.clone()
+    }
+
+    pub(super) fn is_refused(&self, key: &str) -> bool {
+        let refused = self.refused.lock().expect("nothing panics holding this");
+        refused.contains(key)
+    }
+
+    /// What was found so far, and the archives that could not be read.
+    pub(super) fn take(&self) -> (Report, HashSet<String>) {
+        let mut report = self.report.lock().expect("nothing panics holding this");
+        let mut refused = self.refused.lock().expect("nothing panics holding this");
+        (std::mem::take(&mut *report), std::mem::take(&mut *refused))
+    }
+
+    pub(super) fn find(&self, finding: Finding) {
+        self.count(|report| report.findings.push(finding));
+    }
+
+    pub(super) fn advance(&self) {
+        (self.progress)(1);
+    }
+
+    fn count(&self, count: impl FnOnce(&mut Report)) {
+        count(&mut self.report.lock().expect("nothing panics holding this"));
+    }
+
+    /// Checks the contents of an entry under `key`. A failure of the store is kept.
+    pub(super) async fn check(self: Arc<Self>, entry: Entry, key: String, reads: bool) {
+        let entry = Arc::new(entry);
+        let checked = match &entry.content {
+            Some(content) if content.archive.is_none() => {
+                self.object(&entry, content, &key, reads).await
+            }
+            Some(_) => self.member(&entry, &key).await,
+            None => Ok(()),
+        };
+        self.advance();
+        if let Err(error) = checked {
+            let mut failure = self.failure.lock().expect("nothing panics holding this");
+            failure.get_or_insert(error);
+        }
+    }
+
+    /// Looks at an object from outside, and reads it where it is to be read and can be.
+    async fn object(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        content: &Content,
+        key: &str,
+        reads: bool,
+    ) -> Result<(), StoreError> {
+        let recorded = Recorded::of_contents(entry, content);
+        let look = look(&*self.store, key, &recorded).await?;
+        let mut is_archived = look.is_archived;
+        let is_worth_reading = look.is_worth_reading();
+        let mut result = look.compared.map_err(|mismatch| mismatch.problem());
+        if reads && is_worth_reading {
+            match self.read_back(entry, key).await? {
+                Back::Sound => result = Ok(Evidence::Contents),
+                Back::Wrong(problem) => result = Err(problem),
+                Back::Archived => is_archived = true,
+                Back::Stopped => {}
+            }
+            self.fetched.take(key);
+        }
+        self.count(|report| {
+            report.objects += 1;
+            report.archived += u64::from(is_archived);
+            match result {
+                Ok(evidence) => report.compared.count(evidence),
+                Err(problem) => report
+                    .findings
+                    .push(problem.at(entry.path.to_string(), key)),
+            }
+        });
+        Ok(())
+    }
+
+    /// Reads a file out of an archive.
+    async fn member(self: &Arc<Self>, entry: &Arc<Entry>, key: &str) -> Result<(), StoreError> {
+        match self.read_back(entry, key).await? {
+            Back::Sound | Back::Stopped => {}
+            Back::Wrong(problem) => self.find(problem.at(entry.path.to_string(), key)),
+            Back::Archived => {
+                let mut refused = self.refused.lock().expect("nothing panics holding this");
+                refused.insert(key.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads contents back and hashes them. They are damaged in the store if they come the same
+    /// twice and are not what was recorded.
+    async fn read_back(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        key: &str,
+    ) -> Result<Back, StoreError> {
+        let mut problem = Problem::unsteady();
+        for _ in 0..ATTEMPTS {
+            let (reader, read) = (Arc::clone(self), Arc::clone(entry));
+            let result = tokio::task::spawn_blocking(move || match &read.content {
+                Some(content) => reader.contents.read(&read, content, |_, _| Ok(())),
+                None => Ok(()),
+            });
+            match result.await {
+                Ok(Ok(())) => {
+                    self.count(|report| {
+                        report.read_objects += 1;
+                        report.read_bytes += entry.metadata.size;
+                    });
+                    return Ok(Back::Sound);
+                }
+                Ok(Err(ContentsError::Altered(_))) => {
+                    if self.fetched.is_confirmed(key, extent(entry)) {
+                        let text = "altered: SHA-256 mismatch of what was read";
+                        return Ok(Back::Wrong(Problem::new(FindingKind::Altered, text)));
+                    }
+                    problem = Problem::unsteady();
+                }
+                Ok(Err(ContentsError::Store(error))) => match error.kind {
+                    StoreErrorKind::TooShort => problem = Problem::cut_short(),
+                    StoreErrorKind::NotFound => return Ok(Back::Wrong(Problem::missing())),
+                    StoreErrorKind::Archived(_) => return Ok(Back::Archived),
+                    _ => return Err(error),
+                },
+                // Nothing is written, and a task that panicked has said so.
+                Ok(Err(ContentsError::Write(_) | ContentsError::Stopped)) | Err(_) => {
+                    return Ok(Back::Stopped);
+                }
+            }
+        }
+        Ok(Back::Wrong(problem))
+    }
+}
+
+/// Where the contents of an entry lie in their object.
+fn extent(entry: &Entry) -> std::ops::Range<u64> {
+    let archive = entry
+        .content
+        .as_ref()
+        .and_then(|content| content.archive.as_ref());
+    match archive {
+        Some(range) => range.offset..range.offset.saturating_add(range.length),
+        None => 0..entry.metadata.size,
+    }
+}

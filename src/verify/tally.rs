@@ -1,0 +1,94 @@
+//! What a commit record says of its segments, against what they hold.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::report::{Finding, FindingKind, Problem};
+use crate::entries::Place;
+use crate::manifest::entry::Entry;
+use crate::manifest::keys;
+use crate::manifest::snapshot::Snapshot;
+use crate::manifest::totals::Totals;
+
+/// What one segment holds.
+#[derive(Default)]
+struct Held {
+    totals: Totals,
+    archives: BTreeSet<Box<str>>,
+}
+
+/// Counts entries by segment.
+pub(super) struct Tally<'a> {
+    snapshot: &'a Snapshot,
+    held: Vec<Held>,
+    /// Keys of segments that could not be read whole.
+    damaged: HashSet<String>,
+}
+
+impl<'a> Tally<'a> {
+    pub(super) fn of(snapshot: &'a Snapshot) -> Self {
+        let segments = snapshot.segments.iter();
+        Self {
+            snapshot,
+            held: segments.map(|_| Held::default()).collect(),
+            damaged: HashSet::new(),
+        }
+    }
+
+    pub(super) fn count(&mut self, place: Place, entry: &Entry) {
+        let Some(held) = self.held.get_mut(place.segment) else {
+            return;
+        };
+        held.totals += Totals::of(entry);
+        let archive = entry
+            .content
+            .as_ref()
+            .and_then(|content| content.archive.as_ref());
+        if let Some(range) = archive.filter(|range| !held.archives.contains(&range.key)) {
+            held.archives.insert(range.key.clone());
+        }
+    }
+
+    /// Leaves out a segment that could not be read whole.
+    pub(super) fn leave_out(&mut self, key: &str) {
+        self.damaged.insert(key.to_owned());
+    }
+
+    /// What the commit record has wrong, once all entries are counted.
+    pub(super) fn findings(self) -> Vec<Finding> {
+        let snapshot = self.snapshot;
+        let record = format!(
+            "{}{}/{}.json",
+            keys::SNAPSHOTS,
+            snapshot.source,
+            snapshot.pass
+        );
+        let mut findings = Vec::new();
+        let mut find = |path: &str, what: String| {
+            let problem = Problem::new(FindingKind::Record, what);
+            findings.push(problem.at(path, record.as_str()));
+        };
+        for (segment, held) in snapshot.segments.iter().zip(&self.held) {
+            if self.damaged.contains(&segment.key) {
+                continue;
+            }
+            let (key, path) = (&segment.key, segment.first.as_str());
+            if segment.totals != held.totals {
+                find(
+                    path,
+                    format!("the totals of `{key}` are not those of its entries"),
+                );
+            }
+            if segment.archives != held.archives {
+                find(
+                    path,
+                    format!("the archives of `{key}` are not those its entries point into"),
+                );
+            }
+        }
+        let totals: Totals = snapshot.segments.iter().map(|segment| segment.totals).sum();
+        if totals != snapshot.totals {
+            find(".", "the totals are not those of the segments".to_owned());
+        }
+        findings
+    }
+}
