@@ -148,11 +148,14 @@ fn a_signal_ends_the_reading_of_a_large_archive() {
     let mut world = World::new();
     world.set("DEFAULTS__METHOD", "archive");
     world.set("DEFAULTS__ARCHIVE__COMPRESSION", "none");
-    for index in 0..20_000 {
+    for index in 0..7000 {
         world.write(&format!("{index}"), "");
     }
     settle();
     world.back_up();
+    let key = world.full_key(&world.key_like("archives/", ""));
+    let length = world.server.object(BUCKET, &key).unwrap().bytes.len();
+    assert!(length > 9 << 20, "{length} bytes are one read");
     let (first, reached) = mpsc::channel();
     let (go_on, wait) = mpsc::channel::<()>();
     let wait = std::sync::Mutex::new(wait);

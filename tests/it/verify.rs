@@ -68,14 +68,16 @@ fn what_the_store_knows_is_enough_to_find_most() {
         .server
         .replace(BUCKET, &content(&world, "in parts"), noise(2, 17 << 20));
     world.server.remove(BUCKET, &content(&world, "zero"));
-    for args in [&[][..], &["--read"]] {
+    // Without reading, all that is known of 07 is that something else has put it there.
+    let altered = ["07: put again by something else", "07: altered"];
+    for (args, altered) in [&[][..], &["--read"]].into_iter().zip(altered) {
         let (code, found) = findings(&world, args);
         assert_eq!(code, 4);
         assert_eq!(found.len(), 5, "{found:#?}");
         for (finding, expected) in found.iter().zip([
             "03: missing",
             "05: truncated",
-            "07: altered",
+            altered,
             "in parts: altered",
             "zero: missing",
         ]) {
@@ -103,8 +105,8 @@ fn bit_rot_is_found_by_reading() {
     assert_eq!(
         found,
         [
-            "11: altered: its SHA-256 is another one",
-            "in parts: altered: its SHA-256 is another one"
+            "11: altered: SHA-256 mismatch of what was read",
+            "in parts: altered: SHA-256 mismatch of what was read"
         ]
     );
 }
@@ -207,6 +209,97 @@ fn an_archive_of_another_pass_than_the_one_recorded_is_found_without_download() 
     let (code, found) = findings(&world, &[]);
     assert_eq!(code, 4);
     assert!(found[0].contains("another pass"), "{found:?}");
+}
+
+/// The commands that the hints of `offsite verify` name, in order.
+fn advised(world: &World) -> Vec<Vec<String>> {
+    let output = world.offsite(["verify"]);
+    assert_eq!(output.code, 4, "{output:?}");
+    let hints = output
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("hint:"));
+    let commands = hints.flat_map(|hint| hint.split('`').skip(1).step_by(2));
+    let commands = commands.filter_map(|code| code.strip_prefix("offsite "));
+    let words = |command: &str| {
+        let words = command.split(' ');
+        words
+            .map(|word| word.trim_matches('\'').to_owned())
+            .collect()
+    };
+    commands.map(words).collect()
+}
+
+/// What is advised does what it says, and stores no more again than it has to.
+#[test]
+fn advice_fits_the_finding_and_works() {
+    let run = |world: &World, command: &[String]| {
+        let output = world.offsite(command);
+        assert_eq!(output.code, 0, "{command:?}: {output:?}");
+        output
+    };
+    let sound = |world: &World| assert_eq!(findings(world, &["--read"]), (0, vec![]));
+
+    let directory = world();
+    directory.server.remove(BUCKET, &content(&directory, "03"));
+    let commands = advised(&directory);
+    assert_eq!(commands, [["run", "--source", "data", "--no-incremental"]]);
+    run(&directory, &commands[0]);
+    sound(&directory);
+
+    let directory = world();
+    let segments = directory.keys().into_iter();
+    let segment = segments.filter(|key| key.starts_with("manifests/")).nth(1);
+    let segment = directory.full_key(&segment.unwrap());
+    directory.server.corrupt(BUCKET, &segment, 40);
+    let commands = advised(&directory);
+    assert_eq!(commands, [["run", "--source", "data"]]);
+    run(&directory, &commands[0]);
+    sound(&directory);
+
+    let directory = world();
+    directory
+        .server
+        .replace(BUCKET, &content(&directory, "07"), "contents of 7");
+    let commands = advised(&directory);
+    assert_eq!(commands.len(), 1, "{commands:?}");
+    assert_eq!(commands[0][0], "verify");
+    run(&directory, &commands[0]);
+}
+
+#[test]
+fn advice_on_a_session_archives_that_session_again_and_no_other() {
+    let sessions = World::new();
+    sessions.configure(&format!(
+        "backup:\n  s3: {{bucket: backups, prefix: team/}}\n  sources:\n  \
+         - {{name: data, sessions: {}}}\n",
+        sessions.data().display()
+    ));
+    for (index, session) in ["M31_2020-01-02", "M42_2021-03-04"].iter().enumerate() {
+        sessions.write(&format!("{session}/1.fits"), noise(index as u64, 5000));
+        sessions.write(&format!("{session}/2.fits"), noise(index as u64, 700));
+    }
+    settle();
+    sessions.back_up();
+    let key = sessions.full_key(&sessions.key_like("raw/2020/", ""));
+    let length = sessions.server.object(BUCKET, &key).unwrap().bytes.len();
+    // A byte that no file has: the archive is named, with the directory of what is in it.
+    sessions.server.truncate(BUCKET, &key, length - 1);
+    let (code, found) = report(&sessions, &[]);
+    assert_eq!((code, found["findings"].as_array().unwrap().len()), (4, 1));
+    assert_eq!(found["findings"][0]["path"], "M31_2020-01-02");
+    assert_eq!(found["findings"][0]["files"], 2);
+    let commands = advised(&sessions);
+    assert_eq!(
+        commands[0].join(" "),
+        "run --source data --session M31_2020-01-02 --force"
+    );
+    assert_eq!(commands[1][0], "verify");
+    let output = sessions.offsite(&commands[0]);
+    assert_eq!(output.code, 0, "{output:?}");
+    let archived = output.event("backup_archive_uploaded");
+    assert_eq!(archived["session"], "M31_2020-01-02");
+    assert_eq!(findings(&sessions, &["--read"]), (0, vec![]));
 }
 
 /// Runs verify and interrupts it at its tenth object.
