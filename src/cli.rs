@@ -302,9 +302,11 @@ pub struct RestoreArgs {
 /// What `verify` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  offsite verify              compare every object with what the store knows of it; no download
+  offsite verify              compare size and checksum of every object with the record; no download
   offsite verify --read       read everything back and hash it
-  offsite verify --read 5%    read a share that rotates with time, so that all gets its turn")]
+  offsite verify --read 5%    read a share that rotates with time, so that all gets its turn
+
+Objects in an archive class (GLACIER, DEEP_ARCHIVE) are compared and counted, and not read.")]
 pub struct VerifyArgs {
     /// Which snapshots.
     #[command(flatten)]

@@ -73,6 +73,7 @@ fn depth(read: Option<&str>) -> Result<Depth, Failure> {
     };
     let percent = text.trim().trim_end_matches('%').parse::<f64>();
     match percent {
+        Ok(0.0) => Ok(Depth::Known),
         Ok(100.0) => Ok(Depth::Read(Window::ALL)),
         Ok(percent) if percent > 0.0 && percent < 100.0 => {
             Ok(Depth::Read(Window::at(Timestamp::now(), percent / 100.0)))

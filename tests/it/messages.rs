@@ -87,7 +87,7 @@ fn wrong_usage() {
         "wrong-time",
         ["restore", "--to", "out", "--at", "soon"],
     );
-    assert_shown(&world, "wrong-share", ["verify", "--read", "0%"]);
+    assert_shown(&world, "wrong-share", ["verify", "--read", "200%"]);
     assert_shown(&world, "wrong-glob", ["list", "latest", "--path", "[z-a]"]);
     assert_shown(
         &world,

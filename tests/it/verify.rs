@@ -54,6 +54,9 @@ fn a_sound_snapshot_has_no_findings() {
     for args in [&[][..], &["--read"], &["--read", "5%"], &["--read=100%"]] {
         assert_eq!(findings(&world, args), (0, vec![]), "{args:?}");
     }
+    // The Terraform module takes this share, too.
+    let (code, nothing_read) = report(&world, &["--read", "0%"]);
+    assert_eq!((code, &nothing_read["read_objects"]), (0, &0.into()));
 }
 
 #[test]
