@@ -174,12 +174,14 @@ impl StoreErrorKind {
             Self::Transport(_) => Some(
                 "check the network path to the store, `backup.s3.endpoint_url` and the proxy variables",
             ),
+            Self::Damaged(_) => Some(
+                "look for a proxy, a network card or memory that damages data between here and the store, and run the command again",
+            ),
             Self::NotFound
             | Self::TooShort
             | Self::PreconditionFailed
             | Self::Conflict(_)
             | Self::Unavailable(_)
-            | Self::Damaged(_)
             | Self::Rejected(_) => None,
         }
     }

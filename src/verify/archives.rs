@@ -163,12 +163,14 @@ impl Archives {
                     Whole::Stopped => {}
                 }
             }
+            let is_read = fetched.is_some() && look.is_worth_reading() && !self.stop.is_set();
             report.objects += 1;
             report.archived += u64::from(is_archived);
             match result {
                 // What was found in its files is what is wrong with it.
                 Ok(_) if is_named => {}
                 Ok(evidence) => report.compared.count(evidence),
+                Err(_) if is_named && is_read => {}
                 Err(problem) if is_named && problem.kind == FindingKind::Missing => {}
                 Err(problem) => report.findings.push(archive.finding(problem)),
             }

@@ -123,6 +123,26 @@ fn a_segment_damaged_differently_on_the_way_is_read_again() {
     let world = files();
     damage_differently(&world, "/manifests/", 3);
     assert_eq!(findings(&world, &[]), (0, vec![]));
+    damage_differently(&world, "/manifests/", 10);
+    let output = world.offsite(["verify"]);
+    assert_eq!(output.code, 1, "{output:?}");
+    assert!(output.stderr.contains("differs each time"), "{output:?}");
+    assert!(
+        output.stderr.contains("hint: look for a proxy"),
+        "{output:?}"
+    );
+    // Nothing is known to be wrong with the segment, so a pass does not capture again what it lists.
+    world.server.clear_faults();
+    damage_differently(&world, "/manifests/", 10);
+    let output = world.offsite(["run"]);
+    assert_eq!(output.code, 1, "{output:?}");
+    assert_eq!(
+        output.events_named("segment_damaged").len(),
+        0,
+        "{output:?}"
+    );
+    world.server.clear_faults();
+    world.back_up();
 }
 
 #[test]
