@@ -139,8 +139,13 @@ impl Archives {
         refused: &HashSet<String>,
         fetched: Option<&Fetched>,
     ) -> Result<(), StoreError> {
-        let named = report.findings.iter().map(|finding| finding.key.clone());
-        let named: HashSet<_> = named.collect();
+        let (mut named, mut damaged) = (HashSet::new(), HashSet::new());
+        for finding in &report.findings {
+            named.insert(finding.key.clone());
+            if finding.kind != FindingKind::Unsteady {
+                damaged.insert(finding.key.clone());
+            }
+        }
         let reader = Reader {
             store: &*self.store,
             runtime: &self.runtime,
@@ -151,27 +156,26 @@ impl Archives {
             let is_named = named.contains(&**key);
             let mut is_archived = look.is_archived || refused.contains(&**key);
             let mut result = look.compared.clone().map_err(|mismatch| mismatch.problem());
+            let fetched = fetched.filter(|_| look.is_worth_reading() && !is_archived);
             if let Some(fetched) = fetched
                 && !is_named
-                && !is_archived
-                && look.is_worth_reading()
             {
                 match reader.read(&archive.reference, &fetched.take(key))? {
                     Whole::Sound => result = Ok(Evidence::Contents),
-                    Whole::Wrong(problem) => result = Err(problem),
+                    Whole::Wrong(problem) => result = Err(problem.after(result)),
                     Whole::Archived => is_archived = true,
                     Whole::Stopped => {}
                 }
             }
-            let is_read = fetched.is_some() && look.is_worth_reading() && !self.stop.is_set();
             report.objects += 1;
             report.archived += u64::from(is_archived);
             match result {
-                // What was found in its files is what is wrong with it.
                 Ok(_) if is_named => {}
                 Ok(evidence) => report.compared.count(evidence),
-                Err(_) if is_named && is_read => {}
-                Err(problem) if is_named && problem.kind == FindingKind::Missing => {}
+                // What was found in its files tells more.
+                Err(problem)
+                    if damaged.contains(&**key)
+                        && (fetched.is_some() || problem.kind == FindingKind::Missing) => {}
                 Err(problem) => report.findings.push(archive.finding(problem)),
             }
         }

@@ -129,7 +129,7 @@ impl Checker {
         if reads && is_worth_reading {
             match self.read_back(entry, key).await? {
                 Back::Sound => result = Ok(Evidence::Contents),
-                Back::Wrong(problem) => result = Err(problem),
+                Back::Wrong(problem) => result = Err(problem.after(result)),
                 Back::Archived => is_archived = true,
                 Back::Stopped => {}
             }

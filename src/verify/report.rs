@@ -124,6 +124,15 @@ impl Problem {
         Self::new(FindingKind::Truncated, text)
     }
 
+    /// What counts where this was shown by reading an object, after `seen` from outside.
+    pub(super) fn after(self, seen: Result<Evidence, Self>) -> Self {
+        match seen {
+            // Reads that differ show nothing of the store.
+            Err(seen) if self.kind == FindingKind::Unsteady => seen,
+            _ => self,
+        }
+    }
+
     pub(super) fn at(self, path: impl Into<String>, key: impl Into<String>) -> Finding {
         Finding {
             path: path.into(),

@@ -118,6 +118,24 @@ fn what_arrives_different_each_time_is_not_called_damage_in_the_store() {
     }
 }
 
+/// Reads that show nothing do not hide what the store itself tells.
+#[test]
+fn damage_that_the_store_tells_is_not_hidden_by_damage_on_the_way() {
+    for (world, prefix, kind) in [
+        (files(), "files/", "replaced"),
+        (archive("none"), "archives/", "altered"),
+    ] {
+        let key = world.full_key(&world.key_like(prefix, ""));
+        let length = world.server.object(BUCKET, &key).unwrap().bytes.len();
+        world.server.replace(BUCKET, &key, noise(9, length));
+        damage_differently(&world, &key, 200);
+        let (code, report) = report(&world, &["--read"]);
+        assert_eq!(code, 4, "{report}");
+        let findings = report["findings"].as_array().unwrap();
+        assert!(findings.iter().any(|f| f["kind"] == kind), "{report}");
+    }
+}
+
 #[test]
 fn a_segment_damaged_differently_on_the_way_is_read_again() {
     let world = files();
