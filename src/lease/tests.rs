@@ -98,7 +98,13 @@ impl Store for Objects {
         panic!("{NOT_ASKED_FOR}")
     }
 
-    async fn put_content(&self, _: &str, _: Bytes, _: [u8; 32], _: &Placement) -> StoreResult<()> {
+    async fn put_content(
+        &self,
+        _: &str,
+        _: Bytes,
+        _: [u8; 32],
+        _: &Placement,
+    ) -> StoreResult<ETag> {
         panic!("{NOT_ASKED_FOR}")
     }
 
@@ -116,7 +122,7 @@ impl Store for Objects {
         _: Vec<UploadedPart>,
         _: u64,
         _: u64,
-    ) -> StoreResult<()> {
+    ) -> StoreResult<ETag> {
         panic!("{NOT_ASKED_FOR}")
     }
 
