@@ -154,7 +154,7 @@ impl KeyTemplate {
         key
     }
 
-    /// The folder that all keys of this source are in, also those made [`beside`] another one; empty
+    /// The folder that all keys of this source are in, also those taken instead of another one; empty
     /// for the whole store.
     #[must_use]
     pub fn folder(&self, source: &SourceName) -> String {
@@ -171,7 +171,7 @@ impl KeyTemplate {
     }
 
     /// Whether a key can have come from this template, for this source, also where it was taken and
-    /// became another one [`beside`] it.
+    /// another one of its [`candidates`] has its place.
     #[must_use]
     pub fn matches(&self, source: &SourceName, key: &str) -> bool {
         let pieces: Vec<_> = self.pieces().collect();
@@ -231,24 +231,36 @@ const EXTENSIONS: [&str; 3] = [
     Codec::None.extension(),
 ];
 
-/// What [`beside`] was given, if it made this key.
+/// The key that another one was made from because it was taken, if it was.
 fn without_pass(key: &str) -> Option<String> {
     let dotted = EXTENSIONS.map(|ext| format!(".{ext}"));
     let extension = dotted.iter().find(|ext| key.ends_with(ext.as_str()));
     let extension = extension.map_or("", String::as_str);
-    let (stem, pass) = key.strip_suffix(extension)?.rsplit_once('_')?;
-    pass.parse::<PassId>().ok()?;
-    Some(format!("{stem}{extension}"))
+    let (stem, added) = key.strip_suffix(extension)?.rsplit_once('_')?;
+    let is_pass = |text: &str| text.parse::<PassId>().is_ok();
+    let is_numbered = |text: &str| {
+        let numbered = text.rsplit_once('-');
+        numbered.is_some_and(|(pass, number)| is_pass(pass) && number.parse::<u32>().is_ok())
+    };
+    (is_pass(added) || is_numbered(added)).then(|| format!("{stem}{extension}"))
 }
 
-/// The key to take where `key` is taken: the pass stands before what the name ends in.
-#[must_use]
-pub fn beside(key: &str, pass: PassId, codec: Codec) -> String {
-    let extension = format!(".{}", codec.extension());
-    match key.strip_suffix(&extension) {
-        Some(stem) => format!("{stem}_{pass}{extension}"),
-        None => format!("{key}_{pass}"),
-    }
+/// Keys that are looked at before a pass gives up. No more sources and sessions than that want one key.
+const MOST_CANDIDATES: u32 = 100;
+
+/// A key, and those to take in turn where it is taken: the pass stands before what the name ends in,
+/// and after it a number where several in one pass want the same.
+pub fn candidates(key: &str, ending: &str, pass: PassId) -> impl Iterator<Item = String> {
+    let (stem, ending) = match key.strip_suffix(ending) {
+        Some(stem) => (stem.to_owned(), ending.to_owned()),
+        None => (key.to_owned(), String::new()),
+    };
+    let key = key.to_owned();
+    (0..MOST_CANDIDATES).map(move |number| match number {
+        0 => key.clone(),
+        1 => format!("{stem}_{pass}{ending}"),
+        number => format!("{stem}_{pass}-{number}{ending}"),
+    })
 }
 
 #[cfg(test)]
@@ -280,9 +292,14 @@ mod tests {
             key("a/{kind}/{month}/{day}/{pass}"),
             "a/full/12/27/20251227T020304Z-7f3a"
         );
+        let taken = candidates("raw/2024/x.tar.gz", ".tar.gz", values.pass);
         assert_eq!(
-            beside("raw/2024/x.tar.gz", values.pass, Codec::Gzip),
-            "raw/2024/x_20251227T020304Z-7f3a.tar.gz"
+            taken.take(3).collect::<Vec<_>>(),
+            [
+                "raw/2024/x.tar.gz",
+                "raw/2024/x_20251227T020304Z-7f3a.tar.gz",
+                "raw/2024/x_20251227T020304Z-7f3a-2.tar.gz"
+            ]
         );
     }
 
@@ -297,6 +314,10 @@ mod tests {
         let own = "archives/media/2024/media_20251227_020304.tar.gz";
         assert!(archives.matches(&source, own));
         assert!(archives.matches(&source, &own.replace(".tar", "_20251227T020304Z-7f3a.tar")));
+        assert!(archives.matches(
+            &source,
+            &own.replace(".tar", "_20251227T020304Z-7f3a-2.tar")
+        ));
         assert!(!archives.matches(&source, &own.replace("archives/media", "archives/other")));
         assert!(!archives.matches(&source, "archives/media/2024/"));
         let sessions = KeyTemplate::of_sessions();
@@ -307,6 +328,8 @@ mod tests {
         let fixed = KeyTemplate::parse("mine/{source}.{ext}").unwrap();
         assert!(fixed.matches(&source, "mine/media.tar.zst"));
         assert!(fixed.matches(&source, "mine/media_20251227T020304Z-7f3a.tar.zst"));
+        assert!(fixed.matches(&source, "mine/media_20251227T020304Z-7f3a-12.tar.zst"));
+        assert!(!fixed.matches(&source, "mine/media_20251227T020304Z-7f3a-x.tar.zst"));
         assert!(!fixed.matches(&source, "mine/media_holiday.tar.zst"));
     }
 

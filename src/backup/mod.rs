@@ -23,6 +23,7 @@ pub mod error;
 pub mod latest;
 pub mod merge;
 mod moved;
+mod place;
 pub mod previous;
 pub mod sessions;
 pub mod writer;

@@ -1076,3 +1076,87 @@ fn a_session_that_takes_the_place_of_another_is_archived_again() {
     assert_eq!(names(&world.back_up()), [""; 0]);
     assert_eq!(states(&world), ["archived"; 5]);
 }
+
+/// Contents of the objects below a folder, sorted.
+fn contents_below(world: &World, folder: &str) -> Vec<String> {
+    let keys = world.keys().into_iter();
+    let keys = keys.filter(|key| key.starts_with(folder));
+    let read = |key: String| {
+        let object = world.server.object(BUCKET, &world.full_key(&key)).unwrap();
+        String::from_utf8(object.bytes.to_vec()).unwrap()
+    };
+    let mut contents: Vec<_> = keys.map(read).collect();
+    contents.sort();
+    contents
+}
+
+#[test]
+fn notes_that_want_one_key_each_get_their_own() {
+    let world = world_with("");
+    // All three are `sessions/2020/2020_a_b_c.md`.
+    let notes = [
+        ("2020", "a_b_c.md"),
+        ("2020_a", "b_c.md"),
+        ("2020_a_b", "c.md"),
+    ];
+    let mut expected = Vec::new();
+    for round in ["first", "second"] {
+        for (session, note) in notes {
+            let text = format!("{round} note of {session}");
+            world.write(&format!("{session}/{note}"), &text);
+            expected.push(text);
+        }
+        settle();
+        world.back_up();
+        expected.sort();
+        assert_eq!(contents_below(&world, "sessions/"), expected);
+        assert_same(&read(&world.data()), &read(&world.restored_latest()));
+    }
+    let pass = world.snapshots().pop().unwrap();
+    let keys = world.keys();
+    for number in ["", "-2", "-3"] {
+        let key = format!("sessions/2020/2020_a_b_c_{pass}{number}.md");
+        assert!(keys.contains(&key), "{key} in {keys:#?}");
+    }
+}
+
+#[test]
+fn archives_of_several_sources_that_want_one_key_each_get_their_own() {
+    for (kind, archive) in [
+        ("sessions", ""),
+        (
+            "directory",
+            ", method: archive, archive: {key: 'all/latest.{ext}'}",
+        ),
+    ] {
+        let world = World::new();
+        let mut sources = String::new();
+        for source in ["one", "two", "three"] {
+            let directory = world.path(source);
+            std::fs::create_dir_all(directory.join("M31_2020")).unwrap();
+            std::fs::write(directory.join("M31_2020/file"), source).unwrap();
+            sources += &format!(
+                "    - {{name: {source}, {kind}: {}{archive}}}\n",
+                directory.display()
+            );
+        }
+        world.configure(&format!(
+            "backup:\n  s3: {{bucket: backups, prefix: team/}}\n  sources:\n{sources}"
+        ));
+        settle();
+        let output = world.back_up();
+        let events = output.events_named("backup_archive_uploaded");
+        let keys: BTreeSet<_> = events
+            .iter()
+            .map(|event| event["key"].to_string())
+            .collect();
+        assert_eq!(keys.len(), 3, "{keys:?}");
+        for source in ["one", "two", "three"] {
+            let to = world.path(&format!("restored-{source}"));
+            let restore = ["restore", "--source", source, "--to", to.to_str().unwrap()];
+            assert_eq!(world.offsite(restore).code, 0);
+            assert_same(&read(&world.path(source)), &read(&to));
+        }
+        assert_eq!(world.offsite(["verify", "--read"]).code, 0);
+    }
+}

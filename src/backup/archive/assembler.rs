@@ -13,18 +13,16 @@ use tokio::task::JoinHandle;
 
 use super::Target;
 use super::packer::{InPiece, Piece, Slot};
-use crate::archive::template;
 use crate::backup::capture::{Capture, Capturer};
 use crate::backup::decisions::{Captured, Name};
+use crate::backup::place::{self, Place};
 use crate::budget::{Budget, Closed};
 use crate::buffers::{Buffer, Buffers};
 use crate::events::Event;
 use crate::manifest::archive::{ArchiveRange, ArchiveRef, Codec};
 use crate::manifest::entry::{Content, Entry, LinkGroup};
 use crate::manifest::keys;
-use crate::store::{
-    Condition, ETag, StoreError, StoreErrorKind, StoreResult, Upload, UploadedPart,
-};
+use crate::store::{Condition, ETag, StoreError, StoreResult, Upload, UploadedPart};
 
 /// Length of the first parts.
 pub(super) const PART_BYTES: usize = 8 << 20;
@@ -166,11 +164,11 @@ impl Assembler {
             return Err(Failure::Stopped);
         }
         let options = &self.capturer.options;
-        let head = options.store.head(&target.key);
-        let key = match self.capturer.wait(head)? {
-            Ok(_) => template::beside(&target.key, options.pass, self.codec),
-            Err(error) if error.kind == StoreErrorKind::NotFound => target.key.clone(),
-            Err(error) => return Err(error.into()),
+        let ending = format!(".{}", self.codec.extension());
+        let key = (target.key.as_str(), ending.as_str());
+        let place = place::find(&*options.store, key, options.pass, |_| false);
+        let Place::Free(key) = self.capturer.wait(place)?? else {
+            return Err(Failure::Stopped);
         };
         self.archive = Some(Open {
             key,

@@ -13,12 +13,13 @@ use crate::backup::DirectorySource;
 use crate::backup::capture::file::{WHOLE_BYTES, read_up_to};
 use crate::backup::commit::PassContext;
 use crate::backup::error::SourceError;
+use crate::backup::place::{self, Place};
 use crate::events::Event;
 use crate::manifest::archive::Codec;
 use crate::manifest::keys;
 use crate::manifest::path::EntryPath;
 use crate::source::open::Root;
-use crate::store::{Placement, StoreErrorKind};
+use crate::store::{ObjectInfo, Placement};
 
 /// Puts the notes of these sessions where they are not yet.
 ///
@@ -88,13 +89,13 @@ async fn put_one(
         is_full: true,
         codec: Codec::None,
     };
-    let mut key = options.notes_key.key(&values);
-    match context.store.head(&key).await {
-        Ok(there) if there.sha256 == Some(sha256) => return Ok(()),
-        Ok(_) => key = beside(&key, &context.pass.to_string()),
-        Err(error) if error.kind == StoreErrorKind::NotFound => {}
-        Err(error) => return Err(error.into()),
-    }
+    let key = options.notes_key.key(&values);
+    let wanted = (key.as_str(), ending(&key));
+    let is_same = |there: &ObjectInfo| there.sha256 == Some(sha256);
+    let place = place::find(&*context.store, wanted, context.pass, is_same);
+    let Place::Free(key) = place.await? else {
+        return Ok(());
+    };
     let size = contents.len() as u64;
     let placement = Placement::default();
     let put = context
@@ -112,30 +113,29 @@ async fn put_one(
     Ok(())
 }
 
-/// The key to take where `key` is taken by another note: the pass stands before the extension.
-fn beside(key: &str, pass: &str) -> String {
+/// What the name at the end of a key ends in, from its last dot on.
+fn ending(key: &str) -> &str {
     let name = key.rfind('/').map_or(0, |at| at + 1);
     match key[name..].rfind('.') {
-        Some(dot) if dot > 0 => {
-            let (stem, extension) = key.split_at(name + dot);
-            format!("{stem}_{pass}{extension}")
-        }
-        _ => format!("{key}_{pass}"),
+        Some(dot) if dot > 0 => &key[name + dot..],
+        _ => "",
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::beside;
+    use super::ending;
 
     #[test]
-    fn the_pass_stands_before_the_extension() {
+    fn names_end_from_their_last_dot_on() {
         for (key, expected) in [
-            ("sessions/2020/M31_notes.md", "sessions/2020/M31_notes_P.md"),
-            ("a.b/notes", "a.b/notes_P"),
-            (".md", ".md_P"),
+            ("sessions/2020/M31_notes.md", ".md"),
+            ("a/x.tar.gz", ".gz"),
+            ("a.b/notes", ""),
+            (".md", ""),
+            ("a/.md", ""),
         ] {
-            assert_eq!(beside(key, "P"), expected);
+            assert_eq!(ending(key), expected, "{key}");
         }
     }
 }
