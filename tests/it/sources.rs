@@ -526,6 +526,45 @@ fn checksums_find_what_metadata_hide() {
     assert_eq!(output.event("snapshot_committed")["uploaded_files"], 0);
 }
 
+/// The kernel looks at the clock when a page of a mapping is first written to, and again once it has
+/// been written back: in between, contents change and nothing else does.
+#[test]
+fn a_write_through_a_mapping_shows_in_the_contents_alone_and_checksums_find_it() {
+    let mut world = World::new();
+    let path = world.data().join("mapped");
+    let mut file = fs::OpenOptions::new();
+    let file = file.read(true).write(true).create_new(true).open(&path);
+    let file = file.unwrap();
+    file.set_len(4096).unwrap();
+    #[expect(unsafe_code, reason = "nobody cuts the file off while it is mapped")]
+    let mut mapped = unsafe { memmap2::MmapMut::map_mut(&file) }.unwrap();
+    let looks = || {
+        let found = fs::metadata(&path).unwrap();
+        (found.len(), found.mtime_nsec(), found.ctime_nsec())
+    };
+    let mut rounds = 0..10;
+    loop {
+        assert!(rounds.next().is_some(), "pages are written back too fast");
+        mapped[..5].copy_from_slice(b"first");
+        settle();
+        world.back_up();
+        let before = looks();
+        mapped[..5].copy_from_slice(b"other");
+        settle();
+        // Unless the kernel has just written the page back.
+        if looks() == before {
+            break;
+        }
+    }
+    let unseen = world.back_up().event("snapshot_committed");
+    assert_eq!(unseen["uploaded_files"], 0);
+    world.set("DEFAULTS__DETECT", "checksum");
+    let output = world.back_up();
+    assert_eq!(output.event("snapshot_committed")["uploaded_files"], 1);
+    let restored = fs::read(world.restored_latest().join("mapped")).unwrap();
+    assert_eq!(&restored[..5], b"other");
+}
+
 #[test]
 fn attributes_are_recorded_from_when_they_are_asked_for() {
     let mut world = World::new();
