@@ -130,7 +130,7 @@ pub struct DirsArgs {
     /// Back up these directories instead of those configured
     #[arg(long, value_name = "DIR,DIR,…")]
     pub dirs: Option<String>,
-    /// Only these sources, of those configured, by name or directory
+    /// Only these of the configured sources, by name or directory
     #[arg(long, value_name = "NAME")]
     pub source: Vec<String>,
     /// Capture everything afresh, whatever the last snapshot has

@@ -98,19 +98,18 @@ pub async fn plan(
         one_file_system: source.one_file_system,
         threads: limits.scan_threads,
     };
-    let walk = Walk::start(&source.directory, options).map_err(|error| SourceError::Root {
-        directory: source.directory.clone(),
-        error,
-    })?;
+    let root = source.open().await?;
+    let walk = Walk::start(Arc::clone(&root), options).map_err(|error| source.unusable(error))?;
     let segments = parent.as_ref().map_or(&[][..], |parent| &parent.segments);
     let segment_count = segments.len() as u64;
     let base = Segments::recorded(store, segments);
     let pass = PassId::new(now, None, 0);
     let merge = {
         let (source, events, stop) = (source.clone(), events.clone(), Arc::clone(stop));
+        let root = Arc::clone(&root);
         move || -> Result<Merged, MergeError> {
             let inputs = (Cursor::new(base), Continued::default());
-            Merge::new(&source, pass, inputs, Nobody, &events, &stop).run(walk)
+            Merge::new((&source, &root), pass, inputs, Nobody, &events, &stop).run(walk)
         }
     };
     let merged = match tokio::task::spawn_blocking(merge).await {
@@ -120,13 +119,11 @@ pub async fn plan(
         Ok(Err(MergeError::Stopped)) => return Err(SourceError::Interrupted),
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     };
-    let entries = parent.as_ref().map_or(0, |parent| parent.totals.entries);
-    if merged.is_empty_unlike(entries, source) {
-        return Err(SourceError::Empty {
-            directory: source.directory.clone(),
-            entries,
-        });
+    if merged.is_missing(source) {
+        let entries = parent.as_ref().map_or(0, |parent| parent.totals.entries);
+        return Err(source.nothing_in(&root, entries).await);
     }
+    source.confirm(&root).await?;
     Ok(SourcePlan {
         source: source.name.to_string(),
         directory: source.directory.display().to_string(),

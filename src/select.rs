@@ -12,6 +12,7 @@ use crate::exit::ExitCode;
 use crate::manifest::keys::{self, SourceName};
 use crate::manifest::pass_id::PassId;
 use crate::manifest::snapshot::Snapshot;
+use crate::source::clean::clean;
 use crate::store::{Listing, Store, StoreError, StoreResult};
 
 /// Means the latest snapshot, in place of an id.
@@ -172,13 +173,14 @@ async fn of_directory(
     directory: &str,
 ) -> Result<Vec<SourceName>, SelectError> {
     let mut found = Vec::new();
-    if !directory.starts_with('/') {
+    // A name that no source has is no directory.
+    if !directory.contains('/') {
         return Ok(found);
     }
-    let bare = |path: &str| path.trim_end_matches('/').to_owned();
+    let directory = clean(directory);
     for name in known {
         let snapshot = latest::latest(store, name).await?;
-        if snapshot.is_some_and(|snapshot| bare(&snapshot.directory) == bare(directory)) {
+        if snapshot.is_some_and(|snapshot| clean(&snapshot.directory) == directory) {
             found.push(name.clone());
         }
     }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::events::Changes;
 use crate::lease::Holder;
 use crate::manifest::keys::{self, SourceName};
+use crate::manifest::origin::Alternation;
 use crate::manifest::pass_id::PassId;
 use crate::manifest::totals::Totals;
 use crate::store::{Condition, Listing, Store, StoreError, StoreErrorKind, StoreResult};
@@ -63,6 +64,12 @@ pub struct SourceResult {
     /// What was done for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes: Option<Changes>,
+    /// Sessions on the disk that are in no snapshot, because nobody has asked for them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: u64,
+    /// The origins that take turns under the source's name, where some do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alternation: Option<Alternation>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -113,6 +120,12 @@ pub struct SourceStatus {
     pub last_outcome: Outcome,
     /// What was backed up.
     pub directory: String,
+    /// Sessions that were on the disk and are in no snapshot, because nobody has asked for them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: u64,
+    /// The origins that take turns under its name, where some do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alternation: Option<Alternation>,
     /// Why the last pass failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -136,6 +149,43 @@ pub struct Status {
     pub finished_at: Timestamp,
     /// Every source that was ever backed up here, and those for which that failed lately.
     pub sources: BTreeMap<String, SourceStatus>,
+}
+
+impl SourceStatus {
+    /// What there is to say of a source after a pass. A pass that committed nothing changes nothing about
+    /// the last snapshot.
+    fn after(known: Option<Self>, result: &SourceResult, record: &PassRecord) -> Self {
+        let committed = result.totals.is_some();
+        let known = known.filter(|_| !committed);
+        Self {
+            snapshot: match &known {
+                _ if committed => Some(record.pass),
+                Some(known) => known.snapshot,
+                None => None,
+            },
+            settled: committed,
+            totals: result
+                .totals
+                .or(known.as_ref().and_then(|known| known.totals)),
+            last_pass: record.pass,
+            last_pass_at: record.finished_at,
+            last_outcome: result.outcome,
+            directory: result.directory.clone(),
+            left_out: known
+                .as_ref()
+                .map_or(result.left_out, |known| known.left_out),
+            alternation: match known {
+                Some(known) => known.alternation,
+                None => result.alternation.clone(),
+            },
+            error: result.error.clone(),
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl PassRecord {
@@ -185,25 +235,7 @@ impl Status {
         let mut sources = previous.map(|status| status.sources).unwrap_or_default();
         for result in &record.sources {
             let known = sources.remove(&result.source);
-            let (known_snapshot, known_totals) = match known {
-                Some(known) => (known.snapshot, known.totals),
-                None => (None, None),
-            };
-            let committed = result.totals.is_some();
-            let status = SourceStatus {
-                snapshot: if committed {
-                    Some(record.pass)
-                } else {
-                    known_snapshot
-                },
-                settled: committed,
-                totals: result.totals.or(known_totals),
-                last_pass: record.pass,
-                last_pass_at: record.finished_at,
-                last_outcome: result.outcome,
-                directory: result.directory.clone(),
-                error: result.error.clone(),
-            };
+            let status = SourceStatus::after(known, result, record);
             sources.insert(result.source.clone(), status);
         }
         sources.retain(|_, source| {

@@ -53,7 +53,7 @@ pub struct CaptureOptions {
     /// What is backed up.
     pub source: DirectorySource,
     /// Its root, open.
-    pub root: Root,
+    pub root: Arc<Root>,
     /// The pass.
     pub pass: PassId,
     /// Where contents go.

@@ -12,10 +12,12 @@ use super::capture::{CaptureOptions, Captures};
 use super::continued::{self, Continued, Trusted, Unfinished};
 use super::decisions::{Queues, Sink};
 use super::error::SourceError;
+use super::gaps::Gaps;
 use super::latest;
 use super::merge::{Merge, MergeError, Merged};
+use super::origins;
 use super::previous::Cursor;
-use super::sessions::{self, Chosen, Modes};
+use super::sessions::{self, Choice, Chosen, Modes};
 use super::writer::{Manifest, Writer, WriterOptions};
 use super::{DirectorySource, Limits, Method};
 use crate::entries::Segments;
@@ -48,6 +50,8 @@ pub struct PassContext {
     pub pass: PassId,
     /// When it started, in the store's time.
     pub started_at: Timestamp,
+    /// What of the machine it runs on lasts: see [`origins::machine`].
+    pub machine: String,
     /// Whether an earlier pass may have left something unfinished of the source.
     pub look_for_unfinished: bool,
     /// When to stop.
@@ -63,9 +67,11 @@ pub struct SourceReport {
     pub snapshot: Snapshot,
     /// What changed and what was done about it.
     pub changes: Changes,
-    /// Whether the snapshot has everything that is on the disk. It may still lack what could not be
-    /// read of a session that is gone, about which no pass can do anything any more.
+    /// Whether the pass did all that it was asked to. The snapshot may still lack what nobody asked for,
+    /// and what could not be read of a session that is gone, about which no pass can do anything.
     pub is_complete: bool,
+    /// Sessions that are on the disk and in no snapshot, because nobody has asked for them.
+    pub left_out: u64,
 }
 
 /// Backs up one source and commits its snapshot. `latest` is the latest pass with anything under a
@@ -89,10 +95,11 @@ pub async fn back_up(
     if let Some(parent) = parent.as_ref().filter(|parent| parent.pass >= context.pass) {
         return Err(SourceError::FromTheFuture(parent.pass));
     }
-    tell_of_another_directory(context, source, parent.as_ref());
     let unfinished = unfinished(context, source, parent.as_ref()).await?;
+    let root = source.open().await?;
+    let origins = origins::tell(context, (source, &root), parent.as_ref());
     let is_full = source.is_full_due(parent.as_ref(), context.store.now());
-    let chosen = sessions::prepare(context, source, parent.as_ref(), &unfinished).await?;
+    let chosen = sessions::prepare(context, (source, &root), parent.as_ref(), &unfinished).await?;
     let source = &match &chosen {
         None => DirectorySource {
             afresh: source.afresh || is_full,
@@ -110,13 +117,15 @@ pub async fn back_up(
         modes,
         with_notes,
         lost,
+        left_out,
+        surveyed,
     } = chosen.unwrap_or_default();
     let mut archives = archives_known(parent.as_ref(), &unfinished);
     let left_behind = archives_known(None, &unfinished);
 
     let captured = capture_all(
         context,
-        source,
+        (source, &root),
         parent.as_ref(),
         (unfinished, modes),
         is_full,
@@ -129,35 +138,34 @@ pub async fn back_up(
     } = captured;
     archives.extend(written_archives);
 
-    let entries = parent.as_ref().map_or(0, |parent| parent.totals.entries);
-    if merged.is_empty_unlike(entries, source) {
-        return Err(SourceError::Empty {
-            directory: source.directory.clone(),
-            entries,
-        });
+    if merged.is_missing(source) {
+        let entries = parent.as_ref().map_or(0, |parent| parent.totals.entries);
+        return Err(source.nothing_in(&root, entries).await);
     }
     if let Some(options) = &source.sessions {
-        sessions::notes::put(context, source, options, &with_notes).await?;
+        sessions::notes::put(context, (source, &root), options, &with_notes).await?;
     }
-    // The directory itself is found.
-    let is_empty = merged.found <= 1 && merged.failed == 0;
-    if is_empty && !source.allow_empty && parent.is_none() {
-        context.events.emit(&Event::Notice {
-            message: format!(
-                "source `{}`: `{}` is empty; is the volume mounted?",
-                source.name,
-                source.directory.display()
-            ),
-        });
-    }
-    let changes = changes(&manifest, &merged);
+    // What the survey has seen of sessions, besides the root.
+    let unseen = (surveyed + 1).saturating_sub(merged.listed());
+    let changes = changes(&manifest, &merged, unseen);
     let written = manifest.written;
     let totals: Totals = manifest.segments.iter().map(|segment| segment.totals).sum();
+    let gaps = Gaps {
+        failed: changes.failed,
+        unreadable: totals.unreadable,
+        lost,
+        left_out,
+        listed: merged.listed() + unseen,
+        vanished: changes.vanished,
+    };
+    let choice = source.sessions.as_ref().map(|sessions| &sessions.choice);
     let snapshot = Snapshot {
         format: crate::manifest::FORMAT,
         source: source.name.to_string(),
         pass: context.pass,
         directory: source.directory.display().to_string(),
+        origins,
+        selection: choice.and_then(Choice::selection),
         created_at: context.started_at,
         committed_at: context.store.now(),
         full: match is_full {
@@ -172,7 +180,7 @@ pub async fn back_up(
         xattrs: source.xattrs
             && (source.sessions.is_none() || parent.as_ref().is_none_or(|parent| parent.xattrs)),
         parent: parent.map(|parent| parent.pass),
-        complete: changes.failed + totals.unreadable == 0,
+        complete: gaps.is_complete_snapshot(),
         totals,
         segments: manifest.segments,
         offsite: env!("CARGO_PKG_VERSION").to_owned(),
@@ -186,9 +194,11 @@ pub async fn back_up(
             ),
         });
     }
+    source.confirm(&root).await?;
     let key = keys::snapshot(&source.name, context.pass);
     lease.commit(&key, snapshot.to_bytes().into()).await?;
 
+    gaps.tell(context, source);
     context.events.emit(&Event::SnapshotCommitted {
         source: source.name.clone(),
         complete: snapshot.complete,
@@ -200,27 +210,11 @@ pub async fn back_up(
         requests: context.store.requests() - requests_before,
     });
     Ok(SourceReport {
-        is_complete: changes.failed == 0 && totals.unreadable <= lost,
+        is_complete: gaps.is_complete_pass(),
+        left_out,
         snapshot,
         changes,
     })
-}
-
-/// A source may well move. But two directories whose sources are called the same share one history.
-fn tell_of_another_directory(
-    context: &PassContext,
-    source: &DirectorySource,
-    parent: Option<&Snapshot>,
-) {
-    let directory = source.directory.display().to_string();
-    if let Some(parent) = parent.filter(|parent| parent.directory != directory) {
-        context.events.emit(&Event::Notice {
-            message: format!(
-                "source `{}` was `{}` in its last snapshot and is `{directory}` now; if these are two, give one of them another name",
-                source.name, parent.directory
-            ),
-        });
-    }
 }
 
 /// What passes since `parent` have left, where they may have left something.
@@ -299,16 +293,11 @@ impl Backend {
 /// Runs the merge, the captures and the writer together until all three are done.
 async fn capture_all(
     context: &PassContext,
-    source: &DirectorySource,
+    (source, root): (&DirectorySource, &Arc<Root>),
     parent: Option<&Snapshot>,
     (unfinished, modes): (Vec<Unfinished>, Modes),
     is_full: bool,
 ) -> Result<Captured, SourceError> {
-    let root_error = |error| SourceError::Root {
-        directory: source.directory.clone(),
-        error,
-    };
-    let root = Root::open(&source.directory).map_err(root_error)?;
     let scan_started = (context.clock)();
     let scan_started_ns = i64::try_from(scan_started.as_nanosecond()).unwrap_or(i64::MAX);
     let options = WalkOptions {
@@ -316,7 +305,7 @@ async fn capture_all(
         one_file_system: source.one_file_system,
         threads: context.limits.scan_threads,
     };
-    let walk = Walk::start(&source.directory, options).map_err(root_error)?;
+    let walk = Walk::start(Arc::clone(root), options).map_err(|error| source.unusable(error))?;
     context.events.emit(&Event::SourceStarted {
         source: source.name.clone(),
         directory: source.directory.display().to_string(),
@@ -336,7 +325,7 @@ async fn capture_all(
     let (steps_in, steps) = mpsc::channel(STEPS);
     let options = CaptureOptions {
         source: source.clone(),
-        root,
+        root: Arc::clone(root),
         pass: context.pass,
         store: Arc::clone(store),
         events: context.events.clone(),
@@ -361,9 +350,8 @@ async fn capture_all(
     let rerecord = source.xattrs && parent.is_some_and(|parent| !parent.xattrs);
     let merge = merge(
         context.clone(),
-        source.clone(),
+        (source.clone(), Arc::clone(root)),
         Expected {
-            entries: parent.map_or(0, |parent| parent.totals.entries),
             rerecord,
             trusted,
             sessions: source.sessions.is_some().then_some(modes),
@@ -421,8 +409,6 @@ async fn capture_all(
 
 /// What the merge knows before it begins.
 struct Expected {
-    /// Entries of the last snapshot.
-    entries: u64,
     rerecord: bool,
     trusted: Trusted,
     /// What to do with sessions, where the source has them.
@@ -434,7 +420,7 @@ type Inputs = (Segments, Vec<Segments>);
 /// The merge as a job for a thread of its own: it blocks on the file system and on full queues.
 fn merge(
     context: PassContext,
-    source: DirectorySource,
+    (source, root): (DirectorySource, Arc<Root>),
     expected: Expected,
     inputs: Inputs,
     queues: Box<dyn Sink + Send>,
@@ -449,15 +435,14 @@ fn merge(
         let PassContext {
             pass, events, stop, ..
         } = &context;
-        let mut merge = Merge::new(&source, *pass, inputs, queues, events, stop);
+        let mut merge = Merge::new((&source, &root), *pass, inputs, queues, events, stop);
         merge.rerecord = expected.rerecord;
-        merge.expected = expected.entries;
         merge.sessions = expected.sessions;
         merge.run(walk)
     }
 }
 
-fn changes(manifest: &Manifest, merged: &Merged) -> Changes {
+fn changes(manifest: &Manifest, merged: &Merged, unseen: u64) -> Changes {
     let captured = manifest.changes;
     Changes {
         new: merged.new,
@@ -465,7 +450,7 @@ fn changes(manifest: &Manifest, merged: &Merged) -> Changes {
         removed: merged.removed,
         unchanged: merged.unchanged,
         failed: captured.failed + merged.failed,
-        vanished: captured.vanished + merged.vanished,
+        vanished: captured.vanished + merged.vanished + unseen,
         ..captured
     }
 }

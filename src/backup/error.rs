@@ -1,7 +1,7 @@
 //! Why a source was not backed up, and what can be done about it.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
@@ -24,15 +24,20 @@ pub enum SourceError {
         /// What the system says.
         error: Errno,
     },
-    /// The root is empty and was not before.
-    #[error(
-        "`{}` is empty, and the last snapshot has {entries} entries: this looks like a volume that is not mounted",
-        directory.display()
-    )]
+    /// The path of the source leads to another directory than when the pass began.
+    #[error("`{}` was replaced while the pass ran: the path leads to another directory or mount now", directory.display())]
+    Replaced {
+        /// The root.
+        directory: PathBuf,
+    },
+    /// There is nothing to back up, and nobody has said that this may be.
+    #[error("{}", nothing.text(directory, *entries))]
     Empty {
         /// The root.
         directory: PathBuf,
-        /// Entries of the last snapshot.
+        /// In what way.
+        nothing: Nothing,
+        /// Entries of the last snapshot, the root among them; 0 without one.
         entries: u64,
     },
     /// A commit record cannot be read.
@@ -95,6 +100,49 @@ pub enum SourceError {
     Interrupted,
 }
 
+/// Why there is nothing to back up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nothing {
+    /// The root is empty.
+    Empty,
+    /// Includes and excludes leave out everything that is in it.
+    LeftOut,
+    /// The root of a source of sessions has no directory in it that counts.
+    NoSessions,
+}
+
+impl Nothing {
+    fn text(self, directory: &Path, entries: u64) -> String {
+        let what = match self {
+            Self::Empty => "is empty",
+            Self::LeftOut => "has nothing to back up: everything in it is left out",
+            Self::NoSessions => "has no sessions to back up",
+        };
+        let mut text = format!("`{}` {what}", directory.display());
+        if entries > 1 {
+            text += &format!(", and the last snapshot has {entries} entries");
+        }
+        if self == Self::Empty {
+            text += ": this looks like a volume that is not mounted";
+        }
+        text
+    }
+
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Empty => {
+                "mount the volume; if it is meant to be empty, set `allow_empty: true` for the source"
+            }
+            Self::LeftOut => {
+                "check `include`, `exclude` and which volume is mounted; if there may be nothing to back up, set `allow_empty: true` for the source"
+            }
+            Self::NoSessions => {
+                "each directory directly in it is a session: mount the volume, or give a directory of files as `directory`; if there may be no sessions, set `allow_empty: true` for the source"
+            }
+        }
+    }
+}
+
 impl From<Damaged> for SourceError {
     fn from(Damaged { segment, error }: Damaged) -> Self {
         Self::Damaged {
@@ -112,6 +160,7 @@ impl SourceError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Root { .. }
+            | Self::Replaced { .. }
             | Self::Empty { .. }
             | Self::FromTheFuture(_)
             | Self::NoArchive(_)
@@ -135,10 +184,11 @@ impl SourceError {
                 "mount the volume, or take the directory out of `sources` or `include_dirs`"
                     .to_owned(),
             ),
-            Self::Empty { .. } => Some(
-                "mount the volume; if it is meant to be empty, set `allow_empty: true` for the source"
+            Self::Replaced { .. } => Some(
+                "nothing was committed; run the pass again when the directory, its volume or the link to it stays as it is, or back up a snapshot of the file system"
                     .to_owned(),
             ),
+            Self::Empty { nothing, .. } => Some(nothing.hint().to_owned()),
             Self::NoSession { like, .. } if !like.is_empty() => {
                 Some(format!("did you mean `{}`?", like.join("`, `")))
             }

@@ -60,11 +60,17 @@ pub struct Merged {
 }
 
 impl Merged {
-    /// Whether nothing is there where the last snapshot had `expected` entries, which looks like a
-    /// volume that is not mounted.
+    /// Whether nothing was found but the root and nobody has said that this may be, which looks like
+    /// a volume that is not mounted.
     #[must_use]
-    pub fn is_empty_unlike(&self, expected: u64, source: &DirectorySource) -> bool {
-        self.found <= 1 && self.failed == 0 && expected > 1 && !source.allow_empty
+    pub fn is_missing(&self, source: &DirectorySource) -> bool {
+        self.found <= 1 && self.failed == 0 && !source.allow_empty
+    }
+
+    /// Entries that were listed, the root included, whether they could be looked at or not.
+    #[must_use]
+    pub fn listed(&self) -> u64 {
+        self.found + self.vanished
     }
 }
 
@@ -86,14 +92,14 @@ pub enum MergeError {
 pub struct Merge<'a, S> {
     /// What is backed up.
     pub source: &'a DirectorySource,
+    /// Its root, open.
+    pub root: &'a Root,
     /// The pass.
     pub pass: PassId,
     /// The last snapshot.
     pub base: Cursor,
     /// What killed passes have left.
     pub continued: Continued,
-    /// Entries of the last snapshot.
-    pub expected: u64,
     /// Whether every entry is recorded anew although it has not changed.
     pub rerecord: bool,
     /// What to do with sessions, where the source has them.
@@ -119,7 +125,7 @@ pub struct Merge<'a, S> {
 impl<'a, S: Sink> Merge<'a, S> {
     /// Puts a merge together.
     pub fn new(
-        source: &'a DirectorySource,
+        (source, root): (&'a DirectorySource, &'a Root),
         pass: PassId,
         inputs: (Cursor, Continued),
         sink: S,
@@ -129,10 +135,10 @@ impl<'a, S: Sink> Merge<'a, S> {
         let (base, continued) = inputs;
         Self {
             source,
+            root,
             pass,
             base,
             continued,
-            expected: 0,
             rerecord: false,
             sessions: None,
             sink,
@@ -160,6 +166,9 @@ impl<'a, S: Sink> Merge<'a, S> {
                 return Err(MergeError::Stopped);
             }
             match item {
+                // A directory that is gone before it is listed.
+                Item::Found(found) if matches!(walk.peek(), Some(Item::Vanished(path)) if *path == found.path) =>
+                    {}
                 Item::Found(found) => {
                     let unlisted = match walk.peek() {
                         Some(Item::Unreadable(path, error))
@@ -199,7 +208,7 @@ impl<'a, S: Sink> Merge<'a, S> {
         self.leave_session()?;
         self.report_damage()?;
         self.flush_kept()?;
-        if !self.merged.is_empty_unlike(self.expected, self.source) && !self.sink.end() {
+        if !self.merged.is_missing(self.source) && !self.sink.end() {
             return Err(MergeError::Stopped);
         }
         Ok(self.merged)
@@ -445,8 +454,7 @@ impl<'a, S: Sink> Merge<'a, S> {
         let mut entry = Entry::new(found.path.clone(), found.stat.metadata);
         entry.inode = found.stat.directory_inode();
         if self.source.xattrs {
-            let root = Root::open(&self.source.directory);
-            let open = root.and_then(|root| root.open_directory(&found.path));
+            let open = self.root.open_directory(&found.path);
             match open.and_then(xattr::of_open) {
                 Ok(xattrs) => entry.xattrs = xattrs,
                 Err(error) => {

@@ -20,11 +20,14 @@ pub mod compare;
 pub mod continued;
 pub mod decisions;
 pub mod error;
+mod gaps;
 pub mod latest;
 pub mod merge;
 mod moved;
+pub mod origins;
 mod place;
 pub mod previous;
+mod root;
 pub mod sessions;
 pub mod writer;
 
@@ -49,8 +52,11 @@ pub use self::sessions::SessionOptions;
 pub struct DirectorySource {
     /// Its stable name.
     pub name: SourceName,
-    /// Where it is.
+    /// Where it is: absolute and clean, as names and records have it.
     pub directory: PathBuf,
+    /// The same as it was written, which is what is opened: `..` after a symbolic link leads elsewhere
+    /// than the clean path.
+    pub written_as: PathBuf,
     /// What of it is left out.
     pub filter: Filter,
     /// Whether to leave out other file systems mounted in it.
@@ -59,7 +65,7 @@ pub struct DirectorySource {
     pub xattrs: bool,
     /// How closely to look.
     pub detect: Detect,
-    /// Whether it may be empty although it was not before.
+    /// Whether there may be nothing in it.
     pub allow_empty: bool,
     /// Whether to capture everything afresh, whatever the last snapshot has.
     pub afresh: bool,

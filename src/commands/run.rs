@@ -1,5 +1,6 @@
 //! `offsite run`, and `offsite` without a command.
 
+use std::collections::BTreeSet;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::exit::ExitCode;
 use crate::lease::Holder;
 use crate::run::{PassReport, World};
 use crate::signal;
+use crate::source::clean::clean;
 use crate::stop::Stop;
 use crate::store::Store;
 
@@ -68,25 +70,30 @@ pub(super) fn run(context: &Context, args: &RunArgs, repeat: Loop) -> Result<Exi
     })?
 }
 
-/// Keeps only the sources that were asked for, by name or directory.
+/// Keeps only the sources that were asked for, by name or, where no source has that name, by
+/// directory.
 pub(super) fn only(job: &mut Job, wanted: &[String]) -> Result<(), Failure> {
     if wanted.is_empty() {
         return Ok(());
     }
     let sources = &mut job.pass.sources;
-    let is = |source: &DirectorySource, wanted: &String| {
-        let directory = std::path::absolute(wanted);
-        source.name.as_str() == wanted || directory.is_ok_and(|wanted| source.directory == wanted)
-    };
+    let mut names = BTreeSet::new();
     for wanted in wanted {
-        if !sources.iter().any(|source| is(source, wanted)) {
+        let named = |source: &&DirectorySource| source.name.as_str() == wanted;
+        let is_there = |source: &&DirectorySource| source.directory == clean(wanted);
+        let found = sources
+            .iter()
+            .find(named)
+            .or_else(|| sources.iter().find(is_there));
+        let Some(found) = found else {
             let known: Vec<_> = sources.iter().map(|source| source.name.as_str()).collect();
             let message = format!("no source `{wanted}` is configured");
             let hint = format!("there are: {}", known.join(", "));
             return Err(Failure::new(ExitCode::NotFound, message).hint(hint));
-        }
+        };
+        names.insert(found.name.clone());
     }
-    sources.retain(|source| wanted.iter().any(|wanted| is(source, wanted)));
+    sources.retain(|source| names.contains(&source.name));
     Ok(())
 }
 

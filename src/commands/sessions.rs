@@ -120,8 +120,10 @@ pub(super) async fn look(
     let committed = parent.as_ref().map(|parent| parent.pass);
     let own = PassId::new(jiff::Timestamp::now(), None, 0);
     let unfinished = continued::find(&**store, &source.name, committed, own).await?;
+    let root = source.open().await?;
     let options = SurveyOptions {
         source,
+        root: &root,
         sessions,
         limits: &job.pass.limits,
         parent: parent.as_ref(),
@@ -130,7 +132,8 @@ pub(super) async fn look(
         stop,
     };
     let survey = survey(store, options).await?;
-    check(source, &survey, parent.as_ref())?;
+    check((source, &root), &survey, parent.as_ref()).await?;
+    source.confirm(&root).await?;
     Ok((survey, parent))
 }
 

@@ -9,8 +9,10 @@ use crate::cli::StatusArgs;
 use crate::error::Failure;
 use crate::exit::ExitCode;
 use crate::lease::{self, Seen, State};
+use crate::manifest::origin::Alternation;
 use crate::select::{self, SelectError};
 use crate::status::{PassRecord, Status, history};
+use crate::text;
 
 /// What `status --json` says.
 #[derive(Serialize)]
@@ -92,6 +94,14 @@ fn text(shown: &Shown) -> String {
     }
     if let Some(status) = &shown.status {
         text.push_str(&format!("\n{}", sources(status)));
+        for (name, source) in &status.sources {
+            if let Some(Alternation { origin, other }) = &source.alternation {
+                text.push_str(&format!(
+                    "\nwarning: source `{name}` is {origin} and was {other} in pass {}; if these are two, give one of them another name\n",
+                    other.last
+                ));
+            }
+        }
     }
     if let Some(records) = &shown.history {
         text.push_str(&format!("\n{}", passes(records)));
@@ -128,6 +138,11 @@ fn sources(status: &Status) -> Table {
             source.last_pass.to_string(),
             match &source.error {
                 Some(error) => format!("{}: {error}", source.last_outcome),
+                None if source.left_out > 0 => format!(
+                    "{}; {} never archived",
+                    source.last_outcome,
+                    text::count(source.left_out, "session")
+                ),
                 None => source.last_outcome.to_string(),
             },
         ]);

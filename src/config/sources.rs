@@ -1,7 +1,7 @@
 //! From settings to sources: named, kept apart, each with what it does not say itself.
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use figment::value::Tag;
 
@@ -15,6 +15,7 @@ use crate::backup::{ArchiveOptions, DirectorySource, Method, SessionOptions};
 use crate::manifest::archive::Codec;
 use crate::manifest::keys::SourceName;
 use crate::manifest::path::EntryPath;
+use crate::source::clean::clean;
 use crate::source::filter::{Filter, Globs};
 use crate::store::Placement;
 
@@ -73,7 +74,10 @@ pub(super) fn sources(
                 let same = |listed: &&Listed| listed.source.directory == named.source.directory;
                 match configured.iter().find(same) {
                     Some(listed) => Listed {
-                        source: listed.source.clone(),
+                        source: DirectorySource {
+                            written_as: named.source.written_as,
+                            ..listed.source.clone()
+                        },
                         ..named
                     },
                     None => named,
@@ -127,7 +131,7 @@ fn listed(
         }
         Filter::default()
     });
-    let path = normal(&directory.value);
+    let path = clean(&directory.value);
     if !path.is_absolute() && !findings.is_flag(directory.tag) && directory.value.is_empty() {
         complain(
             findings,
@@ -150,6 +154,7 @@ fn listed(
         source: DirectorySource {
             name,
             directory: path,
+            written_as: std::path::absolute(&directory.value).unwrap_or_default(),
             filter,
             one_file_system: flag(|source| source.one_file_system),
             xattrs: flag(|source| source.xattrs),
@@ -279,29 +284,9 @@ fn sessions(settings: &super::settings::Sessions, findings: &Findings) -> Sessio
     }
 }
 
-/// Absolute, and without `.` and trailing slashes, so that two spellings of one directory compare
-/// equal. An empty path stays empty.
-fn normal(directory: &str) -> PathBuf {
-    let absolute = std::path::absolute(directory).unwrap_or_default();
-    absolute
-        .components()
-        .filter(|component| *component != Component::CurDir)
-        .collect()
-}
-
-/// The name of a directory that was listed without one, by what it was called, or by where it is if
-/// it was called `.` or `..`.
+/// The name of a directory that was listed without one.
 fn name_of(directory: &str) -> SourceName {
-    let mut components = Path::new(directory).components();
-    let is_told =
-        components.any(|component| !matches!(component, Component::CurDir | Component::ParentDir));
-    match is_told {
-        true => SourceName::of_directory(directory),
-        false => {
-            let path = std::fs::canonicalize(directory).unwrap_or_default();
-            SourceName::of_directory(&path.to_string_lossy())
-        }
-    }
+    SourceName::of_directory(&clean(directory).to_string_lossy())
 }
 
 /// Whether `outer` backs up what `inner` does: it is above it, and excludes nothing on the way there.

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::manifest::entry::Kind;
 use crate::manifest::keys::SourceName;
+use crate::manifest::origin::Origin;
 use crate::manifest::pass_id::PassId;
 use crate::manifest::totals::Totals;
 use crate::source::walk::NotEntered;
@@ -159,6 +160,16 @@ pub enum Event {
         /// How many entries the source had last time.
         #[serde(skip)]
         expected_entries: u64,
+    },
+    /// A source is backed up from where it was before it was backed up from elsewhere: two directories
+    /// or machines take turns under one name, and each pass undoes what the other one did.
+    OriginReturned {
+        /// Name of the source.
+        source: SourceName,
+        /// Where it is backed up from now.
+        origin: Box<Origin>,
+        /// Where it was backed up from meanwhile.
+        other: Box<Origin>,
     },
     /// Contents of a file are in the store.
     FileUploaded {
@@ -370,6 +381,7 @@ impl Event {
             | Self::LockHeld { .. }
             | Self::FileChangedWhileReading { .. }
             | Self::FileVanished { .. }
+            | Self::OriginReturned { .. }
             | Self::Notice { .. } => Level::Warn,
             Self::FileUnchanged { .. }
             | Self::FileArchived { .. }

@@ -152,6 +152,13 @@ fn line(event: &Event) -> String {
             }
             text
         }
+        Event::OriginReturned {
+            source,
+            origin,
+            other,
+        } => format!(
+            "{source}: warning: {origin} is back after {other}; if these are two, give one of them another name"
+        ),
         Event::FileUploaded {
             source, path, size, ..
         } => format!("{source}: sent {path} ({})", HumanBytes(*size)),

@@ -12,6 +12,16 @@ fn samples() -> Vec<Event> {
     let pass: PassId = "20251227T020000Z-7f3a".parse().unwrap();
     let text = String::new;
     let time = jiff::Timestamp::UNIX_EPOCH;
+    let origin = || {
+        Box::new(Origin {
+            directory: text(),
+            machine: text(),
+            file_system: Some(text()),
+            first: pass,
+            last: pass,
+            last_at: time,
+        })
+    };
     let (totals, changes) = (Totals::default(), Changes::default());
     vec![
         Event::BackupStarted {
@@ -136,6 +146,11 @@ fn samples() -> Vec<Event> {
             duration_ms: 0,
             requests: 0,
         },
+        Event::OriginReturned {
+            source: source(),
+            origin: origin(),
+            other: origin(),
+        },
         Event::Notice { message: text() },
     ]
 }
@@ -164,7 +179,8 @@ fn place(event: &Event) -> usize {
         Event::SnapshotCommitted { .. } => 18,
         Event::BackupCompleted { .. } => 19,
         Event::BackupFailed { .. } => 20,
-        Event::Notice { .. } => 21,
+        Event::OriginReturned { .. } => 21,
+        Event::Notice { .. } => 22,
     }
 }
 

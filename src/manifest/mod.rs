@@ -9,9 +9,11 @@
 pub mod archive;
 pub mod entry;
 pub mod keys;
+pub mod origin;
 pub mod pass_id;
 pub mod path;
 pub mod segment;
+pub mod selection;
 pub mod snapshot;
 pub mod totals;
 

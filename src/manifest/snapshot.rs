@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::FORMAT;
 use super::archive::ArchiveRef;
+use super::origin::Origin;
 use super::pass_id::PassId;
 use super::segment::SegmentRef;
+use super::selection::SessionSelection;
 use super::totals::Totals;
 
 /// `snapshots/<source>/<pass>.json`, written last and once.
@@ -20,13 +22,20 @@ pub struct Snapshot {
     pub pass: PassId,
     /// The directory that was backed up, for people.
     pub directory: String,
+    /// Where it came from, and where earlier snapshots did; this one's origin first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub origins: Vec<Origin>,
+    /// What the pass was to look at, where that was not everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<SessionSelection>,
     /// When the pass started, in the store's time.
     pub created_at: Timestamp,
     /// When the record was written, in the store's time.
     pub committed_at: Timestamp,
     /// The snapshot this one was compared with.
     pub parent: Option<PassId>,
-    /// Whether every entry shows the state of this pass.
+    /// Whether everything that is in the source is in the snapshot: no entry is unreadable, no session
+    /// was never asked for, and not too much vanished while the pass ran.
     pub complete: bool,
     /// Whether extended attributes were recorded.
     #[serde(default)]

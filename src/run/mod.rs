@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use self::identity::Identity;
 use self::report::Verdict;
 use crate::backup::commit::PassContext;
-use crate::backup::{DirectorySource, Limits, SourceError, SourceReport, back_up};
+use crate::backup::{DirectorySource, Limits, SourceError, SourceReport, back_up, origins};
 use crate::boottime::Boottime;
 use crate::events::{Event, Events};
 use crate::exit::ExitCode;
@@ -187,6 +187,7 @@ async fn back_up_all<'a>(
         limits: pass.limits.clone(),
         pass: identity.pass,
         started_at: identity.started_at,
+        machine: origins::machine(&world.holder),
         look_for_unfinished: true,
         stop: Arc::clone(&world.stop),
         clock: world.clock,

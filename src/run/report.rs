@@ -8,6 +8,7 @@ use crate::backup::{DirectorySource, SourceError, SourceReport};
 use crate::events::{Changes, Event};
 use crate::exit::ExitCode;
 use crate::lease::{self, Held, Lease, LeaseError, Lost};
+use crate::manifest::origin;
 use crate::manifest::totals::Totals;
 use crate::status::{Outcome, PassRecord, SourceResult, Status};
 use crate::store::{Condition, StoreResult};
@@ -215,6 +216,8 @@ fn source_result(
         outcome,
         totals: report.map(|report| report.snapshot.totals),
         changes: report.map(|report| report.changes),
+        left_out: report.map_or(0, |report| report.left_out),
+        alternation: report.and_then(|report| origin::alternation(&report.snapshot.origins)),
         error,
     }
 }

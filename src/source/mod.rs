@@ -4,6 +4,7 @@
 //! Symbolic links are never followed, not even in the middle of a path: whoever can write into the
 //! source cannot make a backup read outside of it.
 
+pub mod clean;
 pub mod filter;
 pub mod open;
 pub mod session;

@@ -1,17 +1,49 @@
-//! Opening what a walk has found, without being led astray.
+//! The root of a source, open, and opening what a walk has found below it without being led astray.
+//!
+//! A pass opens the root once. Whatever it lists and reads it reaches from that one descriptor, so a
+//! path that leads elsewhere meanwhile (a link switched, a volume mounted, a directory renamed) never
+//! mixes two directories in one snapshot.
 
 use std::ffi::OsStr;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2, readlinkat};
+use rustix::fs::{
+    AtFlags, Mode, OFlags, RawDir, ResolveFlags, StatxFlags, fstatfs, fstatvfs, openat, openat2,
+    readlinkat, statx,
+};
 use rustix::io::{self, Errno};
 
 use super::stat::Stat;
 use super::xattr::{self, Xattrs};
 use crate::manifest::path::EntryPath;
+
+/// Which directory it is, on which mount. As long as one descriptor of it is open, no other directory
+/// has the same numbers: device, inode and mount exist until nobody has them open any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    device: (u32, u32),
+    inode: u64,
+    /// The same directory of the same file system, mounted once more, need not have the same mounts in
+    /// it. Linux tells since 5.8.
+    mount: Option<u64>,
+}
+
+impl Identity {
+    fn of(directory: impl AsFd) -> io::Result<Self> {
+        let wanted = StatxFlags::INO | StatxFlags::MNT_ID;
+        let found = statx(directory, c"", AtFlags::EMPTY_PATH, wanted)?;
+        let tells_mount = found.stx_mask & StatxFlags::MNT_ID.bits() != 0;
+        Ok(Self {
+            device: (found.stx_dev_major, found.stx_dev_minor),
+            inode: found.stx_ino,
+            mount: tells_mount.then_some(found.stx_mnt_id),
+        })
+    }
+}
 
 /// The root of a source, open.
 #[derive(Debug)]
@@ -32,6 +64,41 @@ impl Root {
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(openat(rustix::fs::CWD, path, flags, Mode::empty())?.into())
+    }
+
+    /// Whether `path` still leads to this directory, on the same mount.
+    ///
+    /// # Errors
+    /// It leads nowhere, or the system refuses.
+    pub fn is_still_at(&self, path: &Path) -> io::Result<bool> {
+        Ok(Identity::of(self)? == Identity::of(&Self::open(path)?)?)
+    }
+
+    /// The id of its file system, where that is a UUID which stays with it wherever it is mounted. Others
+    /// make one of the device's number, which two may have in turn.
+    #[must_use]
+    pub fn file_system(&self) -> Option<String> {
+        const EXT4: i64 = 0xef53;
+        const BTRFS: i64 = 0x9123_683e;
+        let kind = fstatfs(self).ok()?.f_type;
+        let id = fstatvfs(self).ok()?.f_fsid;
+        matches!(kind, EXT4 | BTRFS).then(|| format!("{id:016x}"))
+    }
+
+    /// Whether there is nothing in it, whatever a filter leaves out.
+    ///
+    /// # Errors
+    /// It cannot be listed.
+    pub fn is_empty(&self) -> io::Result<bool> {
+        let directory = self.open_directory(&EntryPath::ROOT)?;
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut entries = RawDir::new(directory, &mut buffer);
+        while let Some(entry) = entries.next() {
+            if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Opens a file below the root for reading.
@@ -168,6 +235,39 @@ mod tests {
 
     fn path(text: &str) -> EntryPath {
         EntryPath::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_root_knows_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        for name in ["one", "other"] {
+            std::fs::create_dir(path(name)).unwrap();
+        }
+        std::os::unix::fs::symlink("one", path("link")).unwrap();
+        let root = Root::open(&path("link")).unwrap();
+        assert_eq!(root.is_still_at(&path("one")), Ok(true));
+        assert_eq!(root.is_still_at(&path("link")), Ok(true));
+        assert_eq!(root.is_still_at(&path("other")), Ok(false));
+        std::fs::remove_dir(path("one")).unwrap();
+        std::fs::create_dir(path("one")).unwrap();
+        assert_eq!(root.is_still_at(&path("link")), Ok(false));
+        std::fs::remove_dir(path("one")).unwrap();
+        assert_eq!(root.is_still_at(&path("link")), Err(Errno::NOENT));
+    }
+
+    #[test]
+    fn a_root_is_empty_if_nothing_at_all_is_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        assert_eq!(root.is_empty(), Ok(true));
+        std::fs::write(dir.path().join(".hidden"), "").unwrap();
+        assert_eq!(root.is_empty(), Ok(false));
+    }
+
+    #[test]
+    fn a_file_system_without_an_id_of_its_own_has_none() {
+        assert_eq!(Root::open("/proc".as_ref()).unwrap().file_system(), None);
     }
 
     #[test]

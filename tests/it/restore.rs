@@ -299,6 +299,8 @@ fn store(world: &World, pass: offsite::manifest::pass_id::PassId, segment: Vec<u
         source: SOURCE.to_owned(),
         pass,
         directory: "/".to_owned(),
+        origins: Vec::new(),
+        selection: None,
         created_at: pass.started_at(),
         committed_at: pass.started_at(),
         parent: None,

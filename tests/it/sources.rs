@@ -13,7 +13,7 @@ use crate::support::tree::{self, assert_same, settle};
 use crate::support::{Output, SOURCE, World, finish, noise, uploads};
 
 /// Runs a shell script in which `offsite` is the program, in mounts of its own.
-fn in_own_mounts(world: &World, script: &str) -> Output {
+pub(crate) fn in_own_mounts(world: &World, script: &str) -> Output {
     let mut unshare = Command::new("unshare");
     let script = format!(
         "offsite() {{ {} \"$@\"; }}\n{script}",
@@ -64,19 +64,6 @@ fn a_source_that_is_missing_or_no_directory_fails() {
 }
 
 #[test]
-fn a_first_backup_of_nothing_says_so() {
-    let world = World::new();
-    let notice = world.back_up().event("notice");
-    assert!(
-        notice["message"].as_str().unwrap().contains("is empty"),
-        "{notice}"
-    );
-    let mut world = World::new();
-    world.set("DEFAULTS__ALLOW_EMPTY", true);
-    assert_eq!(world.back_up().events_named("notice").len(), 0);
-}
-
-#[test]
 fn a_directory_that_was_mistyped_is_forgotten_in_the_end() {
     let world = World::new();
     world.write("a", "a");
@@ -117,14 +104,6 @@ fn a_source_that_has_become_empty_fails_until_somebody_says_it_may() {
     world.set("DEFAULTS__ALLOW_EMPTY", true);
     world.back_up();
     assert_eq!(tree::read(&world.restored_latest()).len(), 1);
-}
-
-#[test]
-fn an_empty_source_may_be_backed_up_from_the_start() {
-    let world = World::new();
-    world.back_up();
-    world.back_up();
-    assert_eq!(world.snapshots().len(), 2);
 }
 
 #[test]
@@ -493,21 +472,14 @@ fn a_directory_may_be_called_by_a_dot() {
     assert_eq!(started["directory"], directory);
     let name = started["source"].as_str().unwrap();
     assert_eq!(name, directory.trim_start_matches('/').replace('/', "-"));
-    // From elsewhere it is another one, and says so.
+    // From elsewhere it is another one, with another name.
     world.write("other/data/b", "b");
-    let dirs = ["run", "--dirs", "data"];
-    let here = finish(
-        world
-            .command(dirs)
-            .current_dir(world.home.path())
-            .output()
-            .unwrap(),
-    );
-    assert!(here.events_named("notice").is_empty(), "{here:?}");
     let there = world.data().join("other");
+    let dirs = ["run", "--dirs", "data"];
     let there = finish(world.command(dirs).current_dir(there).output().unwrap());
-    let notice = there.event("notice")["message"].to_string();
-    assert!(notice.contains("give one of them another name"), "{notice}");
+    let started = there.event("source_started");
+    assert_eq!(started["source"], format!("{name}-other-data"));
+    assert!(there.events_named("notice").is_empty(), "{there:?}");
 }
 
 #[test]

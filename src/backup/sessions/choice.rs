@@ -3,6 +3,7 @@
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::{Session, State};
+use crate::manifest::selection::SessionSelection;
 
 /// What was asked for. Nothing means every session that is new or changed.
 #[derive(Debug, Clone, Default)]
@@ -71,8 +72,23 @@ impl Choice {
     /// Whether every session on the disk is to be archived, whatever is known of it.
     #[must_use]
     pub fn is_everything(&self) -> bool {
-        let is_any = self.names.is_empty() && self.year.is_none() && self.limit.is_none();
-        self.force && is_any && !self.only_new
+        self.force && self.selection().is_none()
+    }
+
+    /// The same for records; `None` where every session is asked for.
+    #[must_use]
+    pub fn selection(&self) -> Option<SessionSelection> {
+        let selection = SessionSelection {
+            sessions: self
+                .names
+                .iter()
+                .map(|wanted| wanted.text.clone())
+                .collect(),
+            year: self.year.clone(),
+            limit: self.limit,
+            not_backed_up: self.only_new,
+        };
+        (selection != SessionSelection::default()).then_some(selection)
     }
 
     /// The first name that no session has.

@@ -53,6 +53,10 @@ pub struct Chosen {
     pub with_notes: Vec<Session>,
     /// Entries of sessions that are gone which no pass could read. None ever will.
     pub lost: u64,
+    /// Sessions that were never archived and will not be by this pass, because nobody asks for them.
+    pub left_out: u64,
+    /// Entries that the survey has found in the sessions that this pass does something with.
+    pub surveyed: u64,
 }
 
 /// Decides about every session.
@@ -86,8 +90,12 @@ pub fn choose(
                 0 => Mode::SameAsRead,
                 _ => Mode::Retried,
             },
-            _ => continue,
+            state => {
+                chosen.left_out += u64::from(state == State::New);
+                continue;
+            }
         };
+        chosen.surveyed += session.entries;
         let target = target(source, options, archive, &session, pass);
         let name = session.bytes_of_name.clone();
         chosen.modes.by_name.insert(name, (mode, target));

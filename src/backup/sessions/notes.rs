@@ -24,24 +24,20 @@ use crate::store::{ObjectInfo, Placement};
 /// Puts the notes of these sessions where they are not yet.
 ///
 /// # Errors
-/// The root cannot be opened, or the store fails. Notes that cannot be read are passed over: the
+/// The store fails. Notes that cannot be read are passed over: the
 /// archive has said so.
 pub async fn put(
     context: &PassContext,
-    source: &DirectorySource,
+    (source, root): (&DirectorySource, &Root),
     options: &SessionOptions,
     sessions: &[Session],
 ) -> Result<(), SourceError> {
-    let root = Root::open(&source.directory).map_err(|error| SourceError::Root {
-        directory: source.directory.clone(),
-        error,
-    })?;
     for session in sessions {
         for note in &session.notes {
             if context.stop.is_set() {
                 return Err(SourceError::Interrupted);
             }
-            match tokio::task::block_in_place(|| read(&root, note)) {
+            match tokio::task::block_in_place(|| read(root, note)) {
                 Ok(Some(contents)) => {
                     put_one(context, source, options, session, note, contents).await?;
                 }

@@ -1,5 +1,7 @@
 //! Before a pass over sessions: the survey, and whether it makes sense.
 
+use std::sync::Arc;
+
 use super::{Chosen, State, Survey, SurveyOptions, choose, survey};
 use crate::backup::DirectorySource;
 use crate::backup::commit::PassContext;
@@ -7,6 +9,7 @@ use crate::backup::continued::Unfinished;
 use crate::backup::error::SourceError;
 use crate::events::Event;
 use crate::manifest::snapshot::Snapshot;
+use crate::source::open::Root;
 use crate::text;
 
 /// How alike a name must be to be the one that was meant.
@@ -19,7 +22,7 @@ const ALIKE: f64 = 0.85;
 /// was asked for.
 pub async fn prepare(
     context: &PassContext,
-    source: &DirectorySource,
+    (source, root): (&DirectorySource, &Arc<Root>),
     parent: Option<&Snapshot>,
     unfinished: &[Unfinished],
 ) -> Result<Option<Chosen>, SourceError> {
@@ -30,6 +33,7 @@ pub async fn prepare(
     let started_ns = i64::try_from(started.as_nanosecond()).unwrap_or(i64::MAX);
     let options = SurveyOptions {
         source,
+        root,
         sessions,
         limits: &context.limits,
         parent,
@@ -38,7 +42,7 @@ pub async fn prepare(
         stop: &context.stop,
     };
     let survey = survey(&context.store, options).await?;
-    check(source, &survey, parent)?;
+    check((source, root), &survey, parent).await?;
     if survey.loose > 0 {
         let what = text::count(survey.loose, "file");
         context.events.emit(&Event::Notice {
@@ -63,13 +67,12 @@ pub async fn prepare(
     Ok(Some(chosen))
 }
 
-/// Whether there is something to go by: what was archived so far, sessions, where there were some,
-/// and those asked for.
+/// Whether there is something to go by: what was archived so far, sessions, and those asked for.
 ///
 /// # Errors
 /// There is not.
-pub fn check(
-    source: &DirectorySource,
+pub async fn check(
+    (source, root): (&DirectorySource, &Arc<Root>),
     survey: &Survey,
     parent: Option<&Snapshot>,
 ) -> Result<(), SourceError> {
@@ -78,12 +81,9 @@ pub fn check(
     if let Some(damaged) = survey.damaged.first().filter(|_| !is_everything) {
         return Err(damaged.clone().into());
     }
-    let entries = parent.map_or(0, |parent| parent.totals.entries);
-    if survey.found == 0 && entries > 1 && !source.allow_empty {
-        return Err(SourceError::Empty {
-            directory: source.directory.clone(),
-            entries,
-        });
+    if survey.found == 0 && !source.allow_empty {
+        let entries = parent.map_or(0, |parent| parent.totals.entries);
+        return Err(source.nothing_in(root, entries).await);
     }
     let choice = source.sessions.as_ref().map(|sessions| &sessions.choice);
     if let Some(year) = choice.and_then(|choice| choice.year.as_ref())

@@ -4,7 +4,6 @@
 //! counted as it comes by: memory grows with the number of sessions and not with their files.
 
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -36,6 +35,8 @@ const READ_BYTES: usize = 1 << 20;
 pub struct SurveyOptions<'a> {
     /// What is looked at.
     pub source: &'a DirectorySource,
+    /// Its root, open.
+    pub root: &'a Arc<Root>,
     /// What is particular about it.
     pub sessions: &'a SessionOptions,
     /// Threads.
@@ -57,7 +58,7 @@ pub struct Survey {
     pub sessions: Vec<Session>,
     /// What lies in the root and is no directory.
     pub loose: u64,
-    /// Entries on disk, the root not counted.
+    /// Entries of sessions on disk.
     pub found: u64,
     /// Segments of the last snapshot that cannot be used.
     pub damaged: Vec<Damaged>,
@@ -66,24 +67,19 @@ pub struct Survey {
 /// Looks at all sessions.
 ///
 /// # Errors
-/// The root cannot be opened, the store fails, or the pass is being stopped.
+/// The root cannot be looked at, the store fails, or the pass is being stopped.
 pub async fn survey(
     store: &Arc<dyn Store>,
     options: SurveyOptions<'_>,
 ) -> Result<Survey, SourceError> {
     let source = options.source;
-    let directory = source.directory.clone();
-    let root_error = move |error| SourceError::Root {
-        directory: PathBuf::clone(&directory),
-        error,
-    };
-    let root = Root::open(&source.directory).map_err(&root_error)?;
+    let root = Arc::clone(options.root);
     let walk = WalkOptions {
         filter: source.filter.clone(),
         one_file_system: source.one_file_system,
         threads: options.limits.scan_threads,
     };
-    let walk = Walk::start(&source.directory, walk).map_err(&root_error)?;
+    let walk = Walk::start(Arc::clone(&root), walk).map_err(|error| source.unusable(error))?;
     let segments = options.parent.map_or(&[][..], |p| &p.segments);
     let base = Segments::recorded(store, segments);
     let trusted = Trusted::of(options.parent, options.unfinished);
@@ -142,7 +138,7 @@ struct Surveyor {
     choice: Choice,
     detect: Detect,
     allow_empty: bool,
-    root: Root,
+    root: Arc<Root>,
     reads: bool,
     stop: Arc<Stop>,
     base: Cursor,
@@ -216,12 +212,12 @@ impl Surveyor {
         let Some(name) = name_of(path) else {
             return Ok(());
         };
-        self.survey.found += 1;
         let metadata = &found.stat.metadata;
         if is_in_root(path) && metadata.kind != Kind::Directory {
             self.survey.loose += 1;
             return Ok(());
         }
+        self.survey.found += 1;
         self.catch_up(path)?;
         self.session(name, false);
         let mut base = None;

@@ -13,7 +13,6 @@
 mod listing;
 mod pool;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use rustix::io::Errno;
@@ -118,13 +117,12 @@ impl From<Chunk> for Frame {
 }
 
 impl Walk {
-    /// Opens the root and starts the threads.
+    /// Starts the threads.
     ///
     /// # Errors
-    /// The root cannot be opened, or is no directory.
-    pub fn start(root: &Path, options: WalkOptions) -> Result<Self, Errno> {
-        let root = Root::open(root)?;
-        let stat = Stat::of(&root)?;
+    /// The system does not say what the root is.
+    pub fn start(root: Arc<Root>, options: WalkOptions) -> Result<Self, Errno> {
+        let stat = Stat::of(&*root)?;
         let node = Arc::new(Node {
             path: EntryPath::ROOT,
             dev: stat.dev,

@@ -45,7 +45,7 @@ impl Task {
 }
 
 pub(super) struct Pool {
-    root: Root,
+    root: Arc<Root>,
     root_dev: u64,
     options: WalkOptions,
     board: Mutex<Board>,
@@ -65,7 +65,7 @@ struct Board {
 }
 
 impl Pool {
-    pub(super) fn new(root: Root, options: WalkOptions, root_dev: u64) -> Self {
+    pub(super) fn new(root: Arc<Root>, options: WalkOptions, root_dev: u64) -> Self {
         Self {
             root,
             root_dev,

@@ -1,6 +1,7 @@
 use super::*;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
 fn options(threads: usize) -> WalkOptions {
     WalkOptions {
@@ -10,9 +11,12 @@ fn options(threads: usize) -> WalkOptions {
     }
 }
 
+fn start(root: &Path, options: WalkOptions) -> Walk {
+    Walk::start(Arc::new(Root::open(root).unwrap()), options).unwrap()
+}
+
 fn paths(root: &Path, options: WalkOptions) -> Vec<String> {
-    Walk::start(root, options)
-        .unwrap()
+    start(root, options)
         .map(|item| match item {
             Item::Found(found) => found.path.to_string(),
             other => format!("{other:?}"),
@@ -95,14 +99,14 @@ fn what_is_left_out_is_not_entered() {
 #[test]
 fn a_root_that_is_missing_or_a_file_is_an_error() {
     let dir = tree();
-    let start = |path: &str| Walk::start(&dir.path().join(path), options(1)).err();
-    assert_eq!(start("missing"), Some(Errno::NOENT));
-    assert_eq!(start("top"), Some(Errno::NOTDIR));
+    let open = |path: &str| Root::open(&dir.path().join(path)).err();
+    assert_eq!(open("missing"), Some(Errno::NOENT));
+    assert_eq!(open("top"), Some(Errno::NOTDIR));
 }
 
 #[test]
 fn a_walk_may_be_dropped_halfway() {
     let dir = tree();
-    let mut walk = Walk::start(dir.path(), options(4)).unwrap();
+    let mut walk = start(dir.path(), options(4));
     assert!(walk.next().is_some() && walk.next().is_some());
 }

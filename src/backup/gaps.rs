@@ -1,0 +1,108 @@
+//! What a snapshot lacks of its source, and what that makes of the pass.
+
+use super::DirectorySource;
+use super::commit::PassContext;
+use crate::events::Event;
+use crate::text;
+
+/// Entries that may vanish during a pass, and
+const FEW: u64 = 10;
+
+/// the share of all that may, one in this many. Files come and go; where more of them go, somebody
+/// empties the source while it is read, and what is left need not be what anybody wants back.
+const FEW_OF: u64 = 10;
+
+/// What a snapshot lacks.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Gaps {
+    /// Entries that this pass could not read.
+    pub(super) failed: u64,
+    /// Entries that show an earlier state or none, whichever pass could not read them.
+    pub(super) unreadable: u64,
+    /// Those of them that are gone from the disk with their sessions, so that no pass can read them.
+    pub(super) lost: u64,
+    /// Sessions that no pass has ever archived, nor was this one asked to.
+    pub(super) left_out: u64,
+    /// Entries that were listed.
+    pub(super) listed: u64,
+    /// Those of them that were gone when their turn came.
+    pub(super) vanished: u64,
+}
+
+impl Gaps {
+    fn is_thinned_out(&self) -> bool {
+        self.vanished > FEW && self.vanished.saturating_mul(FEW_OF) > self.listed
+    }
+
+    /// Whether the snapshot has everything that is in the source.
+    pub(super) fn is_complete_snapshot(&self) -> bool {
+        self.failed + self.unreadable + self.left_out == 0 && !self.is_thinned_out()
+    }
+
+    /// Whether the pass did all that it was asked to.
+    pub(super) fn is_complete_pass(&self) -> bool {
+        self.failed == 0 && self.unreadable <= self.lost && !self.is_thinned_out()
+    }
+
+    /// Tells of what no other event does.
+    pub(super) fn tell(&self, context: &PassContext, source: &DirectorySource) {
+        let notice = |message| context.events.emit(&Event::Notice { message });
+        let name = &source.name;
+        if self.is_thinned_out() {
+            notice(format!(
+                "{name}: the snapshot is incomplete: {} of {} entries vanished while the pass ran",
+                self.vanished, self.listed
+            ));
+        }
+        if self.left_out > 0 {
+            let sessions = text::count(self.left_out, "session");
+            notice(format!(
+                "{name}: the snapshot is incomplete: {sessions} on the disk were never archived, and this pass was not asked to"
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Gaps;
+
+    #[test]
+    fn few_entries_may_vanish() {
+        for (listed, vanished, complete) in [
+            (1000, 0, true),
+            (5, 5, true),
+            (10, 10, true),
+            (110, 11, true),
+            (109, 11, false),
+            (11, 11, false),
+            (1_000_000, 100_000, true),
+            (1_000_000, 100_001, false),
+        ] {
+            let gaps = Gaps {
+                listed,
+                vanished,
+                ..Gaps::default()
+            };
+            assert_eq!(gaps.is_complete_snapshot(), complete, "{gaps:?}");
+            assert_eq!(gaps.is_complete_pass(), complete, "{gaps:?}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_missing_and_no_failure() {
+        let gaps = Gaps {
+            left_out: 1,
+            ..Gaps::default()
+        };
+        assert!(!gaps.is_complete_snapshot() && gaps.is_complete_pass());
+        let gaps = Gaps {
+            unreadable: 2,
+            lost: 2,
+            ..Gaps::default()
+        };
+        assert!(!gaps.is_complete_snapshot() && gaps.is_complete_pass());
+        let gaps = Gaps { lost: 1, ..gaps };
+        assert!(!gaps.is_complete_pass());
+    }
+}
