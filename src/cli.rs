@@ -106,7 +106,7 @@ pub struct CommonArgs {
         help_heading = "Configuration"
     )]
     pub endpoint_url: Option<String>,
-    /// Least level of events: error, warn, info, debug, trace
+    /// Minimum log level: error, warn, info, debug, trace
     #[arg(
         long,
         global = true,

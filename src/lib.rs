@@ -27,6 +27,7 @@ pub mod select;
 pub mod signal;
 pub mod source;
 pub mod status;
+mod stdio;
 pub mod stop;
 pub mod store;
 mod text;

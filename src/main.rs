@@ -4,6 +4,7 @@ use std::ffi::c_int;
 use std::process::ExitCode;
 
 use libmimalloc_sys::mi_option_set_default;
+use offsite::cli::Cli;
 use offsite::{commands, environment};
 
 /// Small allocations from many threads are what a first pass is made of; the C library's allocator
@@ -16,16 +17,13 @@ const PURGE_DELAY: c_int = 15;
 
 fn main() -> ExitCode {
     give_back_soon();
-    let cli = <offsite::cli::Cli as clap::Parser>::parse();
+    let cli = match <Cli as clap::Parser>::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => return commands::usage(&usage).into(),
+    };
     // While there is no other thread: the AWS SDK reads its settings from the environment.
     let environment = environment::prepare();
-    match commands::execute(cli, environment) {
-        Ok(code) => code.into(),
-        Err(failure) => {
-            commands::explain(&failure);
-            failure.exit_code.into()
-        }
-    }
+    commands::execute(cli, environment).into()
 }
 
 /// By default mimalloc keeps what was freed for a second, in which a pass frees hundreds of

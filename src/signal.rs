@@ -3,8 +3,10 @@
 //! The first one asks the work to stop: nothing new is begun, what is in flight is finished. After
 //! some time what is in flight is given up, so that there is time left to say goodbye before the
 //! scheduler kills the process. The second one ends the process at once.
+//!
+//! They are heard by a thread of their own, which waits for nothing else: not for the work, nor for
+//! whoever reads its output.
 
-use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -12,6 +14,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::ExitCode;
+use crate::stdio::{self, Importance};
 use crate::stop::Stop;
 
 /// What is in flight has this long. ECS and Kubernetes kill 30 seconds after SIGTERM by default.
@@ -24,19 +27,30 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// that does not answer any more. A pass ends by itself, and says how.
 const LAST: Duration = Duration::from_secs(7);
 
+/// A last word, where the process is ended, has this long to be written.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
 /// The exit code of the signal that came, or 0.
 static RECEIVED: AtomicU8 = AtomicU8::new(0);
 
 /// Listens from now on. The returned stop is set by the first signal.
 ///
 /// # Errors
-/// The handlers cannot be installed.
+/// The handlers cannot be installed, or the thread not be started.
 pub fn listen() -> std::io::Result<Arc<Stop>> {
     let stop = Arc::new(Stop::default());
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (mut terminate, mut interrupt) = {
+        let _within = runtime.enter();
+        (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        )
+    };
     let told = Arc::clone(&stop);
-    tokio::spawn(async move {
+    let listen = async move {
         loop {
             let code = tokio::select! {
                 Some(()) = terminate.recv() => ExitCode::Terminated,
@@ -47,22 +61,26 @@ pub fn listen() -> std::io::Result<Arc<Stop>> {
                 std::process::exit(code.code().into());
             }
             told.stop();
-            let hurried = Arc::clone(&told);
-            tokio::spawn(async move {
-                tokio::time::sleep(GRACE).await;
-                hurried.hurry();
-                tokio::time::sleep(GOODBYE).await;
-                hurried.leave();
-                tokio::time::sleep(LAST).await;
-                let _ = writeln!(
-                    std::io::stderr(),
-                    "error: ended by a signal, in the middle of its work"
-                );
-                std::process::exit(code.code().into());
-            });
+            stdio::hurry();
+            tokio::spawn(end_in_time(Arc::clone(&told), code));
         }
-    });
+    };
+    let thread = std::thread::Builder::new().name("signals".to_owned());
+    thread.spawn(move || runtime.block_on(listen))?;
     Ok(stop)
+}
+
+/// Ends the process, if it does not end by itself.
+async fn end_in_time(stop: Arc<Stop>, code: ExitCode) {
+    tokio::time::sleep(GRACE).await;
+    stop.hurry();
+    tokio::time::sleep(GOODBYE).await;
+    stop.leave();
+    tokio::time::sleep(LAST).await;
+    let why = b"error: ended by a signal, in the middle of its work\n";
+    stdio::stderr().offer(why, Importance::Last);
+    stdio::drain(Some(LAST_WORD));
+    std::process::exit(code.code().into());
 }
 
 /// The exit code of the signal that came, if one did.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use indicatif::{HumanCount, HumanDuration};
+use serde::Serialize;
 
 /// `1 file`, `2 files`, `12,000 files`.
 pub(crate) fn count(number: u64, noun: &str) -> String {
@@ -39,17 +40,74 @@ pub(crate) fn redacted(text: &str) -> String {
     text.to_owned()
 }
 
-/// A text with names in it, on one line: whatever would break the line or move the cursor is shown
-/// as `\n` or `\u{1b}`.
+/// Whether a character does something to the screen, or to how others are read, other than showing
+/// itself: controls (C0, C1, delete), line and paragraph separators, what Unicode lists as
+/// Default_Ignorable_Code_Point (DerivedCoreProperties 16.0: bidirectional controls, joiners, variation
+/// selectors, tags and the like), and annotation marks. Names may contain any of them.
+fn is_unseen(c: char) -> bool {
+    match c {
+        ' '..='~' => false,
+        '\0'..='\u{9f}' => true,
+        _ => matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'),
+    }
+}
+
+/// A text with names in it, on one line: whatever would break the line, move the cursor or hide is
+/// shown as `\n` or `\u{1b}`.
 pub(crate) fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
+    escaped(text, is_unseen)
+}
+
+/// The same for a text of several lines.
+pub(crate) fn lines(text: &str) -> String {
+    escaped(text, |c| c != '\n' && is_unseen(c))
+}
+
+fn escaped(text: &str, must_be: impl Fn(char) -> bool) -> String {
+    let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        match c.is_control() {
-            true => line.extend(c.escape_default()),
-            false => line.push(c),
+        match must_be(c) {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
         }
     }
-    line
+    shown
+}
+
+/// A value as JSON that can be shown on a terminal: what is unseen is in escapes, which every reader of
+/// JSON takes for the same.
+pub(crate) fn json(value: &impl Serialize) -> String {
+    safe_json(serde_json::to_string(value).expect("what is shown is plain data"))
+}
+
+/// The same, laid out for people.
+pub(crate) fn pretty_json(value: &impl Serialize) -> String {
+    safe_json(serde_json::to_string_pretty(value).expect("what is shown is plain data"))
+}
+
+/// JSON with nothing unseen in it but line breaks. Those stand between values; everything else that is
+/// unseen can only be in strings.
+pub(crate) fn safe_json(json: String) -> String {
+    let is_safe = |byte: u8| matches!(byte, b'\n' | b' '..=b'~');
+    if json.bytes().all(is_safe) {
+        return json;
+    }
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c == '\n' || !is_unseen(c) {
+            shown.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            shown.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -68,6 +126,33 @@ mod tests {
         let name = "a\nb\t\u{1b}[31mred \u{9b}2J \u{fffd} Schl\u{fc}ssel's \"\\n\"";
         let shown = "a\\nb\\t\\u{1b}[31mred \\u{9b}2J \u{fffd} Schl\u{fc}ssel's \"\\n\"";
         assert_eq!(one_line(name), shown);
+    }
+
+    #[test]
+    fn what_is_unseen_is_shown_and_what_is_seen_stays() {
+        let unseen = "\u{7f}\u{85}\u{ad}\u{61c}\u{180e}\u{200b}\u{200d}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\u{2060}\u{2066}\u{2069}\u{3164}\u{fe0f}\u{feff}\u{fffa}\u{1d173}\u{e0041}\u{e0fff}";
+        for c in unseen.chars() {
+            let escape = format!("\\u{{{:x}}}", u32::from(c));
+            assert_eq!(one_line(&c.to_string()), escape);
+            assert_eq!(lines(&format!("a\n{c}")), format!("a\n{escape}"));
+        }
+        let seen = "aZ~ \u{a0}\u{fc}e\u{301}\u{5d0}\u{627}\u{65e5}\u{3000}\u{2010}\u{2030}\u{205f}\u{1f600}\u{fffd}\u{fe20}\u{f8ff}";
+        assert_eq!(one_line(seen), seen);
+    }
+
+    #[test]
+    fn json_in_escapes_has_the_same_value() {
+        let text = "a\n\u{1b}\"\\ \u{7f}\u{9b}\u{202e}\u{feff}\u{e0041} Schl\u{fc}ssel \u{1f600}";
+        let value = serde_json::json!({ text: [text, {"x": text}] });
+        for shown in [json(&value), pretty_json(&value)] {
+            assert!(!shown.replace('\n', "").contains(is_unseen), "{shown}");
+            assert!(shown.contains("Schl\u{fc}ssel \u{1f600}"), "{shown}");
+            assert_eq!(
+                serde_json::from_str::<serde_json::Value>(&shown).unwrap(),
+                value
+            );
+        }
+        assert!(json(&text).contains("\\u007f\\u009b\\u202e\\ufeff\\udb40\\udc41"));
     }
 
     #[test]

@@ -436,7 +436,7 @@ impl Capture {
     fn refused(&self, refused: Refused) -> Captured {
         let source = self.options().source.name.clone();
         let path = self.order.found.path.to_string();
-        let (event, error) = match refused {
+        let (event, error, is_unsent) = match refused {
             Refused::Stopped => return Captured::Aborted,
             Refused::Gone => {
                 let event = Event::FileVanished { source, path };
@@ -450,7 +450,7 @@ impl Capture {
                     path,
                     error: error.clone(),
                 };
-                (event, error)
+                (event, error, false)
             }
             Refused::Store(key, error) => {
                 let text = error.to_string();
@@ -465,11 +465,15 @@ impl Capture {
                     self.options().stop.fail(error);
                     return Captured::Aborted;
                 }
-                (event, text)
+                (event, text, true)
             }
         };
         self.options().events.emit(&event);
-        Captured::Failed(Box::new(self.stand_in(error)))
+        let entry = Box::new(self.stand_in(error));
+        match is_unsent {
+            true => Captured::Unsent(entry),
+            false => Captured::Unreadable(entry),
+        }
     }
 
     /// What the snapshot keeps of something that could not be captured: what the last one had, or

@@ -70,6 +70,8 @@ pub struct SourceReport {
     /// Whether the pass did all that it was asked to. The snapshot may still lack what nobody asked for,
     /// and what could not be read of a session that is gone, about which no pass can do anything.
     pub is_complete: bool,
+    /// Whether all that it lacks are entries that could not be read.
+    pub lacks_only_unreadable: bool,
     /// Sessions that are on the disk and in no snapshot, because nobody has asked for them.
     pub left_out: u64,
 }
@@ -152,6 +154,7 @@ pub async fn back_up(
     let totals: Totals = manifest.segments.iter().map(|segment| segment.totals).sum();
     let gaps = Gaps {
         failed: changes.failed,
+        unsent: changes.unsent,
         unreadable: totals.unreadable,
         lost,
         left_out,
@@ -211,6 +214,7 @@ pub async fn back_up(
     });
     Ok(SourceReport {
         is_complete: gaps.is_complete_pass(),
+        lacks_only_unreadable: gaps.is_only_unreadable(),
         left_out,
         snapshot,
         changes,

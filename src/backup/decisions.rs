@@ -52,8 +52,10 @@ pub enum Captured {
     Same(Box<Entry>),
     /// It is another name of a file that was captured.
     Linked(Box<Entry>),
-    /// It could not be read or sent; the entry says so.
-    Failed(Box<Entry>),
+    /// It could not be read; the entry says so.
+    Unreadable(Box<Entry>),
+    /// The store did not take it; the entry says so.
+    Unsent(Box<Entry>),
     /// It was gone.
     Vanished,
     /// The pass was stopped before its turn.

@@ -9,7 +9,7 @@ use super::latest::LatestError;
 use super::previous::Damaged;
 use super::writer::WriterError;
 use crate::exit::ExitCode;
-use crate::lease::CommitError;
+use crate::lease::{CommitError, Lost};
 use crate::manifest::pass_id::PassId;
 use crate::store::StoreError;
 
@@ -173,6 +173,32 @@ impl SourceError {
             | Self::Store(error)
             | Self::Manifest(WriterError::Store(error)) => error.kind.exit_code(),
             Self::Commit(error) => error.exit_code(),
+        }
+    }
+
+    /// Whether the store or the credentials are to blame, so that another pass may well succeed some
+    /// minutes later.
+    #[must_use]
+    pub fn is_worth_another_pass(&self) -> bool {
+        match self {
+            Self::Latest(LatestError::Store(error))
+            | Self::Store(error)
+            | Self::Manifest(WriterError::Store(error))
+            | Self::Commit(CommitError::Store(error)) => error.kind.is_worth_another_pass(),
+            Self::Commit(CommitError::TimedOut | CommitError::Lost(Lost::NotRenewed(_))) => true,
+            Self::Commit(CommitError::Lost(Lost::Taken))
+            | Self::Root { .. }
+            | Self::Replaced { .. }
+            | Self::Empty { .. }
+            | Self::Latest(LatestError::Record { .. })
+            | Self::Manifest(WriterError::Segment(_))
+            | Self::FromTheFuture(_)
+            | Self::NoArchive(_)
+            | Self::Damaged { .. }
+            | Self::Compression(_)
+            | Self::NoSession { .. }
+            | Self::NoYear { .. }
+            | Self::Interrupted => false,
         }
     }
 

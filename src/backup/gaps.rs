@@ -17,6 +17,8 @@ const FEW_OF: u64 = 10;
 pub(super) struct Gaps {
     /// Entries that this pass could not read.
     pub(super) failed: u64,
+    /// Those of them that could be read, and that the store did not take.
+    pub(super) unsent: u64,
     /// Entries that show an earlier state or none, whichever pass could not read them.
     pub(super) unreadable: u64,
     /// Those of them that are gone from the disk with their sessions, so that no pass can read them.
@@ -42,6 +44,11 @@ impl Gaps {
     /// Whether the pass did all that it was asked to.
     pub(super) fn is_complete_pass(&self) -> bool {
         self.failed == 0 && self.unreadable <= self.lost && !self.is_thinned_out()
+    }
+
+    /// Whether there is nothing wrong with the pass but that entries could not be read.
+    pub(super) fn is_only_unreadable(&self) -> bool {
+        self.unsent == 0 && !self.is_thinned_out()
     }
 
     /// Tells of what no other event does.

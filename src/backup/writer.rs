@@ -175,8 +175,13 @@ impl Writer {
                 entry
             }
             Captured::Linked(entry) => entry,
-            Captured::Failed(entry) => {
+            Captured::Unreadable(entry) => {
                 changes.failed += 1;
+                entry
+            }
+            Captured::Unsent(entry) => {
+                changes.failed += 1;
+                changes.unsent += 1;
                 entry
             }
             Captured::Vanished => {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 
+use super::print::is_read;
 use super::table::Table;
 use super::{Context, block_on, connect, note, print, print_json};
 use crate::backup::latest;
@@ -19,7 +20,7 @@ use crate::manifest::snapshot::Snapshot;
 use crate::select::{SelectError, Selection, select, sources_named};
 use crate::source::filter::Globs;
 use crate::store::Store;
-use crate::text::one_line;
+use crate::text::{json, one_line};
 
 /// Commit records read at once.
 const AT_ONCE: usize = 32;
@@ -132,7 +133,7 @@ async fn files(
         let name = snapshot.source.clone();
         // Reading entries blocks.
         let printed = tokio::task::spawn_blocking(move || -> Result<bool, EntriesError> {
-            for entry in entries {
+            for entry in entries.take_while(|_| is_read()) {
                 let entry = entry?;
                 let is_directory = entry.metadata.kind == Kind::Directory;
                 if globs
@@ -190,9 +191,8 @@ fn print_line(source: &str, entry: &Entry, is_first: bool) {
     let mut line = Vec::new();
     entry.write_line(&mut line);
     let entry = serde_json::from_slice(&line).unwrap_or_default();
-    let text = serde_json::to_string(&Line { source, entry }).expect("entries are plain data");
     let before = if is_first { "[\n" } else { ",\n" };
-    print(&format!("{before}{text}"));
+    print(&format!("{before}{}", json(&Line { source, entry })));
 }
 
 /// An entry like `ls -l` shows it.

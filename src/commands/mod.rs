@@ -1,11 +1,11 @@
-//! The commands: each puts the parts together, prints, and decides the exit code. Data goes to
-//! standard output, everything else to standard error.
+//! The commands: each puts the parts together, prints, and decides the exit code.
 
 mod config;
 mod init;
 mod launch;
 mod list;
 mod plan;
+mod print;
 mod restore;
 mod run;
 mod sessions;
@@ -14,7 +14,7 @@ mod table;
 mod unlock;
 mod verify;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,6 +32,10 @@ use crate::exit::ExitCode;
 use crate::select::{Selection, parse_time};
 use crate::store::Store;
 use crate::store::s3::{S3Settings, S3Store};
+use crate::text;
+
+pub use self::print::usage;
+use self::print::{note, print, print_json};
 
 /// The configuration file that is read where none is named, there is no document in the environment,
 /// and this one is there.
@@ -47,17 +51,28 @@ struct Context {
 }
 
 /// Runs the command that was typed; what the process exits with.
-///
-/// # Errors
-/// The command failed in a way it has not told itself.
-pub fn execute(cli: Cli, environment: Environment) -> Result<u8, Failure> {
+#[must_use]
+pub fn execute(cli: Cli, environment: Environment) -> u8 {
+    let is_pass = matches!(cli.command, None | Some(Command::Run(_)));
     if cli.command.is_some() && cli.run != RunArgs::default() {
         let message = "options of a pass come after `run`, as in `offsite run --once`";
-        Cli::command()
-            .error(ErrorKind::ArgumentConflict, message)
-            .exit();
+        return usage(&Cli::command().error(ErrorKind::ArgumentConflict, message));
     }
     raise_file_limit();
+    let code = command(cli, environment).unwrap_or_else(|failure| {
+        match is_pass {
+            true => print::explain(&failure),
+            false => note(&failure.to_string()),
+        }
+        failure.exit_code.code()
+    });
+    match is_pass {
+        true => print::end_of_pass(code),
+        false => print::end_of_report(code),
+    }
+}
+
+fn command(cli: Cli, environment: Environment) -> Result<u8, Failure> {
     let context = Context {
         file: config_file(cli.common.config.as_deref(), &environment),
         common: cli.common.flags(),
@@ -78,11 +93,6 @@ pub fn execute(cli: Cli, environment: Environment) -> Result<u8, Failure> {
         Some(Command::Launch(args)) => return launch::launch(args, cli.common.region),
     };
     Ok(code?.code())
-}
-
-/// Says what went wrong.
-pub fn explain(failure: &Failure) {
-    let _ = writeln!(std::io::stderr(), "{failure}");
 }
 
 fn config_file(named: Option<&Path>, environment: &Environment) -> Option<PathBuf> {
@@ -181,38 +191,18 @@ fn log_to_stderr(job: &Job) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(filter));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter);
     // A second subscriber, of a second pass in a loop, is refused; the first one goes on.
     let _ = match format(job.log_format) {
-        Format::Json => builder.json().try_init(),
-        Format::Text => builder.try_init(),
+        Format::Json => {
+            let log = || print::Log(|line| text::safe_json(line.to_owned()));
+            builder.json().with_writer(log).try_init()
+        }
+        Format::Text => {
+            let log = || print::Log(text::lines);
+            builder.with_ansi(false).with_writer(log).try_init()
+        }
     };
-}
-
-/// Prints to standard output. A reader that has gone away, as `head` does, ends the command
-/// quietly; a disk that is full does not.
-fn print(text: &str) {
-    if let Err(error) = std::io::stdout().write_all(text.as_bytes()) {
-        let code = match error.kind() {
-            std::io::ErrorKind::BrokenPipe => ExitCode::Complete,
-            _ => {
-                note(&format!("error: cannot write to standard output: {error}"));
-                ExitCode::Failed
-            }
-        };
-        std::process::exit(code.code().into());
-    }
-}
-
-fn print_json(value: &impl serde::Serialize) {
-    let text = serde_json::to_string_pretty(value).expect("reports are plain data");
-    print(&format!("{text}\n"));
-}
-
-fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Directories are kept open while their contents are looked at; the soft limit of 1,024 files is

@@ -15,6 +15,7 @@ use crate::manifest::snapshot::Snapshot;
 use crate::restore::{Plan, Report, RestoreOptions, apply, plan};
 use crate::select::select;
 use crate::signal;
+use crate::stdio;
 use crate::stop::Stop;
 use crate::store::Store;
 use crate::text;
@@ -204,7 +205,7 @@ fn may_not_write() -> String {
 }
 
 fn progress(snapshot: &Snapshot, plan: &Plan) -> ProgressBar {
-    let bar = ProgressBar::new(plan.create_bytes + plan.replace_bytes);
+    let bar = stdio::progress(Some(plan.create_bytes + plan.replace_bytes));
     let template =
         "{spinner} {prefix}: [{bar:24}] {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
     if let Ok(style) = ProgressStyle::with_template(template) {

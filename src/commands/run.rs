@@ -13,12 +13,12 @@ use super::{Context, block_on, connect, format, log_to_stderr, note, sessions};
 use crate::backup::{DirectorySource, SourceReport};
 use crate::boottime::boottime;
 use crate::cli::RunArgs;
-use crate::config::{Job, Metrics, Purpose};
+use crate::config::{Incomplete, Job, Metrics, Purpose};
 use crate::ecs::Identity;
 use crate::entries::Entries;
 use crate::environment::Environment;
 use crate::error::Failure;
-use crate::events::{Event, Events, Format, Level, Output};
+use crate::events::{Event, Events, Files, Format, Level, Output};
 use crate::exit::ExitCode;
 use crate::lease::Holder;
 use crate::run::{PassReport, World};
@@ -54,6 +54,10 @@ pub(super) fn run(context: &Context, args: &RunArgs, repeat: Loop) -> Result<Exi
         Loop::AsTyped => args.interval.is_some(),
         Loop::AsConfigured => true,
     });
+    if let Some(interval) = interval {
+        // The next pass is as good as another attempt.
+        job.pass.retry_for = job.pass.retry_for.min(interval);
+    }
     block_on(async {
         let stop = signal::listen()?;
         let task = Identity::find(&context.environment).await;
@@ -64,10 +68,20 @@ pub(super) fn run(context: &Context, args: &RunArgs, repeat: Loop) -> Result<Exi
             stop: &stop,
         };
         match interval {
-            None => Ok(context.pass().await.exit_code),
+            None => Ok(exit_code(&context.pass().await, job.incomplete)),
             Some(interval) => Ok(context.passes(interval).await),
         }
     })?
+}
+
+/// What the process exits with. Records and events keep the pass's own code.
+fn exit_code(report: &PassReport, incomplete: Incomplete) -> ExitCode {
+    match (report.exit_code, incomplete) {
+        (ExitCode::Incomplete, Incomplete::Succeed) if report.lacks_only_unreadable => {
+            ExitCode::Complete
+        }
+        (code, _) => code,
+    }
 }
 
 /// Keeps only the sources that were asked for, by name or, where no source has that name, by
@@ -121,6 +135,7 @@ fn events(format: Format, level: Level) -> Events {
     Events::new(Output {
         format,
         level,
+        files: Files::All,
         run_id: run_id(),
         task: None,
         metrics_of: None,
@@ -150,6 +165,7 @@ impl RunContext<'_> {
         let events = Events::new(Output {
             format: format(job.log_format),
             level: job.log_level,
+            files: job.log_files,
             run_id: run_id(),
             task: task.cloned(),
             metrics_of: has_metrics.then(|| store.location()),

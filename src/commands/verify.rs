@@ -14,6 +14,7 @@ use crate::exit::ExitCode;
 use crate::manifest::snapshot::Snapshot;
 use crate::select::select;
 use crate::signal;
+use crate::stdio;
 use crate::text::{count, one_line};
 use crate::verify::{Compared, Depth, Finding, Report, Window, verify as verify_snapshot};
 
@@ -86,7 +87,7 @@ fn depth(read: Option<&str>) -> Result<Depth, Failure> {
 }
 
 fn progress(snapshot: &Snapshot) -> ProgressBar {
-    let bar = ProgressBar::new(snapshot.totals.files);
+    let bar = stdio::progress(Some(snapshot.totals.files));
     let template = "{spinner} {prefix}: [{bar:24}] {human_pos}/{human_len} objects, {eta} left";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);

@@ -7,11 +7,11 @@ use figment::value::Tag;
 
 use super::Purpose;
 use super::reader::{Findings, Placed};
-use super::settings::{LogFormat, Metrics, Settings};
+use super::settings::{Incomplete, LogFormat, Metrics, Settings};
 use super::sources::sources;
 use super::value::Bytes;
 use crate::backup::Limits;
-use crate::events::Level;
+use crate::events::{Files, Level};
 use crate::manifest::keys::PREFIX_MAX_BYTES;
 use crate::prices::Prices;
 use crate::run::Pass;
@@ -26,12 +26,16 @@ pub struct Job {
     pub pass: Pass,
     /// Time from the start of one pass to the start of the next, in a loop.
     pub interval: Option<Duration>,
+    /// What the process exits with when all that is missing could not be read.
+    pub incomplete: Incomplete,
     /// What storage costs.
     pub prices: Prices,
     /// Where a copy of each pass's manifest goes.
     pub manifest_file: Option<PathBuf>,
-    /// Least level of events.
+    /// Minimum level of events.
     pub log_level: Level,
+    /// Which events about single files are written.
+    pub log_files: Files,
     /// How events are written.
     pub log_format: LogFormat,
     /// Whether there are metrics in the events.
@@ -75,12 +79,15 @@ impl Job {
                 limits: limits(&settings, findings),
                 lock_ttl: ttl,
                 lock_wait: settings.lock_wait,
+                retry_for: settings.retry_for,
             },
             store,
             interval: settings.s3.interval.filter(|interval| !interval.is_zero()),
+            incomplete: settings.incomplete,
             prices: settings.prices,
             manifest_file: settings.manifest_file,
             log_level: settings.log_level,
+            log_files: settings.log_files,
             log_format: settings.log_format,
             metrics: settings.metrics,
         }

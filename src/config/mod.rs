@@ -22,7 +22,7 @@ pub use self::problem::{ConfigError, Problem};
 pub use self::reader::Shown;
 use self::reader::{Findings, Section};
 use self::settings::Settings;
-pub use self::settings::{LogFormat, Metrics};
+pub use self::settings::{Incomplete, LogFormat, Metrics};
 pub use self::value::{Bytes, parse_duration};
 
 /// A job, and the settings it was made from.

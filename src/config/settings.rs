@@ -8,7 +8,7 @@ use super::reader::{Placed, Section};
 use super::value::Bytes;
 use crate::backup::Detect;
 use crate::backup::sessions::TagRule;
-use crate::events::Level;
+use crate::events::{Files, Level};
 use crate::manifest::archive::Codec;
 use crate::prices::Prices;
 use crate::source::session::YearPattern;
@@ -25,6 +25,8 @@ pub(super) struct Settings {
     pub(super) full: bool,
     pub(super) lock_ttl: Option<Placed<Duration>>,
     pub(super) lock_wait: Duration,
+    pub(super) retry_for: Duration,
+    pub(super) incomplete: Incomplete,
     pub(super) limits: Limits,
     pub(super) prices: Prices,
     pub(super) segment_entries: Option<Placed<u64>>,
@@ -32,6 +34,7 @@ pub(super) struct Settings {
     pub(super) checkpoint_interval: Duration,
     pub(super) manifest_file: Option<PathBuf>,
     pub(super) log_level: Level,
+    pub(super) log_files: Files,
     pub(super) log_format: LogFormat,
     pub(super) metrics: Metrics,
 }
@@ -198,6 +201,27 @@ impl std::str::FromStr for LogFormat {
     }
 }
 
+/// What the process exits with after a pass that lacks some entries because they could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Incomplete {
+    /// 3.
+    Fail,
+    /// 0.
+    Succeed,
+}
+
+impl std::str::FromStr for Incomplete {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "fail" => Ok(Self::Fail),
+            "succeed" => Ok(Self::Succeed),
+            _ => Err("one of fail, succeed"),
+        }
+    }
+}
+
 /// Whether `backup_completed` carries metrics for CloudWatch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Metrics {
@@ -229,6 +253,7 @@ impl Settings {
 
         let mut log = backup.section("log");
         let log_level = log.parse("level", str::parse).unwrap_or(Level::Info);
+        let log_files = log.parse("files", str::parse).unwrap_or_default();
         let log_format = log.parse("format", str::parse).unwrap_or(LogFormat::Auto);
         let metrics = log.parse("metrics", str::parse).unwrap_or(Metrics::Auto);
         log.finish();
@@ -237,6 +262,11 @@ impl Settings {
         let lock_ttl = lock.placed("ttl_seconds");
         let lock_wait = lock.get("wait").unwrap_or_default();
         lock.finish();
+
+        let mut retry = backup.section("retry");
+        let retry_for = retry.get("for").unwrap_or_default();
+        retry.finish();
+        let incomplete = backup.parse("incomplete", str::parse);
 
         let mut manifest = backup.section("manifest");
         let segment_entries = manifest.placed("segment_entries");
@@ -270,6 +300,8 @@ impl Settings {
             full: backup.get("full").unwrap_or(false),
             lock_ttl,
             lock_wait,
+            retry_for,
+            incomplete: incomplete.unwrap_or(Incomplete::Fail),
             limits: Limits::read(backup.section("limits")),
             prices: table,
             segment_entries,
@@ -277,6 +309,7 @@ impl Settings {
             checkpoint_interval,
             manifest_file: backup.get::<String>("manifest_file").map(PathBuf::from),
             log_level,
+            log_files,
             log_format,
             metrics,
         };

@@ -5,6 +5,7 @@
 //! test compares with this file. Names are `noun_participle`; every number has its unit in its
 //! name unless it is a count; a field that does not apply is absent.
 
+mod files;
 mod metrics;
 mod progress;
 mod sink;
@@ -18,6 +19,7 @@ use crate::manifest::pass_id::PassId;
 use crate::manifest::totals::Totals;
 use crate::source::walk::NotEntered;
 
+pub use files::Files;
 pub use sink::{Events, Format, Output};
 
 /// How much an event matters.
@@ -84,6 +86,8 @@ pub struct Changes {
     pub reread_files: u64,
     /// Entries that could not be read or sent; they show an earlier state or none.
     pub failed: u64,
+    /// Files among those that the store did not take.
+    pub unsent: u64,
     /// Files that changed during both attempts at reading them.
     pub changed_while_reading: u64,
     /// Entries that were gone when their turn came.
@@ -100,6 +104,7 @@ impl std::ops::AddAssign for Changes {
         self.uploaded_bytes += other.uploaded_bytes;
         self.reread_files += other.reread_files;
         self.failed += other.failed;
+        self.unsent += other.unsent;
         self.changed_while_reading += other.changed_while_reading;
         self.vanished += other.vanished;
     }
@@ -325,9 +330,20 @@ pub enum Event {
         /// Requests to the store, retries included.
         requests: u64,
     },
+    /// The pass failed for a reason that may pass, and is tried again.
+    PassRetried {
+        /// Number of the attempt that follows: 2 the first time.
+        attempt: u64,
+        /// Time until then.
+        waiting_ms: u64,
+        /// What is tried again; what is committed is not.
+        sources: Vec<SourceName>,
+        /// Why the last attempt failed.
+        error: String,
+    },
     /// The pass is over, and what it says is committed.
     BackupCompleted {
-        /// What the process exits with: 0, or 3 where something could not be read.
+        /// How it went: 0, or 3 where something could not be read.
         exit_code: u8,
         /// Sources committed.
         sources: u64,
@@ -379,6 +395,7 @@ impl Event {
             Self::SnapshotCommitted { .. }
             | Self::BackupCompleted { .. }
             | Self::LockHeld { .. }
+            | Self::PassRetried { .. }
             | Self::FileChangedWhileReading { .. }
             | Self::FileVanished { .. }
             | Self::OriginReturned { .. }
@@ -394,6 +411,28 @@ impl Event {
             | Self::SourceFailed { .. }
             | Self::BackupFailed { .. } => Level::Error,
         }
+    }
+
+    /// Whether it is the last one of its execution, which says how that ended.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        matches!(
+            self,
+            Self::BackupCompleted { .. } | Self::BackupFailed { .. }
+        )
+    }
+
+    /// Whether it says what was done with one file, as there is to be done with each. What is wrong with
+    /// one is something else.
+    #[must_use]
+    pub fn is_about_a_file(&self) -> bool {
+        matches!(
+            self,
+            Self::FileUploaded { .. }
+                | Self::FileArchived { .. }
+                | Self::FileUnchanged { .. }
+                | Self::FileSkipped { .. }
+        )
     }
 }
 

@@ -1,6 +1,5 @@
 //! Events for people: a line of text each, and a progress line on a terminal.
 
-use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use super::Event;
 use crate::manifest::totals::Totals;
 use crate::source::walk::NotEntered;
+use crate::stdio::{Importance, progress, stderr};
 use crate::text::{count, duration, one_line};
 
 /// The line at the bottom of a terminal.
@@ -21,10 +21,10 @@ pub(super) struct Progress {
 impl Progress {
     /// A progress line, if standard error is a terminal.
     pub(super) fn on_terminal() -> Option<Self> {
-        if !std::io::stderr().is_terminal() {
+        let bar = progress(None);
+        if bar.is_hidden() {
             return None;
         }
-        let bar = ProgressBar::no_length();
         bar.set_style(style("{spinner} {prefix}: {human_pos} entries, {msg}"));
         bar.enable_steady_tick(Duration::from_millis(200));
         Some(Self {
@@ -38,10 +38,10 @@ impl Progress {
         self.bar.inc(entries);
     }
 
-    pub(super) fn print(&self, text: &str) {
-        self.bar.suspend(|| {
-            let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{text}\n"));
-        });
+    /// Shows a line above the progress line; `false` if there is no room for it.
+    pub(super) fn print(&self, line: &str, importance: Importance) -> bool {
+        self.bar
+            .suspend(|| stderr().offer(line.as_bytes(), importance))
     }
 
     pub(super) fn update(&self, event: &Event) {
@@ -96,7 +96,7 @@ pub(super) fn text(event: &Event) -> String {
         _ => None,
     };
     match hint {
-        Some(hint) => format!("{line}\nhint: {hint}"),
+        Some(hint) => format!("{line}\nhint: {}", one_line(hint)),
         None => line,
     }
 }
@@ -238,6 +238,16 @@ fn line(event: &Event) -> String {
             count(changes.uploaded_files, "file"),
             HumanBytes(changes.uploaded_bytes),
             duration(Duration::from_millis(*duration_ms)),
+        ),
+        Event::PassRetried {
+            attempt,
+            waiting_ms,
+            error,
+            ..
+        } => format!(
+            "attempt {} failed, the next one is in {}: {error}",
+            attempt - 1,
+            duration(Duration::from_millis(*waiting_ms)),
         ),
         Event::BackupCompleted {
             exit_code,

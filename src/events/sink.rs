@@ -1,16 +1,20 @@
 //! Where events go: JSON lines on standard output, or text on standard error.
 
-use std::io::Write;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::files::{Files, Sampler};
 use super::metrics::Metrics;
 use super::progress::Progress;
 use super::{Event, Level};
 use crate::ecs::Identity;
 use crate::manifest::pass_id::PassId;
+use crate::stdio::{self, Importance};
+use crate::text;
 
 /// How events are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +32,8 @@ pub struct Output {
     pub format: Format,
     /// Those that matter less are left out.
     pub level: Level,
+    /// Which of those about single files are written.
+    pub files: Files,
     /// Names the execution.
     pub run_id: String,
     /// The ECS task it runs in.
@@ -36,14 +42,16 @@ pub struct Output {
     pub metrics_of: Option<String>,
 }
 
-/// Takes the events of one pass. Clones share one output.
+/// Takes the events of one execution. Clones share one output.
 #[derive(Clone)]
 pub struct Events(Arc<Inner>);
 
 struct Inner {
     output: Output,
-    pass: OnceLock<PassId>,
+    files: Sampler,
+    pass: RwLock<Option<PassId>>,
     progress: Option<Progress>,
+    dropped: AtomicU64,
 }
 
 #[derive(Serialize)]
@@ -52,7 +60,7 @@ struct Line<'a> {
     level: Level,
     run_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pass: Option<&'a PassId>,
+    pass: Option<PassId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ecs_task: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,7 +68,20 @@ struct Line<'a> {
     #[serde(flatten)]
     event: &'a Event,
     #[serde(flatten)]
+    missing: Missing,
+    #[serde(flatten)]
     metrics: Option<Metrics<'a>>,
+}
+
+/// What was not written before a line.
+#[derive(Debug, Default, Clone, Copy, Serialize)]
+struct Missing {
+    /// Events about single files, by `log.files`, since the last one that was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events_left_out: Option<u64>,
+    /// Events of this execution that found no room, because their reader was too slow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events_dropped: Option<u64>,
 }
 
 impl Events {
@@ -72,16 +93,18 @@ impl Events {
             Format::Text => Progress::on_terminal(),
         };
         Self(Arc::new(Inner {
+            files: Sampler::new(output.files),
             output,
-            pass: OnceLock::new(),
+            pass: RwLock::default(),
             progress,
+            dropped: AtomicU64::new(0),
         }))
     }
 
-    /// All later events carry this pass.
-    pub fn set_pass(&self, pass: PassId) {
-        // A pass has one id; a second one would be a mistake of the caller's, and is not shown.
-        let _ = self.0.pass.set(pass);
+    /// All later events carry this pass, or none.
+    pub fn set_pass(&self, pass: Option<PassId>) {
+        let mut current = self.0.pass.write().unwrap_or_else(PoisonError::into_inner);
+        *current = pass;
     }
 
     /// Whether events of this level are written; saves making those that are not.
@@ -97,55 +120,104 @@ impl Events {
         }
     }
 
-    /// Writes an event, if its level is wanted. An output that is gone is not an error: the backup
+    /// Writes an event, if it is wanted. Never waits for whoever reads it: what finds no room is counted,
+    /// and the last event says how many did not. An output that is gone is not an error: the backup
     /// matters more than its log.
     pub fn emit(&self, event: &Event) {
         let inner = &*self.0;
         if let Some(progress) = &inner.progress {
             progress.update(event);
         }
-        if !self.wants(event.level()) {
-            return;
+        if let Event::SourceStarted { .. } = event {
+            inner.files.restart();
         }
-        match inner.output.format {
+        let Some(missing) = self.wanted(event) else {
+            return;
+        };
+        let importance = match event {
+            event if event.is_last() => Importance::Last,
+            event if event.is_about_a_file() || event.level() >= Level::Debug => Importance::Detail,
+            _ => Importance::Normal,
+        };
+        let found_room = match inner.output.format {
             Format::Json => {
-                let now = Timestamp::now();
-                let Output {
-                    run_id,
-                    task,
-                    metrics_of,
-                    ..
-                } = &inner.output;
-                let task = task.as_ref();
-                let line = Line {
-                    timestamp: now,
-                    level: event.level(),
-                    run_id,
-                    pass: inner.pass.get(),
-                    ecs_task: task.map(|task| task.task.as_str()),
-                    ecs_cluster: task.map(|task| task.cluster.as_str()),
-                    event,
-                    metrics: metrics_of
-                        .as_deref()
-                        .and_then(|store| Metrics::of(event, store, now)),
-                };
-                let mut bytes = serde_json::to_vec(&line).expect("events are plain data");
-                bytes.push(b'\n');
-                let _ = std::io::stdout().write_all(&bytes);
+                let line = format!("{}\n", self.json(event, missing));
+                stdio::stdout().offer(line.as_bytes(), importance)
             }
             Format::Text => {
-                let text = match (&inner.progress, event) {
-                    // The progress line counts these.
-                    (Some(_), Event::FileUploaded { .. }) if !self.wants(Level::Debug) => return,
-                    _ => super::progress::text(event),
-                };
+                let text = format!("{}{}\n", super::progress::text(event), missing.text());
                 match &inner.progress {
-                    Some(progress) => progress.print(&text),
-                    None => {
-                        let _ = writeln!(std::io::stderr(), "{text}");
-                    }
+                    Some(progress) => progress.print(&text, importance),
+                    None => stdio::stderr().offer(text.as_bytes(), importance),
                 }
             }
+        };
+        if !found_room {
+            inner.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What to say with an event of what was not written before it; `None` for an event that is not
+    /// written either. The last one always is: without it nobody knows how the pass ended.
+    fn wanted(&self, event: &Event) -> Option<Missing> {
+        let inner = &*self.0;
+        let mut missing = Missing::default();
+        if event.is_last() {
+            missing.events_dropped = Some(inner.dropped.swap(0, Ordering::Relaxed));
+            return Some(missing);
+        }
+        if !self.wants(event.level()) {
+            return None;
+        }
+        if event.is_about_a_file() {
+            // The progress line counts these.
+            let is_counted = matches!(event, Event::FileUploaded { .. });
+            if inner.progress.is_some() && is_counted && !self.wants(Level::Debug) {
+                return None;
+            }
+            let left_out = inner.files.take(Instant::now())?;
+            missing.events_left_out = Some(left_out).filter(|left_out| *left_out > 0);
+        }
+        Some(missing)
+    }
+
+    fn json(&self, event: &Event, missing: Missing) -> String {
+        let inner = &*self.0;
+        let now = Timestamp::now();
+        let Output {
+            run_id,
+            task,
+            metrics_of,
+            ..
+        } = &inner.output;
+        let task = task.as_ref();
+        text::json(&Line {
+            timestamp: now,
+            level: event.level(),
+            run_id,
+            pass: *inner.pass.read().unwrap_or_else(PoisonError::into_inner),
+            ecs_task: task.map(|task| task.task.as_str()),
+            ecs_cluster: task.map(|task| task.cluster.as_str()),
+            event,
+            missing,
+            metrics: metrics_of
+                .as_deref()
+                .and_then(|store| Metrics::of(event, store, now)),
+        })
+    }
+}
+
+impl Missing {
+    fn text(self) -> String {
+        match (self.events_left_out, self.events_dropped) {
+            (Some(n), _) => format!(", after {} not shown", text::count(n, "other")),
+            (None, Some(n)) if n > 0 => {
+                format!(
+                    "\nnote: {} lost: they were read too slowly",
+                    text::count(n, "line")
+                )
+            }
+            _ => String::new(),
         }
     }
 }

@@ -131,6 +131,12 @@ fn samples() -> Vec<Event> {
             duration_ms: 0,
             requests: 0,
         },
+        Event::PassRetried {
+            attempt: 2,
+            waiting_ms: 0,
+            sources: vec![source()],
+            error: text(),
+        },
         Event::BackupCompleted {
             exit_code: 0,
             sources: 0,
@@ -177,10 +183,11 @@ fn place(event: &Event) -> usize {
         Event::SegmentDamaged { .. } => 16,
         Event::SourceFailed { .. } => 17,
         Event::SnapshotCommitted { .. } => 18,
-        Event::BackupCompleted { .. } => 19,
-        Event::BackupFailed { .. } => 20,
-        Event::OriginReturned { .. } => 21,
-        Event::Notice { .. } => 22,
+        Event::PassRetried { .. } => 19,
+        Event::BackupCompleted { .. } => 20,
+        Event::BackupFailed { .. } => 21,
+        Event::OriginReturned { .. } => 22,
+        Event::Notice { .. } => 23,
     }
 }
 

@@ -9,20 +9,24 @@ use super::{World, report};
 use crate::ecs::Tasks;
 use crate::events::Event;
 use crate::lease::{self, Held};
+use crate::manifest::pass_id::PassId;
 
 /// Reports that the lock is held, and asks ECS about holders that are tasks.
 pub(super) struct Observer<'a> {
     world: &'a World,
     wait: Duration,
+    /// Passes of this process that are over. Where the store failed, they could not release their lock.
+    own: &'a [PassId],
     /// ECS did not say; there is no use in asking again.
     is_silent: AtomicBool,
 }
 
 impl<'a> Observer<'a> {
-    pub(super) fn new(world: &'a World, wait: Duration) -> Self {
+    pub(super) fn new(world: &'a World, wait: Duration, own: &'a [PassId]) -> Self {
         Self {
             world,
             wait,
+            own,
             is_silent: AtomicBool::new(false),
         }
     }
@@ -32,6 +36,9 @@ impl<'a> Observer<'a> {
 impl lease::Observer for Observer<'_> {
     async fn is_gone(&self, held: &Held) -> bool {
         let holder = &held.record.holder;
+        if self.own.contains(&held.record.pass) && *holder == self.world.holder {
+            return true;
+        }
         let (Some(task), Some(cluster)) = (&holder.ecs_task, &holder.ecs_cluster) else {
             return false;
         };
@@ -67,7 +74,7 @@ impl lease::Observer for Observer<'_> {
     }
 
     fn waits(&self, held: &Held) {
-        let event = report::lock_held(held, self.wait);
+        let event = report::lock_held(held, Some(self.wait));
         self.world.events.emit(&event);
     }
 }

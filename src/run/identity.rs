@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Pass, World};
+use super::World;
 use crate::backup::{DirectorySource, latest};
 use crate::lease::{Lease, LeaseError};
 use crate::manifest::pass_id::PassId;
@@ -24,14 +24,14 @@ pub(super) struct Identity {
 /// Settles the id before anything is written under it. It follows the one in the lock, and nearly always
 /// that is all; but the lock may have been lost, or snapshots have come from elsewhere.
 pub(super) async fn settle(
-    pass: &Pass,
+    sources: &[&DirectorySource],
     world: &World,
     lease: &Lease,
     status: Option<&Status>,
 ) -> Result<Identity, LeaseError> {
     let mut record = lease.record().await;
     let mut latest = Vec::new();
-    for source in &pass.sources {
+    for source in sources {
         latest.push(latest_of(world, source, status).await?);
     }
     if let Some(id) = latest.iter().copied().max().flatten()

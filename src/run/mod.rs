@@ -1,25 +1,28 @@
-//! One pass on one screen: take the lock, back up every source, commit, report, release.
+//! One pass: an attempt, and further ones while it fails for a reason that may pass; then one event that
+//! says how it ended.
 
+mod attempt;
 mod clock;
 mod holders;
 mod identity;
 mod report;
+mod retry;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use self::identity::Identity;
-use self::report::Verdict;
-use crate::backup::commit::PassContext;
-use crate::backup::{DirectorySource, Limits, SourceError, SourceReport, back_up, origins};
+use self::attempt::{Attempt, attempt};
+use self::report::{End, Start, Verdict};
+use self::retry::{Pauses, worth_another_attempt};
+use crate::backup::{DirectorySource, Limits, SourceError, SourceReport};
 use crate::boottime::Boottime;
 use crate::events::{Event, Events};
 use crate::exit::ExitCode;
-use crate::lease::{self, Holder, Lease, LeaseError, Previous};
+use crate::lease::Holder;
+use crate::manifest::keys::SourceName;
 use crate::manifest::pass_id::PassId;
-use crate::status::Status;
 use crate::stop::Stop;
 use crate::store::Store;
 
@@ -34,9 +37,12 @@ pub struct Pass {
     pub lock_ttl: Duration,
     /// How long to wait while another pass holds the lock.
     pub lock_wait: Duration,
+    /// For how long after its first failure by the store or the credentials it is tried again.
+    pub retry_for: Duration,
 }
 
 /// What a pass needs of the world around it.
+#[derive(Clone)]
 pub struct World {
     /// Where backups go.
     pub store: Arc<dyn Store>,
@@ -59,9 +65,11 @@ pub struct World {
 /// How a pass ended.
 #[derive(Debug)]
 pub struct PassReport {
-    /// What the process exits with.
+    /// How it went.
     pub exit_code: ExitCode,
-    /// The pass, if it got as far as the lock.
+    /// Whether all that is missing in what it has committed are entries that could not be read.
+    pub lacks_only_unreadable: bool,
+    /// The pass, if it got as far as the lock; of several attempts, the last.
     pub pass: Option<PassId>,
     /// What was committed.
     pub committed: Vec<SourceReport>,
@@ -70,144 +78,64 @@ pub struct PassReport {
 /// One source, and what became of it.
 type SourceOutcome<'a> = (&'a DirectorySource, Result<SourceReport, SourceError>);
 
-/// Runs one pass.
+/// Runs one pass, in as many attempts as it needs and has time for.
 pub async fn run(pass: &Pass, world: &World) -> PassReport {
-    let started = Instant::now();
+    let start = Start::now(&*world.store);
     world.events.emit(&Event::BackupStarted {
         store: world.store.location(),
-        sources: pass
-            .sources
-            .iter()
-            .map(|source| source.name.clone())
-            .collect(),
+        sources: names(&pass.sources.iter().collect::<Vec<_>>()),
         version: env!("CARGO_PKG_VERSION"),
     });
-    let taken = tokio::select! {
-        taken = take_lock(pass, world) => taken,
-        () = world.stop.left() => Err(LeaseError::Interrupted),
-    };
-    let (lease, previous) = match taken {
-        Ok(taken) => taken,
-        Err(error) => return report::not_locked(world, &error, started),
-    };
-    clock::tell_of_another_time(world);
-    let status = Status::read_to_replace(&*world.store).await;
-    let last = previous.as_ref().map(|previous| previous.pass);
-    let status = status.map(|(status, unchanged)| {
-        let status = status.map(|status| status.after_pass(last));
-        (status, unchanged)
-    });
-    let known = status.as_ref().ok().and_then(|(status, _)| status.as_ref());
-    let identity = tokio::select! {
-        identity = identity::settle(pass, world, &lease, known) => identity,
-        () = world.stop.left() => Err(LeaseError::Interrupted),
-    };
-    let identity = match identity {
-        Ok(identity) => identity,
-        Err(error) => {
-            report::release(world, lease, lease::Outcome::Unfinished).await;
-            return report::not_locked(world, &error, started);
+    let mut pauses = Pauses::new(pass.retry_for);
+    let mut passes = Vec::new();
+    let mut outcomes = Vec::new();
+    let mut sources: Vec<_> = pass.sources.iter().collect();
+    let mut attempts = 0;
+    let end = loop {
+        let Attempt { id, results, end } = attempt(pass, &sources, world, &passes).await;
+        let may_be_ours = |holder: &Holder| attempts > 0 && *holder == world.holder;
+        let failed = Verdict::of(&results, &end, None);
+        sources = worth_another_attempt(&sources, &results, &end, may_be_ours);
+        attempts += 1;
+        passes.extend(id);
+        replace(&mut outcomes, results);
+        let pause = match sources.is_empty() || world.stop.is_set() {
+            true => None,
+            false => pauses.after_failure(Instant::now(), fastrand::f64()),
+        };
+        let (Some(pause), Some(error)) = (pause, failed.error) else {
+            break end;
+        };
+        world.events.emit(&Event::PassRetried {
+            attempt: attempts + 1,
+            waiting_ms: report::millis(pause),
+            sources: names(&sources),
+            error: error.clone(),
+        });
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = world.stop.stopped() => break End::Stopped { error },
         }
     };
-    tell_of_lock(world, &identity, previous.as_ref(), started);
-
-    let watch = async {
-        lease.lost().await;
-        world.stop.stop();
-        std::future::pending::<()>().await;
-    };
-    let results = tokio::select! {
-        results = back_up_all(pass, world, &lease, &identity, known) => results,
-        () = watch => Vec::new(),
-        // The store does not answer any more.
-        () = world.stop.left() => Vec::new(),
-    };
-
-    let lost = lease.is_lost();
-    let is_over = results.len() == pass.sources.len();
-    let verdict = Verdict::of(&results, is_over, (world.interrupted_by)(), lost.as_ref());
-    match lost {
-        Some(lost) => {
-            let error = lost.to_string();
-            world.events.emit(&Event::LockLost { error });
-            report::write_down_loss(world, &identity, &results, &verdict, started).await;
-        }
-        None => {
-            let written =
-                report::write_down(world, lease, &identity, status, &results, &verdict, started);
-            tokio::select! {
-                () = written => {}
-                () = report::no_time_left(world) => {}
-            }
-        }
-    }
-    let committed: Vec<_> = results.into_iter().filter_map(|(_, r)| r.ok()).collect();
-    report::tell(world, &verdict, &committed, started);
+    let place = |source: &DirectorySource| pass.sources.iter().position(|s| s.name == source.name);
+    outcomes.sort_by_key(|(source, _)| place(source));
+    let verdict = Verdict::of(&outcomes, &end, (world.interrupted_by)());
+    let committed: Vec<_> = outcomes.into_iter().filter_map(|(_, r)| r.ok()).collect();
+    report::tell(world, &verdict, &committed, start);
     PassReport {
         exit_code: verdict.exit_code,
-        pass: Some(identity.pass),
+        lacks_only_unreadable: committed.iter().all(|report| report.lacks_only_unreadable),
+        pass: passes.pop(),
         committed,
     }
 }
 
-async fn take_lock(pass: &Pass, world: &World) -> Result<(Lease, Option<Previous>), LeaseError> {
-    let request = lease::Request {
-        holder: world.holder.clone(),
-        sources: pass.sources.iter().map(|s| s.name.clone()).collect(),
-        ttl: pass.lock_ttl,
-        wait: pass.lock_wait,
-        random: world.random,
-        boottime: world.boottime,
-    };
-    let observer = holders::Observer::new(world, pass.lock_wait);
-    lease::acquire(&world.store, &request, &world.stop, &observer).await
+fn names(sources: &[&DirectorySource]) -> Vec<SourceName> {
+    sources.iter().map(|source| source.name.clone()).collect()
 }
 
-fn tell_of_lock(world: &World, identity: &Identity, previous: Option<&Previous>, started: Instant) {
-    world.events.set_pass(identity.pass);
-    let unreleased = previous.filter(|previous| previous.outcome.is_none());
-    world.events.emit(&Event::LockAcquired {
-        generation: identity.generation,
-        duration_ms: report::millis(started),
-        taken_from: unreleased.map(|previous| previous.holder.to_string()),
-    });
-}
-
-/// Backs up one source after the other. One that fails does not keep the others from being tried.
-async fn back_up_all<'a>(
-    pass: &'a Pass,
-    world: &World,
-    lease: &Lease,
-    identity: &Identity,
-    status: Option<&Status>,
-) -> Vec<SourceOutcome<'a>> {
-    let mut context = PassContext {
-        store: Arc::clone(&world.store),
-        events: world.events.clone(),
-        limits: pass.limits.clone(),
-        pass: identity.pass,
-        started_at: identity.started_at,
-        machine: origins::machine(&world.holder),
-        look_for_unfinished: true,
-        stop: Arc::clone(&world.stop),
-        clock: world.clock,
-    };
-    let mut results = Vec::new();
-    for (source, latest) in pass.sources.iter().zip(&identity.latest) {
-        let settled = status.and_then(|status| status.settled(&source.name));
-        context.look_for_unfinished = settled.is_none();
-        let result = match world.stop.is_set() {
-            true => Err(SourceError::Interrupted),
-            false => back_up(&context, source, lease, *latest).await,
-        };
-        if let Err(error) = &result {
-            world.events.emit(&Event::SourceFailed {
-                source: source.name.clone(),
-                error: error.to_string(),
-                hint: error.hint(),
-            });
-        }
-        results.push((source, result));
-    }
-    results
+/// Puts what a later attempt has done in the place of what an earlier one has.
+fn replace<'a>(outcomes: &mut Vec<SourceOutcome<'a>>, later: Vec<SourceOutcome<'a>>) {
+    outcomes.retain(|(source, _)| later.iter().all(|(other, _)| other.name != source.name));
+    outcomes.extend(later);
 }

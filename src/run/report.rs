@@ -3,7 +3,8 @@
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-use super::{Identity, PassReport, SourceOutcome, World};
+use super::identity::Identity;
+use super::{SourceOutcome, World};
 use crate::backup::{DirectorySource, SourceError, SourceReport};
 use crate::events::{Changes, Event};
 use crate::exit::ExitCode;
@@ -11,31 +12,84 @@ use crate::lease::{self, Held, Lease, LeaseError, Lost};
 use crate::manifest::origin;
 use crate::manifest::totals::Totals;
 use crate::status::{Outcome, PassRecord, SourceResult, Status};
-use crate::store::{Condition, StoreResult};
+use crate::store::{Condition, Store, StoreResult};
 
 /// What a pass that has lost its lease has for its record: a few attempts at a small request.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// When something began, and how much had been asked of the store by then.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Start {
+    at: Instant,
+    requests: u64,
+}
+
+impl Start {
+    pub(super) fn now(store: &dyn Store) -> Self {
+        Self {
+            at: Instant::now(),
+            requests: store.requests(),
+        }
+    }
+
+    pub(super) fn millis(self) -> u64 {
+        millis(self.at.elapsed())
+    }
+
+    fn requests(self, store: &dyn Store) -> u64 {
+        store.requests() - self.requests
+    }
+}
+
+/// How an attempt ended, besides what became of each source.
+#[derive(Debug)]
+pub(super) enum End {
+    /// It did not get the lock.
+    NotLocked(LeaseError),
+    /// It had the lock, until it was over or lost it.
+    Locked {
+        /// Whether it came to each source.
+        is_over: bool,
+        lost: Option<Lost>,
+    },
+    /// A signal came before the next attempt began.
+    Stopped {
+        /// Why the last one failed.
+        error: String,
+    },
+}
 
 /// How a pass ended, and why.
 pub(super) struct Verdict {
     outcome: Outcome,
     pub(super) exit_code: ExitCode,
-    error: Option<String>,
+    pub(super) error: Option<String>,
     hint: Option<String>,
 }
 
 impl Verdict {
-    /// The worst that happened decides: the lease was lost, a signal came before the work was
-    /// done, a source failed, an entry could not be read.
-    pub(super) fn of(
-        results: &[SourceOutcome<'_>],
-        is_over: bool,
-        signal: Option<ExitCode>,
-        lost: Option<&Lost>,
-    ) -> Self {
-        if let Some(lost) = lost {
-            return Self::failure(Outcome::Failed, lost.exit_code(), lost.to_string(), None);
-        }
+    /// The worst that happened decides: there was no lock, or it was lost, a signal came before the work
+    /// was done, a source failed, an entry could not be read.
+    pub(super) fn of(results: &[SourceOutcome<'_>], end: &End, signal: Option<ExitCode>) -> Self {
+        let is_over = match end {
+            End::NotLocked(error) => {
+                let exit_code = signal.unwrap_or(error.exit_code());
+                let hint = error.hint().map(str::to_owned);
+                return Self::failure(Outcome::Failed, exit_code, error.to_string(), hint);
+            }
+            End::Stopped { error } => {
+                let exit_code = signal.unwrap_or(ExitCode::Terminated);
+                let error =
+                    format!("interrupted before another attempt; the last one failed: {error}");
+                return Self::failure(Outcome::Interrupted, exit_code, error, None);
+            }
+            End::Locked {
+                lost: Some(lost), ..
+            } => {
+                return Self::failure(Outcome::Failed, lost.exit_code(), lost.to_string(), None);
+            }
+            End::Locked { is_over, .. } => *is_over,
+        };
         let failures = results
             .iter()
             .filter_map(|(source, result)| Some((source, result.as_ref().err()?)));
@@ -81,33 +135,14 @@ impl Verdict {
     }
 }
 
-/// Ends a pass that did not get the lock.
-pub(super) fn not_locked(world: &World, error: &LeaseError, started: Instant) -> PassReport {
-    if let Some(held) = error.held() {
-        world.events.emit(&lock_held(held, Duration::ZERO));
-    }
-    let signal = (world.interrupted_by)();
-    let verdict = Verdict::failure(
-        Outcome::Failed,
-        signal.unwrap_or(error.exit_code()),
-        error.to_string(),
-        error.hint().map(str::to_owned),
-    );
-    tell(world, &verdict, &[], started);
-    PassReport {
-        exit_code: verdict.exit_code,
-        pass: None,
-        committed: Vec::new(),
-    }
-}
-
-pub(super) fn lock_held(held: &Held, wait: Duration) -> Event {
+/// The lock is held; by whom, and how long this pass waits for it, if it does.
+pub(super) fn lock_held(held: &Held, wait: Option<Duration>) -> Event {
     Event::LockHeld {
         holder: held.record.holder.to_string(),
         by: held.record.pass,
         since: held.record.acquired_at,
         until: held.until,
-        waiting_seconds: wait.as_secs(),
+        waiting_seconds: wait.unwrap_or_default().as_secs(),
     }
 }
 
@@ -120,10 +155,10 @@ pub(super) async fn write_down(
     status: StoreResult<(Option<Status>, Condition)>,
     results: &[SourceOutcome<'_>],
     verdict: &Verdict,
-    started: Instant,
+    start: Start,
 ) {
     let store = &*world.store;
-    let record = record(world, identity, results, verdict, started);
+    let record = record(world, identity, results, verdict, start);
     let notice = |what: &str, error: &dyn Display| notice(world, what, error);
     if let Err(error) = record.write(store).await {
         notice("the record of this pass was not written", &error);
@@ -166,9 +201,9 @@ pub(super) async fn write_down_loss(
     identity: &Identity,
     results: &[SourceOutcome<'_>],
     verdict: &Verdict,
-    started: Instant,
+    start: Start,
 ) {
-    let record = record(world, identity, results, verdict, started);
+    let record = record(world, identity, results, verdict, start);
     // The lease may be lost because the store is.
     let written = tokio::time::timeout(FAREWELL, record.write(&*world.store)).await;
     if let Ok(Err(error)) = written {
@@ -181,7 +216,7 @@ fn record(
     identity: &Identity,
     results: &[SourceOutcome<'_>],
     verdict: &Verdict,
-    started: Instant,
+    start: Start,
 ) -> PassRecord {
     PassRecord::new(
         identity.pass,
@@ -189,8 +224,8 @@ fn record(
         verdict.exit_code.code(),
         identity.started_at,
         world.store.now(),
-        millis(started),
-        world.store.requests(),
+        start.millis(),
+        start.requests(&*world.store),
         world.holder.clone(),
         results.iter().map(source_result).collect(),
     )
@@ -223,10 +258,10 @@ fn source_result(
 }
 
 /// The last event of a pass.
-pub(super) fn tell(world: &World, verdict: &Verdict, committed: &[SourceReport], started: Instant) {
+pub(super) fn tell(world: &World, verdict: &Verdict, committed: &[SourceReport], start: Start) {
     let exit_code = verdict.exit_code.code();
-    let duration_ms = millis(started);
-    let requests = world.store.requests();
+    let duration_ms = start.millis();
+    let requests = start.requests(&*world.store);
     world.events.emit(&match &verdict.error {
         Some(error) => Event::BackupFailed {
             exit_code,
@@ -254,6 +289,6 @@ pub(super) fn tell(world: &World, verdict: &Verdict, committed: &[SourceReport],
     });
 }
 
-pub(super) fn millis(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

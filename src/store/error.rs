@@ -111,6 +111,28 @@ impl StoreErrorKind {
         }
     }
 
+    /// Whether a pass that fails for this may well succeed some minutes later, without anybody having
+    /// changed anything.
+    #[must_use]
+    pub fn is_worth_another_pass(&self) -> bool {
+        match self {
+            Self::Throttled(_)
+            | Self::Unavailable(_)
+            | Self::Transport(_)
+            | Self::Conflict(_)
+            | Self::Damaged(_) => true,
+            Self::NotFound
+            | Self::NoSuchBucket
+            | Self::PreconditionFailed
+            | Self::TooShort
+            | Self::AccessDenied(_)
+            | Self::Credentials(_)
+            | Self::WrongRegion(_)
+            | Self::Archived(_)
+            | Self::Rejected(_) => false,
+        }
+    }
+
     /// Whether every other request of this pass would fail the same way.
     #[must_use]
     pub fn is_fatal(&self) -> bool {

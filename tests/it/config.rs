@@ -418,7 +418,8 @@ fn a_file_that_is_missing_or_no_yaml_is_named() {
 
 #[test]
 fn what_init_writes_is_a_valid_configuration_with_the_defaults_it_names() {
-    let world = World::new();
+    let mut world = World::new();
+    world.unset("OFFSITE_RETRY__FOR");
     std::fs::remove_file(world.path("backup_config.yaml")).unwrap();
     let output = world.offsite(["init"]);
     assert_eq!(output.code, 0, "{output:?}");

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use local_s3::{HookAction, Operation};
+use local_s3::{Fault, HookAction, Operation};
 
 use crate::support::tree::{self, assert_same, settle};
 use crate::support::{Output, SOURCE, World, finish, noise, uploads};
@@ -128,6 +128,45 @@ fn one_source_that_fails_does_not_keep_the_others_from_their_backup() {
     settle();
     let output = world.offsite(["run"]);
     assert_eq!(output.event("snapshot_committed")["unchanged"], 2);
+}
+
+#[test]
+fn entries_that_cannot_be_read_need_not_fail_the_process() {
+    let mut world = World::new();
+    world.write("file", "first");
+    world.write("locked", "never readable");
+    set_mode(&world.data().join("locked"), 0);
+    settle();
+    world.set("INCOMPLETE", "succeed");
+    let output = without_privileges(&world);
+    assert_eq!(output.code, 0, "{output:?}");
+    // Whoever reads events or records learns of it all the same.
+    assert_eq!(output.event("backup_completed")["exit_code"], 3);
+    assert_eq!(output.event("file_unreadable")["path"], "locked");
+    let status = world.offsite(["status", "--json"]).stdout;
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(status["exit_code"], 3);
+    assert_eq!(status["outcome"], "incomplete");
+
+    // What the store does not take is something else.
+    world.write("file", "second");
+    settle();
+    let refused = Fault::on(Operation::PutObject).key_contains("/files/");
+    let refused = refused.always().status(400, "InvalidRequest");
+    world.server.fault(refused);
+    let output = without_privileges(&world);
+    assert_eq!(output.code, 3, "{output:?}");
+    world.server.clear_faults();
+    let last = output.event("backup_completed");
+    assert_eq!((&last["failed"], &last["unsent"]), (&2.into(), &1.into()));
+
+    world.set("INCOMPLETE", "fail");
+    let output = without_privileges(&world);
+    assert_eq!(output.code, 3, "{output:?}");
+    world.set("INCOMPLETE", "ignore");
+    let output = world.offsite(["run"]);
+    assert!(output.stderr.contains("one of fail, succeed"), "{output:?}");
+    assert_eq!(output.code, 2, "{output:?}");
 }
 
 #[test]

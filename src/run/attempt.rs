@@ -1,0 +1,184 @@
+//! One attempt at a pass: take the lock, back up the sources, commit, report, release. It has an id, a
+//! lease and a record of its own.
+
+use std::sync::Arc;
+
+use super::identity::{self, Identity};
+use super::report::{self, End, Start, Verdict};
+use super::{Pass, SourceOutcome, World, clock, holders, names};
+use crate::backup::commit::PassContext;
+use crate::backup::{DirectorySource, SourceError, back_up, origins};
+use crate::events::Event;
+use crate::lease::{self, Lease, LeaseError, Previous};
+use crate::manifest::pass_id::PassId;
+use crate::status::Status;
+use crate::stop::Stop;
+
+/// What came of an attempt.
+pub(super) struct Attempt<'a> {
+    /// Its pass, if it got as far as the lock.
+    pub(super) id: Option<PassId>,
+    pub(super) results: Vec<SourceOutcome<'a>>,
+    pub(super) end: End,
+}
+
+/// Makes one attempt. `earlier` are the passes of those before it, whose lock may not have been released.
+pub(super) async fn attempt<'a>(
+    pass: &Pass,
+    sources: &[&'a DirectorySource],
+    world: &World,
+    earlier: &[PassId],
+) -> Attempt<'a> {
+    let start = Start::now(&*world.store);
+    let world = &World {
+        stop: Stop::within(&world.stop),
+        ..world.clone()
+    };
+    world.events.set_pass(None);
+    let not_locked = |error: LeaseError| {
+        if let Some(held) = error.held() {
+            world.events.emit(&report::lock_held(held, None));
+        }
+        Attempt {
+            id: None,
+            results: Vec::new(),
+            end: End::NotLocked(error),
+        }
+    };
+    let taken = tokio::select! {
+        taken = take_lock(pass, sources, world, earlier) => taken,
+        () = world.stop.left() => Err(LeaseError::Interrupted),
+    };
+    let (lease, previous) = match taken {
+        Ok(taken) => taken,
+        Err(error) => return not_locked(error),
+    };
+    clock::tell_of_another_time(world);
+    let status = Status::read_to_replace(&*world.store).await;
+    let last = previous.as_ref().map(|previous| previous.pass);
+    let status = status.map(|(status, unchanged)| {
+        let status = status.map(|status| status.after_pass(last));
+        (status, unchanged)
+    });
+    let known = status.as_ref().ok().and_then(|(status, _)| status.as_ref());
+    let identity = tokio::select! {
+        identity = identity::settle(sources, world, &lease, known) => identity,
+        () = world.stop.left() => Err(LeaseError::Interrupted),
+    };
+    let identity = match identity {
+        Ok(identity) => identity,
+        Err(error) => {
+            report::release(world, lease, lease::Outcome::Unfinished).await;
+            return not_locked(error);
+        }
+    };
+    tell_of_lock(world, &identity, previous.as_ref(), start);
+
+    let watch = async {
+        lease.lost().await;
+        world.stop.stop();
+        std::future::pending::<()>().await;
+    };
+    let results = tokio::select! {
+        results = back_up_all(pass, sources, world, &lease, &identity, known) => results,
+        () = watch => Vec::new(),
+        // The store does not answer any more.
+        () = world.stop.left() => Vec::new(),
+    };
+
+    let end = End::Locked {
+        is_over: results.len() == sources.len(),
+        lost: lease.is_lost(),
+    };
+    let verdict = Verdict::of(&results, &end, (world.interrupted_by)());
+    match &end {
+        End::Locked {
+            lost: Some(lost), ..
+        } => {
+            let error = lost.to_string();
+            world.events.emit(&Event::LockLost { error });
+            report::write_down_loss(world, &identity, &results, &verdict, start).await;
+        }
+        _ => {
+            let written =
+                report::write_down(world, lease, &identity, status, &results, &verdict, start);
+            tokio::select! {
+                () = written => {}
+                () = report::no_time_left(world) => {}
+            }
+        }
+    }
+    Attempt {
+        id: Some(identity.pass),
+        results,
+        end,
+    }
+}
+
+async fn take_lock(
+    pass: &Pass,
+    sources: &[&DirectorySource],
+    world: &World,
+    earlier: &[PassId],
+) -> Result<(Lease, Option<Previous>), LeaseError> {
+    let request = lease::Request {
+        holder: world.holder.clone(),
+        sources: names(sources),
+        ttl: pass.lock_ttl,
+        wait: pass.lock_wait,
+        random: world.random,
+        boottime: world.boottime,
+    };
+    let observer = holders::Observer::new(world, pass.lock_wait, earlier);
+    lease::acquire(&world.store, &request, &world.stop, &observer).await
+}
+
+fn tell_of_lock(world: &World, identity: &Identity, previous: Option<&Previous>, start: Start) {
+    world.events.set_pass(Some(identity.pass));
+    let unreleased = previous.filter(|previous| previous.outcome.is_none());
+    world.events.emit(&Event::LockAcquired {
+        generation: identity.generation,
+        duration_ms: start.millis(),
+        taken_from: unreleased.map(|previous| previous.holder.to_string()),
+    });
+}
+
+/// Backs up one source after the other. One that fails does not keep the others from being tried.
+async fn back_up_all<'a>(
+    pass: &Pass,
+    sources: &[&'a DirectorySource],
+    world: &World,
+    lease: &Lease,
+    identity: &Identity,
+    status: Option<&Status>,
+) -> Vec<SourceOutcome<'a>> {
+    let mut context = PassContext {
+        store: Arc::clone(&world.store),
+        events: world.events.clone(),
+        limits: pass.limits.clone(),
+        pass: identity.pass,
+        started_at: identity.started_at,
+        machine: origins::machine(&world.holder),
+        look_for_unfinished: true,
+        stop: Arc::clone(&world.stop),
+        clock: world.clock,
+    };
+    let mut results = Vec::new();
+    for (source, latest) in sources.iter().zip(&identity.latest) {
+        let settled = status.and_then(|status| status.settled(&source.name));
+        context.look_for_unfinished = settled.is_none();
+        let result = match world.stop.is_set() {
+            true => Err(SourceError::Interrupted),
+            false => back_up(&context, source, lease, *latest).await,
+        };
+        if let Err(error) = &result {
+            world.events.emit(&Event::SourceFailed {
+                source: source.name.clone(),
+                error: error.to_string(),
+                hint: error.hint(),
+            });
+        }
+        results.push((*source, result));
+    }
+    results
+}
