@@ -118,12 +118,16 @@ podFailurePolicy:
       11  another pass holds the lock, still after waiting for it: that one does the work. Not Ignore, which
           replaces the pod and does not count it, so that pods are started for as long as the lock is held
       12  credentials or permissions refused
+    Of a backup, only 3 fails the Job at once. The alerts have to tell a backup that is incomplete from one that
+    is missing, and kube-state-metrics knows no exit codes. But it knows whether a Job failed because there was no
+    try left, and so one that failed for another reason ended with 3.
     */}}
+    {{- $atOnce := ternary (list 3) (list 2 3 4 10 11 12) (eq .component "backup") }}
     - action: FailJob
       onExitCodes:
         containerName: offsite
         operator: In
-        values: [2, 3, 4, 10, 11, 12]
+        values: [{{ join ", " $atOnce }}]
     {{- /*
     Another try continues where this one stopped: the network or the store failed, or somebody stopped it. What
     is not listed (137, killed by the kernel) counts as well, since that is what Kubernetes does by default.
@@ -132,7 +136,7 @@ podFailurePolicy:
       onExitCodes:
         containerName: offsite
         operator: In
-        values: [1, 130, 143]
+        values: [{{ join ", " (ternary (list 1 2 4 10 11 12 130 143) (list 1 130 143) (eq .component "backup")) }}]
 template:
   metadata:
     labels:
