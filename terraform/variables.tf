@@ -249,7 +249,7 @@ variable "config" {
 }
 
 variable "environment" {
-  description = "Further environment variables of the container, as OFFSITE_LIMITS__BANDWIDTH or LOG_LEVEL."
+  description = "Further environment variables of the container, as OFFSITE_LIMITS__BANDWIDTH or LOG_LEVEL. With LOG_LEVEL=error there is no lock_held event, and its alarm does not ring."
   type        = map(string)
   default     = {}
   nullable    = false
@@ -519,7 +519,7 @@ variable "schedule_enabled" {
 }
 
 variable "schedule_retries" {
-  description = "How often starting the task is tried again when ECS refuses, as for want of capacity. A pass that fails is not repeated by it: the next one continues where it stopped."
+  description = "How often starting the task is tried again when ECS refuses, as for want of capacity. A pass that fails is not repeated by it, but by the program itself, for ten minutes (retry in config)."
   type        = number
   default     = 10
   nullable    = false
