@@ -186,7 +186,7 @@ fn a_lock_that_an_attempt_could_not_release_does_not_stop_the_next() {
 fn attempts_end_with_the_time_for_them() {
     let mut world = world();
     world.set("RETRY__FOR", "3s");
-    let fault = Fault::on(Operation::PutObject).key_contains("/snapshots/");
+    let fault = Fault::on(Operation::PutObject).key_contains("/manifests/");
     let always = fault.always().status(409, "ConditionalRequestConflict");
     world.server.fault(always);
     let output = world.offsite(["run"]);
