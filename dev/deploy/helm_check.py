@@ -418,7 +418,15 @@ def test_alerts_are_rules_that_prometheus_reads():
         assert rule["spec"].keys() == {"groups"}
         (group,) = rule["spec"]["groups"]
         assert group.keys() == {"name", "rules"}
+        records = [rule for rule in group["rules"] if "record" in rule]
+        for rule in records:
+            assert rule.keys() == {"record", "expr"} and promql_parser.parse(rule["expr"])
+        recorded = {rule["record"] for rule in records}
         for alert in group["rules"]:
+            if alert in records:
+                continue
+            # Rules are evaluated in their order.
+            assert set(re.findall(r"\boffsite:\w+", alert["expr"])) <= recorded
             seen.add(alert["alert"])
             assert alert.keys() <= {"alert", "expr", "for", "labels", "annotations"}
             assert promql_parser.parse(alert["expr"])
