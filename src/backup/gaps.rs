@@ -112,4 +112,21 @@ mod tests {
         let gaps = Gaps { lost: 1, ..gaps };
         assert!(!gaps.is_complete_pass());
     }
+
+    #[test]
+    fn only_what_could_not_be_read_is_only_unreadable() {
+        let gaps = Gaps {
+            failed: 3,
+            unreadable: 3,
+            ..Gaps::default()
+        };
+        assert!(gaps.is_only_unreadable());
+        assert!(!Gaps { unsent: 1, ..gaps }.is_only_unreadable());
+        let gaps = Gaps {
+            listed: 100,
+            vanished: 50,
+            ..gaps
+        };
+        assert!(!gaps.is_only_unreadable());
+    }
 }
