@@ -147,6 +147,7 @@ pub(crate) struct Download {
     /// How many more bytes go out; set for the damages that cut.
     left: Option<u64>,
     has_paused: bool,
+    hides_length: bool,
 }
 
 impl Download {
@@ -165,7 +166,13 @@ impl Download {
             damage,
             left,
             has_paused: false,
+            hides_length: false,
         }
+    }
+
+    /// Does not tell how long it is.
+    pub(crate) fn hide_length(&mut self) {
+        self.hides_length = true;
     }
 
     fn end(&mut self, context: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
@@ -177,15 +184,19 @@ impl Download {
             return Poll::Pending;
         }
         if !self.has_paused {
-            // The connection flushes what it has when a body makes it wait, so the client does get
-            // the first part.
-            self.has_paused = true;
-            context.waker().wake_by_ref();
-            return Poll::Pending;
+            return self.pause(context);
         }
         Poll::Ready(Some(Err(
             io::Error::from(io::ErrorKind::ConnectionReset).into()
         )))
+    }
+
+    /// The connection flushes what it has when a body makes it wait, so the client does get what came
+    /// before an end that closes the connection.
+    fn pause(&mut self, context: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.has_paused = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn pass(&mut self, data: Bytes) -> Bytes {
@@ -229,16 +240,18 @@ impl Body for Download {
                 }
                 Err(other) => Poll::Ready(Some(Ok(other))),
             },
+            Poll::Ready(None) if this.hides_length && !this.has_paused => this.pause(context),
             other => other,
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left.is_none() && self.body.is_end_stream()
+        self.left.is_none() && !self.hides_length && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
         match (self.damage, self.left) {
+            _ if self.hides_length => SizeHint::default(),
             (Some(Damage::Shorten(_)), Some(left)) => SizeHint::with_exact(left),
             _ => self.body.size_hint(),
         }

@@ -4,8 +4,10 @@
 //! are due, the one that was added first is applied. A fault never fires more often than it was
 //! told to.
 
+use crate::forged::{Answer, Forge, header_name, header_value};
 use crate::hook::RequestInfo;
 use crate::operation::Operation;
+use http::header::{HeaderName, HeaderValue};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,14 +27,23 @@ pub struct Fault {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     None,
-    Status { status: u16, code: String },
+    Status {
+        status: u16,
+        code: String,
+    },
     DropBefore,
     DropAfter,
     Hang,
     CorruptUpload,
     Download(Damage),
-    Undated,
     DateAhead(Duration),
+    /// Another answer than the server's; whether the request is applied all the same.
+    Forged {
+        forge: Forge,
+        is_applied: bool,
+    },
+    /// A header of the answer has another value, or is not there.
+    Header(HeaderName, Option<HeaderValue>),
 }
 
 /// What happens to the body of an answer.
@@ -169,12 +180,51 @@ impl Fault {
 
     /// Answers without `Last-Modified`.
     pub fn undated(self) -> Self {
-        self.effect(Effect::Undated)
+        self.without_header("last-modified")
     }
 
     /// Answers with a `Date` that is ahead of the store's clock, as a proxy with a clock of its own does.
     pub fn date_ahead(self, by: Duration) -> Self {
         self.effect(Effect::DateAhead(by))
+    }
+
+    /// Answers this; the request is not applied.
+    pub fn answer(self, answer: Answer) -> Self {
+        self.answer_by(move |_| answer.clone())
+    }
+
+    /// Answers what a function makes of the request, which is not applied.
+    pub fn answer_by(self, forge: impl Fn(&RequestInfo) -> Answer + Send + Sync + 'static) -> Self {
+        self.effect(Effect::Forged {
+            forge: Forge::new(forge),
+            is_applied: false,
+        })
+    }
+
+    /// Applies the request and answers this.
+    pub fn answer_after(self, answer: Answer) -> Self {
+        self.effect(Effect::Forged {
+            forge: Forge::new(move |_| answer.clone()),
+            is_applied: true,
+        })
+    }
+
+    /// Gives the answer another value of a header.
+    ///
+    /// # Panics
+    ///
+    /// If name or value cannot stand in an answer.
+    pub fn header(self, name: &str, value: &str) -> Self {
+        self.effect(Effect::Header(header_name(name), Some(header_value(value))))
+    }
+
+    /// Answers without a header; without `content-length`, the body comes in chunks.
+    ///
+    /// # Panics
+    ///
+    /// If there can be no header of this name.
+    pub fn without_header(self, name: &str) -> Self {
+        self.effect(Effect::Header(header_name(name), None))
     }
 
     fn effect(self, effect: Effect) -> Self {

@@ -11,8 +11,8 @@ use crate::hook::{HookAction, HookSlot, RequestInfo};
 use crate::log::{Exchange, RequestLog};
 use crate::operation::Target;
 use crate::unsign;
-use http::header::{CONTENT_LENGTH, DATE, EXPECT, LAST_MODIFIED, RANGE, SERVER};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::header::{CONTENT_LENGTH, DATE, EXPECT, RANGE, SERVER};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use s3s::service::S3Service;
@@ -68,7 +68,17 @@ impl Frontend {
         let response = match &effect {
             Effect::DropBefore => return Err(Closed),
             Effect::Hang => std::future::pending().await,
-            Effect::Status { status, code } => self.refuse(request, &exchange, *status, code).await,
+            Effect::Status { status, code } => {
+                swallow(request, &exchange).await;
+                refusal(*status, code)
+            }
+            Effect::Forged { forge, is_applied } => {
+                match is_applied {
+                    true => drop(self.handle(request, &exchange, false).await?),
+                    false => swallow(request, &exchange).await,
+                }
+                forge.response(exchange.info())
+            }
             _ => {
                 self.handle(request, &exchange, effect == Effect::CorruptUpload)
                     .await?
@@ -83,11 +93,27 @@ impl Frontend {
         match effect {
             Effect::DropAfter => Err(Closed),
             Effect::Download(damage) => Ok(self.answer(response, exchange, Some(damage))),
-            effect => {
+            Effect::Header(name, value) => {
                 let mut answer = self.answer(response, exchange, None);
-                self.misdate(answer.headers_mut(), &effect);
+                // A length that is not the body's is the header's alone.
+                if name == CONTENT_LENGTH {
+                    answer.body_mut().hide_length();
+                }
+                answer.headers_mut().remove(&name);
+                answer
+                    .headers_mut()
+                    .extend(value.map(|value| (name, value)));
                 Ok(answer)
             }
+            Effect::DateAhead(by) => {
+                let mut answer = self.answer(response, exchange, None);
+                let date = httpdate::fmt_http_date(self.clock.now() + by);
+                if let Ok(date) = HeaderValue::from_str(&date) {
+                    answer.headers_mut().insert(DATE, date);
+                }
+                Ok(answer)
+            }
+            _ => Ok(self.answer(response, exchange, None)),
         }
     }
 
@@ -142,39 +168,6 @@ impl Frontend {
         });
     }
 
-    async fn refuse(
-        &self,
-        request: Request<Incoming>,
-        exchange: &Exchange,
-        status: u16,
-        code: &str,
-    ) -> HttpResponse {
-        let (upload, _) = Upload::new(request.into_body(), Arc::clone(exchange.entry()), None);
-        let _ = upload.collect().await;
-        let mut error = S3Error::with_message(
-            S3ErrorCode::Custom(code.into()),
-            "A fault that a test asked for.",
-        );
-        error.set_status_code(
-            StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-        );
-        xml(error)
-    }
-
-    /// What a proxy may do to the times in an answer.
-    fn misdate(&self, headers: &mut HeaderMap, effect: &Effect) {
-        match effect {
-            Effect::Undated => drop(headers.remove(LAST_MODIFIED)),
-            Effect::DateAhead(by) => {
-                let date = httpdate::fmt_http_date(self.clock.now() + *by);
-                if let Ok(date) = HeaderValue::from_str(&date) {
-                    headers.insert(DATE, date);
-                }
-            }
-            _ => {}
-        }
-    }
-
     fn answer(
         &self,
         response: HttpResponse,
@@ -198,6 +191,22 @@ impl Frontend {
         }
         Response::from_parts(parts, Download::new(body, exchange, damage))
     }
+}
+
+/// Reads a request that nobody handles: a client that is still sending would lose the answer.
+async fn swallow(request: Request<Incoming>, exchange: &Exchange) {
+    let (upload, _) = Upload::new(request.into_body(), Arc::clone(exchange.entry()), None);
+    let _ = upload.collect().await;
+}
+
+fn refusal(status: u16, code: &str) -> HttpResponse {
+    let mut error = S3Error::with_message(
+        S3ErrorCode::Custom(code.into()),
+        "A fault that a test asked for.",
+    );
+    let status = StatusCode::from_u16(status);
+    error.set_status_code(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+    xml(error)
 }
 
 fn xml(error: S3Error) -> HttpResponse {

@@ -5,7 +5,7 @@ use crate::support::raw::{self, Payload};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::{AggregatedBytes, ByteStreamError};
-use local_s3::{Fault, LocalS3, Operation};
+use local_s3::{Answer, Fault, LocalS3, Operation};
 use std::time::{Duration, Instant};
 
 const BODY: &[u8] = b"0123456789";
@@ -267,4 +267,52 @@ fn a_cut_download_delivers_its_first_part() {
         );
         assert_eq!(answer.header("content-length"), Some(length), "{fault:?}");
     }
+}
+
+#[test]
+fn answers_can_be_made_up_with_the_request_applied_or_not() {
+    let server = LocalS3::builder().bucket("bucket").start().unwrap();
+    let endpoint = Endpoint::of(&server);
+    let put = |key: &str| {
+        let path = format!("/bucket/{key}");
+        raw::send(&endpoint, "PUT", &path, &[], &Payload::Unsigned, BODY)
+    };
+    let on = || Fault::on(Operation::PutObject);
+    server.fault(on().answer(Answer::portal()));
+    let answer = put("a");
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (200, Some("text/html"))
+    );
+    assert_eq!(answer.header("etag"), None);
+    server.fault(on().answer_by(|request| {
+        Answer::new(302).header("location", &format!("http://portal/{}", request.method))
+    }));
+    assert_eq!(put("b").header("location"), Some("http://portal/PUT"));
+    assert!(server.keys("bucket").is_empty());
+    server.fault(on().answer_after(Answer::new(204)));
+    assert_eq!(put("c").status, 204);
+    assert_eq!(server.keys("bucket"), ["c"]);
+}
+
+#[test]
+fn headers_of_an_answer_can_be_changed_and_left_out() {
+    let server = LocalS3::builder().bucket("bucket").start().unwrap();
+    server.replace("bucket", "k", BODY);
+    let endpoint = Endpoint::of(&server);
+    let ask =
+        |method: &str| raw::send(&endpoint, method, "/bucket/k", &[], &Payload::Unsigned, b"");
+    let on_get = || Fault::on(Operation::GetObject);
+    server.fault(on_get().without_header("etag"));
+    let answer = ask("GET");
+    assert_eq!((answer.status, answer.header("etag")), (200, None));
+    server.fault(on_get().without_header("content-length"));
+    let answer = ask("GET");
+    assert_eq!(answer.header("content-length"), None);
+    assert_eq!(answer.header("transfer-encoding"), Some("chunked"));
+    assert!(answer.text.contains("0123456789"), "{answer:?}");
+    server.fault(on_get().header("content-length", "1000000000000"));
+    assert_eq!(ask("GET").header("content-length"), Some("1000000000000"));
+    server.fault(Fault::on(Operation::HeadObject).without_header("content-length"));
+    assert_eq!(ask("HEAD").header("content-length"), None);
 }
