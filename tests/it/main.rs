@@ -1,12 +1,15 @@
 //! The program as its users have it: a process that talks to a real S3 server over HTTP.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod answers;
 mod archive;
 mod backup;
+mod bounds;
 mod by_hand;
 mod cold;
 mod compared;
 mod config;
+mod credentials;
 mod docs;
 mod ecs;
 mod fault;

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use local_s3::HookAction;
 
-use crate::support::{SOURCE, World, finish, noise};
+use crate::support::{SOURCE, World, finish, high_water_mib, noise};
 
 /// Some 260 MiB in files of 32 KiB to 20 MiB, hardly two of them of the same length.
 fn fill(world: &World) {
@@ -25,7 +25,7 @@ fn peak(world: &World, args: &[&str]) -> u64 {
     let (most, id) = (Arc::clone(&peak), Arc::clone(&process));
     world.server.on_request(move |_| {
         if let Some(id) = id.get() {
-            most.fetch_max(high_water(*id), Ordering::Relaxed);
+            most.fetch_max(high_water_mib(*id), Ordering::Relaxed);
         }
         HookAction::Proceed
     });
@@ -35,13 +35,6 @@ fn peak(world: &World, args: &[&str]) -> u64 {
     world.server.clear_hook();
     assert_eq!(output.code, 0, "{output:?}");
     peak.load(Ordering::Relaxed)
-}
-
-fn high_water(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    kib.map_or(0, |kib| kib.parse::<u64>().unwrap() >> 10)
 }
 
 /// What there may be besides the limit: 64 MiB, and more code than in a release build.

@@ -43,7 +43,7 @@ pub(crate) fn serve(answer: impl Fn(&Asked) -> (u16, String) + Send + 'static) -
             let _ = write!(
                 stream,
                 "HTTP/1.1 {status} Answer\r\nContent-Type: application/x-amz-json-1.1\r\n\
-                 Content-Length: {}\r\nConnection: close\r\n\r\n{json}",
+                 X-Aws-Ec2-Metadata-Token-Ttl-Seconds: 21600\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{json}",
                 json.len()
             );
         }

@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use local_s3::{LocalS3, LoggedRequest, Operation};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// The bucket of every test.
@@ -128,6 +130,40 @@ impl World {
     /// Runs the program to its end.
     pub(crate) fn offsite<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Output {
         finish(self.command(args).output().unwrap())
+    }
+
+    /// Runs the program to its end, which must come in time.
+    pub(crate) fn offsite_within<A: AsRef<OsStr>>(
+        &self,
+        time: Duration,
+        args: impl IntoIterator<Item = A>,
+    ) -> Output {
+        self.offsite_measured(time, args).0
+    }
+
+    /// The same, and the most memory that was resident, in MiB.
+    pub(crate) fn offsite_measured<A: AsRef<OsStr>>(
+        &self,
+        time: Duration,
+        args: impl IntoIterator<Item = A>,
+    ) -> (Output, u64) {
+        let child = self.spawn(args);
+        let id = child.id();
+        let (ended, has_ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || ended.send(finish(child.wait_with_output().unwrap())));
+        let (deadline, mut peak) = (Instant::now() + time, 0);
+        loop {
+            peak = high_water_mib(id).max(peak);
+            match has_ended.recv_timeout(Duration::from_millis(2)) {
+                Ok(output) => return (output, peak),
+                Err(_) if Instant::now() < deadline => {}
+                Err(_) => {
+                    let child = Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
+                    kill_process(child, Signal::KILL).unwrap();
+                    panic!("still running after {time:?}: {:?}", has_ended.recv());
+                }
+            }
+        }
     }
 
     /// Runs the program as root without some of root's capabilities.
@@ -255,9 +291,7 @@ impl World {
 
     /// Moves the store's clock past the end of any lease.
     pub(crate) fn expire_leases(&self) {
-        self.server
-            .clock()
-            .advance(std::time::Duration::from_secs(3600));
+        self.server.clock().advance(Duration::from_secs(3600));
     }
 }
 
@@ -278,6 +312,14 @@ pub(crate) fn uploads(requests: &[LoggedRequest]) -> Vec<String> {
         .collect();
     sent.sort();
     sent
+}
+
+/// The most memory of a process that was resident at once, in MiB; 0 once it is gone.
+pub(crate) fn high_water_mib(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    kib.map_or(0, |kib| kib.parse::<u64>().unwrap() >> 10)
 }
 
 /// Collects a process's output.
