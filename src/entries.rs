@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 
 use crate::manifest::entry::Entry;
-use crate::manifest::segment::{SegmentReader, SegmentRef};
+use crate::manifest::keys;
+use crate::manifest::segment::{LINES_BYTES, SEGMENT_BYTES, SegmentReader, SegmentRef};
 use crate::manifest::snapshot::Snapshot;
 use crate::manifest::totals::Totals;
 use crate::store::{Operation, Store, StoreError, StoreErrorKind};
@@ -40,12 +41,16 @@ const READS: usize = 4;
 /// Loads a segment and checks its digest. What arrives damaged is fetched again: it is damaged in the
 /// store only if it comes the same twice.
 pub async fn load(store: &dyn Store, reference: SegmentRef) -> Loaded {
+    let at_most = reference.size.min(SEGMENT_BYTES);
     let mut last = None;
     for _ in 0..READS {
-        let bytes = match store.get(&reference.key).await {
+        let bytes = match store.get(&reference.key, at_most).await {
             Ok(object) => object.bytes,
             Err(error) if error.kind == StoreErrorKind::NotFound => {
                 return Loaded::Damaged(reference, "it is missing".to_owned());
+            }
+            Err(error) if matches!(error.kind, StoreErrorKind::TooLarge { .. }) => {
+                return Loaded::Damaged(reference, error.kind.to_string());
             }
             Err(error) => return Loaded::Failed(error),
         };
@@ -65,24 +70,22 @@ pub async fn load(store: &dyn Store, reference: SegmentRef) -> Loaded {
     })
 }
 
-/// Loads a segment that no commit record knows. There is no digest to compare with; the checksum
-/// inside the compressed stream has to do, and what cannot be had is passed over.
+/// Loads a segment that no commit record knows, with the digest that is in its name. What cannot be
+/// had is passed over.
 async fn load_unrecorded(store: &dyn Store, key: String) -> Loaded {
-    let reference = |bytes: &Bytes| SegmentRef {
-        key: key.clone(),
-        sha256: String::new(),
-        size: bytes.len() as u64,
+    let reference = SegmentRef {
+        sha256: keys::digest(&key).unwrap_or_default().to_owned(),
+        key,
+        size: SEGMENT_BYTES,
+        lines_bytes: LINES_BYTES,
         totals: Totals::default(),
         first: String::new(),
         last: String::new(),
         archives: BTreeSet::new(),
     };
-    match store.get(&key).await {
-        Ok(object) => Loaded::Segment(Arc::new(StoredSegment {
-            reference: reference(&object.bytes),
-            bytes: object.bytes,
-        })),
-        Err(error) => Loaded::Damaged(reference(&Bytes::new()), error.to_string()),
+    match load(store, reference.clone()).await {
+        Loaded::Failed(error) => Loaded::Damaged(reference, error.to_string()),
+        loaded => loaded,
     }
 }
 
@@ -223,7 +226,7 @@ impl Entries {
                 Loaded::Damaged(segment, error) => return damaged(segment, error),
                 Loaded::Segment(segment) => {
                     let reference = segment.reference.clone();
-                    match SegmentReader::open(segment.bytes.clone()) {
+                    match SegmentReader::open(segment.bytes.clone(), reference.lines_bytes) {
                         Ok(reader) => {
                             self.current = Some(Current {
                                 reference,

@@ -10,6 +10,7 @@ pub mod commands;
 pub mod config;
 mod connector;
 pub mod contents;
+mod credentials;
 pub mod ecs;
 pub mod entries;
 pub mod environment;

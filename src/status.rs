@@ -21,6 +21,10 @@ use crate::store::{Condition, Listing, Store, StoreError, StoreErrorKind, StoreR
 /// Format version of both objects.
 const FORMAT: u32 = 1;
 
+/// The largest of either object. A source takes some 600 bytes, and as much as its error is long: room for
+/// 10,000 of them.
+const RECORD_BYTES: u64 = 16 << 20;
+
 /// How long a source is shown of which there never was a snapshot.
 const NEVER_BACKED_UP: SignedDuration = SignedDuration::from_hours(7 * 24);
 
@@ -295,13 +299,18 @@ impl Status {
     /// # Errors
     /// The request fails.
     pub async fn read_to_replace(store: &dyn Store) -> StoreResult<(Option<Self>, Condition)> {
-        match store.get(keys::STATUS).await {
+        match store.get(keys::STATUS, RECORD_BYTES).await {
             Ok(object) => {
                 let status: Option<Self> = serde_json::from_slice(&object.bytes).ok();
                 let status = status.filter(|status| status.format == FORMAT);
                 Ok((status, Condition::Matches(object.etag)))
             }
             Err(error) if error.kind == StoreErrorKind::NotFound => Ok((None, Condition::Absent)),
+            // Whatever it is, it is no status.
+            Err(error) if matches!(error.kind, StoreErrorKind::TooLarge { .. }) => {
+                let found = store.head(keys::STATUS).await?;
+                Ok((None, Condition::Matches(found.etag)))
+            }
             Err(error) => Err(error),
         }
     }
@@ -319,8 +328,11 @@ pub async fn history(store: &dyn Store, most: usize) -> StoreResult<Vec<PassReco
     let listed = store.list(&listing).await?;
     let mut records = Vec::new();
     for key in listed.keys.iter().rev().take(most) {
-        let object = store.get(key).await?;
-        records.extend(serde_json::from_slice::<PassRecord>(&object.bytes).ok());
+        match store.get(key, RECORD_BYTES).await {
+            Ok(object) => records.extend(serde_json::from_slice::<PassRecord>(&object.bytes).ok()),
+            Err(error) if matches!(error.kind, StoreErrorKind::TooLarge { .. }) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(records)
 }

@@ -10,6 +10,10 @@ use crate::manifest::archive::Codec;
 /// and end.
 const PROBE: usize = 16 << 10;
 
+/// The largest window of a frame that is decompressed, as a power of two: 8 MiB. Pieces have little more
+/// than 1 MiB, and a window is no larger than its piece.
+const WINDOW_LOG: u32 = 23;
+
 /// Compresses one piece after the other.
 pub struct Compressor {
     method: Method,
@@ -140,7 +144,14 @@ impl Decompressor {
         match codec {
             Codec::Gzip => Box::new(MultiGzDecoder::new(compressed)),
             Codec::Zstd => {
-                let context = self.zstd.get_or_insert_default();
+                let context = self.zstd.get_or_insert_with(|| {
+                    let mut context = zstd::zstd_safe::DCtx::default();
+                    let window = zstd::zstd_safe::DParameter::WindowLogMax(WINDOW_LOG);
+                    context
+                        .set_parameter(window)
+                        .expect("a window that is allowed");
+                    context
+                });
                 Box::new(zstd::Decoder::with_context(compressed, context))
             }
             Codec::None => Box::new(compressed),

@@ -26,7 +26,7 @@ use crate::lease::Lease;
 use crate::manifest::archive::ArchiveRef;
 use crate::manifest::keys;
 use crate::manifest::pass_id::PassId;
-use crate::manifest::snapshot::{FullArchive, Snapshot};
+use crate::manifest::snapshot::{FullArchive, RECORD_BYTES, Snapshot};
 use crate::manifest::totals::Totals;
 use crate::source::open::Root;
 use crate::source::walk::{Walk, WalkOptions};
@@ -199,7 +199,11 @@ pub async fn back_up(
     }
     source.confirm(&root).await?;
     let key = keys::snapshot(&source.name, context.pass);
-    lease.commit(&key, snapshot.to_bytes().into()).await?;
+    let record = snapshot.to_bytes();
+    if record.len() as u64 > RECORD_BYTES {
+        return Err(SourceError::LargeRecord);
+    }
+    lease.commit(&key, record.into()).await?;
 
     gaps.tell(context, source);
     context.events.emit(&Event::SnapshotCommitted {
@@ -231,7 +235,14 @@ async fn unfinished(
         return Ok(Vec::new());
     }
     let store = &*context.store;
-    continued::abort_uploads(store, source, context.pass).await;
+    if let Err(error) = continued::abort_uploads(store, source, context.pass).await {
+        context.events.emit(&Event::Notice {
+            message: format!(
+                "source `{}`: uploads that earlier passes left open could not be listed, and are left to the bucket's lifecycle rule: {error}",
+                source.name
+            ),
+        });
+    }
     let committed = parent.map(|parent| parent.pass);
     Ok(continued::find(store, &source.name, committed, context.pass).await?)
 }

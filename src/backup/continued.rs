@@ -1,14 +1,17 @@
 //! What passes that were killed have left: segments and checkpoints that no commit record names.
 //!
 //! Their entries are trusted as a snapshot's are, because each was written after the contents it
-//! names were in the store. A file that still looks as such an entry says is not sent again.
+//! names were in the store, and has its digest in its name. A file that still looks as such an entry says
+//! is not sent again.
 
 use std::collections::HashSet;
+
+use sha2::{Digest, Sha256};
 
 use super::previous::Cursor;
 use super::{DirectorySource, Method};
 use crate::entries::Segments;
-use crate::manifest::archive::ArchiveRef;
+use crate::manifest::archive::{ArchiveRef, RECORD_BYTES};
 use crate::manifest::entry::Entry;
 use crate::manifest::keys::{self, SegmentKey, SourceName};
 use crate::manifest::pass_id::PassId;
@@ -61,7 +64,9 @@ pub async fn find(
     if let Some(latest) = passes.first_mut() {
         for key in &records {
             // A record that cannot be read is one archive that is not trusted.
-            if let Ok(object) = store.get(key).await {
+            if let Ok(object) = store.get(key, RECORD_BYTES).await
+                && keys::digest(key) == Some(&hex::encode(Sha256::digest(&object.bytes)))
+            {
                 let record = serde_json::from_slice::<ArchiveRef>(&object.bytes);
                 latest.archives.extend(record);
             }
@@ -75,23 +80,31 @@ fn is_archive_record(key: &str) -> bool {
 }
 
 /// Gives up uploads in parts that killed passes have left open, so that nobody pays for them. What
-/// cannot be listed or given up is left to the bucket's lifecycle rule.
-pub async fn abort_uploads(store: &dyn Store, source: &DirectorySource, own: PassId) {
+/// cannot be given up is left to the bucket's lifecycle rule.
+///
+/// # Errors
+/// They cannot be listed, and are left to that rule, too.
+pub async fn abort_uploads(
+    store: &dyn Store,
+    source: &DirectorySource,
+    own: PassId,
+) -> StoreResult<()> {
     let files = keys::all_contents(&source.name);
     let own_prefix = keys::contents(&source.name, own);
-    for upload in store.open_uploads(&files).await.unwrap_or_default() {
+    for upload in store.open_uploads(&files).await? {
         if !upload.key.starts_with(&own_prefix) {
             let _ = store.abort_upload(&upload).await;
         }
     }
     if let Method::Archive(archive) = &source.method {
         let folder = archive.template.folder(&source.name);
-        for upload in store.open_uploads(&folder).await.unwrap_or_default() {
+        for upload in store.open_uploads(&folder).await? {
             if archive.template.matches(&source.name, &upload.key) {
                 let _ = store.abort_upload(&upload).await;
             }
         }
     }
+    Ok(())
 }
 
 /// Sorts listed keys by pass and leaves out checkpoints whose segment was finished.
@@ -222,7 +235,9 @@ mod tests {
     fn a_finished_segment_replaces_its_checkpoints() {
         let source = SourceName::parse("data").unwrap();
         let pass = |n: u8| format!("20251227T02000{n}Z-0000");
-        let key = |n: u8, file: &str| format!("manifests/data/{}/{file}.ndjson.zst", pass(n));
+        let digest = "00".repeat(32);
+        let key =
+            |n: u8, file: &str| format!("manifests/data/{}/{file}.{digest}.ndjson.zst", pass(n));
         let listed = vec![
             key(1, "00000-0000"),
             key(1, "00000-0001"),
@@ -234,6 +249,7 @@ mod tests {
             key(2, "00001"),
             key(3, "00000"),
             "manifests/data/other".to_owned(),
+            format!("manifests/data/{}/00001.ndjson.zst", pass(3)),
         ];
         let arranged = arrange(&source, pass(3).parse().unwrap(), listed);
         let expected = [

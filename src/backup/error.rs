@@ -11,6 +11,7 @@ use super::writer::WriterError;
 use crate::exit::ExitCode;
 use crate::lease::{CommitError, Lost};
 use crate::manifest::pass_id::PassId;
+use crate::manifest::snapshot::RECORD_BYTES;
 use crate::store::StoreError;
 
 /// Why a source was not backed up.
@@ -52,6 +53,9 @@ pub enum SourceError {
     /// The commit record cannot be written.
     #[error(transparent)]
     Commit(#[from] CommitError),
+    /// The commit record would be one that nobody reads.
+    #[error("the commit record would have more than {RECORD_BYTES} bytes")]
+    LargeRecord,
     /// The snapshot to be would not sort after the last one.
     #[error("the last snapshot, {0}, is later than this pass")]
     FromTheFuture(PassId),
@@ -164,7 +168,9 @@ impl SourceError {
             | Self::Empty { .. }
             | Self::FromTheFuture(_)
             | Self::NoArchive(_)
-            | Self::Compression(_) => ExitCode::Failed,
+            | Self::LargeRecord
+            | Self::Compression(_)
+            | Self::Manifest(WriterError::LongEntry(_)) => ExitCode::Failed,
             Self::NoSession { .. } | Self::NoYear { .. } => ExitCode::NotFound,
             Self::Interrupted => ExitCode::Terminated,
             Self::Damaged { .. } | Self::Latest(LatestError::Record { .. }) => ExitCode::Integrity,
@@ -230,8 +236,15 @@ impl SourceError {
             Self::Latest(error) => error.hint().map(str::to_owned),
             Self::Store(error)
             | Self::Manifest(WriterError::Store(error)) => error.kind.hint().map(str::to_owned),
+            Self::Commit(CommitError::Store(error)) => error.kind.hint().map(str::to_owned),
+            Self::LargeRecord => {
+                Some("raise `backup.manifest.segment_entries`, or split the source".to_owned())
+            }
+            Self::Manifest(WriterError::LongEntry(_)) => {
+                Some("exclude the directory that it is in".to_owned())
+            }
             Self::Manifest(WriterError::Segment(_))
-            | Self::Commit(_)
+            | Self::Commit(CommitError::Lost(_) | CommitError::TimedOut)
             | Self::FromTheFuture(_)
             | Self::NoArchive(_)
             | Self::Compression(_)

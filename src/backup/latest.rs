@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 
 use crate::manifest::keys::{self, SourceName};
 use crate::manifest::pass_id::PassId;
-use crate::manifest::snapshot::{Record, Snapshot, SnapshotError};
+use crate::manifest::snapshot::{RECORD_BYTES, Record, Snapshot, SnapshotError};
 use crate::store::{Listing, Store, StoreError, StoreErrorKind, StoreResult};
 
 /// A commit record that cannot be read.
@@ -70,7 +70,7 @@ pub async fn read(
     pass: PassId,
 ) -> Result<Option<Snapshot>, LatestError> {
     let key = keys::snapshot(source, pass);
-    match store.get(&key).await {
+    match store.get(&key, RECORD_BYTES).await {
         Ok(object) => {
             let parsed = parse(&object.bytes, source, pass);
             parsed.map_err(|error| LatestError::Record { key, error })

@@ -73,7 +73,7 @@ impl Cursor {
     }
 
     fn begin(&mut self, segment: Arc<StoredSegment>) {
-        match SegmentReader::open(segment.bytes.clone()) {
+        match SegmentReader::open(segment.bytes.clone(), segment.reference.lines_bytes) {
             Ok(reader) => {
                 self.scan_started_ns = reader.header().scan_started_ns;
                 self.has_xattrs = reader.header().xattrs;

@@ -18,7 +18,10 @@ use crate::events::{Changes, Event, Events};
 use crate::manifest::entry::Entry;
 use crate::manifest::keys::{self, SourceName};
 use crate::manifest::pass_id::PassId;
-use crate::manifest::segment::{Header, SegmentError, SegmentReader, SegmentRef, SegmentWriter};
+use crate::manifest::path::EntryPath;
+use crate::manifest::segment::{
+    Header, LINE_BYTES, SegmentError, SegmentReader, SegmentRef, SegmentWriter,
+};
 use crate::store::{Condition, Store, StoreError};
 
 /// What the writer needs to know.
@@ -61,6 +64,14 @@ pub enum WriterError {
     /// A segment that was read before cannot be read again.
     #[error("segment of the last snapshot: {0}")]
     Segment(#[from] SegmentError),
+    /// An entry with a path of megabytes, which nobody would read again.
+    #[error("the entry of `{}…` would be longer than {LINE_BYTES} bytes", beginning(.0))]
+    LongEntry(EntryPath),
+}
+
+/// Enough of a path to find it by.
+fn beginning(path: &EntryPath) -> String {
+    path.to_string().chars().take(200).collect()
 }
 
 /// Writes a manifest.
@@ -237,7 +248,8 @@ impl Writer {
         if old.reader.is_some() {
             return Ok(());
         }
-        old.reader = Some(SegmentReader::open(old.segment.bytes.clone())?);
+        let StoredSegment { reference, bytes } = &*old.segment;
+        old.reader = Some(SegmentReader::open(bytes.clone(), reference.lines_bytes)?);
         let passed = old.passed;
         self.copy(passed).await
     }
@@ -262,14 +274,19 @@ impl Writer {
         let mut line = std::mem::take(&mut self.line);
         line.clear();
         entry.write_line(&mut line);
+        if line.len() as u64 > LINE_BYTES {
+            return Err(WriterError::LongEntry(entry.path.clone()));
+        }
         open(&mut self.open, &self.header).push_line(entry, &line);
         open(&mut self.checkpoint, &self.header).push_line(entry, &line);
         self.line = line;
         self.cut().await?;
-        let checkpoint = self.checkpoint.as_ref().map_or(0, SegmentWriter::entries);
-        if checkpoint >= self.options.limits.checkpoint_entries
-            || (checkpoint > 0 && Instant::now() >= self.next_checkpoint)
-        {
+        let is_due = self.checkpoint.as_ref().is_some_and(|checkpoint| {
+            checkpoint.entries() >= self.options.limits.checkpoint_entries
+                || checkpoint.is_full()
+                || Instant::now() >= self.next_checkpoint
+        });
+        if is_due {
             self.flush_checkpoint().await?;
         }
         Ok(())
@@ -286,7 +303,7 @@ impl Writer {
             },
         };
         match &self.open {
-            Some(open) if open.entries() >= limit => self.flush().await,
+            Some(open) if open.entries() >= limit || open.is_full() => self.flush().await,
             _ => Ok(()),
         }
     }
@@ -318,8 +335,8 @@ impl Writer {
         };
         let WriterOptions { source, pass, .. } = &self.options;
         let number = u32::try_from(self.manifest.written).unwrap_or(u32::MAX);
-        let key = keys::segment(source, *pass, number);
         let body = open.finish();
+        let key = keys::segment(source, *pass, number, &body.sha256);
         let put = self
             .options
             .store
@@ -340,9 +357,10 @@ impl Writer {
         };
         let WriterOptions { source, pass, .. } = &self.options;
         let number = u32::try_from(self.manifest.written).unwrap_or(u32::MAX);
-        let key = keys::checkpoint(source, *pass, number, self.checkpoint_part);
         let entries = checkpoint.entries();
         let body = checkpoint.finish();
+        let place = (number, self.checkpoint_part);
+        let key = keys::checkpoint(source, *pass, place, &body.sha256);
         let put = self
             .options
             .store

@@ -53,7 +53,8 @@ impl<'a> Ahead<'a> {
         let contents = self.contents;
         // Ask for as much ahead as memory allows without waiting, and for one range in any case.
         while !self.left.is_empty() {
-            let range = self.left.start..self.left.end.min(self.left.start + RANGE_BYTES);
+            let end = self.left.start.saturating_add(RANGE_BYTES);
+            let range = self.left.start..self.left.end.min(end);
             let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
             let length = regions::taken(length);
             let memory = match self.fetches.is_empty() {

@@ -10,7 +10,7 @@ use aws_smithy_types::byte_stream::ByteStream;
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
-use crate::connector::connector;
+use crate::connector::{capped, connector};
 use crate::environment::Environment;
 
 /// Where ECS says that the endpoint is, in every container it starts.
@@ -19,6 +19,9 @@ const ENDPOINT: &str = "ECS_CONTAINER_METADATA_URI_V4";
 /// The endpoint is on the same machine, and may need a moment after the start.
 const ATTEMPTS: u32 = 3;
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The endpoint describes a task and its containers in a few kilobytes.
+const ANSWER_BYTES: u64 = 1 << 20;
 
 /// The task that a process runs in.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -64,7 +67,8 @@ async fn ask(url: &str) -> Result<Identity, String> {
     if status != 200 {
         return Err(format!("it answers with status {status}"));
     }
-    let body = ByteStream::new(answer.into_body()).collect().await;
+    let body = capped(answer.into_body(), ANSWER_BYTES);
+    let body = ByteStream::new(body).collect().await;
     let body = body.map_err(|error| error.to_string())?.into_bytes();
     serde_json::from_slice(&body).map_err(|error| error.to_string())
 }

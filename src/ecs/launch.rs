@@ -97,6 +97,7 @@ impl Tasks {
                 .container_overrides(container)
                 .build()
         });
+        self.ready("RunTask").await?;
         let request = self.client.run_task();
         let request = match &launch.capacity {
             Capacity::LaunchType(name) => request.launch_type(LaunchType::from(name.as_str())),
@@ -162,6 +163,7 @@ impl Tasks {
     }
 
     async fn only_container(&self, task_definition: &str) -> Result<String, LaunchError> {
+        self.ready("DescribeTaskDefinition").await?;
         let answer = self
             .client
             .describe_task_definition()

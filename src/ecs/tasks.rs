@@ -9,10 +9,12 @@ use aws_sdk_ecs::config::http::HttpResponse;
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ecs::types::Task;
 
-use crate::cause::{Cause, cause};
-use crate::connector::{client, connector};
+use crate::cause::{Cause, NoCredentials, cause};
+use crate::connector::{Noting, client, connector};
+use crate::credentials::Keeper;
 
-/// For one request with everything that is tried again; whoever asks has something else to do.
+/// For one request with everything that is tried again, and for credentials before it; whoever asks has
+/// something else to do.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What ECS does not do for us.
@@ -26,7 +28,7 @@ pub enum EcsError {
         /// What ECS said.
         message: String,
     },
-    /// There are no credentials to ask with.
+    /// There are no credentials to ask with, and will not be.
     #[error("no usable credentials for {operation}: {message}")]
     Credentials {
         /// Such as `DescribeTasks`.
@@ -60,7 +62,7 @@ impl EcsError {
         move |error| {
             let Some(answer) = error.raw_response() else {
                 return match cause(&error) {
-                    Cause::Credentials(message) => Self::Credentials { operation, message },
+                    Cause::Credentials(error) => Self::no_credentials(operation, error),
                     Cause::Region(message) => Self::Region { operation, message },
                     Cause::Transport(message) => Self::Failed { operation, message },
                 };
@@ -83,6 +85,18 @@ impl EcsError {
     }
 }
 
+impl EcsError {
+    fn no_credentials(operation: &'static str, error: NoCredentials) -> Self {
+        match error {
+            NoCredentials::Refused(message) => Self::Credentials { operation, message },
+            NoCredentials::Unavailable(text) | NoCredentials::ClockSkew(text) => Self::Failed {
+                operation,
+                message: format!("cannot get credentials: {text}"),
+            },
+        }
+    }
+}
+
 /// How a task that does not run any more came to its end, in ECS's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
@@ -94,22 +108,44 @@ pub struct Ended {
 pub struct Tasks {
     pub(super) client: Client,
     pub(super) cluster: String,
+    credentials: Option<Keeper>,
 }
 
 impl Tasks {
     /// Tasks of `cluster`, in `region` or where the environment says. Credentials are looked for at
     /// the first request.
     pub async fn of(cluster: String, region: Option<String>) -> Self {
+        let answers = Noting::new(connector());
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(client(connector()))
+            .http_client(answers.http_client())
             .timeout_config(TimeoutConfig::builder().operation_timeout(PATIENCE).build());
         if let Some(region) = region {
             loader = loader.region(Region::new(region));
         }
-        Self {
-            client: Client::new(&loader.load().await),
-            cluster,
+        let config = loader.load().await;
+        let credentials = Keeper::of(&config, answers, PATIENCE);
+        let mut ecs = aws_sdk_ecs::config::Builder::from(&config);
+        ecs.set_http_client(Some(client(connector())));
+        if let Some(credentials) = &credentials {
+            credentials.give_to(|provider, cache| {
+                ecs.set_credentials_provider(Some(provider));
+                ecs.set_identity_cache(cache);
+            });
         }
+        Self {
+            client: Client::from_conf(ecs.build()),
+            cluster,
+            credentials,
+        }
+    }
+
+    /// Waits for credentials to ask with.
+    pub(super) async fn ready(&self, operation: &'static str) -> Result<(), EcsError> {
+        if let Some(credentials) = &self.credentials {
+            let ready = credentials.ready().await;
+            ready.map_err(|error| EcsError::no_credentials(operation, error))?;
+        }
+        Ok(())
     }
 
     /// The cluster of `task`, in the region that its ARN names.
@@ -137,6 +173,7 @@ impl Tasks {
     /// What ECS knows of a task; `None` where it has none like this.
     pub(super) async fn describe(&self, task: &str) -> Result<Option<Task>, EcsError> {
         const OPERATION: &str = "DescribeTasks";
+        self.ready(OPERATION).await?;
         let answer = self
             .client
             .describe_tasks()

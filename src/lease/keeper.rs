@@ -14,6 +14,7 @@ use crate::boottime::Boottime;
 use crate::exit::ExitCode;
 use crate::manifest::keys::{self, SourceName};
 use crate::manifest::pass_id::PassId;
+use crate::manifest::snapshot::RECORD_BYTES;
 use crate::store::{Condition, ETag, Store, StoreError, StoreErrorKind};
 
 /// A lease that was renewed within this fraction of its time is not renewed again before a commit. A
@@ -209,7 +210,9 @@ impl Lease {
             Ok::<_, StoreError>(match settled {
                 Settled::Voided => Err(error),
                 Settled::Blocked => Err(shared.lose(Lost::Taken).into()),
-                Settled::Taken if shared.store.get(key).await?.bytes == body => Ok(()),
+                Settled::Taken if shared.store.get(key, RECORD_BYTES).await?.bytes == body => {
+                    Ok(())
+                }
                 Settled::Taken => Err(error),
             })
         };

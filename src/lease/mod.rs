@@ -33,6 +33,10 @@ use crate::manifest::keys;
 use crate::manifest::pass_id::PassId;
 use crate::store::{Condition, ETag, Store, StoreError, StoreErrorKind};
 
+/// The largest lock object. It takes some 600 bytes, and 100 for each commit that is not settled: room for
+/// 10,000 of them.
+const LOCK_BYTES: u64 = 1 << 20;
+
 /// Why there is no lease.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
@@ -169,7 +173,7 @@ impl Seen {
 /// # Errors
 /// The request fails, or the object is no lease.
 pub async fn look(store: &dyn Store) -> Result<Option<Seen>, LeaseError> {
-    match store.get(keys::LOCK).await {
+    match store.get(keys::LOCK, LOCK_BYTES).await {
         Ok(object) => {
             let record = Record::parse(&object.bytes).map_err(LeaseError::Malformed)?;
             Ok(Some(Seen {
@@ -179,6 +183,9 @@ pub async fn look(store: &dyn Store) -> Result<Option<Seen>, LeaseError> {
             }))
         }
         Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
+        Err(error) if matches!(error.kind, StoreErrorKind::TooLarge { .. }) => {
+            Err(LeaseError::Malformed(error.kind.to_string()))
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 
 use crate::manifest::pass_id::PassId;
-use crate::manifest::snapshot::{Record, Void};
+use crate::manifest::snapshot::{RECORD_BYTES, Record, Void};
 use crate::store::{Condition, Store, StoreError, StoreErrorKind, StoreResult};
 
 /// How often somebody else may write the key before one look and one put follow each other.
@@ -56,9 +56,12 @@ impl Voider {
     }
 
     async fn look(self, store: &dyn Store, key: &str) -> Result<Found, StoreError> {
-        let object = match store.get(key).await {
+        let object = match store.get(key, RECORD_BYTES).await {
             Ok(object) => object,
             Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(Found::Nothing),
+            Err(error) if matches!(error.kind, StoreErrorKind::TooLarge { .. }) => {
+                return Ok(Found::Settled(Settled::Taken));
+            }
             Err(error) => return Err(error),
         };
         Ok(match Record::parse(&object.bytes) {

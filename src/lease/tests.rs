@@ -63,10 +63,11 @@ impl Store for Objects {
         &self.clock
     }
 
-    async fn get(&self, key: &str) -> StoreResult<Object> {
+    async fn get(&self, key: &str, at_most: u64) -> StoreResult<Object> {
         let objects = self.objects.lock().unwrap();
         let found = objects.get(key);
         let (bytes, version) = found.ok_or(Self::error(key, StoreErrorKind::NotFound))?;
+        assert!(bytes.len() as u64 <= at_most);
         Ok(Object {
             bytes: bytes.clone(),
             etag: ETag(version.to_string()),
@@ -80,7 +81,6 @@ impl Store for Objects {
         let holds = match condition {
             Condition::Absent => there.is_none(),
             Condition::Matches(etag) => there.as_ref() == Some(&etag.0),
-            Condition::Any => true,
         };
         if !holds {
             return Err(Self::error(key, StoreErrorKind::PreconditionFailed));

@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::pass_id::PassId;
 
+/// The largest record of an archive on its own. It takes some 400 bytes and the archive's key, of no more
+/// than a kilobyte.
+pub const RECORD_BYTES: u64 = 64 << 10;
+
 /// How an archive is compressed. Every member of a gzip archive and every frame of a zstd archive
 /// can be decompressed alone, and all of them together are the tar stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -2,7 +2,8 @@
 //!
 //! Keys are relative to the configured prefix. A content key is the path as it is, wherever S3, XML
 //! and people can carry it; what they cannot carry is percent-encoded, `%` itself included, so that
-//! the encoding can be undone and two paths never share a key.
+//! the encoding can be undone and two paths never share a key. What is written before there is a commit
+//! record that vouches for it has its digest in its name.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -117,21 +118,38 @@ pub fn segments(source: &SourceName) -> String {
 
 /// A segment that a commit record can refer to.
 #[must_use]
-pub fn segment(source: &SourceName, pass: PassId, number: u32) -> String {
-    format!("{MANIFESTS}{source}/{pass}/{number:05}.ndjson.zst")
+pub fn segment(source: &SourceName, pass: PassId, number: u32, sha256: &[u8; 32]) -> String {
+    let sha256 = hex::encode(sha256);
+    format!("{MANIFESTS}{source}/{pass}/{number:05}.{sha256}.ndjson.zst")
 }
 
 /// A part of segment `number`, written while the segment is still growing, so that a pass that
 /// dies loses little. Sorts before the segment, which replaces all its checkpoints.
 #[must_use]
-pub fn checkpoint(source: &SourceName, pass: PassId, number: u32, part: u32) -> String {
-    format!("{MANIFESTS}{source}/{pass}/{number:05}-{part:04}.ndjson.zst")
+pub fn checkpoint(
+    source: &SourceName,
+    pass: PassId,
+    (number, part): (u32, u32),
+    sha256: &[u8; 32],
+) -> String {
+    let sha256 = hex::encode(sha256);
+    format!("{MANIFESTS}{source}/{pass}/{number:05}-{part:04}.{sha256}.ndjson.zst")
 }
 
 /// Says that archive `number` of a pass is complete, for a pass that follows a kill.
 #[must_use]
-pub fn archive_record(source: &SourceName, pass: PassId, number: u32) -> String {
-    format!("{MANIFESTS}{source}/{pass}/{number:05}.archive.json")
+pub fn archive_record(source: &SourceName, pass: PassId, number: u32, sha256: &[u8; 32]) -> String {
+    let sha256 = hex::encode(sha256);
+    format!("{MANIFESTS}{source}/{pass}/{number:05}.{sha256}.archive.json")
+}
+
+/// The SHA-256, in hex, that the key of a segment, a checkpoint or an archive record has in it.
+#[must_use]
+pub fn digest(key: &str) -> Option<&str> {
+    let (_, file) = key.rsplit_once('/')?;
+    let (_, rest) = file.split_once('.')?;
+    let (digest, _) = rest.split_once('.')?;
+    (hex::decode(digest).is_ok_and(|bytes| bytes.len() == 32)).then_some(digest)
 }
 
 /// All contents of one source.
@@ -178,7 +196,8 @@ impl SegmentKey {
     pub fn parse(source: &SourceName, key: &str) -> Option<Self> {
         let rest = key.strip_prefix(&segments(source))?;
         let (pass, file) = rest.split_once('/')?;
-        let stem = file.strip_suffix(".ndjson.zst")?;
+        let (stem, _) = file.strip_suffix(".ndjson.zst")?.split_once('.')?;
+        digest(key)?;
         let (number, checkpoint) = match stem.split_once('-') {
             Some((number, part)) => (number, Some(part.parse().ok()?)),
             None => (stem, None),
@@ -284,14 +303,22 @@ mod tests {
 
     #[test]
     fn segment_keys_are_recognised() {
-        let key = segment(&source(), pass_id(), 7);
+        let sha256 = [0xab; 32];
+        let key = segment(&source(), pass_id(), 7, &sha256);
+        assert_eq!(digest(&key), Some("ab".repeat(32).as_str()));
         let parsed = SegmentKey::parse(&source(), &key).unwrap();
         assert_eq!((parsed.number, parsed.checkpoint), (7, None));
-        let part = checkpoint(&source(), pass_id(), 7, 2);
+        let part = checkpoint(&source(), pass_id(), (7, 2), &sha256);
+        assert_eq!(digest(&part), digest(&key));
         assert!(part < key, "checkpoints are listed before their segment");
         let parsed = SegmentKey::parse(&source(), &part).unwrap();
         assert_eq!((parsed.number, parsed.checkpoint), (7, Some(2)));
         assert_eq!(SegmentKey::parse(&source(), "manifests/data/x/1"), None);
+        let without = format!("manifests/data/{}/00007.ndjson.zst", pass_id());
+        assert_eq!(SegmentKey::parse(&source(), &without), None);
+        let record = archive_record(&source(), pass_id(), 7, &sha256);
+        assert_eq!(digest(&record), digest(&key));
+        assert_eq!(SegmentKey::parse(&source(), &record), None);
     }
 
     #[test]

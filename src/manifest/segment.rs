@@ -3,9 +3,12 @@
 //! A segment is a zstd frame of NDJSON. Its first line is a [`Header`]; every other line is an
 //! entry. Entries are strictly ascending by path, which the writer enforces and the reader checks,
 //! so that whoever merges two manifests may rely on it.
+//!
+//! A reader takes in no more than the writer can have written: a hundred kilobytes may decompress to
+//! gigabytes, in one line or in many.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read as _, Write};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -20,6 +23,24 @@ use super::totals::Totals;
 /// zstd level of segments. Measured on lines like ours, level 1 is a tenth larger than level 3 and
 /// takes half the time; most of a line is a digest that no level compresses.
 const LEVEL: i32 = 1;
+
+/// The longest line. A path takes a few kilobytes, some six times as much in JSON and in Base64 besides;
+/// extended attributes take up to 4 MiB, and a third more in Base64.
+pub const LINE_BYTES: u64 = 16 << 20;
+
+/// A segment is full when its lines have so many bytes, however few entries that are. 131,072 entries, as
+/// many as it has by default, usually take 40 MB.
+pub const FULL_BYTES: u64 = 128 << 20;
+
+/// The most that the lines of a segment have: it is full, and then comes the longest line.
+pub const LINES_BYTES: u64 = FULL_BYTES + LINE_BYTES;
+
+/// The largest segment: what cannot be compressed grows by less than a hundredth.
+pub const SEGMENT_BYTES: u64 = LINES_BYTES + LINES_BYTES / 100;
+
+/// The largest window of a frame, as a power of two: 8 MiB, sixteen times that of segments, and as much
+/// as readers of zstd must support (RFC 8878, section 3.1.1.1.2).
+const WINDOW_LOG: u32 = 23;
 
 /// First line of a segment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +73,8 @@ pub struct SegmentRef {
     pub sha256: String,
     /// Length of the object in bytes.
     pub size: u64,
+    /// Length of its lines in bytes, decompressed.
+    pub lines_bytes: u64,
     /// What it holds.
     pub totals: Totals,
     /// First path, for people.
@@ -69,6 +92,12 @@ pub enum SegmentError {
     /// The compressed stream is damaged.
     #[error("cannot be decompressed: {0}")]
     Io(#[from] std::io::Error),
+    /// It has more than was recorded, or than any segment has.
+    #[error("decompresses to more than the {0} bytes it should have")]
+    TooLong(u64),
+    /// Line `line`, counted from 1, has more bytes than any that was ever written.
+    #[error("line {0} is longer than {LINE_BYTES} bytes")]
+    LongLine(u64),
     /// The first line is no header.
     #[error("does not start with a segment header")]
     Header,
@@ -92,6 +121,7 @@ pub enum SegmentError {
 pub struct SegmentWriter {
     encoder: zstd::Encoder<'static, Vec<u8>>,
     line: Vec<u8>,
+    lines_bytes: u64,
     first: Option<EntryPath>,
     last: Option<EntryPath>,
     totals: Totals,
@@ -105,6 +135,7 @@ pub struct SegmentBody {
     pub bytes: Bytes,
     /// Its SHA-256.
     pub sha256: [u8; 32],
+    lines_bytes: u64,
     totals: Totals,
     first: String,
     last: String,
@@ -119,6 +150,7 @@ impl SegmentBody {
             key,
             sha256: hex::encode(self.sha256),
             size: self.bytes.len() as u64,
+            lines_bytes: self.lines_bytes,
             totals: self.totals,
             first: self.first.clone(),
             last: self.last.clone(),
@@ -143,6 +175,7 @@ impl SegmentWriter {
         encoder.write_all(&line).expect("writing to memory");
         Self {
             encoder,
+            lines_bytes: line.len() as u64,
             line,
             first: None,
             last: None,
@@ -155,6 +188,12 @@ impl SegmentWriter {
     #[must_use]
     pub fn entries(&self) -> u64 {
         self.totals.entries
+    }
+
+    /// Whether it has as many bytes as a segment should.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.lines_bytes >= FULL_BYTES
     }
 
     /// Appends an entry.
@@ -184,6 +223,7 @@ impl SegmentWriter {
             );
         }
         self.encoder.write_all(line).expect("writing to memory");
+        self.lines_bytes += line.len() as u64;
         self.totals += Totals::of(entry);
         let archive = entry.content.as_ref().and_then(|c| c.archive.as_ref());
         if let Some(range) = archive.filter(|range| !self.archives.contains(&range.key)) {
@@ -203,6 +243,7 @@ impl SegmentWriter {
         SegmentBody {
             sha256: Sha256::digest(&bytes).into(),
             bytes: bytes.into(),
+            lines_bytes: self.lines_bytes,
             totals: self.totals,
             first: name(self.first),
             last: name(self.last),
@@ -213,23 +254,61 @@ impl SegmentWriter {
 
 /// Reads a segment line by line.
 pub struct SegmentReader {
-    lines: BufReader<zstd::Decoder<'static, std::io::Cursor<Bytes>>>,
+    lines: Lines,
     header: Header,
-    line: Vec<u8>,
-    number: u64,
     last: Option<EntryPath>,
 }
 
+/// The lines of a segment, and how many more bytes there may be.
+struct Lines {
+    decoder: BufReader<zstd::Decoder<'static, std::io::Cursor<Bytes>>>,
+    /// The last one that was read.
+    line: Vec<u8>,
+    number: u64,
+    at_most: u64,
+    left: u64,
+}
+
+impl Lines {
+    fn of(bytes: Bytes, at_most: u64) -> Result<Self, SegmentError> {
+        let mut decoder = zstd::Decoder::with_buffer(std::io::Cursor::new(bytes))?;
+        decoder.window_log_max(WINDOW_LOG)?;
+        let at_most = at_most.min(LINES_BYTES);
+        Ok(Self {
+            decoder: BufReader::with_capacity(64 << 10, decoder),
+            line: Vec::new(),
+            number: 0,
+            at_most,
+            left: at_most,
+        })
+    }
+
+    /// Reads the next line; whether there was one.
+    fn next(&mut self) -> Result<bool, SegmentError> {
+        self.line.clear();
+        let most = self.left.min(LINE_BYTES);
+        let mut rest = (&mut self.decoder).take(most + 1);
+        let read = rest.read_until(b'\n', &mut self.line)? as u64;
+        self.number += u64::from(read > 0);
+        if read > LINE_BYTES {
+            return Err(SegmentError::LongLine(self.number));
+        }
+        let left = self.left.checked_sub(read);
+        self.left = left.ok_or(SegmentError::TooLong(self.at_most))?;
+        Ok(read > 0)
+    }
+}
+
 impl SegmentReader {
-    /// Opens a segment whose digest the caller has checked.
+    /// Opens a segment whose digest the caller has checked, and whose lines have no more than
+    /// `lines_bytes`.
     ///
     /// # Errors
     /// The object is not a segment, or one of a format this program does not know.
-    pub fn open(bytes: Bytes) -> Result<Self, SegmentError> {
-        let decoder = zstd::Decoder::with_buffer(std::io::Cursor::new(bytes))?;
-        let mut lines = BufReader::with_capacity(64 << 10, decoder);
-        let mut line = Vec::new();
-        lines.read_until(b'\n', &mut line)?;
+    pub fn open(bytes: Bytes, lines_bytes: u64) -> Result<Self, SegmentError> {
+        let mut lines = Lines::of(bytes, lines_bytes)?;
+        lines.next()?;
+        let line = &lines.line;
         // The version decides before anything else is read: a later one may look different.
         #[derive(Deserialize)]
         struct Version {
@@ -239,16 +318,14 @@ impl SegmentReader {
         struct FormatOnly {
             format: u32,
         }
-        let version: Version = serde_json::from_slice(&line).map_err(|_| SegmentError::Header)?;
+        let version: Version = serde_json::from_slice(line).map_err(|_| SegmentError::Header)?;
         if version.segment.format != FORMAT {
             return Err(SegmentError::Format(version.segment.format));
         }
-        let header: HeaderLine = serde_json::from_slice(&line).map_err(|_| SegmentError::Header)?;
+        let header: HeaderLine = serde_json::from_slice(line).map_err(|_| SegmentError::Header)?;
         Ok(Self {
             lines,
             header: header.segment,
-            line,
-            number: 1,
             last: None,
         })
     }
@@ -264,17 +341,14 @@ impl SegmentReader {
     /// # Errors
     /// The stream or the line is damaged, or out of order.
     pub fn next_entry(&mut self) -> Result<Option<Entry>, SegmentError> {
-        self.line.clear();
-        if self.lines.read_until(b'\n', &mut self.line)? == 0 {
+        if !self.lines.next()? {
             return Ok(None);
         }
-        self.number += 1;
-        let entry = Entry::parse_line(&self.line).map_err(|error| SegmentError::Entry {
-            line: self.number,
-            error,
-        })?;
+        let line = self.lines.number;
+        let entry = Entry::parse_line(&self.lines.line)
+            .map_err(|error| SegmentError::Entry { line, error })?;
         if self.last.as_ref().is_some_and(|last| entry.path <= *last) {
-            return Err(SegmentError::Order(self.number));
+            return Err(SegmentError::Order(line));
         }
         self.last = Some(entry.path.clone());
         Ok(Some(entry))
@@ -283,7 +357,7 @@ impl SegmentReader {
     /// The bytes of the line that [`next_entry`](Self::next_entry) read last, newline included.
     #[must_use]
     pub fn line(&self) -> &[u8] {
-        &self.line
+        &self.lines.line
     }
 }
 
@@ -292,5 +366,36 @@ impl Iterator for SegmentReader {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.next_entry().transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_is_bounded_in_bytes_and_in_lines() {
+        let line = |length: u64| {
+            let mut line = vec![b'a'; usize::try_from(length).unwrap() - 1];
+            line.push(b'\n');
+            line
+        };
+        let read = |text: &[u8], at_most| {
+            let frame = zstd::encode_all(text, LEVEL).unwrap();
+            let mut lines = Lines::of(frame.into(), at_most).unwrap();
+            while lines.next()? {}
+            Ok(lines.number)
+        };
+        let longest = line(LINE_BYTES);
+        assert!(matches!(read(&longest, u64::MAX), Ok(1)));
+        let longer = line(LINE_BYTES + 1);
+        assert!(matches!(
+            read(&longer, u64::MAX),
+            Err(SegmentError::LongLine(1))
+        ));
+        let three = [line(5), line(5), line(5)].concat();
+        assert!(matches!(read(&three, 15), Ok(3)));
+        assert!(matches!(read(&three, 14), Err(SegmentError::TooLong(14))));
+        assert!(matches!(read(&three, 10), Err(SegmentError::TooLong(10))));
     }
 }

@@ -11,6 +11,10 @@ use super::segment::SegmentRef;
 use super::selection::SessionSelection;
 use super::totals::Totals;
 
+/// The largest commit record. A segment takes some 700 bytes of one, and as much as its first and last path
+/// are long; so this has room for ten billion files, or for the archives of 100,000 sessions.
+pub const RECORD_BYTES: u64 = 64 << 20;
+
 /// `snapshots/<source>/<pass>.json`, written last and once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {

@@ -55,13 +55,18 @@ impl Totals {
 
 impl AddAssign for Totals {
     fn add_assign(&mut self, other: Self) {
-        self.entries += other.entries;
-        self.files += other.files;
-        self.directories += other.directories;
-        self.symlinks += other.symlinks;
-        self.special += other.special;
-        self.bytes += other.bytes;
-        self.unreadable += other.unreadable;
+        // What was read from a store may say anything.
+        for (sum, more) in [
+            (&mut self.entries, other.entries),
+            (&mut self.files, other.files),
+            (&mut self.directories, other.directories),
+            (&mut self.symlinks, other.symlinks),
+            (&mut self.special, other.special),
+            (&mut self.bytes, other.bytes),
+            (&mut self.unreadable, other.unreadable),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
     }
 }
 

@@ -12,6 +12,10 @@ pub type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 /// Limits of the kernel (`xattr(7)`): 64 KiB each for a value and for the list of names.
 const MAX_BYTES: usize = 64 << 10;
 
+/// What the attributes of one file may have together. Some file systems let them grow without end; one
+/// line of a manifest has them all.
+const MAX_TOTAL_BYTES: usize = 4 << 20;
+
 /// Attributes of an open file or directory. None where the file system has none.
 ///
 /// # Errors
@@ -45,10 +49,16 @@ fn collect(
         other => other?,
     };
     let mut value = vec![0; MAX_BYTES];
-    let mut xattrs = Xattrs::new();
+    let (mut xattrs, mut total) = (Xattrs::new(), 0);
     for name in names[..length].split(|b| *b == 0).filter(|n| !n.is_empty()) {
         match get(name, &mut value) {
-            Ok(length) => xattrs.push((name.to_vec(), value[..length].to_vec())),
+            Ok(length) => {
+                total += name.len() + length;
+                if total > MAX_TOTAL_BYTES {
+                    return Err(Errno::TOOBIG);
+                }
+                xattrs.push((name.to_vec(), value[..length].to_vec()));
+            }
             // Removed since, or of a namespace this process may list and not read.
             Err(Errno::NODATA | Errno::ACCESS | Errno::PERM) => {}
             Err(error) => return Err(error),

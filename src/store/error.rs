@@ -58,15 +58,27 @@ pub enum StoreErrorKind {
     /// The object ends before the range that was asked for.
     #[error("the object is shorter than it should be")]
     TooShort,
+    /// The object has more bytes than whoever asked for it expects; it was not read.
+    #[error("the object is larger than {at_most} bytes, the most that is expected there")]
+    TooLarge {
+        /// How many were expected at most.
+        at_most: u64,
+    },
     /// Somebody else was writing the same object at the same time; nobody knows who was first.
     #[error("conflicting writes ({0})")]
     Conflict(String),
     /// Refused for this identity.
     #[error("access denied ({0})")]
     AccessDenied(String),
-    /// There are no credentials, or they cannot be used.
+    /// There are no credentials, or they are refused.
     #[error("no usable credentials: {0}")]
     Credentials(String),
+    /// Whoever gives credentials does not do so now.
+    #[error("cannot get credentials: {0}")]
+    CredentialsUnavailable(String),
+    /// This machine's clock and the store's are too far apart for a signature.
+    #[error("this machine's clock is wrong ({0})")]
+    ClockSkew(String),
     /// The bucket is in another region, or the request was signed for another one.
     #[error("the bucket is not in this region ({0})")]
     WrongRegion(String),
@@ -85,6 +97,10 @@ pub enum StoreErrorKind {
     /// The bytes that arrived were not the bytes that were sent.
     #[error("damaged on the way ({0})")]
     Damaged(String),
+    /// The answer is not one that this request can have: something else than the store has given it, or
+    /// a success lacks what would prove it. What became of the request is not known.
+    #[error("unexpected answer ({0})")]
+    UnexpectedAnswer(String),
     /// Refused for good, for what it says.
     #[error("refused ({0})")]
     Rejected(String),
@@ -95,13 +111,16 @@ impl StoreErrorKind {
     #[must_use]
     pub fn is_worth_repeating(&self) -> bool {
         match self {
-            Self::Damaged(_) | Self::Conflict(_) => true,
+            Self::Damaged(_) | Self::Conflict(_) | Self::UnexpectedAnswer(_) => true,
             Self::NotFound
             | Self::NoSuchBucket
             | Self::PreconditionFailed
             | Self::TooShort
+            | Self::TooLarge { .. }
             | Self::AccessDenied(_)
             | Self::Credentials(_)
+            | Self::CredentialsUnavailable(_)
+            | Self::ClockSkew(_)
             | Self::WrongRegion(_)
             | Self::Archived(_)
             | Self::Throttled(_)
@@ -116,15 +135,19 @@ impl StoreErrorKind {
     #[must_use]
     pub fn is_worth_another_pass(&self) -> bool {
         match self {
-            Self::Throttled(_)
+            Self::Conflict(_)
+            | Self::CredentialsUnavailable(_)
+            | Self::ClockSkew(_)
+            | Self::Throttled(_)
             | Self::Unavailable(_)
             | Self::Transport(_)
-            | Self::Conflict(_)
-            | Self::Damaged(_) => true,
+            | Self::Damaged(_)
+            | Self::UnexpectedAnswer(_) => true,
             Self::NotFound
             | Self::NoSuchBucket
             | Self::PreconditionFailed
             | Self::TooShort
+            | Self::TooLarge { .. }
             | Self::AccessDenied(_)
             | Self::Credentials(_)
             | Self::WrongRegion(_)
@@ -140,9 +163,12 @@ impl StoreErrorKind {
             Self::NoSuchBucket
             | Self::AccessDenied(_)
             | Self::Credentials(_)
+            | Self::CredentialsUnavailable(_)
+            | Self::ClockSkew(_)
             | Self::WrongRegion(_) => true,
             Self::NotFound
             | Self::TooShort
+            | Self::TooLarge { .. }
             | Self::PreconditionFailed
             | Self::Conflict(_)
             | Self::Archived(_)
@@ -150,6 +176,7 @@ impl StoreErrorKind {
             | Self::Unavailable(_)
             | Self::Transport(_)
             | Self::Damaged(_)
+            | Self::UnexpectedAnswer(_)
             | Self::Rejected(_) => false,
         }
     }
@@ -161,14 +188,17 @@ impl StoreErrorKind {
             Self::NotFound | Self::NoSuchBucket => ExitCode::NotFound,
             Self::AccessDenied(_) | Self::Credentials(_) => ExitCode::Denied,
             Self::WrongRegion(_) => ExitCode::Usage,
-            Self::TooShort => ExitCode::Integrity,
+            Self::TooShort | Self::TooLarge { .. } => ExitCode::Integrity,
             Self::PreconditionFailed
             | Self::Conflict(_)
+            | Self::CredentialsUnavailable(_)
+            | Self::ClockSkew(_)
             | Self::Archived(_)
             | Self::Throttled(_)
             | Self::Unavailable(_)
             | Self::Transport(_)
             | Self::Damaged(_)
+            | Self::UnexpectedAnswer(_)
             | Self::Rejected(_) => ExitCode::Failed,
         }
     }
@@ -186,6 +216,12 @@ impl StoreErrorKind {
             Self::Credentials(_) => Some(
                 "give the task or pod a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE), and see that they are of this store and still hold",
             ),
+            Self::CredentialsUnavailable(_) => Some(
+                "STS, the agent or the metadata service that gives credentials did not do so within a minute; run it again, and check the network path to it if this persists",
+            ),
+            Self::ClockSkew(_) => Some(
+                "set this machine's clock: signatures are valid for 15 minutes; `chronyc tracking` or `timedatectl` shows whether it is synchronized",
+            ),
             Self::WrongRegion(_) => {
                 Some("set `backup.s3.region` (or AWS_REGION) to the bucket's region")
             }
@@ -199,12 +235,52 @@ impl StoreErrorKind {
             Self::Damaged(_) => Some(
                 "look for a proxy, a network card or memory that damages data between here and the store, and run the command again",
             ),
+            Self::UnexpectedAnswer(_) => Some(
+                "a proxy, a load balancer or a captive portal may answer in place of the store: check `backup.s3.endpoint_url` and the proxy variables",
+            ),
+            Self::TooLarge { .. } => Some(
+                "look at the object with `aws s3api head-object`: something else than offsite has written it",
+            ),
             Self::NotFound
             | Self::TooShort
             | Self::PreconditionFailed
             | Self::Conflict(_)
             | Self::Unavailable(_)
             | Self::Rejected(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_pass_is_worth_it_only_for_what_ends_with_1() {
+        use StoreErrorKind as Kind;
+        let some = String::new;
+        for (kind, expected) in [
+            (Kind::NotFound, false),
+            (Kind::NoSuchBucket, false),
+            (Kind::PreconditionFailed, false),
+            (Kind::TooShort, false),
+            (Kind::TooLarge { at_most: 1 }, false),
+            (Kind::Conflict(some()), true),
+            (Kind::AccessDenied(some()), false),
+            (Kind::Credentials(some()), false),
+            (Kind::CredentialsUnavailable(some()), true),
+            (Kind::ClockSkew(some()), true),
+            (Kind::WrongRegion(some()), false),
+            (Kind::Archived(some()), false),
+            (Kind::Throttled(some()), true),
+            (Kind::Unavailable(some()), true),
+            (Kind::Transport(some()), true),
+            (Kind::Damaged(some()), true),
+            (Kind::UnexpectedAnswer(some()), true),
+            (Kind::Rejected(some()), false),
+        ] {
+            assert_eq!(kind.is_worth_another_pass(), expected, "{kind}");
+            assert!(!expected || kind.exit_code() == ExitCode::Failed, "{kind}");
         }
     }
 }

@@ -3,7 +3,8 @@
 //! [`Store`] is what the rest of the program needs of object storage, and no more: whole reads and
 //! ranges, conditional puts, uploads in parts, ordered listing, and what the store knows of an
 //! object. Keys are relative to the configured prefix. Every body is in memory: nothing larger than
-//! a part or a manifest segment is ever asked for at once.
+//! a part or a manifest segment is ever asked for at once, and nothing is read beyond what was asked
+//! for. Whatever is returned as written, missing or empty is so by the word of the store itself.
 //!
 //! Nothing here deletes an object.
 
@@ -24,8 +25,8 @@ pub use error::{Operation, StoreError, StoreErrorKind};
 /// Result of a request to the store.
 pub type StoreResult<T> = Result<T, StoreError>;
 
-/// Identifies one version of an object's bytes; opaque, and empty where an answer had none.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// Identifies one version of an object's bytes; opaque.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ETag(pub String);
 
 /// An object that was read whole.
@@ -45,8 +46,8 @@ pub struct Object {
 pub struct ObjectInfo {
     /// Length in bytes.
     pub size: u64,
-    /// Its version, where the store tells one.
-    pub etag: Option<ETag>,
+    /// Its version.
+    pub etag: ETag,
     /// SHA-256 of the whole object, where the store checked and kept one.
     pub sha256: Option<[u8; 32]>,
     /// CRC-64/NVME of the whole object, where the store checked and kept one.
@@ -64,8 +65,6 @@ pub enum Condition {
     Absent,
     /// Only over this version.
     Matches(ETag),
-    /// Whatever is there. For `status.json` alone.
-    Any,
 }
 
 /// How content objects are kept. Manifests and control objects are always in the default class, so
@@ -135,8 +134,8 @@ pub trait Store: Send + Sync {
         self.clock().now().unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
-    /// Reads an object whole.
-    async fn get(&self, key: &str) -> StoreResult<Object>;
+    /// Reads an object whole, unless it has more than `at_most` bytes.
+    async fn get(&self, key: &str, at_most: u64) -> StoreResult<Object>;
 
     /// Reads a range of an object; an empty range is read without a request.
     async fn get_range(&self, key: &str, range: Range<u64>) -> StoreResult<Bytes>;

@@ -118,17 +118,15 @@ impl Recorded {
             }
             is_same = true;
         }
-        match (&self.etag, &info.etag) {
+        match &self.etag {
             _ if is_same => Ok(Evidence::Checksum),
             _ if has_checksum => Err(Mismatch::OtherChecksum),
-            (Some(recorded), Some(stored)) if bare(recorded) == bare(&stored.0) => {
-                Ok(Evidence::ETag)
-            }
-            (Some(recorded), Some(stored)) => Err(Mismatch::ETag {
+            Some(recorded) if bare(recorded) == bare(&info.etag.0) => Ok(Evidence::ETag),
+            Some(recorded) => Err(Mismatch::ETag {
                 recorded: recorded.clone(),
-                stored: stored.0.clone(),
+                stored: info.etag.0.clone(),
             }),
-            _ => Ok(Evidence::Size),
+            None => Ok(Evidence::Size),
         }
     }
 }
@@ -193,7 +191,7 @@ mod tests {
     fn info() -> ObjectInfo {
         ObjectInfo {
             size: 3,
-            etag: Some(ETag("\"e\"".to_owned())),
+            etag: ETag("\"e\"".to_owned()),
             sha256: None,
             crc64nvme: None,
             has_foreign_checksum: false,
@@ -204,7 +202,7 @@ mod tests {
     #[test]
     fn the_strongest_evidence_counts() {
         let compare = |info: ObjectInfo| recorded().compare(&info);
-        let other = || Some(ETag("\"other\"".to_owned()));
+        let other = || ETag("\"other\"".to_owned());
         let sha256 = Some([7; 32]);
         assert_eq!(
             compare(ObjectInfo { sha256, ..info() }),
@@ -218,7 +216,7 @@ mod tests {
         };
         assert_eq!(compare(copied), Ok(Evidence::Checksum), "a copy in place");
         assert_eq!(compare(info()), Ok(Evidence::ETag));
-        let unquoted = Some(ETag("e".to_owned()));
+        let unquoted = ETag("e".to_owned());
         assert_eq!(
             compare(ObjectInfo {
                 etag: unquoted,
@@ -226,13 +224,11 @@ mod tests {
             }),
             Ok(Evidence::ETag)
         );
-        assert_eq!(
-            compare(ObjectInfo {
-                etag: None,
-                ..info()
-            }),
-            Ok(Evidence::Size)
-        );
+        let unrecorded = Recorded {
+            etag: None,
+            ..recorded()
+        };
+        assert_eq!(unrecorded.compare(&info()), Ok(Evidence::Size));
     }
 
     #[test]
@@ -249,7 +245,7 @@ mod tests {
             ..info()
         };
         assert_eq!(kind(one_of_two), FindingKind::Altered);
-        let other = Some(ETag("\"other\"".to_owned()));
+        let other = ETag("\"other\"".to_owned());
         assert_eq!(
             kind(ObjectInfo {
                 etag: other,

@@ -71,7 +71,7 @@ fn what_was_stored_without_proof_is_looked_up_and_not_sent_again() {
         ("files/", 1),
         ("manifests/", 0),
         ("snapshots/", 0),
-        ("lock", 1),
+        ("lock", 0),
     ] {
         let world = world();
         let put = Fault::on(Operation::PutObject).key_contains(key).skip(skip);
@@ -90,7 +90,7 @@ fn what_was_stored_without_proof_is_looked_up_and_not_sent_again() {
             .filter(puts)
             .map(|r| r.key.clone())
             .collect();
-        // The lock: tried, and refused twice, taken, released.
+        // The lock: taken, refused twice for a try, released.
         let expected = if key == "lock" { 4 } else { sent.len() };
         sent.sort();
         if key != "lock" {
@@ -182,6 +182,9 @@ fn a_portal_in_place_of_the_store_is_an_error_that_names_it() {
         Answer::new(204),
         Answer::new(302).header("location", "http://portal.example/login"),
         Answer::new(307).header("location", "http://portal.example/login"),
+        Answer::new(403)
+            .header("content-type", "text/html")
+            .body("<h1>Forbidden</h1>"),
         Answer::new(404)
             .header("content-type", "text/html")
             .body("<h1>Not found</h1>"),
@@ -293,6 +296,19 @@ fn a_proxy_that_says_404_makes_nothing_missing() {
         assert!(uploads(&requests).is_empty());
         assert_eq!(struck.fired(), 1, "{key}");
     }
+}
+
+#[test]
+fn a_proxy_that_says_404_to_a_look_makes_nothing_missing() {
+    let world = world();
+    world.back_up();
+    let missing = Answer::new(404).header("content-type", "text/html");
+    let head = || Fault::on(Operation::HeadObject).key_contains("files/");
+    let struck = world.server.fault(head().answer(missing.clone()));
+    assert_eq!(world.offsite(["verify"]).code, 0);
+    assert_eq!(struck.fired(), 1);
+    world.server.fault(head().always().answer(missing));
+    assert_failed(&world, &["verify"], "unexpected answer");
 }
 
 #[test]

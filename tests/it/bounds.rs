@@ -85,6 +85,7 @@ fn records_that_are_huge_are_not_read() {
     let world = world();
     world.back_up();
     let commit = world.key_like("snapshots/", ".json");
+    let pass = world.key_like("passes/", ".json");
     for command in [&["list", "latest"][..], &["verify"], &["run"]] {
         for output in oversized(&world, &commit, command) {
             assert_ne!(output.code, 0, "{command:?}: {output:?}");
@@ -92,7 +93,6 @@ fn records_that_are_huge_are_not_read() {
             assert!(text.contains("is larger than"), "{text}");
         }
     }
-    let pass = world.key_like("passes/", ".json");
     oversized(&world, &pass, &["status", "--history"]);
     world.back_up();
 }
@@ -104,7 +104,7 @@ fn a_segment_that_is_larger_than_recorded_is_damaged() {
     let segment = world.key_like("manifests/", ".zst");
     for output in oversized(&world, &segment, &["verify"]) {
         assert_eq!(output.code, 4, "{output:?}");
-        assert!(output.stdout.contains("is larger than"), "{output:?}");
+        assert!(output.stderr.contains("is larger than"), "{output:?}");
     }
     for output in oversized(&world, &segment, &["run"]) {
         assert_eq!(output.code, 0, "{output:?}");
@@ -178,7 +178,7 @@ fn a_segment_with_a_line_of_three_gigabytes_takes_no_memory() {
     let verified = measured(&world, &["verify"]);
     assert_eq!(verified.code, 4, "{verified:?}");
     assert!(
-        verified.stdout.contains("line 9 is longer than"),
+        verified.stderr.contains("line 10 is longer than"),
         "{verified:?}"
     );
     measured(&world, &["list", "latest"]);
@@ -198,7 +198,33 @@ fn a_segment_that_decompresses_to_more_than_was_recorded_is_damaged() {
     vouch_for(&world, &frame(|out| out.write_all(&lines).unwrap()), None);
     let verified = measured(&world, &["verify"]);
     assert_eq!(verified.code, 4, "{verified:?}");
-    assert!(verified.stdout.contains("more than the"), "{verified:?}");
+    assert!(verified.stderr.contains("more than the"), "{verified:?}");
+}
+
+#[test]
+fn a_range_at_the_end_of_all_numbers_is_read_no_further() {
+    let mut world = world();
+    world.set("DEFAULTS__METHOD", "archive");
+    world.set("DEFAULTS__ARCHIVE__COMPRESSION", "none");
+    world.back_up();
+    let lines = String::from_utf8(lines(&world)).unwrap();
+    let (before, rest) = lines.split_once("\"offset\":").unwrap();
+    let (_, after) = rest.split_once(',').unwrap();
+    let lines = format!("{before}\"offset\":{},{after}", u64::MAX - 1);
+    let segment = frame(|out| out.write_all(lines.as_bytes()).unwrap());
+    vouch_for(&world, &segment, Some(lines.len() as u64));
+    let target = world.path("out");
+    let restore = [
+        "restore",
+        "--source",
+        SOURCE,
+        "--to",
+        target.to_str().unwrap(),
+    ];
+    let output = measured(&world, &restore);
+    assert_eq!(output.code, 3, "{output:?}");
+    let output = measured(&world, &["verify"]);
+    assert_eq!(output.code, 4, "{output:?}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use local_s3::{Fault, Operation};
+use local_s3::{Fault, FaultHandle, Operation};
 use serde_json::json;
 
 use crate::support::http::serve;
@@ -228,15 +228,17 @@ fn sts_that_fails_for_a_while_is_asked_again() {
         (400, "IDPCommunicationError"),
     ] {
         let mut world = world();
+        world.set("S3__REQUEST_TIMEOUT", "5s");
         let asked = Asked::default();
         let (count, success) = (asked.clone(), sts_success(&world));
-        let url = serve(move |_| match count.next() < 4 {
+        // More often than the SDK asks by itself.
+        let url = serve(move |_| match count.next() < 8 {
             true => (status, sts_error(code)),
             false => (200, success.clone()),
         });
         sts(&mut world, &url);
         world.back_up();
-        assert!(asked.times() >= 5, "{code}");
+        assert!(asked.times() >= 9, "{code}");
         assert_backed_up(&mut world);
     }
 }
@@ -311,23 +313,9 @@ fn an_instance_without_a_role_has_no_credentials() {
     assert_denied(&world.offsite(["run"]), began);
 }
 
-#[test]
-fn a_key_that_the_store_no_longer_takes_is_renewed_in_mid_pass() {
-    let mut world = world();
-    let asked = agent(&mut world, 500, 0);
-    let put = Fault::on(Operation::PutObject)
-        .key_contains("files/")
-        .skip(2);
-    let expired = world.server.fault(put.times(2).status(400, "ExpiredToken"));
-    let output = world.back_up();
-    assert_eq!(expired.fired(), 2, "{output:?}");
-    assert!(asked.times() >= 2, "{}", asked.times());
-    assert_backed_up(&mut world);
-}
-
-#[test]
-fn a_key_that_ends_in_mid_pass_is_renewed_although_the_agent_fails_for_a_while() {
-    let mut world = world();
+/// An agent whose first key, which holds for an hour, the store takes no more once files are sent. After it
+/// the agent fails `times` with 503, and gives out the second.
+fn agent_with_two_keys(world: &mut World, times: usize) -> (Asked, FaultHandle) {
     let asked = Asked::default();
     let count = asked.clone();
     let credentials = world.server.credentials().clone();
@@ -342,16 +330,79 @@ fn a_key_that_ends_in_mid_pass_is_renewed_although_the_agent_fails_for_a_while()
     };
     let url = serve(move |_| match count.next() {
         0 => (200, key("first")),
-        1..5 => (503, "not now".to_owned()),
+        number if number <= times => (503, "not now".to_owned()),
         _ => (200, key("second")),
     });
     world.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", url);
-    // The store takes the first key no more once files are sent.
-    let put = Fault::on(Operation::PutObject).key_contains("files/");
-    world.server.fault(put.times(2).status(400, "ExpiredToken"));
+    let with_first = Fault::on(Operation::PutObject)
+        .key_contains("files/")
+        .if_header("x-amz-security-token", "first");
+    let expired = with_first.always().status(400, "ExpiredToken");
+    let expired = world.server.fault(expired);
+    (asked, expired)
+}
+
+#[test]
+fn a_key_that_the_store_no_longer_takes_is_renewed_in_mid_pass() {
+    let mut world = world();
+    let (asked, expired) = agent_with_two_keys(&mut world, 0);
+    world.back_up();
+    assert!(expired.fired() > 0);
+    assert_eq!(asked.times(), 2);
+    assert_backed_up(&mut world);
+}
+
+#[test]
+fn a_key_that_ends_in_mid_pass_is_renewed_although_the_agent_fails_for_a_while() {
+    let mut world = world();
+    let (asked, _) = agent_with_two_keys(&mut world, 4);
     world.back_up();
     assert!(asked.times() >= 6);
     assert_backed_up(&mut world);
+}
+
+#[test]
+fn a_key_that_has_ended_and_is_given_out_again_is_asked_for_again() {
+    let mut world = world();
+    let asked = Asked::default();
+    let count = asked.clone();
+    let credentials = world.server.credentials().clone();
+    let ended = Timestamp::now() - SignedDuration::from_secs(1);
+    let url = serve(move |_| {
+        let (token, expires) = match count.next() < 4 {
+            true => ("first", ended),
+            false => ("second", in_an_hour()),
+        };
+        let key = json!({
+            "AccessKeyId": credentials.access_key,
+            "SecretAccessKey": credentials.secret_key,
+            "Token": token,
+            "Expiration": expires,
+        });
+        (200, key.to_string())
+    });
+    world.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", url);
+    let with_first = Fault::on(Operation::PutObject)
+        .key_contains("files/")
+        .if_header("x-amz-security-token", "first");
+    world
+        .server
+        .fault(with_first.always().status(400, "ExpiredToken"));
+    world.back_up();
+    assert!(asked.times() >= 5);
+    assert_backed_up(&mut world);
+}
+
+#[test]
+fn a_key_that_is_not_renewed_in_mid_pass_ends_it_with_1() {
+    let mut world = world();
+    agent_with_two_keys(&mut world, usize::MAX);
+    let output = world.offsite_within(Duration::from_secs(90), ["run"]);
+    assert_eq!(output.code, 1, "{output:?}");
+    let hint = output.event("backup_failed")["hint"].to_string();
+    assert!(hint.contains("run it again"), "{hint}");
+    // The lock was given back.
+    assert!(output.events_named("notice").is_empty(), "{output:?}");
 }
 
 #[test]

@@ -123,7 +123,7 @@ fn recorded(world: &World) -> BTreeSet<String> {
             continue;
         }
         let object = world.server.object(BUCKET, &world.full_key(key)).unwrap();
-        for entry in SegmentReader::open(object.bytes).unwrap() {
+        for entry in SegmentReader::open(object.bytes, u64::MAX).unwrap() {
             let entry = entry.unwrap();
             if entry
                 .content

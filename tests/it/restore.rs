@@ -313,6 +313,7 @@ fn store(world: &World, pass: offsite::manifest::pass_id::PassId, segment: Vec<u
             key: key.clone(),
             sha256: hex::encode(Sha256::digest(&segment)),
             size: segment.len() as u64,
+            lines_bytes: zstd::decode_all(&*segment).unwrap().len() as u64,
             totals,
             first: ".".to_owned(),
             last: "z".to_owned(),

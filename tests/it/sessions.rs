@@ -910,8 +910,8 @@ fn a_damaged_segment_costs_no_session() {
 
     // For good: there is no snapshot without the sessions that it lists.
     let last = world.snapshots().pop().unwrap();
-    let folder = format!("manifests/{SOURCE}/{last}");
-    let key = world.full_key(&world.key_like(&folder, "/00000.ndjson.zst"));
+    let folder = format!("manifests/{SOURCE}/{last}/00000.");
+    let key = world.full_key(&world.key_like(&folder, ".ndjson.zst"));
     let sound = world.server.object(BUCKET, &key).unwrap().bytes;
     world.server.corrupt(BUCKET, &key, 30);
     world.write("NGC_7000_20210506/new", "new");

@@ -18,6 +18,7 @@ use std::time::Duration;
 pub struct Fault {
     operation: Option<Operation>,
     key_part: Option<String>,
+    header: Option<(String, String)>,
     skip: usize,
     times: Option<usize>,
     pub(crate) delay: Duration,
@@ -75,6 +76,7 @@ impl Fault {
         Self {
             operation: None,
             key_part: None,
+            header: None,
             skip: 0,
             times: Some(1),
             delay: Duration::ZERO,
@@ -86,6 +88,14 @@ impl Fault {
     pub fn key_contains(self, part: impl Into<String>) -> Self {
         Self {
             key_part: Some(part.into()),
+            ..self
+        }
+    }
+
+    /// Only requests that have a header with this value.
+    pub fn if_header(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self {
+            header: Some((name.into(), value.into())),
             ..self
         }
     }
@@ -239,6 +249,8 @@ impl Fault {
                 .key_part
                 .as_deref()
                 .is_none_or(|part| key.contains(part))
+            && (self.header.as_ref())
+                .is_none_or(|(name, value)| request.header(name) == Some(value))
     }
 }
 
@@ -363,6 +375,20 @@ mod tests {
                 .strike(&request(Operation::PutObject, "x/files/a"))
                 .is_some()
         );
+    }
+
+    #[test]
+    fn a_fault_hits_only_requests_with_its_header() {
+        let faults = Faults::default();
+        let fault = Fault::on_any().always();
+        faults.add(fault.if_header("x-amz-security-token", "old").hang());
+        let mut put = request(Operation::PutObject, "k");
+        assert!(faults.strike(&put).is_none());
+        for (token, is_struck) in [("old", true), ("new", false)] {
+            let token = token.parse().unwrap();
+            put.headers.insert("x-amz-security-token", token);
+            assert_eq!(faults.strike(&put).is_some(), is_struck);
+        }
     }
 
     #[test]

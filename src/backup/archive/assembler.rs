@@ -239,7 +239,7 @@ impl Assembler {
             pass: options.pass,
             codec: self.codec,
             size: archive.position,
-            etag: Some(etag.0).filter(|etag| !etag.is_empty()),
+            etag: Some(etag.0),
             crc64nvme: format!("{:016x}", archive.crc64nvme),
             sha256,
             members: archive.members,
@@ -260,8 +260,9 @@ impl Assembler {
         }
         // From now on a pass that follows a kill can trust what points into this archive.
         let number = u32::try_from(self.written.len()).unwrap_or(u32::MAX);
-        let key = keys::archive_record(&options.source.name, options.pass, number);
         let record = serde_json::to_vec_pretty(&reference).unwrap_or_default();
+        let sha256 = Sha256::digest(&record).into();
+        let key = keys::archive_record(&options.source.name, options.pass, number, &sha256);
         let put = options.store.put(&key, record.into(), &Condition::Absent);
         self.capturer.wait(put)??;
         self.written.push(reference);

@@ -16,6 +16,8 @@ use aws_sdk_s3::config::{
 use super::direct::Direct;
 use super::settings::S3Settings;
 use super::wire::Wire;
+use crate::connector::Noting;
+use crate::credentials::Keeper;
 
 /// Attempts at a request before it counts as failed; with the backoff below, some 25 seconds.
 const MAX_ATTEMPTS: u32 = 8;
@@ -33,6 +35,8 @@ pub(super) struct Clients {
     pub(super) wire: Wire,
     pub(super) s3: Client,
     pub(super) direct: Option<Direct>,
+    /// Credentials, unless nobody is configured to give any.
+    pub(super) credentials: Option<Keeper>,
     /// Payloads are protected on the way by something else than their signature.
     pub(super) protected: bool,
 }
@@ -43,7 +47,9 @@ pub(super) async fn connect(settings: &S3Settings) -> Clients {
         settings.bandwidth_bytes_per_second,
         settings.request_timeout,
     );
-    let config = load(settings, &wire).await;
+    let answers = wire.to_credentials();
+    let config = load(settings, &answers).await;
+    let credentials = Keeper::of(&config, answers, settings.credentials_patience());
     let endpoint_url = settings.endpoint_url.clone();
     let endpoint_url = endpoint_url.or_else(|| config.endpoint_url().map(str::to_owned));
     let path_style = settings.force_path_style.unwrap_or(endpoint_url.is_some());
@@ -52,6 +58,12 @@ pub(super) async fn connect(settings: &S3Settings) -> Clients {
     s3.set_region(region.clone())
         .set_endpoint_url(endpoint_url.clone())
         .set_http_client(Some(wire.http_client()));
+    if let Some(credentials) = &credentials {
+        credentials.give_to(|provider, cache| {
+            s3.set_credentials_provider(Some(provider));
+            s3.set_identity_cache(cache);
+        });
+    }
     let s3 = s3
         .force_path_style(path_style)
         // Each body gets the checksum this program chose for it, and each body that is read is
@@ -82,8 +94,8 @@ pub(super) async fn connect(settings: &S3Settings) -> Clients {
                 .build(),
         });
 
-    let direct = match &region {
-        Some(region) => {
+    let direct = match (&region, &credentials) {
+        (Some(region), Some(credentials)) => {
             let mut params = Params::builder()
                 .bucket(&settings.bucket)
                 .region(region.as_ref())
@@ -94,23 +106,29 @@ pub(super) async fn connect(settings: &S3Settings) -> Clients {
                 params = params.endpoint(url);
             }
             match params.build() {
-                Ok(params) => Direct::new(wire.clone(), &config, params, region.as_ref()).await,
+                Ok(params) => {
+                    let credentials = credentials.clone();
+                    Direct::new(wire.clone(), credentials, params, region.as_ref()).await
+                }
                 Err(_) => None,
             }
         }
-        None => None,
+        _ => None,
     };
     Clients {
         s3: Client::from_conf(s3.build()),
         direct,
+        credentials,
         protected: endpoint_url.as_deref().is_none_or(is_protected),
         wire,
     }
 }
 
-async fn load(settings: &S3Settings, wire: &Wire) -> SdkConfig {
-    let loader =
-        aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(wire.credentials_client());
+async fn load(settings: &S3Settings, answers: &Noting) -> SdkConfig {
+    // STS is asked again by whoever keeps the credentials.
+    let loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .http_client(answers.http_client())
+        .retry_config(RetryConfig::disabled());
     let loader = match (&settings.region, &settings.endpoint_url) {
         (Some(region), _) => loader.region(Region::new(region.clone())),
         // The instance metadata service, which comes last by default, knows nothing of stores that

@@ -10,8 +10,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_s3::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use aws_sigv4::http_request::{
     PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings,
@@ -24,13 +22,9 @@ use aws_smithy_types::body::SdkBody;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use tokio::sync::Mutex;
 
 use super::wire::Wire;
-use crate::store::ETag;
-
-/// Credentials are renewed this long before they end, as the SDK does by default for its own.
-const RENEW_BEFORE: Duration = Duration::from_secs(300);
+use crate::credentials::Keeper;
 
 /// A bucket that objects can be put into directly.
 pub(super) struct Direct {
@@ -40,8 +34,14 @@ pub(super) struct Direct {
     host: String,
     region: String,
     signing: SigningSettings,
-    provider: SharedCredentialsProvider,
-    identity: Mutex<Option<Identity>>,
+    credentials: Keeper,
+}
+
+/// What a success says of the object.
+pub(super) struct Answered {
+    pub(super) etag: Option<String>,
+    /// SHA-256 in Base64, where the store reports it.
+    pub(super) sha256: Option<String>,
 }
 
 /// The answer was not success, or there was none.
@@ -52,7 +52,7 @@ impl Direct {
     /// plain SigV4 signature, as for S3 Express or multi-region access points.
     pub(super) async fn new(
         wire: Wire,
-        config: &aws_config::SdkConfig,
+        credentials: Keeper,
         params: Params,
         region: &str,
     ) -> Option<Self> {
@@ -78,8 +78,7 @@ impl Direct {
             host,
             region: region.to_owned(),
             signing,
-            provider: config.credentials_provider()?,
-            identity: Mutex::new(None),
+            credentials,
         })
     }
 
@@ -91,14 +90,17 @@ impl Direct {
         body: Bytes,
         sha256: [u8; 32],
         timeout: Duration,
-    ) -> Result<ETag, NotStored> {
+    ) -> Result<Answered, NotStored> {
         let request = self.request(key, headers, body, sha256).await;
         let request = request.ok_or(NotStored)?;
         let answer = tokio::time::timeout(timeout, self.wire.call(request));
         match answer.await {
             Ok(Ok(response)) if response.status().is_success() => {
-                let etag = response.headers().get("etag").ok_or(NotStored)?;
-                Ok(ETag(etag.to_owned()))
+                let header = |name| response.headers().get(name).map(str::to_owned);
+                Ok(Answered {
+                    etag: header("etag"),
+                    sha256: header("x-amz-checksum-sha256"),
+                })
             }
             _ => Err(NotStored),
         }
@@ -111,7 +113,7 @@ impl Direct {
         body: Bytes,
         sha256: [u8; 32],
     ) -> Option<aws_smithy_runtime_api::client::orchestrator::HttpRequest> {
-        let identity = self.identity().await?;
+        let identity = Identity::from(self.credentials.get().await.ok()?);
         let url = format!("{}/{}", self.base_url, encode_path(key));
         let checksum = BASE64_STANDARD.encode(sha256);
         let length = body.len().to_string();
@@ -145,21 +147,6 @@ impl Direct {
         let mut request = request.body(SdkBody::from(body)).ok()?;
         instructions.apply_to_request_http1x(&mut request);
         request.try_into().ok()
-    }
-
-    async fn identity(&self) -> Option<Identity> {
-        let mut cached = self.identity.lock().await;
-        let fresh = |identity: &Identity| {
-            let ends = identity.expiration();
-            ends.is_none_or(|ends| ends > SystemTime::now() + RENEW_BEFORE)
-        };
-        if let Some(identity) = cached.as_ref().filter(|identity| fresh(identity)) {
-            return Some(identity.clone());
-        }
-        let credentials: Credentials = self.provider.provide_credentials().await.ok()?;
-        let identity = Identity::from(credentials);
-        *cached = Some(identity.clone());
-        Some(identity)
     }
 }
 

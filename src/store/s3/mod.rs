@@ -7,36 +7,34 @@
 //! conditional put fail; then the object itself is asked whether it is the one that was sent.
 
 mod archived;
-mod attempts;
+mod ask;
 mod classify;
 mod client;
 mod direct;
+mod list;
+mod proof;
 mod put;
 mod read;
 mod settings;
+mod upload;
 mod wire;
 
-use std::error::Error;
 use std::ops::Range;
 
 use async_trait::async_trait;
-use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{
-    ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart,
-    ServerSideEncryption, StorageClass,
-};
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::types::{ChecksumMode, ServerSideEncryption, StorageClass};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use self::archived::is_archived;
-use self::attempts::{Attempts, may_have_happened};
-use self::classify::classify;
+use self::ask::may_have_happened;
 use self::client::Clients;
+use self::proof::{Proofs, entity_tag};
+use self::read::Wanted;
 pub use self::settings::{Encryption, S3Settings};
 use super::{
     Clock, Condition, ETag, Listed, Listing, Object, ObjectInfo, Operation, Placement, Store,
@@ -50,17 +48,21 @@ pub struct S3Store {
     clients: Clients,
     /// For what is read.
     regions: Regions,
+    /// What proves a put, and a completed upload.
+    puts: Proofs,
+    wholes: Proofs,
 }
 
 impl S3Store {
     /// Makes ready to talk to the bucket; sends nothing yet.
     pub async fn connect(settings: S3Settings) -> Self {
         let clients = client::connect(&settings).await;
-        let regions = Regions::default();
         Self {
             settings,
             clients,
-            regions,
+            regions: Regions::default(),
+            puts: Proofs::default(),
+            wholes: Proofs::default(),
         }
     }
 
@@ -74,17 +76,6 @@ impl S3Store {
             location: format!("s3://{}/{}", self.settings.bucket, self.key(key)),
             kind,
         }
-    }
-
-    fn failed<E>(
-        &self,
-        operation: Operation,
-        key: &str,
-    ) -> impl Fn(SdkError<E, HttpResponse>) -> StoreError
-    where
-        E: ProvideErrorMetadata + Error + 'static,
-    {
-        move |error| self.error(operation, key, classify(&error))
     }
 
     fn patience(&self, bytes: usize) -> aws_sdk_s3::config::Builder {
@@ -117,62 +108,28 @@ impl Store for S3Store {
         self.clients.wire.clock()
     }
 
-    async fn get(&self, key: &str) -> StoreResult<Object> {
-        let (bytes, etag, last_modified) = self.read(key, None).await?;
-        Ok(Object {
-            bytes,
-            etag,
-            last_modified,
-        })
+    async fn get(&self, key: &str, at_most: u64) -> StoreResult<Object> {
+        self.read(key, &Wanted::Whole { at_most }).await
     }
 
     async fn get_range(&self, key: &str, range: Range<u64>) -> StoreResult<Bytes> {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
-        let length = range.end - range.start;
-        let (bytes, ..) = self.read(key, Some(range)).await?;
-        if bytes.len() as u64 != length {
-            return Err(self.error(Operation::Get, key, StoreErrorKind::TooShort));
-        }
-        Ok(bytes)
+        Ok(self.read(key, &Wanted::Range(range)).await?.bytes)
     }
 
     async fn head(&self, key: &str) -> StoreResult<ObjectInfo> {
-        let answer = self
-            .clients
-            .s3
-            .head_object()
-            .bucket(&self.settings.bucket)
-            .key(self.key(key))
-            .checksum_mode(ChecksumMode::Enabled)
-            .send()
-            .await
-            .map_err(self.failed(Operation::Head, key))?;
-        // A composite checksum, `<base64>-<parts>`, says nothing about the whole.
-        let decode = |text: &str| BASE64_STANDARD.decode(text).ok();
-        let sha256 = answer.checksum_sha256.as_deref().and_then(decode);
-        let crc = answer.checksum_crc64_nvme.as_deref().and_then(decode);
-        let is_composite = answer.checksum_sha256.is_some() && sha256.is_none();
-        let others = [
-            &answer.checksum_crc32,
-            &answer.checksum_crc32_c,
-            &answer.checksum_sha1,
-        ];
-        let is_archived = is_archived(&answer);
-        Ok(ObjectInfo {
-            size: answer
-                .content_length
-                .and_then(|length| u64::try_from(length).ok())
-                .unwrap_or_default(),
-            sha256: sha256.and_then(|bytes| bytes.try_into().ok()),
-            crc64nvme: crc
-                .and_then(|bytes| bytes.try_into().ok())
-                .map(u64::from_be_bytes),
-            has_foreign_checksum: is_composite || others.iter().any(|other| other.is_some()),
-            etag: answer.e_tag.map(ETag),
-            is_archived,
-        })
+        let request = || {
+            self.clients
+                .s3
+                .head_object()
+                .bucket(&self.settings.bucket)
+                .key(self.key(key))
+                .checksum_mode(ChecksumMode::Enabled)
+                .send()
+        };
+        self.learn(Operation::Head, key, request, info).await
     }
 
     async fn put(&self, key: &str, body: Bytes, condition: &Condition) -> StoreResult<ETag> {
@@ -180,10 +137,12 @@ impl Store for S3Store {
         let placement = Placement::default();
         let put = self.put_checked(key, &body, sha256, condition, &placement);
         match put.await {
-            Err(error) if may_have_happened(&error.kind) => match self.get(key).await {
-                Ok(object) if object.bytes == body => Ok(object.etag),
-                _ => Err(error),
-            },
+            Err(error) if may_have_happened(&error.kind) => {
+                match self.get(key, body.len() as u64).await {
+                    Ok(object) if object.bytes == body => Ok(object.etag),
+                    _ => Err(error),
+                }
+            }
             other => other,
         }
     }
@@ -195,14 +154,9 @@ impl Store for S3Store {
         sha256: [u8; 32],
         placement: &Placement,
     ) -> StoreResult<ETag> {
-        if let Some(direct) = &self.clients.direct {
-            let headers = self.headers(placement);
-            let timeout = self.settings.timeout(body.len());
-            let full_key = self.key(key);
-            let put = direct.put(&full_key, &headers, body.clone(), sha256, timeout);
-            if let Ok(etag) = put.await {
-                return Ok(etag);
-            }
+        self.ready(Operation::Put, key).await?;
+        if let Some(etag) = self.put_directly(key, &body, sha256, placement).await {
+            return Ok(etag);
         }
         let put = self.put_checked(key, &body, sha256, &Condition::Absent, placement);
         match put.await {
@@ -214,26 +168,7 @@ impl Store for S3Store {
     }
 
     async fn begin_upload(&self, key: &str, placement: &Placement) -> StoreResult<Upload> {
-        let (algorithm, key_id) = self.encryption();
-        let answer = self
-            .clients
-            .s3
-            .create_multipart_upload()
-            .bucket(&self.settings.bucket)
-            .key(self.key(key))
-            .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
-            .checksum_type(ChecksumType::FullObject)
-            .set_storage_class(storage_class(placement))
-            .set_tagging(tagging(placement))
-            .set_server_side_encryption(algorithm)
-            .set_ssekms_key_id(key_id)
-            .send()
-            .await
-            .map_err(self.failed(Operation::Upload, key))?;
-        Ok(Upload {
-            key: key.to_owned(),
-            id: answer.upload_id.unwrap_or_default(),
-        })
+        self.begin(key, placement).await
     }
 
     async fn upload_part(
@@ -243,38 +178,7 @@ impl Store for S3Store {
         body: Bytes,
         crc64nvme: u64,
     ) -> StoreResult<UploadedPart> {
-        let mut attempts = Attempts::new();
-        let answer = loop {
-            let part = self
-                .clients
-                .s3
-                .upload_part()
-                .bucket(&self.settings.bucket)
-                .key(self.key(&upload.key))
-                .upload_id(&upload.id)
-                .part_number(number)
-                .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
-                .checksum_crc64_nvme(encode_crc(crc64nvme))
-                .body(ByteStream::from(body.clone()))
-                .customize()
-                .config_override(self.patience(body.len()));
-            // Where nobody can change the payload on the way, its checksum, which is signed,
-            // protects it; elsewhere the payload is signed as well, for one more SHA-256.
-            let sent = if self.clients.protected {
-                part.disable_payload_signing().send().await
-            } else {
-                part.send().await
-            };
-            let sent = sent.map_err(self.failed(Operation::Upload, &upload.key));
-            if let Some(result) = attempts.settle(sent).await {
-                break result?;
-            }
-        };
-        Ok(UploadedPart {
-            number,
-            etag: ETag(answer.e_tag.unwrap_or_default()),
-            crc64nvme,
-        })
+        self.send_part(upload, number, body, crc64nvme).await
     }
 
     async fn complete_upload(
@@ -284,122 +188,49 @@ impl Store for S3Store {
         size: u64,
         crc64nvme: u64,
     ) -> StoreResult<ETag> {
-        let parts = parts.into_iter().map(|part| {
-            CompletedPart::builder()
-                .part_number(part.number)
-                .e_tag(part.etag.0)
-                .checksum_crc64_nvme(encode_crc(part.crc64nvme))
-                .build()
-        });
-        let parts = CompletedMultipartUpload::builder()
-            .set_parts(Some(parts.collect()))
-            .build();
-        let mut attempts = Attempts::new();
-        let completed = loop {
-            let completed = self
-                .clients
-                .s3
-                .complete_multipart_upload()
-                .bucket(&self.settings.bucket)
-                .key(self.key(&upload.key))
-                .upload_id(&upload.id)
-                .multipart_upload(parts.clone())
-                .checksum_type(ChecksumType::FullObject)
-                .checksum_crc64_nvme(encode_crc(crc64nvme))
-                .mpu_object_size(i64::try_from(size).unwrap_or(i64::MAX))
-                .if_none_match("*")
-                .send()
-                .await;
-            let completed = completed.map_err(self.failed(Operation::Upload, &upload.key));
-            if let Some(result) = attempts.settle(completed).await {
-                break result;
-            }
-        };
-        let error = match completed {
-            Ok(answer) => return Ok(ETag(answer.e_tag.unwrap_or_default())),
-            Err(error) => error,
-        };
-        // After an answer was lost, the retry finds the object or finds the upload gone.
-        let lost = may_have_happened(&error.kind) || error.kind == StoreErrorKind::NotFound;
-        if lost
-            && let Ok(info) = self.head(&upload.key).await
-            && info.size == size
-            && info.crc64nvme == Some(crc64nvme)
-        {
-            return Ok(info.etag.unwrap_or_default());
-        }
-        Err(error)
+        self.complete(upload, parts, size, crc64nvme).await
     }
 
     async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {
-        self.clients
-            .s3
-            .abort_multipart_upload()
-            .bucket(&self.settings.bucket)
-            .key(self.key(&upload.key))
-            .upload_id(&upload.id)
-            .send()
-            .await
-            .map_err(self.failed(Operation::Upload, &upload.key))?;
-        Ok(())
+        self.abort(upload).await
     }
 
     async fn open_uploads(&self, prefix: &str) -> StoreResult<Vec<Upload>> {
-        let mut uploads = Vec::new();
-        let (mut key_marker, mut id_marker) = (None, None);
-        loop {
-            let page = self
-                .clients
-                .s3
-                .list_multipart_uploads()
-                .bucket(&self.settings.bucket)
-                .prefix(self.key(prefix))
-                .set_key_marker(key_marker)
-                .set_upload_id_marker(id_marker)
-                .send()
-                .await
-                .map_err(self.failed(Operation::List, prefix))?;
-            for upload in page.uploads.unwrap_or_default() {
-                if let (Some(key), Some(id)) = (upload.key, upload.upload_id)
-                    && let Some(key) = key.strip_prefix(&self.settings.prefix)
-                {
-                    let key = key.to_owned();
-                    uploads.push(Upload { key, id });
-                }
-            }
-            if !page.is_truncated.unwrap_or_default() {
-                return Ok(uploads);
-            }
-            (key_marker, id_marker) = (page.next_key_marker, page.next_upload_id_marker);
-        }
+        self.list_uploads(prefix).await
     }
 
     async fn list(&self, listing: &Listing<'_>) -> StoreResult<Listed> {
-        let mut listed = Listed::default();
-        let own = |key: String| key.strip_prefix(&self.settings.prefix).map(str::to_owned);
-        let mut pages = self
-            .clients
-            .s3
-            .list_objects_v2()
-            .bucket(&self.settings.bucket)
-            .prefix(self.key(listing.prefix))
-            .set_start_after(listing.start_after.map(|key| self.key(key)))
-            .set_delimiter(listing.folders.then(|| "/".to_owned()))
-            .into_paginator()
-            .send();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(self.failed(Operation::List, listing.prefix))?;
-            let objects = page.contents.unwrap_or_default().into_iter();
-            listed
-                .keys
-                .extend(objects.filter_map(|o| o.key.and_then(own)));
-            let folders = page.common_prefixes.unwrap_or_default().into_iter();
-            listed
-                .folders
-                .extend(folders.filter_map(|p| p.prefix.and_then(own)));
-        }
-        Ok(listed)
+        self.list_keys(listing).await
     }
+}
+
+/// What an answer says of an object.
+fn info(answer: HeadObjectOutput) -> Result<ObjectInfo, &'static str> {
+    let size = answer
+        .content_length
+        .and_then(|length| u64::try_from(length).ok());
+    // A composite checksum, `<base64>-<parts>`, says nothing about the whole.
+    let decode = |text: &str| BASE64_STANDARD.decode(text).ok();
+    let sha256 = answer.checksum_sha256.as_deref().and_then(decode);
+    let crc = answer.checksum_crc64_nvme.as_deref().and_then(decode);
+    let is_composite = answer.checksum_sha256.is_some() && sha256.is_none();
+    let others = [
+        &answer.checksum_crc32,
+        &answer.checksum_crc32_c,
+        &answer.checksum_sha1,
+    ];
+    let has_foreign_checksum = is_composite || others.iter().any(|other| other.is_some());
+    let is_archived = is_archived(&answer);
+    Ok(ObjectInfo {
+        size: size.ok_or("an object without a length")?,
+        etag: entity_tag(answer.e_tag)?,
+        sha256: sha256.and_then(|bytes| bytes.try_into().ok()),
+        crc64nvme: crc
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(u64::from_be_bytes),
+        has_foreign_checksum,
+        is_archived,
+    })
 }
 
 fn storage_class(placement: &Placement) -> Option<StorageClass> {
@@ -416,8 +247,4 @@ fn tagging(placement: &Placement) -> Option<String> {
         format!("{}={}", encode(key), encode(value))
     });
     Some(pairs.collect::<Vec<_>>().join("&"))
-}
-
-fn encode_crc(crc: u64) -> String {
-    BASE64_STANDARD.encode(crc.to_be_bytes())
 }

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 
-use super::attempts::Attempts;
+use super::ask::Attempts;
 use super::{S3Store, storage_class, tagging};
 use crate::store::{Condition, ETag, Operation, Placement, Store as _, StoreResult};
 
@@ -36,41 +36,50 @@ impl S3Store {
     async fn put_once(
         &self,
         key: &str,
-        body: Bytes,
+        body: &Bytes,
         sha256: [u8; 32],
         condition: &Condition,
         placement: &Placement,
     ) -> StoreResult<ETag> {
         let (algorithm, key_id) = self.encryption();
         let (if_none_match, if_match) = match condition {
-            Condition::Absent => (Some("*".to_owned()), None),
-            Condition::Matches(etag) => (None, Some(etag.0.clone())),
-            Condition::Any => (None, None),
+            Condition::Absent => (Some("*"), None),
+            Condition::Matches(etag) => (None, Some(etag.0.as_str())),
         };
-        let mut patience = self.patience(body.len());
-        if let Condition::Matches(_) = condition {
-            // A lease, which must not be lost behind the contents it is held for.
-            patience = patience.http_client(self.clients.wire.unlimited().http_client());
+        let checksum = BASE64_STANDARD.encode(sha256);
+        let request = || {
+            let mut patience = self.patience(body.len());
+            if let Condition::Matches(_) = condition {
+                // A lease, which must not be lost behind the contents it is held for.
+                patience = patience.http_client(self.clients.wire.unlimited().http_client());
+            }
+            self.clients
+                .s3
+                .put_object()
+                .bucket(&self.settings.bucket)
+                .key(self.key(key))
+                .checksum_algorithm(ChecksumAlgorithm::Sha256)
+                .checksum_sha256(&checksum)
+                .set_if_none_match(if_none_match.map(str::to_owned))
+                .set_if_match(if_match.map(str::to_owned))
+                .set_storage_class(storage_class(placement))
+                .set_tagging(tagging(placement))
+                .set_server_side_encryption(algorithm.clone())
+                .set_ssekms_key_id(key_id.clone())
+                .body(ByteStream::from(body.clone()))
+                .customize()
+                .config_override(patience)
+                .send()
+        };
+        let answer = self.ask(Operation::Put, key, request).await?;
+        let reported = answer.checksum_sha256.as_deref();
+        match self.puts.of(answer.e_tag, reported, &checksum) {
+            Ok(etag) => Ok(etag),
+            Err(fault) => match self.holds(key, body, sha256).await {
+                Some(etag) => Ok(etag),
+                None => Err(self.unexpected(Operation::Put, key, fault)),
+            },
         }
-        let request = self.clients.s3.put_object();
-        let answer = request
-            .bucket(&self.settings.bucket)
-            .key(self.key(key))
-            .checksum_algorithm(ChecksumAlgorithm::Sha256)
-            .checksum_sha256(BASE64_STANDARD.encode(sha256))
-            .set_if_none_match(if_none_match)
-            .set_if_match(if_match)
-            .set_storage_class(storage_class(placement))
-            .set_tagging(tagging(placement))
-            .set_server_side_encryption(algorithm)
-            .set_ssekms_key_id(key_id)
-            .body(ByteStream::from(body))
-            .customize()
-            .config_override(patience)
-            .send()
-            .await
-            .map_err(self.failed(Operation::Put, key))?;
-        Ok(ETag(answer.e_tag.unwrap_or_default()))
     }
 
     /// Puts, again where that can help and the SDK does not.
@@ -84,23 +93,49 @@ impl S3Store {
     ) -> StoreResult<ETag> {
         let mut attempts = Attempts::new();
         loop {
-            let put = self.put_once(key, body.clone(), sha256, condition, placement);
+            let put = self.put_once(key, body, sha256, condition, placement);
             if let Some(result) = attempts.settle(put.await).await {
                 return result;
             }
         }
     }
 
+    /// Puts contents by the direct way. `None` where that has not led to an object that is known to be
+    /// the one that was sent.
+    pub(super) async fn put_directly(
+        &self,
+        key: &str,
+        body: &Bytes,
+        sha256: [u8; 32],
+        placement: &Placement,
+    ) -> Option<ETag> {
+        let direct = self.clients.direct.as_ref()?;
+        let headers = self.headers(placement);
+        let timeout = self.settings.timeout(body.len());
+        let checksum = BASE64_STANDARD.encode(sha256);
+        let full_key = self.key(key);
+        let put = direct.put(&full_key, &headers, body.clone(), sha256, timeout);
+        let answer = put.await.ok()?;
+        let proof = self
+            .puts
+            .of(answer.etag, answer.sha256.as_deref(), &checksum);
+        match proof {
+            Ok(etag) => Some(etag),
+            Err(_) => self.holds(key, body, sha256).await,
+        }
+    }
+
     /// The version of the object under `key`, if it has these bytes.
     pub(super) async fn holds(&self, key: &str, body: &Bytes, sha256: [u8; 32]) -> Option<ETag> {
         let info = self.head(key).await.ok()?;
-        if info.size != body.len() as u64 {
+        let length = body.len() as u64;
+        if info.size != length {
             return None;
         }
         match info.sha256 {
-            Some(known) => (known == sha256).then(|| info.etag.unwrap_or_default()),
+            Some(known) => (known == sha256).then_some(info.etag),
             None => {
-                let object = self.get(key).await.ok()?;
+                let object = self.get(key, length).await.ok()?;
                 (object.bytes == *body).then_some(object.etag)
             }
         }

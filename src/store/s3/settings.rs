@@ -45,6 +45,13 @@ impl S3Settings {
         };
         self.request_timeout + Duration::from_secs(bytes as u64 / slowest.max(1))
     }
+
+    /// How long credentials are asked for where nobody gives them: a minute, unless requests may take
+    /// another time than by default. An agent that restarts is back within seconds, throttling is over
+    /// within a minute, and a lease lasts two.
+    pub(super) fn credentials_patience(&self) -> Duration {
+        self.request_timeout * 2
+    }
 }
 
 /// Encryption at rest.

@@ -3,7 +3,7 @@
 //!
 //! It counts requests, remembers the store's clock from the `Date` header, keeps to the bandwidth
 //! limit, in both directions and whatever the operation, and gives up on an answer that has begun
-//! and does not go on. Hosts that give credentials are
+//! and does not go on, or does not end. Hosts that give credentials are
 //! not the store: they are reached by the same connector, and neither counted nor believed.
 
 use std::pin::Pin;
@@ -23,11 +23,15 @@ use jiff::Timestamp;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::boottime::boottime;
-use crate::connector::{client, connector};
+use crate::connector::{Noting, capped, client, connector};
 use crate::store::Clock;
 
 /// Bytes that pass a bandwidth limit at a time: small enough for an even flow.
 pub(super) const PACE_BYTES: usize = 64 << 10;
+
+/// What an answer may have that is no object: an error, or a page of a listing, of 1,000 keys of 1,024
+/// bytes that may take six times as much in XML.
+const ANSWER_BYTES: u64 = 16 << 20;
 
 /// Counts and clock of one store.
 #[derive(Debug)]
@@ -74,8 +78,8 @@ impl Wire {
     }
 
     /// For the SDK's requests to whoever gives credentials.
-    pub(super) fn credentials_client(&self) -> SharedHttpClient {
-        client(self.shared.connector.clone())
+    pub(super) fn to_credentials(&self) -> Noting {
+        Noting::new(self.shared.connector.clone())
     }
 
     /// Requests sent so far, retries included.
@@ -101,14 +105,21 @@ impl HttpConnector for Wire {
             let body = std::mem::replace(request.body_mut(), SdkBody::taken());
             *request.body_mut() = pace.limit(body);
         }
+        let reads = reads_object(&request);
         let answer = shared.connector.call(request);
         HttpConnectorFuture::new(async move {
             let response = answer.await?;
+            // Whoever reads an object knows how long it may be.
+            let is_object = reads && response.status().is_success();
             if let Some(date) = response.headers().get("date").and_then(parse_http_date) {
                 shared.clock.tell(date);
             }
             // Beneath the limit: who waits for a turn does not wait for the store.
             Ok(response.map(|body| {
+                let body = match is_object {
+                    true => body,
+                    false => capped(body, ANSWER_BYTES),
+                };
                 let body = SdkBody::from_body_1_x(Watched::new(body, patience));
                 match &pace {
                     Some(pace) => pace.limit(body),
@@ -117,6 +128,12 @@ impl HttpConnector for Wire {
             }))
         })
     }
+}
+
+/// Whether the SDK asks for an object or a range of it; it names what it asks for in the query.
+fn reads_object(request: &HttpRequest) -> bool {
+    let query = request.uri().split_once('?');
+    query.is_some_and(|(_, query)| query.split('&').any(|pair| pair == "x-id=GetObject"))
 }
 
 /// An HTTP date (RFC 9110, section 5.6.7).
