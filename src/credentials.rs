@@ -13,7 +13,7 @@ use aws_config::identity::IdentityCache;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
-use aws_smithy_runtime_api::client::identity::SharedIdentityCache;
+use aws_smithy_runtime_api::client::identity::{Identity, SharedIdentityCache};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::cause::NoCredentials;
@@ -50,6 +50,8 @@ struct Shared {
 #[derive(Debug)]
 struct Held {
     credentials: Credentials,
+    /// The same, as signers take them.
+    identity: Identity,
     /// How many there were before.
     number: u64,
     /// When they were asked for last.
@@ -103,9 +105,9 @@ impl Keeper {
         Ok(is_other(&held))
     }
 
-    /// The credentials.
-    pub(crate) async fn get(&self) -> Result<Credentials, NoCredentials> {
-        Ok(self.held().await?.credentials.clone())
+    /// The credentials, to sign with.
+    pub(crate) async fn identity(&self) -> Result<Identity, NoCredentials> {
+        Ok(self.held().await?.identity.clone())
     }
 
     async fn held(&self) -> Result<Arc<Held>, NoCredentials> {
@@ -147,6 +149,7 @@ impl Shared {
             Some(held) => held.number + 1,
         };
         let now = Arc::new(Held {
+            identity: credentials.clone().into(),
             credentials,
             number,
             asked_at: Instant::now(),
@@ -236,12 +239,13 @@ impl ProvideCredentials for Keeper {
         Self: 'a,
     {
         future::ProvideCredentials::new(async {
-            self.get().await.map_err(|error| match error {
+            let held = self.held().await.map_err(|error| match error {
                 NoCredentials::Refused(text) => CredentialsError::invalid_configuration(text),
                 NoCredentials::Unavailable(text) | NoCredentials::ClockSkew(text) => {
                     CredentialsError::provider_error(text)
                 }
-            })
+            })?;
+            Ok(held.credentials.clone())
         })
     }
 }

@@ -394,6 +394,22 @@ fn a_key_that_has_ended_and_is_given_out_again_is_asked_for_again() {
 }
 
 #[test]
+fn a_key_that_ends_between_looks_is_renewed_although_a_look_has_no_words() {
+    let mut world = world();
+    agent(&mut world, 500, 0);
+    world.back_up();
+    let (asked, _) = agent_with_two_keys(&mut world, 0);
+    let with_first = Fault::on(Operation::HeadObject).if_header("x-amz-security-token", "first");
+    let expired = world
+        .server
+        .fault(with_first.always().status(400, "ExpiredToken"));
+    let verified = world.offsite(["verify"]);
+    assert_eq!(verified.code, 0, "{verified:?}");
+    assert!(expired.fired() > 0);
+    assert_eq!(asked.times(), 2);
+}
+
+#[test]
 fn a_key_that_is_not_renewed_in_mid_pass_ends_it_with_1() {
     let mut world = world();
     agent_with_two_keys(&mut world, usize::MAX);

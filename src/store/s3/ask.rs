@@ -37,10 +37,14 @@ impl S3Store {
             Ok(answer) => return Ok(answer),
             Err(error) => classify(&error, operation),
         };
-        // A key that has ended, or was taken back: perhaps there is another one.
-        if let (StoreErrorKind::Credentials(_), Some(credentials)) =
-            (&kind, &self.clients.credentials)
-        {
+        // A key that has ended, or was taken back: perhaps there is another one. The answer to a HEAD
+        // has no code that says so.
+        let is_of_key = match &kind {
+            StoreErrorKind::Credentials(_) => true,
+            StoreErrorKind::Rejected(_) => operation == Operation::Head,
+            _ => false,
+        };
+        if let (true, Some(credentials)) = (is_of_key, &self.clients.credentials) {
             let others = credentials.others_than(used).await;
             if others.map_err(|error| failed(no_credentials(error)))? {
                 let answer = request().await;

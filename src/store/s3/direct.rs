@@ -17,7 +17,6 @@ use aws_sigv4::http_request::{
 };
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::http::HttpConnector;
-use aws_smithy_runtime_api::client::identity::Identity;
 use aws_smithy_types::body::SdkBody;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -113,7 +112,7 @@ impl Direct {
         body: Bytes,
         sha256: [u8; 32],
     ) -> Option<aws_smithy_runtime_api::client::orchestrator::HttpRequest> {
-        let identity = Identity::from(self.credentials.get().await.ok()?);
+        let identity = self.credentials.identity().await.ok()?;
         let url = format!("{}/{}", self.base_url, encode_path(key));
         let checksum = BASE64_STANDARD.encode(sha256);
         let length = body.len().to_string();
