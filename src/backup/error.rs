@@ -197,7 +197,8 @@ impl SourceError {
             | Self::Replaced { .. }
             | Self::Empty { .. }
             | Self::Latest(LatestError::Record { .. })
-            | Self::Manifest(WriterError::Segment(_))
+            | Self::Manifest(WriterError::Segment(_) | WriterError::LongEntry(_))
+            | Self::LargeRecord
             | Self::FromTheFuture(_)
             | Self::NoArchive(_)
             | Self::Damaged { .. }
