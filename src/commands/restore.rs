@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::list::globs;
@@ -12,7 +13,7 @@ use crate::cli::RestoreArgs;
 use crate::error::Failure;
 use crate::exit::ExitCode;
 use crate::manifest::snapshot::Snapshot;
-use crate::restore::{Plan, Report, RestoreOptions, apply, plan};
+use crate::restore::{ApplyError, Plan, Report, RestoreOptions, Shortfall, apply, plan};
 use crate::select::select;
 use crate::signal;
 use crate::stdio;
@@ -22,13 +23,13 @@ use crate::text;
 
 /// What was done, or would be, with one snapshot.
 #[derive(Serialize)]
-struct Restored {
-    source: String,
-    snapshot: String,
+struct Restored<'a> {
+    source: &'a str,
+    snapshot: &'a str,
     target: String,
-    plan: Plan,
+    plan: &'a Plan,
     #[serde(skip_serializing_if = "Option::is_none")]
-    report: Option<Report>,
+    report: Option<&'a Report>,
 }
 
 pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<ExitCode, Failure> {
@@ -39,6 +40,7 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<ExitCode,
     let paths = globs(&args.path)?;
     // Both must have a path, where both are given.
     let wanted: Vec<_> = sessions.into_iter().chain(paths).collect();
+    let host = context.environment.holder().host;
     block_on(async {
         let stop = signal::listen()?;
         let store = connect(&job.store).await;
@@ -57,34 +59,38 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<ExitCode,
                 concurrency: job.pass.limits.concurrency,
                 memory_bytes: job.pass.limits.memory_bytes,
                 stop: Stop::within(&stop),
+                host: host.clone(),
+                started_at: Timestamp::now(),
             };
             let plan = in_thread(&store, &snapshot, &options, plan).await??;
-            work.push((snapshot, options, plan));
+            work.push((snapshot, options, Arc::new(plan)));
         }
         if !wanted.is_empty() {
             work = matching(work, &args.session)?;
         }
         if let Some(failure) = conflicts(&work) {
             if args.dry_run && args.json {
-                print_json(&done(work, Vec::new()));
+                print_json(&done(&work, &[]));
             }
             return Err(failure);
         }
         if args.dry_run {
-            let would = done(work, Vec::new());
+            let would = done(&work, &[]);
             match args.json {
                 true => print_json(&would),
                 false => would.iter().for_each(preview),
             }
-            let is_damaged = would.iter().any(|would| !would.plan.damaged.is_empty());
-            return Ok(match is_damaged {
-                true => ExitCode::Integrity,
-                false => ExitCode::Complete,
+            let is_damaged = work.iter().any(|(.., plan)| !plan.damaged.is_empty());
+            let is_lacking = work.iter().any(|(.., plan)| plan.lacking_count > 0);
+            return Ok(match (is_damaged, is_lacking) {
+                (true, _) => ExitCode::Integrity,
+                (false, true) => ExitCode::Incomplete,
+                (false, false) => ExitCode::Complete,
             });
         }
         let reports = carry_out(&store, &work).await?;
         let code = exit_code(&reports);
-        let restored = done(work, reports);
+        let restored = done(&work, &reports);
         match args.json {
             true => print_json(&restored),
             false => restored.iter().for_each(summary),
@@ -93,14 +99,14 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<ExitCode,
     })?
 }
 
-type Work = (Snapshot, RestoreOptions, Plan);
+type Work = (Snapshot, RestoreOptions, Arc<Plan>);
 
-fn done(work: Vec<Work>, reports: Vec<Report>) -> Vec<Restored> {
-    let mut reports = reports.into_iter();
-    work.into_iter()
+fn done<'a>(work: &'a [Work], reports: &'a [Report]) -> Vec<Restored<'a>> {
+    let mut reports = reports.iter();
+    work.iter()
         .map(|(snapshot, options, plan)| Restored {
-            source: snapshot.source,
-            snapshot: snapshot.pass.to_string(),
+            source: &snapshot.source,
+            snapshot: snapshot.pass.as_str(),
             target: options.target.display().to_string(),
             plan,
             report: reports.next(),
@@ -169,7 +175,7 @@ async fn carry_out(store: &Arc<dyn Store>, work: &[Work]) -> Result<Vec<Report>,
     for (snapshot, options, plan) in work {
         let bar = progress(snapshot, plan);
         let shown = bar.clone();
-        let plan = Plan::of_target(plan);
+        let plan = Arc::clone(plan);
         let report = in_thread(store, snapshot, options, move |store, snapshot, options| {
             apply(store, snapshot, options, &plan, move |bytes| {
                 shown.inc(bytes);
@@ -177,17 +183,7 @@ async fn carry_out(store: &Arc<dyn Store>, work: &[Work]) -> Result<Vec<Report>,
         });
         let report = report.await?;
         bar.finish_and_clear();
-        let report = report.map_err(|error| {
-            let message = format!(
-                "cannot restore into `{}`: {error}",
-                options.target.display()
-            );
-            let failure = Failure::new(ExitCode::Failed, message);
-            match error.kind() {
-                ErrorKind::PermissionDenied => failure.hint(may_not_write()),
-                _ => failure,
-            }
-        })?;
+        let report = report.map_err(|error| refused(options, &error))?;
         let ended = report.ended_early.is_some();
         reports.push(report);
         if ended {
@@ -195,6 +191,24 @@ async fn carry_out(store: &Arc<dyn Store>, work: &[Work]) -> Result<Vec<Report>,
         }
     }
     Ok(reports)
+}
+
+/// Why a restore could not begin.
+fn refused(options: &RestoreOptions, error: &ApplyError) -> Failure {
+    let message = format!(
+        "cannot restore into `{}`: {error}",
+        options.target.display()
+    );
+    let failure = Failure::new(ExitCode::Failed, text::one_line(&message));
+    match error {
+        ApplyError::InUse(_) => {
+            failure.hint("wait until that one has ended, or restore into another directory")
+        }
+        ApplyError::Target(error) if error.kind() == ErrorKind::PermissionDenied => {
+            failure.hint(may_not_write())
+        }
+        ApplyError::Target(_) => failure,
+    }
 }
 
 fn may_not_write() -> String {
@@ -226,7 +240,7 @@ fn exit_code(reports: &[Report]) -> ExitCode {
     }
 }
 
-fn preview(restored: &Restored) {
+fn preview(restored: &Restored<'_>) {
     let Restored {
         source,
         snapshot,
@@ -237,6 +251,7 @@ fn preview(restored: &Restored) {
     for damaged in &plan.damaged {
         note(&format!("error: {damaged}; that would not be restored"));
     }
+    name(&plan.lacking, plan.lacking_count);
     print(&format!(
         "{source} {snapshot} into {target}: create {} ({}), keep {}, replace {} ({}); nothing written\n",
         HumanCount(plan.create),
@@ -247,20 +262,22 @@ fn preview(restored: &Restored) {
     ));
 }
 
-fn summary(restored: &Restored) {
+/// Names what is not restored, or would not be, as far as it is not only counted.
+fn name(named: &[Shortfall], count: u64) {
+    for Shortfall { path, error } in named {
+        note(&text::one_line(&format!("error: {path}: {error}")));
+    }
+    let more = count - named.len() as u64;
+    if more > 0 {
+        note(&format!("error: and {} more", HumanCount(more)));
+    }
+}
+
+fn summary(restored: &Restored<'_>) {
     let Some(report) = &restored.report else {
         return;
     };
-    for failure in &report.failures {
-        note(&text::one_line(&format!(
-            "error: {}: {}",
-            failure.path, failure.error
-        )));
-    }
-    let more = report.failure_count - report.failures.len() as u64;
-    if more > 0 {
-        note(&format!("error: and {more} more"));
-    }
+    name(&report.failures, report.failure_count);
     if report.earlier_state > 0 {
         note(&format!(
             "warning: {} in an earlier state: the snapshot's pass could not read them",

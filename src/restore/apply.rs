@@ -1,23 +1,21 @@
 //! Carrying out a plan.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
-use rustix::fs::fchmod;
-use rustix::io::Errno;
-use serde::Serialize;
+use rustix::fs::{fchmod, fsync, syncfs};
 
 use super::directory::Directory;
 use super::file::{self, Placed};
-use super::links::{Links, Name};
-use super::metadata::Refused;
-use super::plan::{Action, Plan};
-use super::{RestoreOptions, Wanted, target};
-use crate::contents::{Contents, ContentsError};
-use crate::entries::{EntriesError, Place};
-use crate::manifest::entry::{Entry, Kind};
+use super::filler::Filler;
+use super::links::Name;
+use super::names::Names;
+use super::plan::Plan;
+use super::staging::{self, Record};
+use super::wanted::Wanted;
+use super::worker::{Report, Worker};
+use super::{RestoreOptions, leftover, target};
 use crate::manifest::keys::SourceName;
-use crate::manifest::path::EntryPath;
 use crate::manifest::snapshot::Snapshot;
 use crate::source::open::Root;
 use crate::store::Store;
@@ -25,166 +23,117 @@ use crate::store::Store;
 /// Files that wait for a thread, each with its directory open.
 const QUEUE: usize = 64;
 
-/// Failures that are named; the rest is counted.
-const NAMED: usize = 1000;
-
-/// Something that was not restored, or not fully.
-#[derive(Debug, Clone, Serialize)]
-pub struct Failure {
-    /// What.
-    pub path: String,
-    /// Why.
-    pub error: String,
-}
-
-/// What a restore has done.
-#[derive(Debug, Default, Serialize)]
-pub struct Report {
-    /// Files and links made.
-    pub restored: u64,
-    /// Bytes of files made.
-    pub restored_bytes: u64,
-    /// Files and links that were there already.
-    pub kept: u64,
-    /// Directories.
-    pub directories: u64,
-    /// Sockets, pipes and devices, which are not restored.
-    pub special: u64,
-    /// Entries that show the state of an earlier pass, because the snapshot's could not read them.
-    pub earlier_state: u64,
-    /// What was not restored, at most so many.
-    pub failures: Vec<Failure>,
-    /// How much was not restored.
-    pub failure_count: u64,
-    /// Why the restore ended early, if it did.
-    pub ended_early: Option<String>,
-}
-
-/// What the threads of a restore share.
-pub(super) struct Worker {
-    pub(super) contents: Contents,
-    pub(super) options: RestoreOptions,
-    /// The target.
-    pub(super) root: Root,
-    pub(super) links: Arc<Links>,
-    restored: AtomicU64,
-    restored_bytes: AtomicU64,
-    kept: AtomicU64,
-    failures: Mutex<Vec<Failure>>,
-    failure_count: AtomicU64,
-    ended_early: Mutex<Option<String>>,
-    progress: Box<dyn Fn(u64) + Send + Sync>,
-}
-
-impl Worker {
-    pub(super) fn restored(&self, bytes: u64) {
-        self.restored.fetch_add(1, Ordering::Relaxed);
-        self.restored_bytes.fetch_add(bytes, Ordering::Relaxed);
-        (self.progress)(bytes);
-    }
-
-    pub(super) fn kept(&self) {
-        self.kept.fetch_add(1, Ordering::Relaxed);
-        (self.progress)(0);
-    }
-
-    pub(super) fn failed(&self, path: &EntryPath, error: &str) {
-        self.failure_count.fetch_add(1, Ordering::Relaxed);
-        let mut failures = self.failures.lock().expect("nothing panics holding this");
-        if failures.len() < NAMED {
-            failures.push(Failure {
-                path: path.to_string(),
-                error: error.to_owned(),
-            });
-        }
-    }
-
-    /// Something is there, and may lack some of its metadata.
-    pub(super) fn given_metadata(&self, entry: &Entry, given: Result<(), Refused>) {
-        if let Err(refused) = given {
-            self.failed(&entry.path, &format!("restored {refused}"));
-        }
-    }
-
-    /// Every file after this one would fail too.
-    fn end_early(&self, reason: String) {
-        let mut ended = self
-            .ended_early
-            .lock()
-            .expect("nothing panics holding this");
-        ended.get_or_insert(reason);
-        drop(ended);
-        self.options.stop.stop();
-    }
-
-    /// Deals with what became of one entry.
-    fn settle(&self, path: &EntryPath, result: Result<(), ContentsError>) {
-        match result {
-            Ok(()) => {}
-            Err(ContentsError::Stopped) => {
-                self.end_early("interrupted".to_owned());
-            }
-            Err(ContentsError::Write(
-                error @ (Errno::NOSPC | Errno::DQUOT | Errno::ROFS | Errno::IO),
-            )) => {
-                let error = std::io::Error::from(error);
-                self.failed(path, &error.to_string());
-                self.end_early(format!("the target cannot be written: {error}"));
-            }
-            Err(ContentsError::Store(error)) if error.kind.is_fatal() => {
-                self.failed(path, &error.to_string());
-                self.end_early(error.to_string());
-            }
-            Err(error) => self.failed(path, &error.to_string()),
-        }
-    }
+/// Why a plan was not carried out at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The target cannot be made, or is empty and cannot be written.
+    #[error(transparent)]
+    Target(#[from] std::io::Error),
+    /// Another restore is at work there.
+    #[error("another restore is writing there{}", .0.as_ref().map_or(String::new(), |record| format!(" ({record})")))]
+    InUse(Option<Box<Record>>),
 }
 
 /// Carries out a plan that has no conflicts. Blocks; `progress` is told of each file with its size.
 ///
 /// # Errors
-/// The target cannot be made, or is empty and cannot be written. Whatever fails later is in the report.
+/// The target cannot be used at all. Whatever fails later is in the report.
 pub fn apply(
     store: &Arc<dyn Store>,
     snapshot: &Snapshot,
     options: &RestoreOptions,
-    plan: &Plan,
+    plan: &Arc<Plan>,
     progress: impl Fn(u64) + Send + Sync + 'static,
-) -> std::io::Result<Report> {
+) -> Result<Report, ApplyError> {
     let (root, made) = target::create(&options.target)?;
+    check_free(&root, plan)?;
     if plan.target_is_empty && !made {
-        target::check_writable(&root)?;
+        target::check_writable(&root).map_err(std::io::Error::from)?;
     }
-    let begins = made || plan.target_is_empty;
-    let root_gets_metadata = (begins || target::is_unfinished(&root)) && options.wanted.is_empty();
-    if made && root_gets_metadata {
+    let is_all = options.wanted.is_empty();
+    if made && is_all {
         // For good, should its entry be lost.
-        fchmod(&root, target::PRIVATE_DIRECTORY)?;
+        fchmod(&root, target::PRIVATE_DIRECTORY).map_err(std::io::Error::from)?;
     }
-    if begins && root_gets_metadata {
-        target::begin(&root)?;
-    }
+    let record = Record {
+        source: snapshot.source.clone(),
+        snapshot: snapshot.pass.to_string(),
+        host: options.host.clone(),
+        pid: std::process::id(),
+        started_at: options.started_at,
+        target_is_new: plan.target_is_unfinished || (is_all && (made || plan.target_is_empty)),
+    };
     let source = SourceName::parse(&snapshot.source).map_err(std::io::Error::other)?;
-    let worker = Arc::new(Worker {
-        contents: Contents::of(store, source, options.memory_bytes, &options.stop),
-        options: options.clone(),
-        root: root.try_clone()?.into(),
-        links: Arc::default(),
-        restored: AtomicU64::new(0),
-        restored_bytes: AtomicU64::new(0),
-        kept: AtomicU64::new(0),
-        failures: Mutex::default(),
-        failure_count: AtomicU64::new(0),
-        ended_early: Mutex::default(),
-        progress: Box::new(progress),
-    });
+    let worker = Arc::new(Worker::new(
+        store,
+        source,
+        options,
+        plan,
+        root.try_clone()?,
+        record,
+        Box::new(progress),
+    ));
+    let target = Directory::target(root, &worker);
+    if worker.record.target_is_new {
+        // The mark that there is more to come, before there is anything.
+        target.staging().map_err(std::io::Error::from)?;
+    }
+    clean(&worker);
     let mut report = Report::default();
-    let wanted = Wanted::of(store, snapshot, options);
+    fill(store, snapshot, &worker, &target, &mut report);
+    // One call instead of one for each file; what was restored survives a power failure then.
+    sync(&worker, |root| syncfs(root));
+    drop(target);
+    sync(&worker, |root| fsync(root));
+    worker.finish(&mut report);
+    Ok(report)
+}
 
+/// Makes sure that no other restore is at work in the target, here or, as far as its file system has
+/// locks that hold there too, on another machine.
+fn check_free(root: &OwnedFd, plan: &Plan) -> Result<(), ApplyError> {
+    if !target::lock(root) {
+        let there = Names::of(root).and_then(|names| leftover::find(root, &names));
+        let mut there = there.into_iter().flatten();
+        let record = there.find_map(|name| leftover::record(root, &name));
+        return Err(ApplyError::InUse(record.map(Box::new)));
+    }
+    let root = Root::from(root.try_clone()?);
+    for (directory, name) in &plan.leftovers {
+        if let Ok(directory) = root.open_directory(directory)
+            && leftover::is_in_use(&directory, name)
+        {
+            let record = leftover::record(&directory, name);
+            return Err(ApplyError::InUse(record.map(Box::new)));
+        }
+    }
+    Ok(())
+}
+
+/// Removes what restores that were killed have left.
+fn clean(worker: &Worker) {
+    for (path, name) in &worker.plan.leftovers {
+        let removed = (worker.root.open_directory(path))
+            .and_then(|directory| staging::remove(&directory, name));
+        if let Err(error) = removed {
+            worker.failed_to_clean(path, name, error);
+        }
+    }
+}
+
+/// Restores everything but the target's own metadata.
+fn fill(
+    store: &Arc<dyn Store>,
+    snapshot: &Snapshot,
+    worker: &Arc<Worker>,
+    target: &Arc<Directory>,
+    report: &mut Report,
+) {
+    let options = &worker.options;
     let (sender, receiver) = crossbeam_channel::bounded::<(Placed, Name)>(QUEUE);
     let threads: Vec<_> = (0..options.concurrency.clamp(1, 64))
         .map(|_| {
-            let (worker, receiver) = (Arc::clone(&worker), receiver.clone());
+            let (worker, receiver) = (Arc::clone(worker), receiver.clone());
             std::thread::spawn(move || {
                 for (placed, name) in receiver {
                     if !worker.options.stop.is_set() {
@@ -195,181 +144,24 @@ pub fn apply(
             })
         })
         .collect();
-    let mut filler = Filler {
-        worker: &worker,
-        report: &mut report,
-        open: vec![(EntryPath::ROOT, Directory::new(root, None, &worker))],
-        root_gets_metadata,
-        files: sender,
-    };
-    for wanted in wanted {
+    let mut filler = Filler::new(worker, report, Arc::clone(target), sender);
+    for wanted in Wanted::of(store, snapshot, options) {
         if options.stop.is_set() {
             break;
         }
-        filler.take(plan, wanted);
+        filler.take(wanted);
     }
-    let Filler { open, files, .. } = filler;
-    let target = open.first().map(|(_, target)| Arc::clone(target));
     // Without a sender the threads end; without the directories, those are given their metadata.
-    drop((open, files));
+    drop(filler);
     for thread in threads {
-        // A thread that panicked has said so; its file is missing and was never renamed.
+        // A thread that panicked has said so; its file is missing and never got its name.
         let _ = thread.join();
     }
-    if root_gets_metadata && !options.stop.is_set() {
-        worker.settle(
-            &EntryPath::ROOT,
-            target::finish(&worker.root).map_err(Into::into),
-        );
-    }
-    drop(target);
-    // One call instead of one for each file; what was restored survives a power failure then.
-    if let Err(error) = rustix::fs::syncfs(&worker.root) {
-        worker.end_early(format!(
-            "the target cannot be written: {}",
-            std::io::Error::from(error)
-        ));
-    }
-    worker.finish(&mut report);
-    Ok(report)
 }
 
-impl Worker {
-    /// Adds to the report what the threads have counted.
-    fn finish(&self, report: &mut Report) {
-        let ended = self
-            .ended_early
-            .lock()
-            .expect("nothing panics holding this");
-        let interrupted = self.options.stop.is_set().then(|| "interrupted".to_owned());
-        report.restored = self.restored.load(Ordering::Relaxed);
-        report.restored_bytes = self.restored_bytes.load(Ordering::Relaxed);
-        report.kept = self.kept.load(Ordering::Relaxed);
-        report.failures = self
-            .failures
-            .lock()
-            .expect("nothing panics holding this")
-            .clone();
-        report.failure_count = self.failure_count.load(Ordering::Relaxed);
-        report.ended_early = ended.clone().or(interrupted);
-    }
-}
-
-/// Goes through the entries in order: makes directories and links, hands files out.
-struct Filler<'a> {
-    worker: &'a Arc<Worker>,
-    report: &'a mut Report,
-    /// Directories on the way to the current entry.
-    open: Vec<(EntryPath, Arc<Directory>)>,
-    root_gets_metadata: bool,
-    files: crossbeam_channel::Sender<(Placed, Name)>,
-}
-
-impl Filler<'_> {
-    fn take(&mut self, plan: &Plan, wanted: Result<(Place, Entry), EntriesError>) {
-        let (place, entry) = match wanted {
-            Ok(wanted) => wanted,
-            Err(EntriesError::Store(error)) => {
-                return self.worker.end_early(error.to_string());
-            }
-            Err(damaged) => {
-                let path = EntryPath::parse("(manifest)").unwrap_or_default();
-                return self.worker.failed(&path, &damaged.to_string());
-            }
-        };
-        self.report.earlier_state += u64::from(entry.unreadable.is_some());
-        while self.open.len() > 1
-            && self
-                .open
-                .last()
-                .is_some_and(|(dir, _)| !entry.path.is_below(dir))
-        {
-            self.open.pop();
-        }
-        if entry.metadata.kind.is_skipped() {
-            self.report.special += 1;
-            return;
-        }
-        let Some(action) = plan.action(place) else {
-            let error =
-                "its segment could not be read when the target was looked at; restore again";
-            return self.worker.failed(&entry.path, error);
-        };
-        if matches!(action, Action::Skip | Action::Conflict) {
-            return;
-        }
-        let path = entry.path.clone();
-        let result = match entry.metadata.kind {
-            Kind::Directory => self.directory(entry, action),
-            _ => self.other(entry, action),
-        };
-        self.worker.settle(&path, result);
-    }
-
-    fn directory(&mut self, entry: Entry, action: Action) -> Result<(), ContentsError> {
-        self.report.directories += 1;
-        let Some(name) = entry.path.name() else {
-            if self.root_gets_metadata
-                && let Some((_, root)) = self.open.first()
-            {
-                let fd = root.fd.try_clone().map_err(|_| Errno::MFILE)?;
-                self.open[0].1 = Directory::new(fd, Some(entry), self.worker);
-            }
-            return Ok(());
-        };
-        let above = self.above(&entry)?;
-        let fd = match action {
-            Action::Keep => target::enter(&above.fd, name)?,
-            Action::Replace => {
-                target::remove(above.open_up(), name)?;
-                target::make(&above.fd, name)?
-            }
-            _ => target::make(above.open_up(), name)?,
-        };
-        let path = entry.path.clone();
-        let directory = Directory::new(fd, Some(entry), self.worker);
-        self.open.push((path, directory));
-        Ok(())
-    }
-
-    fn other(&mut self, entry: Entry, action: Action) -> Result<(), ContentsError> {
-        let placed = Placed {
-            directory: self.above(&entry)?,
-            entry,
-            action,
-        };
-        if placed.entry.metadata.kind == Kind::Symlink {
-            return Ok(file::restore_symlink(self.worker, &placed)?);
-        }
-        let name = self.worker.links.name(&placed.entry);
-        let sent = self.files.send((placed, name));
-        sent.map_err(|_| ContentsError::Stopped)
-    }
-
-    /// The directory an entry goes into.
-    fn above(&mut self, entry: &Entry) -> Result<Arc<Directory>, ContentsError> {
-        let (last, _) = self.open.last().ok_or(Errno::NOENT)?;
-        let missing: Vec<_> = entry.path.directories_below(last).collect();
-        for path in missing {
-            self.stand_in(path)?;
-        }
-        let (_, directory) = self.open.last().ok_or(Errno::NOENT)?;
-        Ok(Arc::clone(directory))
-    }
-
-    /// Makes a directory whose own entry is lost with a damaged segment, so that what is in it is not
-    /// lost as well. Only its owner gets in: nobody knows who else may.
-    fn stand_in(&mut self, path: EntryPath) -> Result<(), ContentsError> {
-        let (_, above) = self.open.last().ok_or(Errno::NOENT)?;
-        let name = path.name().ok_or(Errno::NOENT)?;
-        let fd = match target::make(above.open_up(), name) {
-            Err(Errno::EXIST) => target::enter(&above.fd, name)?,
-            made => made?,
-        };
-        let error = "made without its metadata: its own entry is lost or failed";
-        self.worker.failed(&path, error);
-        self.open
-            .push((path, Directory::new(fd, None, self.worker)));
-        Ok(())
+fn sync(worker: &Worker, sync: impl Fn(&Root) -> rustix::io::Result<()>) {
+    if let Err(error) = sync(&worker.root) {
+        let error = std::io::Error::from(error);
+        worker.end_early(format!("the target cannot be written: {error}"));
     }
 }

@@ -1,23 +1,23 @@
-//! Putting files and links in place.
+//! Putting files and links in place, and leaving alone what is there.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, RenameFlags, linkat, renameat, renameat_with, symlinkat};
+use rustix::fs::{AtFlags, linkat, symlinkat};
 use rustix::io::{self, Errno};
-use sha2::{Digest, Sha256};
 
-use super::apply::Worker;
-use super::contents;
+use super::compare::compare;
 use super::directory::Directory;
 use super::links::{Further, Name};
 use super::plan::Action;
-use super::{metadata, target};
-use crate::contents::ContentsError;
-use crate::manifest::entry::Entry;
+use super::worker::{Unrestored, Worker};
+use super::{contents, making, metadata, names, target};
+use crate::manifest::entry::{Content, Entry};
 use crate::manifest::path::EntryPath;
+use crate::source::stat::Stat;
 
 /// A file or link and where it goes.
 pub(super) struct Placed {
@@ -27,43 +27,39 @@ pub(super) struct Placed {
 }
 
 impl Placed {
-    fn name(&self) -> &[u8] {
-        self.entry.path.name().unwrap_or_default()
+    pub(super) fn name(&self) -> &OsStr {
+        OsStr::from_bytes(self.entry.path.name().unwrap_or_default())
     }
 
-    fn fd(&self) -> &OwnedFd {
-        &self.directory.fd
+    /// Whether nothing was in its place when the target was looked at.
+    pub(super) fn is_free(&self) -> bool {
+        self.action == Action::Create
     }
 
-    /// The same, for putting something into it.
-    fn fd_to_fill(&self) -> &OwnedFd {
-        self.directory.open_up()
+    fn look(&self) -> io::Result<Stat> {
+        Stat::at(&self.directory.fd, self.name().as_bytes())
     }
 
-    /// The name under which it is made. The same each time, so that what an interrupted restore
-    /// has left is found and removed.
-    fn partial_name(&self) -> String {
-        let digest = Sha256::digest(self.name());
-        format!(".offsite-partial-{}", hex::encode(&digest[..8]))
+    fn open(&self) -> io::Result<OwnedFd> {
+        target::open_file(&self.directory.fd, self.name().as_bytes())
     }
 
-    /// Moves what was made into place.
-    fn place(&self, partial: &str) -> io::Result<()> {
-        let name = OsStr::from_bytes(self.name());
-        if self.action == Action::Create {
-            // Whatever has come there since the plan was made is not overwritten.
-            match renameat_with(self.fd(), partial, self.fd(), name, RenameFlags::NOREPLACE) {
-                // The file system has no such call.
-                Err(Errno::INVAL | Errno::NOSYS) => {}
-                other => return other,
-            }
+    /// For a place that was free and is taken: whether by just what belongs there. Another restore, or
+    /// a directory that could not be looked into.
+    fn has_come(&self) -> Result<(), Unrestored> {
+        let (directory, name) = (&self.directory.fd, self.name().as_bytes());
+        if !names::holds(directory, name)? {
+            return Err(Unrestored::Alias);
         }
-        renameat(self.fd(), partial, self.fd(), name)
+        match compare(directory, name, &self.entry)? {
+            (Action::Keep, _) => Ok(()),
+            _ => Err(Unrestored::Appeared),
+        }
     }
 }
 
 /// Restores a regular file: under one of its names with its contents, under the others as a link.
-pub(super) fn restore(worker: &Worker, placed: &Placed, name: Name) -> Result<(), ContentsError> {
+pub(super) fn restore(worker: &Worker, placed: &Placed, name: Name) -> Result<(), Unrestored> {
     let turn = match name {
         Name::Only => return restore_contents(worker, placed),
         Name::First(turn) => turn,
@@ -71,7 +67,7 @@ pub(super) fn restore(worker: &Worker, placed: &Placed, name: Name) -> Result<()
             Further::First(turn) => turn,
             Further::Link(first) => match restore_link(worker, &first, placed) {
                 // That one is gone or out of reach, or takes no more links; or nothing here does.
-                Err(
+                Err(Unrestored::Target(
                     Errno::NOENT
                     | Errno::NOTDIR
                     | Errno::LOOP
@@ -80,8 +76,8 @@ pub(super) fn restore(worker: &Worker, placed: &Placed, name: Name) -> Result<()
                     | Errno::XDEV
                     | Errno::PERM
                     | Errno::OPNOTSUPP,
-                ) => worker.links.turn(inode),
-                linked => return Ok(linked?),
+                )) => worker.links.turn(inode),
+                linked => return linked,
             },
         },
     };
@@ -90,31 +86,68 @@ pub(super) fn restore(worker: &Worker, placed: &Placed, name: Name) -> Result<()
     Ok(())
 }
 
-fn restore_contents(worker: &Worker, placed: &Placed) -> Result<(), ContentsError> {
+fn restore_contents(worker: &Worker, placed: &Placed) -> Result<(), Unrestored> {
     let entry = &placed.entry;
     let Some(content) = &entry.content else {
-        worker.failed(&entry.path, "its contents were never captured");
         return Ok(());
     };
-    if placed.action == Action::Keep {
-        let file = target::open_file(placed.fd(), placed.name())?;
-        give_metadata(worker, &file, entry);
+    if matches!(placed.action, Action::Keep | Action::Separate) {
+        return keep(worker, placed, content);
+    }
+    let made = making::file(worker, placed, |file| {
+        contents::write(worker, file, entry, content)?;
+        give_metadata(worker, file, entry);
+        Ok(())
+    });
+    match made {
+        Err(Unrestored::Target(Errno::EXIST)) => {
+            placed.has_come()?;
+            keep(worker, placed, content)
+        }
+        made => {
+            made?;
+            worker.restored(entry.metadata.size);
+            Ok(())
+        }
+    }
+}
+
+/// Leaves a file with the right contents where it is, and gives it its metadata. Where other names
+/// would get it too that the snapshot does not have, the file is made again under this one.
+fn keep(worker: &Worker, placed: &Placed, content: &Content) -> Result<(), Unrestored> {
+    let entry = &placed.entry;
+    let owners = worker.options.owners;
+    let stat = placed.look()?;
+    let is_given = metadata::is_given(&stat, entry, owners)
+        && (entry.xattrs.is_empty() || metadata::has_attributes(placed.open()?, entry));
+    let is_to_part = placed.action == Action::Separate && stat.nlink > 1;
+    if is_given && !is_to_part {
         worker.kept();
         return Ok(());
     }
-    let partial = placed.partial_name();
-    let file = target::make_file(placed.fd_to_fill(), partial.as_bytes())?;
-    let made = contents::write(worker, &file, entry, content);
-    if made.is_ok() {
-        give_metadata(worker, &file, entry);
+    if !is_to_part {
+        let file = placed.open()?;
+        let stat = Stat::of(&file)?;
+        if stat.nlink <= worker.plan.sharing.names(&stat, entry) {
+            give_metadata(worker, &file, entry);
+            worker.kept();
+            return Ok(());
+        }
     }
-    let result = made.and_then(|()| Ok(placed.place(&partial)?));
-    match &result {
-        Ok(()) => worker.restored(entry.metadata.size),
-        // Nothing half-made stays; if even that fails, the name says what it is.
-        Err(_) => drop(target::remove(placed.fd(), partial.as_bytes())),
-    }
-    result
+    let there = placed.open().ok();
+    making::file(worker, placed, |file| {
+        let is_copied = match &there {
+            Some(there) => contents::copy(there, file, entry, content)?,
+            None => false,
+        };
+        if !is_copied {
+            contents::write(worker, file, entry, content)?;
+        }
+        give_metadata(worker, file, entry);
+        Ok(())
+    })?;
+    worker.restored(entry.metadata.size);
+    Ok(())
 }
 
 fn give_metadata(worker: &Worker, file: &OwnedFd, entry: &Entry) {
@@ -123,52 +156,73 @@ fn give_metadata(worker: &Worker, file: &OwnedFd, entry: &Entry) {
 }
 
 /// Restores a symbolic link.
-pub(super) fn restore_symlink(worker: &Worker, placed: &Placed) -> io::Result<()> {
+pub(super) fn restore_symlink(worker: &Worker, placed: &Placed) -> Result<(), Unrestored> {
     let entry = &placed.entry;
-    if placed.action != Action::Keep {
-        let partial = placed.partial_name();
-        target::remove(placed.fd_to_fill(), partial.as_bytes())?;
-        let points_to = OsStr::from_bytes(entry.target.as_deref().unwrap_or_default());
-        symlinkat(points_to, placed.fd(), &*partial)?;
-        if let Err(error) = placed.place(&partial) {
-            target::remove(placed.fd(), partial.as_bytes())?;
-            return Err(error);
+    let owners = worker.options.owners;
+    let points_to = OsStr::from_bytes(entry.target.as_deref().unwrap_or_default());
+    let (directory, name) = (&placed.directory.fd, placed.name().as_bytes());
+    let give = |directory: &OwnedFd, name: &[u8]| metadata::of_link(directory, name, entry, owners);
+    let is_made =
+        placed.is_free() && made_or_come(placed, |fd| symlinkat(points_to, fd, placed.name()))?;
+    if is_made {
+        worker.given_metadata(entry, give(directory, name));
+        worker.restored(0);
+        return Ok(());
+    }
+    if placed.action != Action::Replace {
+        let stat = placed.look()?;
+        let is_given = entry.xattrs.is_empty() && metadata::is_given(&stat, entry, owners);
+        // Manifests do not know several names of a link.
+        if is_given || stat.nlink == 1 {
+            if !is_given {
+                worker.given_metadata(entry, give(directory, name));
+            }
+            worker.kept();
+            return Ok(());
         }
     }
-    let owners = worker.options.owners;
-    let given = metadata::of_link(placed.fd(), placed.name(), entry, owners);
-    worker.given_metadata(entry, given);
-    match placed.action {
-        Action::Keep => worker.kept(),
-        _ => worker.restored(0),
-    }
+    let given = Cell::new(Ok(()));
+    making::replace(placed, |staging, temporary| {
+        symlinkat(points_to, staging, temporary)?;
+        given.set(give(staging, temporary.as_bytes()));
+        Ok(())
+    })?;
+    worker.given_metadata(entry, given.into_inner());
+    worker.restored(0);
     Ok(())
 }
 
+/// Makes something in a place that was free. Whether it did: `false` where just what belongs there has
+/// come meanwhile.
+fn made_or_come(
+    placed: &Placed,
+    make: impl Fn(&OwnedFd) -> io::Result<()>,
+) -> Result<bool, Unrestored> {
+    match placed.directory.change(make) {
+        Err(Errno::EXIST) => placed.has_come().map(|()| false),
+        made => Ok(made.map(|()| true)?),
+    }
+}
+
 /// Makes `placed` another name of `first`, which has the same contents and is there.
-fn restore_link(worker: &Worker, first: &EntryPath, placed: &Placed) -> io::Result<()> {
+fn restore_link(worker: &Worker, first: &EntryPath, placed: &Placed) -> Result<(), Unrestored> {
     let (directory, first) = worker.root.open_above(first)?;
     let there = target::look(&directory, first)?;
-    let here = target::look(placed.fd(), placed.name())?;
+    let here = target::look(&placed.directory.fd, placed.name().as_bytes())?;
     if let (Some(there), Some(here)) = (there, here)
         && (there.dev, there.ino) == (here.dev, here.ino)
     {
         worker.kept();
         return Ok(());
     }
-    let partial = placed.partial_name();
-    target::remove(placed.fd_to_fill(), partial.as_bytes())?;
-    let (from, flags) = (OsStr::from_bytes(first), AtFlags::empty());
-    linkat(&directory, from, placed.fd(), &*partial, flags)?;
-    // Identical contents are replaced by the link, whatever the plan says of contents.
-    let name = OsStr::from_bytes(placed.name());
-    let result = match placed.action {
-        Action::Keep => renameat(placed.fd(), &*partial, placed.fd(), name),
-        _ => placed.place(&partial),
-    };
-    if let Err(error) = result {
-        target::remove(placed.fd(), partial.as_bytes())?;
-        return Err(error);
+    let first = OsStr::from_bytes(first);
+    let link = |fd: &OwnedFd, name: &OsStr| linkat(&directory, first, fd, name, AtFlags::empty());
+    let is_made = placed.is_free() && made_or_come(placed, |fd| link(fd, placed.name()))?;
+    if !is_made {
+        // Identical contents are replaced by the link, whatever the plan says of contents.
+        making::replace(placed, |staging, temporary| {
+            link(staging, OsStr::new(temporary))
+        })?;
     }
     worker.restored(0);
     Ok(())

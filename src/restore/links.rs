@@ -13,7 +13,7 @@ use crate::manifest::path::EntryPath;
 /// Names that are restored as one file: those of one inode, as far as they have the same contents.
 /// The numbers alone do not tell. An entry that was carried forward as unreadable has older
 /// contents than its fellows, or the number of an inode that has since become another file.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Inode {
     group: LinkGroup,
     sha256: [u8; 32],
@@ -21,7 +21,7 @@ pub(super) struct Inode {
 }
 
 impl Inode {
-    fn of(entry: &Entry) -> Option<Self> {
+    pub(super) fn of(entry: &Entry) -> Option<Self> {
         Some(Self {
             group: entry.hardlink?,
             sha256: entry.content.as_ref()?.sha256,

@@ -9,9 +9,10 @@ use rustix::fs::{
 };
 use rustix::io;
 
-use crate::manifest::entry::Entry;
+use crate::manifest::entry::{Entry, Kind};
 use crate::source::open::path_in;
 use crate::source::stat::Stat;
+use crate::source::xattr;
 
 /// What the system refused to give. No step keeps the next one from being tried: a file server
 /// without attributes still has modes.
@@ -56,8 +57,47 @@ pub(super) fn of_open(file: &OwnedFd, entry: &Entry, owners: bool) -> Result<(),
         refused.done(attribute(name), set);
     }
     refused.done("mode", fchmod(file, mode));
-    refused.done("times", futimens(file, &times(entry)));
+    refused.done("times", give_time(file, entry.metadata.mtime_ns));
     refused.or_nothing()
+}
+
+/// Gives something that is open a time of modification, and of access.
+pub(super) fn give_time(file: &OwnedFd, mtime_ns: i64) -> io::Result<()> {
+    futimens(file, &times(mtime_ns))
+}
+
+/// Whether something is as it would be if it were given the metadata of an entry, attributes aside.
+pub(super) fn is_given(stat: &Stat, entry: &Entry, owners: bool) -> bool {
+    let (there, wanted) = (&stat.metadata, &entry.metadata);
+    let is_own = (there.uid, there.gid) == (wanted.uid, wanted.gid);
+    let privileges = Mode::SUID | Mode::SGID;
+    let mode = match is_own {
+        true => wanted.mode,
+        false => wanted.mode & !privileges.as_raw_mode(),
+    };
+    (is_own || !owners)
+        && there.mtime_ns == wanted.mtime_ns
+        && (there.mode == mode || wanted.kind == Kind::Symlink)
+}
+
+/// Whether a directory is as it would be but for its time and for what its owner may do with it.
+pub(super) fn is_almost_given(directory: &OwnedFd, entry: &Entry, owners: bool) -> bool {
+    let Ok(mut stat) = Stat::of(directory) else {
+        return false;
+    };
+    let mut entry = entry.clone();
+    let of_owner = Mode::RWXU.as_raw_mode();
+    stat.metadata.mode |= of_owner;
+    entry.metadata.mode |= of_owner;
+    stat.metadata.mtime_ns = entry.metadata.mtime_ns;
+    is_given(&stat, &entry, owners)
+        && (entry.xattrs.is_empty() || has_attributes(directory, &entry))
+}
+
+/// Whether something that is open has the attributes of an entry.
+pub(super) fn has_attributes(file: impl AsFd, entry: &Entry) -> bool {
+    let there = xattr::of_open(file);
+    there.is_ok_and(|there| entry.xattrs.iter().all(|wanted| there.contains(wanted)))
 }
 
 /// For a symbolic link, which cannot be opened and has no mode of its own.
@@ -80,7 +120,8 @@ pub(super) fn of_link(
             refused.done(attribute(name), set);
         }
     }
-    refused.done("times", utimensat(directory, name, &times(entry), flags));
+    let times = times(entry.metadata.mtime_ns);
+    refused.done("times", utimensat(directory, name, &times, flags));
     refused.or_nothing()
 }
 
@@ -104,10 +145,10 @@ fn belongs_to_its_owner(file: &OwnedFd, entry: &Entry) -> bool {
 }
 
 /// The access time is not recorded; it becomes that of the modification.
-fn times(entry: &Entry) -> Timestamps {
+fn times(mtime_ns: i64) -> Timestamps {
     let mtime = Timespec {
-        tv_sec: entry.metadata.mtime_ns.div_euclid(1_000_000_000),
-        tv_nsec: entry.metadata.mtime_ns.rem_euclid(1_000_000_000),
+        tv_sec: mtime_ns.div_euclid(1_000_000_000),
+        tv_nsec: mtime_ns.rem_euclid(1_000_000_000),
     };
     Timestamps {
         last_access: mtime,

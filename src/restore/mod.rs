@@ -2,34 +2,47 @@
 //!
 //! First a plan: what the target has, compared with what the snapshot says. Then, if nothing
 //! stands in the way, the plan is carried out: directories by one thread, in order; files by
-//! several. A file is written under another name, checked, given its metadata, and renamed into
-//! place, so that under its own name there is never anything but the whole file. What is there
-//! already and is the same is left alone, so an interrupted restore continues where it was.
+//! several. A file is written without a name, checked, given its metadata, and linked into place;
+//! under its own name there is never anything but the whole file ([`making`]). What is there already
+//! and is the same is left alone, so an interrupted restore continues where it was. What a killed one
+//! has left is told from what was restored by more than its name ([`staging`]).
 //!
 //! The target is never left: every name is opened relative to its directory, and no symbolic link
 //! is followed on the way.
 
 mod apply;
+mod compare;
 mod contents;
 mod directory;
+mod existing;
 mod file;
+mod filler;
+mod leftover;
 mod links;
+mod making;
 mod metadata;
+mod names;
 mod plan;
+mod sharing;
+mod staging;
 mod target;
+mod wanted;
+mod worker;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::entries::{Entries, EntriesError, Place};
-use crate::manifest::entry::Entry;
-use crate::manifest::snapshot::Snapshot;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::manifest::entry::{Entry, Kind};
 use crate::source::filter::Globs;
 use crate::stop::Stop;
-use crate::store::Store;
 
-pub use self::apply::{Failure, Report, apply};
+pub use self::apply::{ApplyError, apply};
 pub use self::plan::{Action, Plan, PlanError, plan};
+pub use self::staging::Record;
+pub use self::worker::Report;
 
 /// What is restored, and how.
 #[derive(Clone)]
@@ -48,60 +61,25 @@ pub struct RestoreOptions {
     pub memory_bytes: usize,
     /// When to stop.
     pub stop: Arc<Stop>,
+    /// This machine, for people who find what a restore has left.
+    pub host: String,
+    /// When the restore began.
+    pub started_at: Timestamp,
 }
 
 impl RestoreOptions {
     fn wants(&self, entry: &Entry) -> bool {
-        let is_directory = entry.metadata.kind == crate::manifest::entry::Kind::Directory;
+        let is_directory = entry.metadata.kind == Kind::Directory;
         let mut wanted = self.wanted.iter();
         wanted.all(|globs| globs.select(&entry.path, is_directory))
     }
 }
 
-/// Entries that are wanted, each with its place in the snapshot, and the directories above them.
-struct Wanted<'a> {
-    entries: Entries,
-    options: &'a RestoreOptions,
-    /// Directories above the current entry that have not been given out.
-    above: Vec<(Place, Entry)>,
-    /// Entries found wanted, to be given out first.
-    ready: std::collections::VecDeque<(Place, Entry)>,
-}
-
-impl<'a> Wanted<'a> {
-    fn of(store: &Arc<dyn Store>, snapshot: &Snapshot, options: &'a RestoreOptions) -> Self {
-        Self {
-            entries: Entries::of(store, snapshot),
-            options,
-            above: Vec::new(),
-            ready: std::collections::VecDeque::new(),
-        }
-    }
-}
-
-impl Iterator for Wanted<'_> {
-    type Item = Result<(Place, Entry), EntriesError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(ready) = self.ready.pop_front() {
-                return Some(Ok(ready));
-            }
-            let (place, entry) = match self.entries.next_placed()? {
-                Ok(placed) => placed,
-                Err(error) => return Some(Err(error)),
-            };
-            if self.options.wanted.is_empty() {
-                return Some(Ok((place, entry)));
-            }
-            self.above
-                .retain(|(_, directory)| entry.path.is_below(&directory.path));
-            if self.options.wants(&entry) {
-                self.ready.extend(self.above.drain(..));
-                self.ready.push_back((place, entry));
-            } else if entry.metadata.kind == crate::manifest::entry::Kind::Directory {
-                self.above.push((place, entry));
-            }
-        }
-    }
+/// Something of which a restore has less than there was.
+#[derive(Debug, Clone, Serialize)]
+pub struct Shortfall {
+    /// What.
+    pub path: String,
+    /// Why.
+    pub error: String,
 }

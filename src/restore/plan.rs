@@ -1,21 +1,21 @@
 //! What a restore will do, without doing it.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::io::Errno;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
-use super::{RestoreOptions, Wanted, target};
+use super::compare::compare;
+use super::existing::{Existing, Way};
+use super::sharing::Sharing;
+use super::staging::StagingName;
+use super::wanted::Wanted;
+use super::{RestoreOptions, Shortfall, target};
 use crate::entries::{EntriesError, Place};
 use crate::manifest::entry::{Entry, Kind};
 use crate::manifest::path::EntryPath;
 use crate::manifest::snapshot::Snapshot;
 use crate::store::{Store, StoreError};
-
-/// Read at a time when a file that is there is compared.
-const HASH_BYTES: usize = 1 << 20;
 
 /// What becomes of one entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum Action {
     Create,
     /// The same is there already.
     Keep,
+    /// The same is there, and is another file of the snapshot as well.
+    Separate,
     /// Something else is there, and gives way.
     Replace,
     /// Something else is there, and stays.
@@ -34,7 +36,7 @@ pub enum Action {
 }
 
 /// What becomes of all entries.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 pub struct Plan {
     /// By segment and the entry's place in it; a byte each.
     #[serde(skip)]
@@ -42,6 +44,18 @@ pub struct Plan {
     /// The target was empty or missing; everything is created.
     #[serde(skip)]
     pub(super) target_is_empty: bool,
+    /// The target was empty or missing when a restore began that was not finished.
+    #[serde(skip)]
+    pub(super) target_is_unfinished: bool,
+    /// Files of the target that have several names.
+    #[serde(skip)]
+    pub(super) sharing: Sharing,
+    /// What restores that were killed have left, by directory.
+    #[serde(skip)]
+    pub(super) leftovers: Vec<(EntryPath, StagingName)>,
+    /// A name that neither the snapshot nor the target has.
+    #[serde(skip)]
+    pub(super) staging_name: StagingName,
     /// Files, links and directories to create.
     pub create: u64,
     /// Bytes of those files.
@@ -56,7 +70,12 @@ pub struct Plan {
     pub special: u64,
     /// Entries whose contents were never captured.
     pub without_contents: u64,
-    /// What stands in the way, at most so many of them.
+    /// What the snapshot does not have, at most twenty of them: files that were never read, directories
+    /// that were never listed.
+    pub lacking: Vec<Shortfall>,
+    /// How much it does not have.
+    pub lacking_count: u64,
+    /// What stands in the way, at most twenty of them.
     pub conflicts: Vec<String>,
     /// How many stand in the way.
     pub conflict_count: u64,
@@ -92,23 +111,34 @@ pub fn plan(
     snapshot: &Snapshot,
     options: &RestoreOptions,
 ) -> Result<Plan, PlanError> {
+    loop {
+        let plan = plan_with(store, snapshot, options, StagingName::random())?;
+        if let Some(plan) = plan {
+            return Ok(plan);
+        }
+    }
+}
+
+/// The same for a restore that stages under this name, unless something has it.
+fn plan_with(
+    store: &Arc<dyn Store>,
+    snapshot: &Snapshot,
+    options: &RestoreOptions,
+    staging_name: StagingName,
+) -> Result<Option<Plan>, PlanError> {
     let failed = |path: &EntryPath, error: Errno| PlanError::Target {
         path: options.target.join(path.to_string()).display().to_string(),
         error: error.into(),
     };
-    let root = match target::open(&options.target) {
-        Ok(fd) => Some(fd),
+    let root = match target::open(&options.target).and_then(Existing::of) {
+        Ok(existing) => Some(existing),
         Err(Errno::NOENT) => None,
         Err(error) => return Err(failed(&EntryPath::ROOT, error)),
     };
-    let mut plan = Plan {
-        target_is_empty: root.is_none() || is_empty(options),
-        ..Plan::default()
-    };
-    // Directories on the way to the current entry; `None` where the target has none.
-    let mut open: Vec<(EntryPath, Option<OwnedFd>)> = vec![(EntryPath::ROOT, root)];
+    let mut plan = Plan::of_target(root.as_ref(), staging_name);
+    let mut way = Way::new(root);
     for wanted in Wanted::of(store, snapshot, options) {
-        let (place, entry) = match wanted {
+        let wanted = match wanted {
             Ok(wanted) => wanted,
             Err(EntriesError::Store(error)) => return Err(error.into()),
             Err(damaged) => {
@@ -116,92 +146,64 @@ pub fn plan(
                 continue;
             }
         };
-        while open.len() > 1
-            && open
-                .last()
-                .is_some_and(|(dir, _)| !entry.path.is_below(dir))
-        {
-            open.pop();
+        let entry = &wanted.entry;
+        let name = entry.path.name();
+        if name.is_some_and(|name| plan.staging_name.covers(name)) {
+            return Ok(None);
         }
-        // Those whose own entry is lost with a segment; the restore makes them.
-        let missing: Vec<_> = match open.last() {
-            Some((last, _)) => entry.path.directories_below(last).collect(),
-            None => Vec::new(),
-        };
-        for path in missing {
-            let above = open.last().and_then(|(_, fd)| fd.as_ref());
-            let fd = above
-                .zip(path.name())
-                .and_then(|(above, name)| target::enter(above, name).ok());
-            open.push((path, fd));
-        }
-        let above = open.last().and_then(|(_, fd)| fd.as_ref());
-        let action = match (entry.path.name(), above) {
+        let at_entry = |error| failed(&entry.path, error);
+        let above = way.to(&entry.path).map_err(at_entry)?;
+        let action = match (name, above) {
             _ if entry.metadata.kind.is_skipped() => Action::Skip,
-            (Some(name), Some(above)) if !plan.target_is_empty => {
-                compare(above, name, &entry).map_err(|error| failed(&entry.path, error))?
+            (Some(name), Some(above)) if above.has(name) => {
+                let (action, stat) = compare(&above.fd, name, entry).map_err(at_entry)?;
+                match (action, stat) {
+                    (Action::Keep, Some(stat)) if plan.sharing.is_taken(&stat, entry) => {
+                        Action::Separate
+                    }
+                    _ => action,
+                }
             }
             (None, Some(_)) => Action::Keep,
             _ => Action::Create,
         };
         if entry.metadata.kind == Kind::Directory && !entry.path.is_root() {
-            let fd = match (action, above, entry.path.name()) {
-                (Action::Keep, Some(above), Some(name)) => {
-                    let entered = target::enter(above, name);
-                    Some(entered.map_err(|error| failed(&entry.path, error))?)
-                }
-                _ => None,
-            };
-            open.push((entry.path.clone(), fd));
+            way.enter(&entry.path).map_err(at_entry)?;
         }
-        plan.add(place, &entry, action, options.overwrite);
-    }
-    Ok(plan)
-}
-
-fn is_empty(options: &RestoreOptions) -> bool {
-    std::fs::read_dir(&options.target).is_ok_and(|mut entries| entries.next().is_none())
-}
-
-/// What to do about `entry`, given what is under its name.
-fn compare(directory: &OwnedFd, name: &[u8], entry: &Entry) -> Result<Action, Errno> {
-    let Some(stat) = target::look(directory, name)? else {
-        return Ok(Action::Create);
-    };
-    if stat.metadata.kind != entry.metadata.kind {
-        // Whole directories are never removed to make room.
-        return Ok(match stat.metadata.kind {
-            Kind::Directory => Action::Conflict,
-            _ => Action::Replace,
-        });
-    }
-    let same = match entry.metadata.kind {
-        Kind::Directory => true,
-        Kind::Symlink => Some(target::read_link(directory, name)?) == entry.target,
-        _ => stat.metadata.size == entry.metadata.size && has_contents(directory, name, entry)?,
-    };
-    Ok(if same { Action::Keep } else { Action::Replace })
-}
-
-fn has_contents(directory: &OwnedFd, name: &[u8], entry: &Entry) -> Result<bool, Errno> {
-    let Some(content) = &entry.content else {
-        return Ok(false);
-    };
-    let file = target::open_file(directory, name)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; HASH_BYTES];
-    loop {
-        match rustix::io::read(&file, &mut buffer) {
-            Ok(0) => break,
-            Ok(length) => hasher.update(&buffer[..length]),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error),
+        if let Some(error) = wanted.lacking() {
+            plan.lack(entry, error);
         }
+        plan.add(wanted.place, entry, action, options.overwrite);
     }
-    Ok(hasher.finalize()[..] == content.sha256)
+    plan.leftovers = way.leftovers;
+    plan.sharing.look_for_others(store, snapshot, options)?;
+    Ok(Some(plan))
 }
 
 impl Plan {
+    fn of_target(root: Option<&Existing>, staging_name: StagingName) -> Self {
+        Self {
+            actions: Vec::new(),
+            target_is_empty: root.is_none_or(Existing::is_empty),
+            target_is_unfinished: root.is_some_and(Existing::is_unfinished),
+            sharing: Sharing::default(),
+            leftovers: Vec::new(),
+            staging_name,
+            create: 0,
+            create_bytes: 0,
+            keep: 0,
+            replace: 0,
+            replace_bytes: 0,
+            special: 0,
+            without_contents: 0,
+            lacking: Vec::new(),
+            lacking_count: 0,
+            conflicts: Vec::new(),
+            conflict_count: 0,
+            damaged: Vec::new(),
+        }
+    }
+
     /// Whether nothing was wanted, of what could be read.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -210,22 +212,20 @@ impl Plan {
         wanted == 0 && self.damaged.is_empty()
     }
 
-    /// The part of a plan that [`apply`](super::apply()) goes by.
-    #[must_use]
-    pub fn of_target(plan: &Self) -> Self {
-        Self {
-            actions: plan.actions.clone(),
-            target_is_empty: plan.target_is_empty,
-            ..Self::default()
-        }
-    }
-
     /// What becomes of the entry at `place`. Nothing, where its segment could not be read when the
     /// plan was made.
     pub(super) fn action(&self, place: Place) -> Option<Action> {
         match self.target_is_empty {
             true => Some(Action::Create),
             false => self.actions.get(place.segment)?.get(place.entry).copied(),
+        }
+    }
+
+    fn lack(&mut self, entry: &Entry, error: String) {
+        self.lacking_count += 1;
+        if self.lacking.len() < NAMED {
+            let path = entry.path.to_string();
+            self.lacking.push(Shortfall { path, error });
         }
     }
 
@@ -245,7 +245,7 @@ impl Plan {
                 self.create += 1;
                 self.create_bytes += entry.metadata.size;
             }
-            Action::Keep => self.keep += 1,
+            Action::Keep | Action::Separate => self.keep += 1,
             Action::Replace => {
                 self.replace += 1;
                 self.replace_bytes += entry.metadata.size;

@@ -1,12 +1,13 @@
 //! The directory that is restored into, held by open directories rather than by paths.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{
-    Access, AtFlags, CWD, Mode, OFlags, accessat, mkdirat, openat, readlinkat, unlinkat,
+    Access, AtFlags, CWD, FlockOperation, Mode, OFlags, accessat, chmod, flock, mkdirat, openat,
+    readlinkat, unlinkat,
 };
 use rustix::io::{self, Errno};
 
@@ -19,10 +20,7 @@ const DIRECTORY: OFlags = OFlags::RDONLY
 
 /// Nobody but the owner sees what is not finished.
 pub(super) const PRIVATE_DIRECTORY: Mode = Mode::RWXU;
-
-/// Lies in a target that was empty until everything is in it, which tells the next restore that the
-/// target's own metadata is still to be given.
-const UNFINISHED: &[u8] = b".offsite-restoring";
+const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// Opens the target itself. Links on the way to it, and the target being one, are the caller's
 /// business.
@@ -46,25 +44,16 @@ pub(super) fn create(path: &Path) -> std::io::Result<(OwnedFd, bool)> {
     Ok((open(path)?, true))
 }
 
+/// Keeps other restores out of the target for as long as it is open; whether none was in it. Where the
+/// system has no such locks, it does not keep them out.
+pub(super) fn lock(target: impl AsFd) -> bool {
+    flock(target, FlockOperation::NonBlockingLockExclusive) != Err(Errno::WOULDBLOCK)
+}
+
 /// Whether this process may put something into a directory.
 pub(super) fn check_writable(directory: impl AsFd) -> io::Result<()> {
     let access = Access::WRITE_OK | Access::EXEC_OK;
     accessat(directory, ".", access, AtFlags::EACCESS)
-}
-
-/// Marks the target as unfinished.
-pub(super) fn begin(target: impl AsFd) -> io::Result<()> {
-    make_file(target, UNFINISHED).map(drop)
-}
-
-/// Whether a restore has begun with the target and not finished.
-pub(super) fn is_unfinished(target: impl AsFd) -> bool {
-    look(target, UNFINISHED).is_ok_and(|found| found.is_some())
-}
-
-/// Takes the mark away.
-pub(super) fn finish(target: impl AsFd) -> io::Result<()> {
-    remove(target, UNFINISHED)
 }
 
 /// What is under a name, if anything is.
@@ -81,6 +70,22 @@ pub(super) fn enter(directory: impl AsFd, name: &[u8]) -> io::Result<OwnedFd> {
     openat(directory, OsStr::from_bytes(name), DIRECTORY, Mode::empty())
 }
 
+/// The same for a directory that may forbid even its owner to look into it, who is allowed to then. An
+/// earlier restore may have given it that mode, and this one does so again in the end.
+pub(super) fn enter_own(directory: impl AsFd, name: &[u8]) -> io::Result<OwnedFd> {
+    let at = directory.as_fd();
+    match enter(at, name) {
+        Err(Errno::ACCESS) => {}
+        other => return other,
+    }
+    let flags = DIRECTORY | OFlags::PATH;
+    let unopened = openat(at, OsStr::from_bytes(name), flags, Mode::empty())?;
+    let mode = Mode::from_raw_mode(Stat::of(&unopened)?.metadata.mode);
+    // What was opened so takes no `fchmod`.
+    chmod(path_of(unopened.as_fd()), mode | PRIVATE_DIRECTORY)?;
+    enter(at, name)
+}
+
 /// Makes a directory and opens it.
 pub(super) fn make(directory: impl AsFd, name: &[u8]) -> io::Result<OwnedFd> {
     let at = directory.as_fd();
@@ -94,12 +99,37 @@ pub(super) fn open_file(directory: impl AsFd, name: &[u8]) -> io::Result<OwnedFd
     openat(directory, OsStr::from_bytes(name), flags, Mode::empty())
 }
 
-/// Makes a new file for writing, over what an interrupted restore may have left of it.
+/// Makes a new file for writing.
 pub(super) fn make_file(directory: impl AsFd, name: &[u8]) -> io::Result<OwnedFd> {
-    let at = directory.as_fd();
-    remove(at, name)?;
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(at, OsStr::from_bytes(name), flags, Mode::RUSR | Mode::WUSR)
+    openat(directory, OsStr::from_bytes(name), flags, PRIVATE_FILE)
+}
+
+/// Makes a new file for writing that has no name, and is gone with its descriptor unless it gets one.
+pub(super) fn make_unnamed_file(directory: impl AsFd) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+    openat(directory, c".", flags, PRIVATE_FILE)
+}
+
+/// Writes all of `bytes` at an offset.
+pub(super) fn write_all(file: &OwnedFd, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match io::pwrite(file, bytes, at) {
+            Ok(0) => return Err(Errno::IO),
+            Ok(length) => {
+                bytes = &bytes[length..];
+                at += length as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The path of something that is open, for the few calls that take no descriptor.
+pub(super) fn path_of(file: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
 /// What a link points to.

@@ -385,10 +385,10 @@ fn a_full_disk_ends_a_restore_and_leaves_no_half_files() {
     let (output, listing) = into_a_small_disk(&world);
     assert_eq!(output.code, 1, "{output:?}");
     assert!(output.stderr.contains("No space left"), "{output:?}");
-    // But for the mark that there is more to come.
+    // But for the record that says that there is more to come.
     let (marks, files): (Vec<_>, Vec<_>) = listing
         .lines()
-        .partition(|line| *line == ".offsite-restoring 0");
+        .partition(|line| line.starts_with("restore.json "));
     let whole = files.iter().all(|line| line.ends_with(" 50000"));
     assert!(whole && !files.is_empty() && marks.len() == 1, "{listing}");
 }

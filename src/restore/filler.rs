@@ -1,0 +1,168 @@
+//! Going through the entries in order: directories and symbolic links are made, files handed out.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::directory::Directory;
+use super::file::{self, Placed};
+use super::links::Name;
+use super::plan::Action;
+use super::wanted::WantedEntry;
+use super::worker::{Report, Unrestored, Worker};
+use super::{metadata, names, target};
+use crate::contents::ContentsError;
+use crate::entries::EntriesError;
+use crate::manifest::entry::{Entry, Kind};
+use crate::manifest::path::EntryPath;
+
+/// Where the restore is in the tree.
+pub(super) struct Filler<'a> {
+    worker: &'a Arc<Worker>,
+    report: &'a mut Report,
+    target: Arc<Directory>,
+    /// Directories below the target on the way to the current entry.
+    open: Vec<(EntryPath, Arc<Directory>)>,
+    files: crossbeam_channel::Sender<(Placed, Name)>,
+}
+
+impl<'a> Filler<'a> {
+    pub(super) fn new(
+        worker: &'a Arc<Worker>,
+        report: &'a mut Report,
+        target: Arc<Directory>,
+        files: crossbeam_channel::Sender<(Placed, Name)>,
+    ) -> Self {
+        Self {
+            worker,
+            report,
+            target,
+            open: Vec::new(),
+            files,
+        }
+    }
+
+    pub(super) fn take(&mut self, wanted: Result<WantedEntry, EntriesError>) {
+        let wanted = match wanted {
+            Ok(wanted) => wanted,
+            Err(EntriesError::Store(error)) => {
+                return self.worker.end_early(error.to_string());
+            }
+            Err(damaged) => {
+                let path = EntryPath::parse("(manifest)").unwrap_or_default();
+                return self.worker.failed(&path, &damaged.to_string());
+            }
+        };
+        let lacking = wanted.lacking();
+        let entry = wanted.entry;
+        self.report.earlier_state += u64::from(entry.unreadable.is_some());
+        self.open
+            .retain(|(directory, _)| entry.path.is_below(directory));
+        if entry.metadata.kind.is_skipped() {
+            self.report.special += 1;
+            return;
+        }
+        let Some(action) = self.worker.plan.action(wanted.place) else {
+            let error =
+                "its segment could not be read when the target was looked at; restore again";
+            return self.worker.failed(&entry.path, error);
+        };
+        if matches!(action, Action::Skip | Action::Conflict) {
+            return;
+        }
+        if let Some(error) = lacking {
+            self.worker.failed(&entry.path, &error);
+        }
+        let path = entry.path.clone();
+        let result = match entry.metadata.kind {
+            Kind::Directory => self.directory(entry, action),
+            _ => self.other(entry, action),
+        };
+        self.worker.settle(&path, result);
+    }
+
+    fn directory(&mut self, entry: Entry, action: Action) -> Result<(), Unrestored> {
+        self.report.directories += 1;
+        let Some(name) = entry.path.name() else {
+            self.target(entry);
+            return Ok(());
+        };
+        let above = self.above(&entry.path)?;
+        let fd = match action {
+            Action::Keep => target::enter_own(&above.fd, name)?,
+            Action::Replace => {
+                above.change(|fd| target::remove(fd, name))?;
+                above.change(|fd| target::make(fd, name))?
+            }
+            _ => make_or_enter(&above, name)?,
+        };
+        let path = entry.path.clone();
+        let directory = above.child(fd, path.clone(), Some(entry));
+        self.open.push((path, directory));
+        Ok(())
+    }
+
+    /// A target that was there before keeps what it has; but for one that is, by all but its time and
+    /// its owner's own rights, what this snapshot has. That may be what a restore has left that was killed
+    /// when only these were lacking.
+    fn target(&self, entry: Entry) {
+        let is_new = self.worker.record.target_is_new;
+        let owners = self.worker.options.owners;
+        let is_all = self.worker.options.wanted.is_empty();
+        if is_all && (is_new || metadata::is_almost_given(&self.target.fd, &entry, owners)) {
+            self.target.give(entry);
+        }
+    }
+
+    fn other(&mut self, entry: Entry, action: Action) -> Result<(), Unrestored> {
+        let placed = Placed {
+            directory: self.above(&entry.path)?,
+            entry,
+            action,
+        };
+        if placed.entry.metadata.kind == Kind::Symlink {
+            return file::restore_symlink(self.worker, &placed);
+        }
+        let name = self.worker.links.name(&placed.entry);
+        let sent = self.files.send((placed, name));
+        sent.map_err(|_| ContentsError::Stopped.into())
+    }
+
+    /// The directory something goes into.
+    fn above(&mut self, path: &EntryPath) -> Result<Arc<Directory>, Unrestored> {
+        let last = self.open.last().map(|(last, _)| last.clone());
+        for missing in path.directories_below(&last.unwrap_or_default()) {
+            self.stand_in(missing)?;
+        }
+        Ok(Arc::clone(self.last()))
+    }
+
+    fn last(&self) -> &Arc<Directory> {
+        self.open.last().map_or(&self.target, |(_, last)| last)
+    }
+
+    /// Makes a directory whose own entry is lost with a damaged segment, so that what is in it is not
+    /// lost as well. Only its owner gets in: nobody knows who else may.
+    fn stand_in(&mut self, path: EntryPath) -> Result<(), Unrestored> {
+        let above = Arc::clone(self.last());
+        let fd = make_or_enter(&above, path.name().ok_or(Errno::NOENT)?)?;
+        let error = "made without its metadata: its own entry is lost or failed";
+        self.worker.failed(&path, error);
+        let directory = above.child(fd, path.clone(), None);
+        self.open.push((path, directory));
+        Ok(())
+    }
+}
+
+/// Makes a directory, unless one of exactly this name has come there.
+fn make_or_enter(above: &Directory, name: &[u8]) -> Result<OwnedFd, Unrestored> {
+    match above.change(|fd| target::make(fd, name)) {
+        Err(Errno::EXIST) => {}
+        made => return Ok(made?),
+    }
+    match names::holds(&above.fd, name)? {
+        true => Ok(target::enter_own(&above.fd, name)?),
+        false => Err(Unrestored::Alias),
+    }
+}

@@ -1,0 +1,213 @@
+//! Manifests made by somebody who means harm.
+
+use offsite::manifest::FORMAT;
+use offsite::manifest::entry::{Content, Entry, Kind, Metadata};
+use offsite::manifest::path::EntryPath;
+use offsite::manifest::segment::{Header, SegmentWriter};
+use offsite::manifest::snapshot::Snapshot;
+use offsite::manifest::totals::Totals;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{restore, restored, world};
+use crate::support::{BUCKET, SOURCE, World};
+
+/// A snapshot made by somebody who means harm.
+pub(super) fn hostile(world: &World, entries: &[Entry]) {
+    let pass = "20300101T000000Z-0000".parse().unwrap();
+    let header = Header {
+        format: FORMAT,
+        source: SOURCE.to_owned(),
+        pass,
+        scan_started_ns: 0,
+        xattrs: false,
+    };
+    let mut writer = SegmentWriter::new(&header);
+    entries.iter().for_each(|entry| writer.push(entry));
+    store(
+        world,
+        pass,
+        writer.finish().bytes.to_vec(),
+        entries.len() as u64,
+    );
+}
+
+fn store(world: &World, pass: offsite::manifest::pass_id::PassId, segment: Vec<u8>, entries: u64) {
+    let key = format!("manifests/{SOURCE}/{pass}/00000.ndjson.zst");
+    let totals = Totals {
+        entries,
+        ..Totals::default()
+    };
+    let snapshot = Snapshot {
+        format: FORMAT,
+        source: SOURCE.to_owned(),
+        pass,
+        directory: "/".to_owned(),
+        origins: Vec::new(),
+        selection: None,
+        created_at: pass.started_at(),
+        committed_at: pass.started_at(),
+        parent: None,
+        complete: true,
+        xattrs: false,
+        totals,
+        full: None,
+        archives: Vec::new(),
+        segments: vec![offsite::manifest::segment::SegmentRef {
+            key: key.clone(),
+            sha256: hex::encode(Sha256::digest(&segment)),
+            size: segment.len() as u64,
+            lines_bytes: zstd::decode_all(&*segment).unwrap().len() as u64,
+            totals,
+            first: ".".to_owned(),
+            last: "z".to_owned(),
+            archives: Default::default(),
+        }],
+        offsite: "0".to_owned(),
+    };
+    world.server.replace(BUCKET, &world.full_key(&key), segment);
+    let key = format!("snapshots/{SOURCE}/{pass}.json");
+    world
+        .server
+        .replace(BUCKET, &world.full_key(&key), snapshot.to_bytes());
+    let key = format!("files/{SOURCE}/{pass}/payload");
+    world.server.replace(BUCKET, &world.full_key(&key), "evil");
+}
+
+pub(super) fn entry(path: &str, kind: Kind) -> Entry {
+    let metadata = Metadata {
+        kind,
+        size: if kind == Kind::File { 4 } else { 0 },
+        mtime_ns: 0,
+        ctime_ns: 0,
+        mode: 0o755,
+        uid: 0,
+        gid: 0,
+    };
+    let mut entry = Entry::new(EntryPath::parse(path).unwrap(), metadata);
+    match kind {
+        Kind::File => {
+            entry.content = Some(Content {
+                sha256: Sha256::digest(b"evil").into(),
+                pass: "20300101T000000Z-0000".parse().unwrap(),
+                key: Some("files/data/20300101T000000Z-0000/payload".into()),
+                crc64nvme: None,
+                archive: None,
+            });
+        }
+        Kind::Symlink => entry.target = Some(b"../outside".to_vec()),
+        _ => {}
+    }
+    entry
+}
+
+fn assert_nothing_outside(world: &World) {
+    let outside = world.path("outside");
+    assert_eq!(
+        std::fs::read_dir(&outside).unwrap().count(),
+        0,
+        "something got out"
+    );
+}
+
+#[test]
+fn a_hostile_manifest_gets_nothing_out_of_the_target() {
+    let world = world();
+    std::fs::create_dir(world.path("outside")).unwrap();
+    // Through a symbolic link that the manifest brings itself.
+    hostile(
+        &world,
+        &[
+            entry(".", Kind::Directory),
+            entry("good", Kind::File),
+            entry("link", Kind::Symlink),
+            entry("link/file", Kind::File),
+            entry("link/sub", Kind::Directory),
+            entry("link/sub/file", Kind::File),
+            entry("nowhere/file", Kind::File),
+        ],
+    );
+    let output = restore(&world, &[]);
+    assert_eq!(output.code, 3, "{output:?}");
+    assert_nothing_outside(&world);
+    assert_eq!(
+        restored(&world),
+        ["good", "link", "nowhere", "nowhere/file"]
+    );
+    for named in ["link/file", "link/sub", "link/sub/file", "nowhere: "] {
+        assert!(output.stderr.contains(named), "{output:?}");
+    }
+    // Once more, where the link is there already.
+    let output = restore(&world, &["--overwrite"]);
+    assert_eq!(output.code, 3, "{output:?}");
+    assert_nothing_outside(&world);
+    assert_eq!(
+        restored(&world),
+        ["good", "link", "nowhere", "nowhere/file"]
+    );
+}
+
+#[test]
+fn a_path_that_leads_out_is_refused_by_name() {
+    let world = world();
+    std::fs::create_dir(world.path("outside")).unwrap();
+    for path in [
+        "../outside/file",
+        "/outside/file",
+        "a/../../outside/file",
+        "a//b",
+        ".",
+    ] {
+        let mut lines = Vec::new();
+        let header = serde_json::json!({"segment": {
+            "format": 1, "source": SOURCE, "pass": "20300101T000000Z-0000", "scan_started_ns": 0}});
+        lines.extend(header.to_string().into_bytes());
+        lines.push(b'\n');
+        entry(".", Kind::Directory).write_line(&mut lines);
+        let mut line = Vec::new();
+        entry("REPLACED", Kind::File).write_line(&mut line);
+        let line = String::from_utf8(line).unwrap().replace("REPLACED", path);
+        lines.extend(line.into_bytes());
+        let segment = zstd::encode_all(&lines[..], 1).unwrap();
+        store(&world, "20300101T000000Z-0000".parse().unwrap(), segment, 2);
+        let _ = std::fs::remove_dir_all(world.path("out"));
+        let output = restore(&world, &[]);
+        assert_eq!(output.code, 3, "{path}: {output:?}");
+        assert_nothing_outside(&world);
+        assert!(restored(&world).is_empty(), "{path}");
+        let verified = world.offsite(["verify"]);
+        assert_eq!(verified.code, 4, "{verified:?}");
+    }
+}
+
+#[test]
+fn a_commit_record_that_names_another_source_or_pass_is_refused() {
+    for (field, other) in [
+        ("source", "../escaped"),
+        ("source", "other"),
+        ("pass", "20300101T000000Z-0000"),
+    ] {
+        let world = world();
+        let key = world.full_key(&world.key_like("snapshots/", ".json"));
+        let object = world.server.object(BUCKET, &key).unwrap();
+        let mut record: Value = serde_json::from_slice(&object.bytes).unwrap();
+        record[field] = other.into();
+        world.server.replace(BUCKET, &key, record.to_string());
+        for command in [
+            &["restore", "--to", "out/deep"][..],
+            &["list"],
+            &["verify"],
+            &["run"],
+        ] {
+            let output = world.offsite(command);
+            assert_eq!(output.code, 4, "{command:?}: {output:?}");
+            let said = output.stderr + &output.stdout;
+            assert!(said.contains("says that it is snapshot"), "{said}");
+            assert!(said.contains(other), "{said}");
+        }
+        assert!(!world.path("out").exists());
+    }
+}
+
+/// The pass of [`hostile`].
+pub(super) const PASS: &str = "20300101T000000Z-0000";
