@@ -65,20 +65,26 @@ pub(super) fn restore(worker: &Worker, placed: &Placed, name: Name) -> Result<()
         Name::First(turn) => turn,
         Name::Further(inode) => match worker.links.further(inode) {
             Further::First(turn) => turn,
-            Further::Link(first) => match restore_link(worker, &first, placed) {
-                // That one is gone or out of reach, or takes no more links; or nothing here does.
-                Err(Unrestored::Target(
-                    Errno::NOENT
-                    | Errno::NOTDIR
-                    | Errno::LOOP
-                    | Errno::ACCESS
-                    | Errno::MLINK
-                    | Errno::XDEV
-                    | Errno::PERM
-                    | Errno::OPNOTSUPP,
-                )) => worker.links.turn(inode),
-                linked => return linked,
-            },
+            Further::Link(first) => {
+                let Err(error) = restore_link(worker, &first, placed) else {
+                    return Ok(());
+                };
+                match error {
+                    // That one is gone.
+                    Unrestored::Target(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                    // It is out of reach, or takes no more links; or nothing here does.
+                    Unrestored::Target(
+                        Errno::ACCESS | Errno::MLINK | Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP,
+                    ) => {
+                        let error = format!(
+                            "restored as a file of its own, not as a link to `{first}`: {error}"
+                        );
+                        worker.failed(&placed.entry.path, &error);
+                    }
+                    error => return Err(error),
+                }
+                worker.links.turn(inode)
+            }
         },
     };
     restore_contents(worker, placed)?;

@@ -56,7 +56,8 @@ impl<'a> Filler<'a> {
         };
         let lacking = wanted.lacking();
         let entry = wanted.entry;
-        self.report.earlier_state += u64::from(entry.unreadable.is_some());
+        let is_earlier = entry.unreadable.is_some() && lacking.is_none();
+        self.report.earlier_state += u64::from(is_earlier);
         self.open
             .retain(|(directory, _)| entry.path.is_below(directory));
         if entry.metadata.kind.is_skipped() {

@@ -1,8 +1,6 @@
 //! No name in a source affects a restore: not those that restores use or have used for what they
 //! have in the making, and not those that were left by a restore that was killed.
 
-use std::path::Path;
-
 use sha2::{Digest, Sha256};
 
 use super::{assert_only, command, restore};
@@ -125,14 +123,35 @@ fn what_a_killed_restore_has_left_can_be_a_source() {
 #[test]
 fn a_directory_that_only_looks_like_what_a_restore_left_stays() {
     let world = World::new();
-    world.write("x", "x");
+    world.write("sub/x", "x");
     settle();
     world.back_up();
-    let lookalike = format!(".offsite-restore-{}", "f".repeat(32));
-    let file = world.path("out").join(&lookalike).join("restore.json");
-    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-    std::fs::write(&file, "{}").unwrap();
-    assert_eq!(restore(&world, &["--overwrite"]).code, 0);
-    assert!(file.exists());
-    assert!(Path::new(&world.path("out/x")).exists());
+    let mut kept = Vec::new();
+    for (digit, directory) in [("a", ""), ("b", "sub")] {
+        for (index, kind) in ["nothing", "file", "link", "directory"].iter().enumerate() {
+            let name = format!(".offsite-restore-{}{index}", digit.repeat(31));
+            let staging = world.path("out").join(directory).join(&name);
+            let mark = staging.with_file_name(format!("{name}.unfinished"));
+            std::fs::create_dir_all(&staging).unwrap();
+            for file in ["restore.json", "1"] {
+                std::fs::write(staging.join(file), "{}").unwrap();
+                kept.push(staging.join(file));
+            }
+            match *kind {
+                "file" => std::fs::write(&mark, "").unwrap(),
+                "link" => std::os::unix::fs::symlink("/dev/null", &mark).unwrap(),
+                "directory" => std::fs::create_dir(&mark).unwrap(),
+                _ => continue,
+            }
+            kept.push(mark);
+        }
+    }
+    for args in [&[][..], &["--overwrite"], &["--path", "sub"]] {
+        let output = restore(&world, args);
+        assert_eq!(output.code, 0, "{output:?}");
+        assert!(world.path("out/sub/x").exists());
+        for path in &kept {
+            assert!(path.symlink_metadata().is_ok(), "{path:?}");
+        }
+    }
 }
