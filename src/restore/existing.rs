@@ -55,14 +55,19 @@ impl Existing {
 pub(super) struct Way {
     directories: Vec<(EntryPath, Option<Existing>)>,
     pub(super) leftovers: Vec<(EntryPath, StagingName)>,
+    /// A name that none of them may have.
+    staging_name: StagingName,
+    pub(super) has_staging_name: bool,
 }
 
 impl Way {
     /// To the target; `None` where it is not there.
-    pub(super) fn new(target: Option<Existing>) -> Self {
+    pub(super) fn new(target: Option<Existing>, staging_name: &StagingName) -> Self {
         let mut way = Self {
             directories: Vec::new(),
             leftovers: Vec::new(),
+            staging_name: staging_name.clone(),
+            has_staging_name: false,
         };
         way.push(EntryPath::ROOT, target);
         way
@@ -105,6 +110,35 @@ impl Way {
         let left = existing.iter().flat_map(|existing| &existing.leftovers);
         let left = left.map(|name| (path.clone(), name.clone()));
         self.leftovers.extend(left);
+        self.has_staging_name |= existing.as_ref().is_some_and(|existing| {
+            let mut names = existing.names.iter();
+            names.any(|name| self.staging_name.covers(name))
+        });
         self.directories.push((path, existing));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_staging_name_that_a_directory_has_is_noticed() {
+        let path = |text: &str| EntryPath::parse(text).unwrap();
+        for taken in ["", ".unfinished"] {
+            let target = tempfile::tempdir().unwrap();
+            let name = StagingName::random();
+            let deep = target.path().join("a/b");
+            std::fs::create_dir_all(&deep).unwrap();
+            std::fs::write(deep.join(format!("{}{taken}", name.as_str())), "").unwrap();
+            let root = Existing::of(target::open(target.path()).unwrap()).unwrap();
+            let mut way = Way::new(Some(root), &name);
+            way.enter(&path("a")).unwrap();
+            assert!(!way.has_staging_name);
+            // As for a directory whose own entry is lost.
+            assert!(way.to(&path("a/b/c")).unwrap().is_some());
+            assert!(way.has_staging_name);
+            assert!(way.leftovers.is_empty());
+        }
     }
 }

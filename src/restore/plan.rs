@@ -136,7 +136,7 @@ fn plan_with(
         Err(error) => return Err(failed(&EntryPath::ROOT, error)),
     };
     let mut plan = Plan::of_target(root.as_ref(), staging_name);
-    let mut way = Way::new(root);
+    let mut way = Way::new(root, &plan.staging_name);
     for wanted in Wanted::of(store, snapshot, options) {
         let wanted = match wanted {
             Ok(wanted) => wanted,
@@ -174,6 +174,9 @@ fn plan_with(
             plan.lack(entry, error);
         }
         plan.add(wanted.place, entry, action, options.overwrite);
+    }
+    if way.has_staging_name {
+        return Ok(None);
     }
     plan.leftovers = way.leftovers;
     plan.sharing.look_for_others(store, snapshot, options)?;
