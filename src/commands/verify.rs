@@ -110,6 +110,14 @@ fn summary(report: &Report, depth: Depth, kind: SourceKind) {
             count(report.compared.size, "object")
         ));
     }
+    if report.unreadable > 0 {
+        note(&format!(
+            "warning: {} of this snapshot could not be read by its pass; `offsite list {} --source {}` marks them",
+            count(report.unreadable, "entry"),
+            report.snapshot,
+            report.source
+        ));
+    }
     print(&format!(
         "{} {}: {}\n",
         report.source,

@@ -73,6 +73,7 @@ pub fn verify(
     let mut report = Report {
         source: snapshot.source.clone(),
         snapshot: snapshot.pass.to_string(),
+        unreadable: snapshot.totals.unreadable,
         ..Report::default()
     };
     let Ok(source) = SourceName::parse(&snapshot.source) else {

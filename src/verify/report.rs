@@ -19,6 +19,9 @@ pub struct Report {
     pub read_objects: u64,
     /// Bytes of those.
     pub read_bytes: u64,
+    /// Entries that the pass could not read, by its commit record: the snapshot has them as an earlier one
+    /// had them, or not at all. That is nothing the store has done.
+    pub unreadable: u64,
     /// Everything that is wrong.
     pub findings: Vec<Finding>,
     /// Why not everything was looked at, if it was not.

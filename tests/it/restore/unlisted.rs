@@ -85,8 +85,18 @@ fn a_file_that_was_never_read_is_named_by_a_dry_run_too() {
 }
 
 #[test]
-fn a_directory_that_was_never_listed_is_marked_in_lists() {
-    let listed = world().offsite(["list", "latest"]).stdout;
+fn a_directory_that_was_never_listed_is_shown_by_list_and_verify() {
+    let world = world();
+    let listed = world.offsite(["list", "latest"]).stdout;
     let line = listed.lines().find(|line| line.contains("open/private"));
     assert!(line.unwrap().contains("[unreadable since"), "{listed}");
+    // Nothing is wrong with the store. Of what was seen before, there are a directory and a file.
+    let verified = world.offsite(["verify"]);
+    assert_eq!(verified.code, 0, "{verified:?}");
+    let warned =
+        "warning: 3 entries of this snapshot could not be read by its pass; `offsite list 2";
+    assert!(verified.stderr.contains(warned), "{verified:?}");
+    let verified = world.offsite(["verify", "--json"]);
+    let json: Value = serde_json::from_str(&verified.stdout).unwrap();
+    assert_eq!(json[0]["unreadable"], 3);
 }
