@@ -235,7 +235,7 @@ async fn unfinished(
         return Ok(Vec::new());
     }
     let store = &*context.store;
-    if let Err(error) = continued::abort_uploads(store, source, context.pass).await {
+    if let Err(error) = continued::abort_uploads(context, source).await {
         context.events.emit(&Event::Notice {
             message: format!(
                 "source `{}`: uploads that earlier passes left open could not be listed, and are left to the bucket's lifecycle rule: {error}",

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use sha2::{Digest, Sha256};
 
+use super::commit::PassContext;
 use super::previous::Cursor;
 use super::{DirectorySource, Method};
 use crate::entries::Segments;
@@ -17,7 +18,7 @@ use crate::manifest::keys::{self, SegmentKey, SourceName};
 use crate::manifest::pass_id::PassId;
 use crate::manifest::path::EntryPath;
 use crate::manifest::snapshot::Snapshot;
-use crate::store::{Listing, Store, StoreError, StoreResult};
+use crate::store::{Listing, OpenUpload, Store, StoreError, StoreResult};
 
 /// Killed passes that are looked at, the latest ones. Each takes a segment's memory, and what older
 /// ones captured is seldom missing from these.
@@ -84,22 +85,20 @@ fn is_archive_record(key: &str) -> bool {
 ///
 /// # Errors
 /// They cannot be listed, and are left to that rule, too.
-pub async fn abort_uploads(
-    store: &dyn Store,
-    source: &DirectorySource,
-    own: PassId,
-) -> StoreResult<()> {
+pub async fn abort_uploads(context: &PassContext, source: &DirectorySource) -> StoreResult<()> {
+    let store = &*context.store;
     let files = keys::all_contents(&source.name);
-    let own_prefix = keys::contents(&source.name, own);
-    for upload in store.open_uploads(&files).await? {
-        if !upload.key.starts_with(&own_prefix) {
+    for OpenUpload { upload, .. } in store.open_uploads(&files).await? {
+        // This pass may have been stopped for long, and a later one may be at work.
+        if keys::pass_of_contents(&source.name, &upload.key).is_some_and(|p| p < context.pass) {
             let _ = store.abort_upload(&upload).await;
         }
     }
     if let Method::Archive(archive) = &source.method {
         let folder = archive.template.folder(&source.name);
-        for upload in store.open_uploads(&folder).await? {
-            if archive.template.matches(&source.name, &upload.key) {
+        for OpenUpload { upload, begun_at } in store.open_uploads(&folder).await? {
+            let is_earlier = begun_at.is_some_and(|begun_at| begun_at < context.started_at);
+            if is_earlier && archive.template.matches(&source.name, &upload.key) {
                 let _ = store.abort_upload(&upload).await;
             }
         }

@@ -16,8 +16,8 @@ use crate::lease::Held;
 use crate::manifest::keys::{self, SourceName};
 use crate::stop::Stop;
 use crate::store::{
-    Clock, Condition, ETag, Listed, Listing, Object, ObjectInfo, Operation, Placement, Store,
-    StoreError, StoreErrorKind, StoreResult, Upload, UploadedPart,
+    Clock, Condition, ETag, Listed, Listing, Object, ObjectInfo, OpenUpload, Operation, Placement,
+    Store, StoreError, StoreErrorKind, StoreResult, Upload, UploadedPart,
 };
 
 /// A store that can do what a lease needs.
@@ -130,7 +130,7 @@ impl Store for Objects {
         panic!("{NOT_ASKED_FOR}")
     }
 
-    async fn open_uploads(&self, _: &str) -> StoreResult<Vec<Upload>> {
+    async fn open_uploads(&self, _: &str) -> StoreResult<Vec<OpenUpload>> {
         panic!("{NOT_ASKED_FOR}")
     }
 

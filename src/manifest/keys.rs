@@ -164,6 +164,13 @@ pub fn contents(source: &SourceName, pass: PassId) -> String {
     format!("files/{source}/{pass}/")
 }
 
+/// The pass that captured the contents under a key; `None` where it is no key of contents.
+#[must_use]
+pub fn pass_of_contents(source: &SourceName, key: &str) -> Option<PassId> {
+    let rest = key.strip_prefix(&all_contents(source))?;
+    rest.split_once('/')?.0.parse().ok()
+}
+
 /// The contents of a file captured by a pass.
 #[must_use]
 pub fn content(source: &SourceName, pass: PassId, path: &EntryPath) -> String {

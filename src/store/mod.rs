@@ -97,6 +97,15 @@ pub struct Upload {
     pub id: String,
 }
 
+/// An upload that was neither completed nor aborted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenUpload {
+    /// What to abort.
+    pub upload: Upload,
+    /// When it was begun, by the store's clock; `None` where the store does not say.
+    pub begun_at: Option<Timestamp>,
+}
+
 /// What to list.
 #[derive(Debug, Clone, Default)]
 pub struct Listing<'a> {
@@ -184,7 +193,7 @@ pub trait Store: Send + Sync {
     async fn abort_upload(&self, upload: &Upload) -> StoreResult<()>;
 
     /// Uploads below a prefix that were begun and neither completed nor aborted.
-    async fn open_uploads(&self, prefix: &str) -> StoreResult<Vec<Upload>>;
+    async fn open_uploads(&self, prefix: &str) -> StoreResult<Vec<OpenUpload>>;
 
     /// Lists all keys that match.
     async fn list(&self, listing: &Listing<'_>) -> StoreResult<Listed>;

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::support::tree::{self, assert_same, settle};
-use crate::support::{BUCKET, Output, World, finish};
+use crate::support::{BUCKET, Output, World, finish, noise};
 
 fn world() -> World {
     let world = World::new();
@@ -469,4 +469,39 @@ fn a_pass_whose_sources_have_a_later_snapshot_takes_a_later_id() {
     assert_eq!(lock(&world)["pass"], pass);
     assert_eq!(after.event("source_started")["parent"], *before[0]);
     assert_one_chain(&world);
+}
+
+/// A pass that wakes up after another one has taken its place, and looks for what killed ones have left
+/// while the other one sends a large file in parts.
+fn woken_in_the_middle_of_an_upload(world: &World) {
+    world.write("large", noise(1, (40 << 20) + 1));
+    settle();
+    let (arrived, go_on) = hold(world, |request| {
+        request.operation == Operation::ListMultipartUploads
+    });
+    let first = world.spawn(["run"]);
+    arrived.recv().unwrap();
+    signal(&first, Signal::STOP);
+    world.expire_leases();
+    let (uploading, finish_upload) = hold(world, |request| {
+        request.operation == Operation::CompleteMultipartUpload
+    });
+    let second = world.spawn(["run"]);
+    uploading.recv().unwrap();
+    go_on.send(()).unwrap();
+    signal(&first, Signal::CONT);
+    let first = finish(first.wait_with_output().unwrap());
+    assert_eq!(first.code, 11, "{first:?}");
+    finish_upload.send(()).unwrap();
+    let second = finish(second.wait_with_output().unwrap());
+    assert_eq!(second.code, 0, "{second:?}");
+    assert_lost(world, &first, &second);
+}
+
+#[test]
+fn a_pass_that_was_stopped_gives_up_no_upload_of_a_later_one() {
+    woken_in_the_middle_of_an_upload(&world());
+    let mut world = world();
+    world.set("DEFAULTS__METHOD", "archive");
+    woken_in_the_middle_of_an_upload(&world);
 }

@@ -5,17 +5,19 @@
 //! sends everything again. So a page has to end where its document does, to be of the prefix that was
 //! asked for, to say whether there is more, and to have no fewer keys than it says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_s3::config::interceptors::AfterDeserializationInterceptorContextRef;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
 use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+use jiff::Timestamp;
 
 use super::S3Store;
 use super::classify::Strange;
-use crate::store::{Listed, Listing, Operation, StoreResult, Upload};
+use super::read::to_timestamp;
+use crate::store::{Listed, Listing, OpenUpload, Operation, StoreResult, Upload};
 
 /// What the keys of one listing may take in memory: those of 800,000 commit records, which is a snapshot
 /// an hour for ninety years.
@@ -101,9 +103,9 @@ impl S3Store {
         })
     }
 
-    pub(super) async fn list_uploads(&self, below: &str) -> StoreResult<Vec<Upload>> {
+    pub(super) async fn list_uploads(&self, below: &str) -> StoreResult<Vec<OpenUpload>> {
         let prefix = self.key(below);
-        let mut uploads = BTreeSet::new();
+        let mut uploads = BTreeMap::new();
         let mut course = Course::default();
         loop {
             let marker: Option<&UploadMarker> = course.marker.as_ref();
@@ -122,13 +124,17 @@ impl S3Store {
             let understand = |answer| self.page_of_uploads(answer, &prefix);
             let page = self.learn(Operation::List, below, request, understand);
             let page = page.await?;
-            for (key, id) in page.keys {
+            for (key, id, begun_at) in page.keys {
                 let length = key.len() + id.len();
-                course.brought += if uploads.insert((key, id)) { length } else { 0 };
+                let is_new = uploads.insert((key, id), begun_at).is_none();
+                course.brought += if is_new { length } else { 0 };
             }
             let fault = |fault| self.unexpected(Operation::List, below, fault);
             if !course.goes_on(page.next).map_err(fault)? {
-                let upload = |(key, id)| Upload { key, id };
+                let upload = |((key, id), begun_at)| OpenUpload {
+                    upload: Upload { key, id },
+                    begun_at,
+                };
                 return Ok(uploads.into_iter().map(upload).collect());
             }
         }
@@ -138,10 +144,17 @@ impl S3Store {
         &self,
         answer: ListMultipartUploadsOutput,
         prefix: &str,
-    ) -> Result<Page<(String, String), UploadMarker>, &'static str> {
+    ) -> Result<Page<ListedUpload, UploadMarker>, &'static str> {
         let uploads = answer.uploads.unwrap_or_default().into_iter();
         let uploads: Option<_> = uploads
-            .map(|upload| self.own(upload.key.as_deref()?).zip(upload.upload_id))
+            .map(|upload| {
+                let begun_at = upload.initiated.and_then(to_timestamp);
+                Some((
+                    self.own(upload.key.as_deref()?)?,
+                    upload.upload_id?,
+                    begun_at,
+                ))
+            })
             .collect();
         if answer.prefix.as_deref().unwrap_or_default() != prefix {
             return Err(OTHER_PREFIX);
@@ -163,6 +176,9 @@ impl S3Store {
         key.strip_prefix(&self.settings.prefix).map(str::to_owned)
     }
 }
+
+/// Key, id, and when it was begun.
+type ListedUpload = (String, String, Option<Timestamp>);
 
 /// Key and, where there are several uploads of it, id.
 type UploadMarker = (String, Option<String>);

@@ -37,8 +37,8 @@ use self::proof::{Proofs, entity_tag};
 use self::read::Wanted;
 pub use self::settings::{Encryption, S3Settings};
 use super::{
-    Clock, Condition, ETag, Listed, Listing, Object, ObjectInfo, Operation, Placement, Store,
-    StoreError, StoreErrorKind, StoreResult, Upload, UploadedPart,
+    Clock, Condition, ETag, Listed, Listing, Object, ObjectInfo, OpenUpload, Operation, Placement,
+    Store, StoreError, StoreErrorKind, StoreResult, Upload, UploadedPart,
 };
 use crate::regions::Regions;
 
@@ -195,7 +195,7 @@ impl Store for S3Store {
         self.abort(upload).await
     }
 
-    async fn open_uploads(&self, prefix: &str) -> StoreResult<Vec<Upload>> {
+    async fn open_uploads(&self, prefix: &str) -> StoreResult<Vec<OpenUpload>> {
         self.list_uploads(prefix).await
     }
 

@@ -177,7 +177,7 @@ async fn gather_to_end(mut body: ByteStream, at_most: u64) -> Result<Bytes, Stor
     Ok(bytes.into())
 }
 
-fn to_timestamp(time: DateTime) -> Option<Timestamp> {
+pub(super) fn to_timestamp(time: DateTime) -> Option<Timestamp> {
     Timestamp::from_second(time.secs()).ok()
 }
 
