@@ -80,7 +80,8 @@ fn what_a_killed_restore_has_left_can_be_a_source() {
         if killed_at(command(&world, &[]), at).is_none() {
             break;
         }
-        if !to.exists() {
+        if std::fs::read_dir(&to).is_ok_and(|mut left| left.next().is_none()) || !to.exists() {
+            // No source is empty.
             continue;
         }
         tried += 1;
