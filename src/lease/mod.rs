@@ -3,13 +3,13 @@
 //! Only conditional puts are needed; no list, no local wall clock, no delete permission. A lease is
 //! taken where there is none, or over one that was released or has expired, with the generation one
 //! higher; it is renewed and released by `If-Match`. Time is the store's where passes are compared with
-//! one another ([`expiry`]), and `CLOCK_BOOTTIME` where the holder measures how long it may still commit
-//! ([`keeper`]): it stops when two thirds of the lease's time have passed without a renewal, well before
+//! one another (`expiry`), and `CLOCK_BOOTTIME` where the holder measures how long it may still commit
+//! (`keeper`): it stops when two thirds of the lease's time have passed without a renewal, well before
 //! anybody else may take it.
 //!
 //! A process may be stopped for hours between looking at its lease and sending its commit, and a request
 //! may be on its way for as long. So the lease names the commit records its holder may write, and whoever
-//! takes it over blocks those first, by void records ([`settle`]). Nothing is ever committed late.
+//! takes it over blocks those first, by void records (`settle`). Nothing is ever committed late.
 //!
 //! The lock object is never deleted. Released, it carries the id and the outcome of its last pass: the
 //! next id sorts after it, and the next pass knows whether anything was left unfinished.

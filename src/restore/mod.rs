@@ -3,9 +3,9 @@
 //! First a plan: what the target has, compared with what the snapshot says. Then, if nothing
 //! stands in the way, the plan is carried out: directories by one thread, in order; files by
 //! several. A file is written without a name, checked, given its metadata, and linked into place;
-//! under its own name there is never anything but the whole file ([`making`]). What is there already
+//! under its own name there is never anything but the whole file (`making`). What is there already
 //! and is the same is left alone, so an interrupted restore continues where it was. What a killed one
-//! has left is told from what was restored by more than its name ([`staging`]).
+//! has left is told from what was restored by more than its name (`staging`).
 //!
 //! The target is never left: every name is opened relative to its directory, and no symbolic link
 //! is followed on the way.
