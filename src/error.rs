@@ -13,13 +13,13 @@
 
 use std::fmt;
 
-use crate::backup::SourceError;
 use crate::config::ConfigError;
 use crate::ecs::{EcsError, LaunchError};
 use crate::exit::ExitCode;
 use crate::lease::LeaseError;
+use crate::pass::SourceError;
 use crate::restore::PlanError;
-use crate::select::SelectError;
+use crate::snapshots::select::SelectError;
 use crate::store::StoreError;
 
 /// A command that failed.

@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::backup::continued::Continued;
-use crate::backup::decisions::{Order, Sink, Step};
-use crate::backup::error::SourceError;
-use crate::backup::latest;
-use crate::backup::merge::{Merge, MergeError, Merged};
-use crate::backup::previous::Cursor;
-use crate::backup::{DirectorySource, Limits, Method, archive};
-use crate::entries::Segments;
 use crate::events::Events;
-use crate::manifest::pass_id::PassId;
+use crate::format::pass_id::PassId;
+use crate::pass::continued::Continued;
+use crate::pass::decisions::{Order, Sink, Step};
+use crate::pass::error::SourceError;
+use crate::pass::merge::{Merge, MergeError, Merged};
+use crate::pass::previous::Cursor;
+use crate::pass::{DirectorySource, Limits, Method, archive};
+use crate::snapshots::chain;
+use crate::snapshots::entries::Segments;
 use crate::source::walk::{Walk, WalkOptions};
 use crate::stop::Stop;
 use crate::store::Store;
@@ -86,7 +86,7 @@ pub async fn plan(
     events: &Events,
     stop: &Arc<Stop>,
 ) -> Result<SourcePlan, SourceError> {
-    let parent = latest::latest(&**store, &source.name).await?;
+    let parent = chain::latest(&**store, &source.name).await?;
     let now = store.now();
     let is_full = source.is_full_due(parent.as_ref(), now);
     let source = &DirectorySource {

@@ -11,11 +11,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::events::Changes;
+use crate::format::keys::{self, SourceName};
+use crate::format::origin::Alternation;
+use crate::format::pass_id::PassId;
+use crate::format::totals::Totals;
 use crate::lease::Holder;
-use crate::manifest::keys::{self, SourceName};
-use crate::manifest::origin::Alternation;
-use crate::manifest::pass_id::PassId;
-use crate::manifest::totals::Totals;
 use crate::store::{Condition, Listing, Store, StoreError, StoreErrorKind, StoreResult};
 
 /// Format version of both objects.

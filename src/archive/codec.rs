@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Read};
 
 use flate2::bufread::MultiGzDecoder;
 
-use crate::manifest::archive::Codec;
+use crate::format::archive::Codec;
 
 /// Looked at before a large piece is compressed with gzip: this many bytes at its beginning, middle
 /// and end.

@@ -6,7 +6,7 @@
 
 use tar::{EntryType, Header};
 
-use crate::manifest::entry::Entry;
+use crate::format::entry::Entry;
 
 /// What everything in a tar stream is aligned to.
 const BLOCK: usize = 512;

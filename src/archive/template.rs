@@ -1,8 +1,8 @@
 //! Keys of archives, from a template with placeholders.
 
-use crate::manifest::archive::Codec;
-use crate::manifest::keys::{self, SourceName};
-use crate::manifest::pass_id::PassId;
+use crate::format::archive::Codec;
+use crate::format::keys::{self, SourceName};
+use crate::format::pass_id::PassId;
 
 /// A key with `{placeholders}`.
 #[derive(Debug, Clone, PartialEq, Eq)]

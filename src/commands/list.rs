@@ -10,14 +10,14 @@ use tokio::task::JoinSet;
 use super::print::is_read;
 use super::table::Table;
 use super::{Context, block_on, connect, note, print, print_json};
-use crate::backup::latest;
 use crate::cli::ListArgs;
-use crate::entries::{Entries, EntriesError};
 use crate::error::Failure;
 use crate::exit::ExitCode;
-use crate::manifest::entry::{Entry, Kind};
-use crate::manifest::snapshot::Snapshot;
-use crate::select::{SelectError, Selection, select, sources_named};
+use crate::format::entry::{Entry, Kind};
+use crate::format::snapshot::Snapshot;
+use crate::snapshots::chain;
+use crate::snapshots::entries::{Entries, EntriesError};
+use crate::snapshots::select::{SelectError, Selection, select, sources_named};
 use crate::source::filter::Globs;
 use crate::store::Store;
 use crate::text::{json, one_line};
@@ -57,12 +57,12 @@ async fn snapshots(store: &Arc<dyn Store>, args: &ListArgs) -> Result<ExitCode, 
     let mut reads = JoinSet::new();
     let mut snapshots: Vec<Snapshot> = Vec::new();
     for name in names {
-        for pass in latest::passes(&**store, &name)
+        for pass in chain::passes(&**store, &name)
             .await
             .map_err(SelectError::from)?
         {
             let (store, name) = (Arc::clone(store), name.clone());
-            reads.spawn(async move { latest::read(&*store, &name, pass).await });
+            reads.spawn(async move { chain::read(&*store, &name, pass).await });
             if reads.len() >= AT_ONCE
                 && let Some(Ok(read)) = reads.join_next().await
             {

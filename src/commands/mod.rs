@@ -29,7 +29,7 @@ use crate::environment::{BUNDLE, Environment};
 use crate::error::Failure;
 use crate::events::{Format, Level};
 use crate::exit::ExitCode;
-use crate::select::{Selection, parse_time};
+use crate::snapshots::select::{Selection, parse_time};
 use crate::store::Store;
 use crate::store::s3::{S3Settings, S3Store};
 use crate::text;

@@ -8,12 +8,12 @@ use indicatif::{HumanBytes, HumanCount};
 
 use super::table::Table;
 use super::{Context, block_on, connect, log_to_stderr, note, print, print_json, run, sessions};
-use crate::backup::{DirectorySource, SessionOptions, SourceError};
 use crate::cli::PlanArgs;
 use crate::config::{Job, Purpose};
 use crate::error::Failure;
 use crate::exit::ExitCode;
-use crate::manifest::pass_id::PassId;
+use crate::format::pass_id::PassId;
+use crate::pass::{DirectorySource, SessionOptions, SourceError};
 use crate::plan::sessions::{SessionsPlan, plan as plan_sessions};
 use crate::plan::{SourcePlan, plan as plan_source};
 use crate::signal;

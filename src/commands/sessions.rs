@@ -7,17 +7,18 @@ use serde::Serialize;
 
 use super::table::Table;
 use super::{Context, block_on, connect, log_to_stderr, note, print, print_json, run};
-use crate::backup::sessions::{
-    Choice, Session, SessionOptions, State, Survey, SurveyOptions, Wanted, check, survey,
-};
-use crate::backup::{DirectorySource, SourceError, continued, latest};
 use crate::cli::{ChoiceArgs, SessionsArgs};
 use crate::config::{Job, Purpose};
 use crate::error::Failure;
 use crate::exit::ExitCode;
-use crate::manifest::pass_id::PassId;
-use crate::manifest::snapshot::Snapshot;
+use crate::format::pass_id::PassId;
+use crate::format::snapshot::Snapshot;
+use crate::pass::sessions::{
+    Choice, Session, SessionOptions, State, Survey, SurveyOptions, Wanted, check, survey,
+};
+use crate::pass::{DirectorySource, SourceError, continued};
 use crate::signal;
+use crate::snapshots::chain;
 use crate::stop::Stop;
 use crate::store::Store;
 use crate::text;
@@ -116,7 +117,7 @@ pub(super) async fn look(
     sessions: &SessionOptions,
     stop: &Arc<Stop>,
 ) -> Result<(Survey, Option<Snapshot>), SourceError> {
-    let parent = latest::latest(&**store, &source.name).await?;
+    let parent = chain::latest(&**store, &source.name).await?;
     let committed = parent.as_ref().map(|parent| parent.pass);
     let own = PassId::new(jiff::Timestamp::now(), None, 0);
     let unfinished = continued::find(&**store, &source.name, committed, own).await?;

@@ -8,9 +8,9 @@ use super::{Context, block_on, connect, note, print, print_json};
 use crate::cli::StatusArgs;
 use crate::error::Failure;
 use crate::exit::ExitCode;
+use crate::format::origin::Alternation;
 use crate::lease::{self, Seen, State};
-use crate::manifest::origin::Alternation;
-use crate::select::{self, SelectError};
+use crate::snapshots::select::{self, SelectError};
 use crate::status::{PassRecord, Status, history};
 use crate::text;
 

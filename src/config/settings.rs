@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::reader::{Placed, Section};
 use super::value::Bytes;
-use crate::backup::Detect;
-use crate::backup::sessions::TagRule;
 use crate::events::{Files, Level};
-use crate::manifest::archive::Codec;
+use crate::format::archive::Codec;
+use crate::pass::Detect;
+use crate::pass::sessions::TagRule;
 use crate::prices::Prices;
 use crate::source::session::YearPattern;
 use crate::store::s3::Encryption;

@@ -10,8 +10,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 use super::{Contents, ContentsError};
-use crate::manifest::archive::ArchiveRange;
-use crate::regions;
+use crate::format::archive::ArchiveRange;
+use crate::memory::regions;
 use crate::store::StoreResult;
 
 /// Fetched at a time.

@@ -8,7 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::ContentsError;
 use crate::archive::codec::Decompressor;
-use crate::budget::Budget;
+use crate::memory::budget::Budget;
 
 /// Files read out of compressed archives at once. Each takes some 3 MiB besides what is fetched: a
 /// decompressor with its window, and what has come out of it.

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use super::ahead::Ahead;
 use super::{Contents, ContentsError};
 use crate::archive::codec::Decompressor;
-use crate::buffers::Buffers;
-use crate::manifest::archive::ArchiveRange;
+use crate::format::archive::ArchiveRange;
+use crate::memory::buffers::Buffers;
 
 /// Decompressed, no group is longer; what claims to be is damaged or hostile.
 const MOST_BYTES: u64 = 32 << 20;

@@ -19,10 +19,10 @@ use tokio::runtime::Handle;
 use self::ahead::Ahead;
 use self::decompressors::Decompressors;
 use self::groups::Groups;
-use crate::budget::Budget;
-use crate::manifest::archive::{ArchiveRange, Codec};
-use crate::manifest::entry::{Content, Entry};
-use crate::manifest::keys::{self, SourceName};
+use crate::format::archive::{ArchiveRange, Codec};
+use crate::format::entry::{Content, Entry};
+use crate::format::keys::{self, SourceName};
+use crate::memory::budget::Budget;
 use crate::stop::Stop;
 use crate::store::{Store, StoreError};
 

@@ -10,7 +10,7 @@ use aws_smithy_types::byte_stream::ByteStream;
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
-use crate::connector::{capped, connector};
+use crate::aws::connector::{capped, connector};
 use crate::environment::Environment;
 
 /// Where ECS says that the endpoint is, in every container it starts.

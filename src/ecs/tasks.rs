@@ -9,9 +9,9 @@ use aws_sdk_ecs::config::http::HttpResponse;
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ecs::types::Task;
 
-use crate::cause::{Cause, NoCredentials, cause};
-use crate::connector::{Noting, client, connector};
-use crate::credentials::Keeper;
+use crate::aws::cause::{Cause, NoCredentials, cause};
+use crate::aws::connector::{Noting, client, connector};
+use crate::aws::credentials::Keeper;
 
 /// For one request with everything that is tried again, and for credentials before it; whoever asks has
 /// something else to do.

@@ -12,11 +12,11 @@ mod sink;
 
 use serde::Serialize;
 
-use crate::manifest::entry::Kind;
-use crate::manifest::keys::SourceName;
-use crate::manifest::origin::Origin;
-use crate::manifest::pass_id::PassId;
-use crate::manifest::totals::Totals;
+use crate::format::entry::Kind;
+use crate::format::keys::SourceName;
+use crate::format::origin::Origin;
+use crate::format::pass_id::PassId;
+use crate::format::totals::Totals;
 use crate::source::walk::NotEntered;
 
 pub use files::Files;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
 use super::Event;
-use crate::manifest::totals::Totals;
+use crate::format::totals::Totals;
 use crate::source::walk::NotEntered;
 use crate::stdio::{Importance, progress, stderr};
 use crate::text::{count, duration, one_line};

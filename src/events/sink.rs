@@ -12,7 +12,7 @@ use super::metrics::Metrics;
 use super::progress::Progress;
 use super::{Event, Level};
 use crate::ecs::Identity;
-use crate::manifest::pass_id::PassId;
+use crate::format::pass_id::PassId;
 use crate::stdio::{self, Importance};
 use crate::text;
 

@@ -10,7 +10,7 @@ use super::expiry::{Held, Verdict, probe, stands};
 use super::record::{Holder, Outcome, Record, State};
 use super::{Lease, LeaseError, Previous, Seen, look};
 use crate::boottime::Boottime;
-use crate::manifest::keys::{self, SourceName};
+use crate::format::keys::{self, SourceName};
 use crate::stop::Stop;
 use crate::store::{Condition, ETag, Store, StoreErrorKind};
 

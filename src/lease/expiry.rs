@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::record::{Holder, Probe, Record, State};
 use super::{LeaseError, Seen, look};
-use crate::manifest::keys;
+use crate::format::keys;
 use crate::store::{Condition, Store, StoreErrorKind};
 
 /// The store's times are whole seconds; this much is never counted against a holder.

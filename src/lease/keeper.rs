@@ -12,9 +12,9 @@ use super::settle::{Settled, Voider};
 use super::{LeaseError, Request};
 use crate::boottime::Boottime;
 use crate::exit::ExitCode;
-use crate::manifest::keys::{self, SourceName};
-use crate::manifest::pass_id::PassId;
-use crate::manifest::snapshot::RECORD_BYTES;
+use crate::format::keys::{self, SourceName};
+use crate::format::pass_id::PassId;
+use crate::format::snapshot::RECORD_BYTES;
 use crate::store::{Condition, ETag, Store, StoreError, StoreErrorKind};
 
 /// A lease that was renewed within this fraction of its time is not renewed again before a commit. A

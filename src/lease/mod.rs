@@ -29,8 +29,8 @@ pub use self::expiry::{Doubt, Held};
 pub use self::keeper::{CommitError, Lease, Lost};
 pub use self::record::{Holder, Outcome, Record, State};
 use crate::exit::ExitCode;
-use crate::manifest::keys;
-use crate::manifest::pass_id::PassId;
+use crate::format::keys;
+use crate::format::pass_id::PassId;
 use crate::store::{Condition, ETag, Store, StoreError, StoreErrorKind};
 
 /// The largest lock object. It takes some 600 bytes, and 100 for each commit that is not settled: room for

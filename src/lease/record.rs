@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Previous, Request};
-use crate::manifest::keys::{self, SourceName};
-use crate::manifest::pass_id::PassId;
+use crate::format::keys::{self, SourceName};
+use crate::format::pass_id::PassId;
 
 /// Format version of the lock object. A version not known is an error, not a free lock.
 const FORMAT: u32 = 1;

@@ -6,8 +6,8 @@
 
 use jiff::Timestamp;
 
-use crate::manifest::pass_id::PassId;
-use crate::manifest::snapshot::{RECORD_BYTES, Record, Void};
+use crate::format::pass_id::PassId;
+use crate::format::snapshot::{RECORD_BYTES, Record, Void};
 use crate::store::{Condition, Store, StoreError, StoreErrorKind, StoreResult};
 
 /// How often somebody else may write the key before one look and one put follow each other.

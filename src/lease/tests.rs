@@ -12,8 +12,8 @@ use jiff::Timestamp;
 
 use super::{CommitError, Holder, Lost, Observer, Request, acquire};
 use crate::boottime::boottime;
+use crate::format::keys::{self, SourceName};
 use crate::lease::Held;
-use crate::manifest::keys::{self, SourceName};
 use crate::stop::Stop;
 use crate::store::{
     Clock, Condition, ETag, Listed, Listing, Object, ObjectInfo, OpenUpload, Operation, Placement,

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::SourcePlan;
-use crate::backup::archive;
-use crate::backup::sessions::{Mode, Session, SessionOptions, State, Survey, choose};
-use crate::backup::{DirectorySource, Limits};
-use crate::manifest::pass_id::PassId;
-use crate::manifest::snapshot::Snapshot;
+use crate::format::pass_id::PassId;
+use crate::format::snapshot::Snapshot;
+use crate::pass::archive;
+use crate::pass::sessions::{Mode, Session, SessionOptions, State, Survey, choose};
+use crate::pass::{DirectorySource, Limits};
 use crate::prices::{Cost, Prices};
 
 /// What a pass would do with sessions, and what that takes.

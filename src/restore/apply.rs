@@ -15,8 +15,8 @@ use super::staging::{self, Record};
 use super::wanted::Wanted;
 use super::worker::{Report, Worker};
 use super::{RestoreOptions, leftover, target};
-use crate::manifest::keys::SourceName;
-use crate::manifest::snapshot::Snapshot;
+use crate::format::keys::SourceName;
+use crate::format::snapshot::Snapshot;
 use crate::source::open::Root;
 use crate::store::Store;
 

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::plan::Action;
 use super::target;
-use crate::manifest::entry::{Entry, Kind};
+use crate::format::entry::{Entry, Kind};
 use crate::source::stat::Stat;
 
 /// Read at a time when a file that is there is compared.

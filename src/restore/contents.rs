@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::target;
 use super::worker::Worker;
 use crate::contents::ContentsError;
-use crate::manifest::entry::{Content, Entry};
+use crate::format::entry::{Content, Entry};
 
 /// A hole is looked for in units of this; what most file systems allocate.
 const BLOCK: usize = 4096;

@@ -10,8 +10,8 @@ use rustix::io::{self, Errno};
 use super::staging::Staging;
 use super::worker::Worker;
 use super::{metadata, target};
-use crate::manifest::entry::Entry;
-use crate::manifest::path::EntryPath;
+use crate::format::entry::Entry;
+use crate::format::path::EntryPath;
 use crate::source::stat::Stat;
 
 /// Held by everybody who has something to put into it. When the last one lets go, nothing will

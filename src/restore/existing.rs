@@ -7,7 +7,7 @@ use rustix::io::{self, Errno};
 use super::names::Names;
 use super::staging::StagingName;
 use super::{leftover, target};
-use crate::manifest::path::EntryPath;
+use crate::format::path::EntryPath;
 
 /// A directory that is there, and what is in it.
 pub(super) struct Existing {

@@ -15,8 +15,8 @@ use super::links::{Further, Name};
 use super::plan::Action;
 use super::worker::{Unrestored, Worker};
 use super::{contents, making, metadata, names, target};
-use crate::manifest::entry::{Content, Entry};
-use crate::manifest::path::EntryPath;
+use crate::format::entry::{Content, Entry};
+use crate::format::path::EntryPath;
 use crate::source::stat::Stat;
 
 /// A file or link and where it goes.

@@ -13,9 +13,9 @@ use super::wanted::WantedEntry;
 use super::worker::{Report, Unrestored, Worker};
 use super::{metadata, names, target};
 use crate::contents::ContentsError;
-use crate::entries::EntriesError;
-use crate::manifest::entry::{Entry, Kind};
-use crate::manifest::path::EntryPath;
+use crate::format::entry::{Entry, Kind};
+use crate::format::path::EntryPath;
+use crate::snapshots::entries::EntriesError;
 
 /// Where the restore is in the tree.
 pub(super) struct Filler<'a> {

@@ -8,7 +8,7 @@ use rustix::io::{self, Errno};
 use super::names::Names;
 use super::staging::{self, Record, StagingName};
 use super::target;
-use crate::manifest::entry::Kind;
+use crate::format::entry::Kind;
 
 /// More than any record has.
 const RECORD_BYTES: usize = 16 << 10;

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::collections::hash_map;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use crate::manifest::entry::{Entry, LinkGroup};
-use crate::manifest::path::EntryPath;
+use crate::format::entry::{Entry, LinkGroup};
+use crate::format::path::EntryPath;
 
 /// Names that are restored as one file: those of one inode, as far as they have the same contents.
 /// The numbers alone do not tell. An entry that was carried forward as unreadable has older

@@ -9,7 +9,7 @@ use rustix::fs::{
 };
 use rustix::io;
 
-use crate::manifest::entry::{Entry, Kind};
+use crate::format::entry::{Entry, Kind};
 use crate::source::open::path_in;
 use crate::source::stat::Stat;
 use crate::source::xattr;

@@ -35,7 +35,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::manifest::entry::{Entry, Kind};
+use crate::format::entry::{Entry, Kind};
 use crate::source::filter::Globs;
 use crate::stop::Stop;
 

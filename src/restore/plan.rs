@@ -11,10 +11,10 @@ use super::sharing::Sharing;
 use super::staging::StagingName;
 use super::wanted::Wanted;
 use super::{RestoreOptions, Shortfall, target};
-use crate::entries::{EntriesError, Place};
-use crate::manifest::entry::{Entry, Kind};
-use crate::manifest::path::EntryPath;
-use crate::manifest::snapshot::Snapshot;
+use crate::format::entry::{Entry, Kind};
+use crate::format::path::EntryPath;
+use crate::format::snapshot::Snapshot;
+use crate::snapshots::entries::{EntriesError, Place};
 use crate::store::{Store, StoreError};
 
 /// What becomes of one entry.

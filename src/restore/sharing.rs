@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use super::links::Inode;
 use super::{RestoreOptions, target};
-use crate::entries::{Entries, EntriesError};
-use crate::manifest::entry::{Entry, Kind};
-use crate::manifest::snapshot::Snapshot;
+use crate::format::entry::{Entry, Kind};
+use crate::format::snapshot::Snapshot;
+use crate::snapshots::entries::{Entries, EntriesError};
 use crate::source::open::Root;
 use crate::source::stat::Stat;
 use crate::store::{Store, StoreError};

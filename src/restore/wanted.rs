@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::RestoreOptions;
-use crate::entries::{Entries, EntriesError, Place};
-use crate::manifest::entry::{Entry, Kind};
-use crate::manifest::snapshot::Snapshot;
+use crate::format::entry::{Entry, Kind};
+use crate::format::snapshot::Snapshot;
+use crate::snapshots::entries::{Entries, EntriesError, Place};
 use crate::store::Store;
 
 /// An entry that is to be restored.

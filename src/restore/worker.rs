@@ -13,9 +13,9 @@ use super::plan::Plan;
 use super::staging::{Record, StagingName};
 use super::{RestoreOptions, Shortfall};
 use crate::contents::{Contents, ContentsError};
-use crate::manifest::entry::Entry;
-use crate::manifest::keys::SourceName;
-use crate::manifest::path::EntryPath;
+use crate::format::entry::Entry;
+use crate::format::keys::SourceName;
+use crate::format::path::EntryPath;
 use crate::source::open::Root;
 use crate::store::Store;
 

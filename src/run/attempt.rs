@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::identity::{self, Identity};
 use super::report::{self, End, Start, Verdict};
 use super::{Pass, SourceOutcome, World, clock, holders, names};
-use crate::backup::commit::PassContext;
-use crate::backup::{DirectorySource, SourceError, back_up, origins};
 use crate::events::Event;
+use crate::format::pass_id::PassId;
 use crate::lease::{self, Lease, LeaseError, Previous};
-use crate::manifest::pass_id::PassId;
+use crate::pass::commit::PassContext;
+use crate::pass::{DirectorySource, SourceError, back_up, origins};
 use crate::status::Status;
 use crate::stop::Stop;
 

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use super::{World, report};
 use crate::ecs::Tasks;
 use crate::events::Event;
+use crate::format::pass_id::PassId;
 use crate::lease::{self, Held};
-use crate::manifest::pass_id::PassId;
 
 /// Reports that the lock is held, and asks ECS about holders that are tasks.
 pub(super) struct Observer<'a> {

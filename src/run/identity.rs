@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 
 use super::World;
-use crate::backup::{DirectorySource, latest};
+use crate::format::pass_id::PassId;
 use crate::lease::{Lease, LeaseError};
-use crate::manifest::pass_id::PassId;
+use crate::pass::DirectorySource;
+use crate::snapshots::chain;
 use crate::status::Status;
 
 /// What a pass is called, and since when it runs.
@@ -56,6 +57,6 @@ async fn latest_of(
     if let Some(settled) = status.and_then(|status| status.settled(&source.name)) {
         return Ok(settled.snapshot);
     }
-    let passes = latest::passes(&*world.store, &source.name).await?;
+    let passes = chain::passes(&*world.store, &source.name).await?;
     Ok(passes.last().copied())
 }

@@ -16,13 +16,13 @@ use jiff::Timestamp;
 use self::attempt::{Attempt, attempt};
 use self::report::{End, Start, Verdict};
 use self::retry::{Pauses, worth_another_attempt};
-use crate::backup::{DirectorySource, Limits, SourceError, SourceReport};
 use crate::boottime::Boottime;
 use crate::events::{Event, Events};
 use crate::exit::ExitCode;
+use crate::format::keys::SourceName;
+use crate::format::pass_id::PassId;
 use crate::lease::Holder;
-use crate::manifest::keys::SourceName;
-use crate::manifest::pass_id::PassId;
+use crate::pass::{DirectorySource, Limits, SourceError, SourceReport};
 use crate::stop::Stop;
 use crate::store::Store;
 

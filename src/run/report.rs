@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use super::identity::Identity;
 use super::{SourceOutcome, World};
-use crate::backup::{DirectorySource, SourceError, SourceReport};
 use crate::events::{Changes, Event};
 use crate::exit::ExitCode;
+use crate::format::origin;
+use crate::format::totals::Totals;
 use crate::lease::{self, Held, Lease, LeaseError, Lost};
-use crate::manifest::origin;
-use crate::manifest::totals::Totals;
+use crate::pass::{DirectorySource, SourceError, SourceReport};
 use crate::status::{Outcome, PassRecord, SourceResult, Status};
 use crate::store::{Condition, Store, StoreResult};
 

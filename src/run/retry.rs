@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::SourceOutcome;
 use super::report::End;
-use crate::backup::DirectorySource;
 use crate::lease::{Holder, LeaseError, Lost};
+use crate::pass::DirectorySource;
 
 /// A hiccup is over by then.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use super::session::is_in_root;
-use crate::manifest::path::EntryPath;
+use crate::format::path::EntryPath;
 
 /// A pattern that is not a glob.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

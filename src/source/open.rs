@@ -19,7 +19,7 @@ use rustix::io::{self, Errno};
 
 use super::stat::Stat;
 use super::xattr::{self, Xattrs};
-use crate::manifest::path::EntryPath;
+use crate::format::path::EntryPath;
 
 /// Which directory it is, on which mount. As long as one descriptor of it is open, no other directory
 /// has the same numbers: device, inode and mount exist until nobody has them open any more.

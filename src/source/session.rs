@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::manifest::path::EntryPath;
+use crate::format::path::EntryPath;
 
 /// The session that a path lies in, or is; `None` for the root.
 #[must_use]

@@ -3,7 +3,7 @@
 use rustix::fs::{AtFlags, FileType, Statx, StatxFlags, statx};
 use rustix::io;
 
-use crate::manifest::entry::{Kind, LinkGroup, Metadata};
+use crate::format::entry::{Kind, LinkGroup, Metadata};
 
 /// One look at an inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

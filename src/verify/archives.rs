@@ -10,10 +10,10 @@ use super::compare::{Look, Mismatch, Recorded, look};
 use super::fetched::Fetched;
 use super::report::{Evidence, Finding, FindingKind, Problem, Report};
 use super::whole::{Reader, Whole};
-use crate::manifest::archive::{ArchiveRange, ArchiveRef};
-use crate::manifest::pass_id::PassId;
-use crate::manifest::path::EntryPath;
-use crate::manifest::snapshot::Snapshot;
+use crate::format::archive::{ArchiveRange, ArchiveRef};
+use crate::format::pass_id::PassId;
+use crate::format::path::EntryPath;
+use crate::format::snapshot::Snapshot;
 use crate::stop::Stop;
 use crate::store::{Store, StoreError};
 

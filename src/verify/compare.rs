@@ -4,8 +4,8 @@
 //! Where the checksums agree an ETag proves nothing: a copy in place changes it and no byte.
 
 use super::report::{Evidence, FindingKind, Problem};
-use crate::manifest::archive::ArchiveRef;
-use crate::manifest::entry::{Content, Entry};
+use crate::format::archive::ArchiveRef;
+use crate::format::entry::{Content, Entry};
 use crate::store::{ObjectInfo, Store, StoreErrorKind, StoreResult};
 
 /// What was recorded of an object; digests in hex.

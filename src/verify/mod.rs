@@ -25,10 +25,10 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use crate::entries::{Entries, EntriesError};
-use crate::manifest::entry::Content;
-use crate::manifest::keys::SourceName;
-use crate::manifest::snapshot::Snapshot;
+use crate::format::entry::Content;
+use crate::format::keys::SourceName;
+use crate::format::snapshot::Snapshot;
+use crate::snapshots::entries::{Entries, EntriesError};
 use crate::stop::Stop;
 use crate::store::{Store, StoreError};
 

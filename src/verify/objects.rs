@@ -8,8 +8,8 @@ use super::compare::{Recorded, look};
 use super::fetched::Fetched;
 use super::report::{Evidence, Finding, FindingKind, Problem, Report};
 use crate::contents::{Contents, ContentsError};
-use crate::manifest::entry::{Content, Entry};
-use crate::manifest::keys::SourceName;
+use crate::format::entry::{Content, Entry};
+use crate::format::keys::SourceName;
 use crate::stop::Stop;
 use crate::store::{Store, StoreError, StoreErrorKind};
 

@@ -3,11 +3,11 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::report::{Finding, FindingKind, Problem};
-use crate::entries::Place;
-use crate::manifest::entry::Entry;
-use crate::manifest::keys;
-use crate::manifest::snapshot::Snapshot;
-use crate::manifest::totals::Totals;
+use crate::format::entry::Entry;
+use crate::format::keys;
+use crate::format::snapshot::Snapshot;
+use crate::format::totals::Totals;
+use crate::snapshots::entries::Place;
 
 /// What one segment holds.
 #[derive(Default)]

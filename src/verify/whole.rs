@@ -5,7 +5,7 @@ use tokio::runtime::Handle;
 
 use super::fetched::Pieces;
 use super::report::{FindingKind, Problem};
-use crate::manifest::archive::ArchiveRef;
+use crate::format::archive::ArchiveRef;
 use crate::stop::Stop;
 use crate::store::{Store, StoreError, StoreErrorKind};
 

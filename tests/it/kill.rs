@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use local_s3::{Fault, HookAction, Operation, RequestInfo};
-use offsite::manifest::segment::SegmentReader;
+use offsite::format::segment::SegmentReader;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::tree::{self, Tree, assert_same, settle};

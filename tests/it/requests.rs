@@ -1,7 +1,7 @@
 //! How many requests things take: each costs money and time.
 
 use local_s3::{LoggedRequest, Operation};
-use offsite::manifest::snapshot::Record;
+use offsite::format::snapshot::Record;
 
 use crate::support::tree::settle;
 use crate::support::{PREFIX, World, noise};

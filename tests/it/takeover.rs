@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use local_s3::{Fault, HookAction, Operation, RequestInfo};
-use offsite::manifest::snapshot::Record;
+use offsite::format::snapshot::Record;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 

@@ -8,8 +8,8 @@ use rustix::fs::{FileType, RawDir};
 use rustix::io::{self, Errno};
 
 use super::{Found, Item, Node, NotEntered, WalkOptions};
-use crate::manifest::entry::Kind;
-use crate::manifest::path::EntryPath;
+use crate::format::entry::Kind;
+use crate::format::path::EntryPath;
 use crate::source::open::Root;
 use crate::source::stat::Stat;
 

@@ -22,7 +22,7 @@ use self::pool::{Pool, Task};
 use super::filter::Filter;
 use super::open::Root;
 use super::stat::Stat;
-use crate::manifest::path::EntryPath;
+use crate::format::path::EntryPath;
 
 /// What to walk, and how.
 #[derive(Debug, Clone)]

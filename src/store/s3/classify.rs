@@ -5,7 +5,7 @@ use std::error::Error;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
-use crate::cause::{Cause, NoCredentials, cause, is_clock};
+use crate::aws::cause::{Cause, NoCredentials, cause, is_clock};
 use crate::store::{Operation, StoreErrorKind};
 
 /// Something is wrong with an answer that the SDK has found nothing wrong with.

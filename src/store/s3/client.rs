@@ -16,8 +16,8 @@ use aws_sdk_s3::config::{
 use super::direct::Direct;
 use super::settings::S3Settings;
 use super::wire::Wire;
-use crate::connector::Noting;
-use crate::credentials::Keeper;
+use crate::aws::connector::Noting;
+use crate::aws::credentials::Keeper;
 
 /// Attempts at a request before it counts as failed; with the backoff below, some 25 seconds.
 const MAX_ATTEMPTS: u32 = 8;

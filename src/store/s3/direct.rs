@@ -23,7 +23,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 
 use super::wire::Wire;
-use crate::credentials::Keeper;
+use crate::aws::credentials::Keeper;
 
 /// A bucket that objects can be put into directly.
 pub(super) struct Direct {

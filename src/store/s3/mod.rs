@@ -40,7 +40,7 @@ use super::{
     Clock, Condition, ETag, Listed, Listing, Object, ObjectInfo, OpenUpload, Operation, Placement,
     Store, StoreError, StoreErrorKind, StoreResult, Upload, UploadedPart,
 };
-use crate::regions::Regions;
+use crate::memory::regions::Regions;
 
 /// A bucket, or a part of one.
 pub struct S3Store {

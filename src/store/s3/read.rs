@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use super::S3Store;
 use super::ask::Attempts;
 use super::proof::entity_tag;
-use crate::cause::last_words;
-use crate::regions::Regions;
+use crate::aws::cause::last_words;
+use crate::memory::regions::Regions;
 use crate::store::{ETag, Object, Operation, StoreErrorKind, StoreResult};
 
 /// What is asked for.

@@ -22,8 +22,8 @@ use http_body::{Body, Frame, SizeHint};
 use jiff::Timestamp;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use crate::aws::connector::{Noting, capped, client, connector};
 use crate::boottime::boottime;
-use crate::connector::{Noting, capped, client, connector};
 use crate::store::Clock;
 
 /// Bytes that pass a bandwidth limit at a time: small enough for an even flow.
@@ -292,7 +292,7 @@ impl Body for Watched {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cause::last_words;
+    use crate::aws::cause::last_words;
     use aws_smithy_types::byte_stream::ByteStream;
 
     const PATIENCE: Duration = Duration::from_millis(50);

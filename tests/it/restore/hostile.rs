@@ -1,11 +1,11 @@
 //! Manifests made by somebody who means harm.
 
-use offsite::manifest::FORMAT;
-use offsite::manifest::entry::{Content, Entry, Kind, Metadata};
-use offsite::manifest::path::EntryPath;
-use offsite::manifest::segment::{Header, SegmentWriter};
-use offsite::manifest::snapshot::Snapshot;
-use offsite::manifest::totals::Totals;
+use offsite::format::FORMAT;
+use offsite::format::entry::{Content, Entry, Kind, Metadata};
+use offsite::format::path::EntryPath;
+use offsite::format::segment::{Header, SegmentWriter};
+use offsite::format::snapshot::Snapshot;
+use offsite::format::totals::Totals;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -32,7 +32,7 @@ pub(super) fn hostile(world: &World, entries: &[Entry]) {
     );
 }
 
-fn store(world: &World, pass: offsite::manifest::pass_id::PassId, segment: Vec<u8>, entries: u64) {
+fn store(world: &World, pass: offsite::format::pass_id::PassId, segment: Vec<u8>, entries: u64) {
     let key = format!("manifests/{SOURCE}/{pass}/00000.ndjson.zst");
     let totals = Totals {
         entries,
@@ -53,7 +53,7 @@ fn store(world: &World, pass: offsite::manifest::pass_id::PassId, segment: Vec<u
         totals,
         full: None,
         archives: Vec::new(),
-        segments: vec![offsite::manifest::segment::SegmentRef {
+        segments: vec![offsite::format::segment::SegmentRef {
             key: key.clone(),
             sha256: hex::encode(Sha256::digest(&segment)),
             size: segment.len() as u64,

@@ -3,7 +3,7 @@
 use std::os::unix::fs::{MetadataExt, lchown, symlink};
 use std::path::Path;
 
-use offsite::manifest::entry::{Entry, Kind, LinkGroup};
+use offsite::format::entry::{Entry, Kind, LinkGroup};
 use sha2::{Digest, Sha256};
 
 use super::hostile::{PASS, entry, hostile};

@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use offsite::manifest::entry::Kind;
+use offsite::format::entry::Kind;
 
 use super::hostile::{entry, hostile};
 use super::{restore, world};

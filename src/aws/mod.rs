@@ -1,0 +1,5 @@
+//! What every request to AWS goes through: the connector, credentials, and why a service was not asked.
+
+pub(crate) mod cause;
+pub(crate) mod connector;
+pub(crate) mod credentials;

@@ -1,0 +1,295 @@
+//! Archives: contents go into one tar object instead of objects of their own.
+//!
+//! ```text
+//!                 ┌─► pieces, in order ──────────────────────────┐
+//! merge ─► packer ┤                                              ├─► assembler ─► parts ─► store
+//!                 └─► workers (read, hash, tar, compress) ───────┘
+//! ```
+//!
+//! The packer cuts the merge's orders, in order, into pieces: a group of small files, or a stretch
+//! of a large one. Workers turn pieces into gzip members or zstd frames, in parallel. The assembler
+//! joins them in order, knows therefore where each lies, and sends them in parts. So the manifest
+//! can say of each file which few bytes of the archive hold it, and the whole is still a tar stream
+//! for everybody else. Nothing touches a disk, and every queue is bounded in bytes.
+//!
+//! The archive object exists once its upload is completed, which happens after the merge has come
+//! to its end and before the commit record is written. Where each session has an archive of its own,
+//! it is completed at the session's end; its record, which makes a later pass trust it, follows once
+//! a checkpoint has the session's entries.
+
+mod assembler;
+mod packer;
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+
+use super::capture::{CaptureOptions, Capturer};
+use super::decisions::{Order, Sink, Step};
+use crate::archive::template::{KeyTemplate, Values};
+use crate::format::archive::{ArchiveRef, Codec};
+use crate::format::entry::{Entry, Kind};
+use crate::format::snapshot::Snapshot;
+use crate::memory::budget::Budget;
+use crate::memory::buffers::Buffers;
+use crate::store::Placement;
+
+/// Of two of the store's times the later one may look this much earlier.
+const CLOCK_STEP: SignedDuration = SignedDuration::from_mins(1);
+
+/// How a source is archived.
+#[derive(Debug, Clone)]
+pub struct ArchiveOptions {
+    /// How archives are compressed.
+    pub codec: Codec,
+    /// How hard: 0 to 9 for gzip, -7 to 22 for zstd.
+    pub level: i32,
+    /// Where archives go.
+    pub template: KeyTemplate,
+    /// Whether an archive holds only what has changed since the last snapshot.
+    pub incremental: bool,
+    /// How old the last full archive may become.
+    pub full_every: Option<Duration>,
+}
+
+impl ArchiveOptions {
+    /// Whether the archive that is due is a full one.
+    #[must_use]
+    pub fn is_full_due(&self, parent: Option<&Snapshot>, now: Timestamp) -> bool {
+        let Some(full) = parent.and_then(|parent| parent.full) else {
+            return true;
+        };
+        let age = now.duration_since(full.created_at);
+        // A schedule is never exact: a pass that comes a little early is the one that was meant.
+        let is_old = |most: Duration| {
+            age >= SignedDuration::try_from(most - most / 24).unwrap_or(SignedDuration::MAX)
+        };
+        // Made under a clock that was ahead: nobody knows how old it is.
+        let is_from_the_future = age < -CLOCK_STEP;
+        let is_due = |most| is_from_the_future || is_old(most);
+        !self.incremental || self.full_every.is_some_and(is_due)
+    }
+}
+
+/// One archive to write.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Where it goes, unless something is there.
+    pub key: String,
+    /// The session that goes into it, where the source has sessions.
+    pub session: Option<String>,
+    /// How it is kept.
+    pub placement: Placement,
+}
+
+/// Bytes of an archive for each entry besides its contents: a header, and one of what it has no
+/// room for.
+const HEADER_BYTES: u64 = 1024;
+
+/// Requests that sending an archive of `entries` with so many bytes of contents takes, if they
+/// cannot be compressed.
+#[must_use]
+pub fn requests_at_most(bytes: u64, entries: u64) -> u64 {
+    assembler::requests(bytes + entries * HEADER_BYTES)
+}
+
+/// What the merge sends to the packer.
+enum Item {
+    /// A directory that is new or different.
+    Directory(Box<Entry>),
+    /// Something to capture.
+    Order(Box<Order>),
+    /// Nothing to pack, but the manifest has gone on: what is open must not be waited for too long.
+    Cut,
+    /// Another archive is next.
+    Begin(Target),
+    /// The archive has everything. It counts as complete once its entries are recorded, of which
+    /// the receiver tells.
+    End(Option<oneshot::Receiver<()>>),
+}
+
+/// Steps after which the packer closes a group, so that the manifest writer, which waits for the
+/// group's files, never holds up the merge that would fill it. Well below what the queue of steps
+/// holds.
+const STEPS_BETWEEN_CUTS: u32 = 1024;
+
+/// Items that wait for the packer.
+const ITEMS: usize = 1024;
+
+/// Sends steps to the manifest writer, and what belongs into the archive to the packer.
+pub struct ArchiveQueues {
+    steps: mpsc::Sender<Step>,
+    items: crossbeam_channel::Sender<Item>,
+    steps_since_cut: u32,
+    /// Whether directories go into the archive. They do not where only what has to be read again
+    /// goes there, nor does the root of a source of sessions.
+    is_whole: bool,
+}
+
+impl ArchiveQueues {
+    fn item(&mut self, item: Item) -> bool {
+        self.items.send(item).is_ok()
+    }
+}
+
+impl Sink for ArchiveQueues {
+    fn step(&mut self, step: Step) -> bool {
+        let item = match &step {
+            Step::Ready(entry)
+                if entry.metadata.kind == Kind::Directory
+                    && entry.unreadable.is_none()
+                    && self.is_whole =>
+            {
+                Some(Item::Directory(entry.clone()))
+            }
+            _ => None,
+        };
+        self.steps_since_cut += 1;
+        let cut = self.steps_since_cut >= STEPS_BETWEEN_CUTS;
+        if cut {
+            self.steps_since_cut = 0;
+        }
+        self.steps.blocking_send(step).is_ok()
+            && item.is_none_or(|item| self.item(item))
+            && (!cut || self.item(Item::Cut))
+    }
+
+    fn order(&mut self, order: Order) -> bool {
+        self.item(Item::Order(Box::new(order)))
+    }
+
+    fn begin_archive(&mut self, target: Target, is_whole: bool) -> bool {
+        self.is_whole = is_whole;
+        self.item(Item::Begin(target))
+    }
+
+    fn end_archive(&mut self) -> bool {
+        if !std::mem::replace(&mut self.is_whole, false) {
+            return self.item(Item::End(None));
+        }
+        let (recorded, is_recorded) = oneshot::channel();
+        let step = self.steps.blocking_send(Step::Checkpoint(recorded));
+        step.is_ok() && self.item(Item::End(Some(is_recorded)))
+    }
+
+    fn end(&mut self) -> bool {
+        self.item(Item::End(None))
+    }
+}
+
+/// The threads that make an archive.
+pub struct Archiver {
+    capturer: Arc<Capturer>,
+    memory: [Budget; 2],
+    threads: Vec<std::thread::JoinHandle<()>>,
+    assembler: std::thread::JoinHandle<Vec<ArchiveRef>>,
+}
+
+impl Archiver {
+    /// Starts the threads. They end when the sink is dropped.
+    ///
+    /// # Errors
+    /// The compressor does not know the level.
+    pub fn start(
+        options: CaptureOptions,
+        archive: &ArchiveOptions,
+        is_full: bool,
+        steps: mpsc::Sender<Step>,
+    ) -> std::io::Result<(Self, ArchiveQueues)> {
+        let compressors = worker::Compressors::new(archive)?;
+        let target = target(&options, archive, is_full);
+        let is_whole = options.source.sessions.is_none();
+        let runtime = Handle::current();
+        let limits = &options.limits;
+        let workers = limits.read_threads.max(1);
+        // Half for what is read and compressed, with the file that each worker reads into a group at
+        // the time; half for what is sent, with the part that is being filled.
+        let half = limits.memory_bytes / 2;
+        let read_now = workers * packer::ALONE_BYTES;
+        let reading = half.saturating_sub(read_now).max(packer::BUFFER_BYTES);
+        let reading = Budget::of_bytes(reading, runtime.clone());
+        let sending = half.saturating_sub(assembler::PART_BYTES);
+        let sending = Budget::of_bytes(sending.max(assembler::PART_BYTES), runtime.clone());
+        // Files in a group are paid for with their group.
+        let capturer = Capturer::new(options, usize::MAX, runtime);
+
+        let (items_in, items) = crossbeam_channel::bounded(ITEMS);
+        let (work_in, work) = crossbeam_channel::bounded(workers);
+        let (slots_in, slots) = mpsc::channel(4 * workers);
+        let mut threads = Vec::new();
+        let pieces = Buffers::of(packer::BUFFER_BYTES);
+        let packer = packer::Packer::new(
+            Arc::clone(&capturer),
+            (reading.clone(), pieces.clone()),
+            target,
+            work_in,
+            slots_in,
+        );
+        threads.push(std::thread::spawn(move || packer.run(items)));
+        for _ in 0..workers {
+            let worker =
+                worker::Worker::new(Arc::clone(&capturer), compressors.clone(), pieces.clone());
+            let work = work.clone();
+            threads.push(std::thread::spawn(move || worker.run(work)));
+        }
+        let assembler =
+            assembler::Assembler::new(Arc::clone(&capturer), archive.codec, sending.clone());
+        let archiver = Self {
+            capturer,
+            memory: [reading, sending],
+            threads,
+            assembler: std::thread::spawn(move || assembler.run(slots)),
+        };
+        let queues = ArchiveQueues {
+            steps,
+            items: items_in,
+            steps_since_cut: 0,
+            is_whole,
+        };
+        Ok((archiver, queues))
+    }
+
+    /// Makes threads that wait for memory give up.
+    pub fn close(&self) {
+        for memory in &self.memory {
+            memory.close();
+        }
+    }
+
+    /// Waits for the threads, which end once nothing can come any more; what they have put into the
+    /// store.
+    #[must_use]
+    pub fn join(self) -> Vec<ArchiveRef> {
+        for thread in self.threads {
+            // A thread that panicked has said so, and its captures count as aborted.
+            let _ = thread.join();
+        }
+        let written = self.assembler.join();
+        written.unwrap_or_else(|_| {
+            self.capturer.options.stop.stop();
+            Vec::new()
+        })
+    }
+}
+
+fn target(options: &CaptureOptions, archive: &ArchiveOptions, is_full: bool) -> Target {
+    let pass = options.pass.to_string();
+    let values = Values {
+        source: &options.source.name,
+        pass: options.pass,
+        session: options.source.name.as_str(),
+        name: "",
+        year: &pass[..4],
+        is_full,
+        codec: archive.codec,
+    };
+    Target {
+        key: archive.template.key(&values),
+        session: None,
+        placement: options.source.placement.clone(),
+    }
+}

@@ -1,0 +1,386 @@
+//! Cuts what there is to archive into pieces.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use super::{Item, Target};
+use crate::archive::tar::{self, Member};
+use crate::format::entry::{Entry, Kind};
+use crate::memory::budget::Budget;
+use crate::memory::buffers::{Buffer, Buffers};
+use crate::pass::capture::file::{has_changed, read_up_to};
+use crate::pass::capture::{Capture, Capturer, Refused, parts};
+use crate::pass::decisions::{Captured, Name};
+use crate::source::stat::Stat;
+use crate::source::xattr;
+
+/// A group is closed once its files have so many bytes. It is what is fetched to restore a small
+/// file alone; a compressor that starts anew this often loses nothing that can be measured.
+const GROUP_BYTES: u64 = 1 << 20;
+
+/// Files of this size or more do not share a group.
+pub(super) const ALONE_BYTES: usize = 1 << 19;
+
+/// Length of the pieces of a large file.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// What a buffer holds from the beginning: a piece, or a group with one more file in it.
+pub(super) const BUFFER_BYTES: usize = 3 << 19;
+
+/// What a member takes besides its contents, roughly: header, pax header, padding.
+const MEMBER_BYTES: u64 = 2048;
+
+/// One thing in a group.
+pub(super) enum InGroup {
+    Directory(Box<Entry>),
+    Capture(Box<Capture>),
+}
+
+/// A piece before it is compressed.
+pub(super) enum Work {
+    /// A group of small members, to be read.
+    Group(Vec<InGroup>),
+    /// Bytes of the tar stream.
+    Bytes(Buffer),
+}
+
+/// What a worker gets.
+pub(super) struct Job {
+    pub(super) work: Work,
+    /// What it may use.
+    pub(super) memory: OwnedSemaphorePermit,
+    pub(super) reply: oneshot::Sender<Piece>,
+}
+
+/// A piece, compressed.
+pub(super) struct Piece {
+    pub(super) bytes: Buffer,
+    /// Captures that are settled with it.
+    pub(super) files: Vec<InPiece>,
+    pub(super) members: u64,
+    pub(super) memory: OwnedSemaphorePermit,
+}
+
+/// A capture that is settled once it is known where its piece lies.
+pub(super) enum InPiece {
+    /// Its contents are in the piece, so much of which comes before them.
+    File(Box<Capture>, Entry, u64),
+    /// Another name of a file in this archive.
+    Link(Box<Capture>, Entry),
+}
+
+/// What the assembler gets, in order.
+pub(super) enum Slot {
+    /// An archive begins.
+    Begin(Target),
+    /// Its next piece.
+    Piece(oneshot::Receiver<Piece>),
+    /// A large file begins with the next piece.
+    Mark,
+    /// The large file whose beginning was marked ends here; so much of its first piece comes before
+    /// its contents.
+    File(Box<Capture>, Box<Entry>, u64),
+    /// The archive ends. Its record waits until its entries are recorded, where there is somebody
+    /// to tell.
+    End(Option<oneshot::Receiver<()>>),
+}
+
+/// The next stage is gone: the pass is being stopped.
+struct Gone;
+
+/// Cuts items into pieces.
+pub(super) struct Packer {
+    capturer: Arc<Capturer>,
+    memory: Budget,
+    buffers: Buffers,
+    target: Target,
+    work: crossbeam_channel::Sender<Job>,
+    slots: mpsc::Sender<Slot>,
+    group: Vec<InGroup>,
+    group_bytes: u64,
+    is_open: bool,
+}
+
+impl Packer {
+    pub(super) fn new(
+        capturer: Arc<Capturer>,
+        (memory, buffers): (Budget, Buffers),
+        target: Target,
+        work: crossbeam_channel::Sender<Job>,
+        slots: mpsc::Sender<Slot>,
+    ) -> Self {
+        Self {
+            capturer,
+            memory,
+            buffers,
+            target,
+            work,
+            slots,
+            group: Vec::new(),
+            group_bytes: 0,
+            is_open: false,
+        }
+    }
+
+    /// Takes items until there are no more. Without an end among them, neither has the archive one.
+    pub(super) fn run(mut self, items: crossbeam_channel::Receiver<Item>) {
+        for item in items {
+            if self.take(item).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn take(&mut self, item: Item) -> Result<(), Gone> {
+        match item {
+            Item::Directory(entry) => self.add(InGroup::Directory(entry), 0),
+            Item::Order(order) => {
+                let metadata = order.found.stat.metadata;
+                let capture = Box::new(self.capturer.begin(*order));
+                if self.capturer.options.stop.is_set() {
+                    capture.end(Err(Refused::Stopped));
+                    return Err(Gone);
+                }
+                let is_further = matches!(capture.order.name, Name::Further { .. });
+                match metadata.kind {
+                    Kind::File if metadata.size >= ALONE_BYTES as u64 && !is_further => {
+                        self.close_group()?;
+                        self.large(capture)
+                    }
+                    _ => self.add(
+                        InGroup::Capture(capture),
+                        metadata.size.min(ALONE_BYTES as u64),
+                    ),
+                }
+            }
+            Item::Cut => self.close_group(),
+            Item::Begin(target) => {
+                self.target = target;
+                Ok(())
+            }
+            Item::End(is_recorded) => self.end(is_recorded),
+        }
+    }
+
+    fn add(&mut self, member: InGroup, size: u64) -> Result<(), Gone> {
+        self.group.push(member);
+        self.group_bytes += size + MEMBER_BYTES;
+        match self.group_bytes {
+            GROUP_BYTES.. => self.close_group(),
+            _ => Ok(()),
+        }
+    }
+
+    fn close_group(&mut self) -> Result<(), Gone> {
+        if self.group.is_empty() {
+            return Ok(());
+        }
+        let group = std::mem::take(&mut self.group);
+        self.group_bytes = 0;
+        self.piece(Work::Group(group))
+    }
+
+    /// Begins the archive, unless that is done.
+    fn open(&mut self) -> Result<(), Gone> {
+        match std::mem::replace(&mut self.is_open, true) {
+            true => Ok(()),
+            false => self.slot(Slot::Begin(self.target.clone())),
+        }
+    }
+
+    /// Hands out a piece. It takes one buffer, whether it fills it or not.
+    fn piece(&mut self, work: Work) -> Result<(), Gone> {
+        self.open()?;
+        let memory = self.memory.take_bytes(BUFFER_BYTES).map_err(|_| Gone)?;
+        let (reply, piece) = oneshot::channel();
+        self.slot(Slot::Piece(piece))?;
+        let job = Job {
+            work,
+            memory,
+            reply,
+        };
+        self.work.send(job).map_err(|_| Gone)
+    }
+
+    fn slot(&self, slot: Slot) -> Result<(), Gone> {
+        self.slots.blocking_send(slot).map_err(|_| Gone)
+    }
+
+    fn end(&mut self, is_recorded: Option<oneshot::Receiver<()>>) -> Result<(), Gone> {
+        self.close_group()?;
+        if !self.is_open {
+            return Ok(());
+        }
+        let mut end = self.buffers.take();
+        tar::end(&mut end);
+        self.piece(Work::Bytes(end))?;
+        self.is_open = false;
+        self.slot(Slot::End(is_recorded))
+    }
+
+    /// Archives a file in pieces of its own.
+    fn large(&mut self, capture: Box<Capture>) -> Result<(), Gone> {
+        let streamed = self.stream(&capture);
+        if let Ok(Streamed::Written(entry, _)) = &streamed {
+            capture.is_member(entry);
+        }
+        match streamed {
+            Ok(Streamed::Written(entry, before)) => self.slot(Slot::File(capture, entry, before)),
+            Ok(Streamed::Same(entry)) => {
+                capture.end(Ok(Captured::Same(entry)));
+                Ok(())
+            }
+            Err(Failed::Refused(refused)) => {
+                capture.end(Err(refused));
+                Ok(())
+            }
+            Err(Failed::Gone) => {
+                capture.end(Err(Refused::Stopped));
+                Err(Gone)
+            }
+        }
+    }
+
+    fn stream(&mut self, capture: &Capture) -> Result<Streamed, Failed> {
+        let options = &capture.options();
+        let file = options
+            .root
+            .open_file(&capture.order.found.path)
+            .map_err(Refused::from)?;
+        let xattrs = match options.source.xattrs {
+            true => xattr::of_open(&file).map_err(Refused::from)?,
+            false => Vec::new(),
+        };
+        for is_last in [false, true] {
+            let before = Stat::of(&file).map_err(Refused::from)?;
+            let size = before.metadata.size;
+            if before.metadata.kind != Kind::File {
+                return Err(Refused::Gone.into());
+            }
+            // Once a member is written that may be torn, a whole one has to take its place.
+            if let Some(known) = capture.order.known.as_ref().filter(|_| !is_last) {
+                let (sha256, read) = parts::hash(capture, &file, size)?;
+                if known.sha256 == sha256 && !has_changed(&file, &before).map_err(Refused::from)? {
+                    let mut entry = capture.entry(&before, read);
+                    entry.content = Some(known.clone());
+                    entry.xattrs = xattrs;
+                    return Ok(Streamed::Same(Box::new(entry)));
+                }
+            }
+            let mut entry = capture.entry(&before, size);
+            entry.xattrs.clone_from(&xattrs);
+            let (sha256, read, skip) = self.member(capture, &file, &entry)?;
+            let changed = read != size || has_changed(&file, &before).map_err(Refused::from)?;
+            if changed && !is_last {
+                // The member that follows takes its place when the archive is extracted.
+                continue;
+            }
+            entry.metadata.size = read;
+            entry.changed_while_reading = changed;
+            entry.content = Some(capture.content(sha256, None));
+            return Ok(Streamed::Written(Box::new(entry), skip));
+        }
+        Err(Refused::Gone.into())
+    }
+
+    /// Writes one member, of the size its entry has. Returns the digest of what was read, how much
+    /// that was, and how much of the member comes before it.
+    fn member(
+        &mut self,
+        capture: &Capture,
+        file: &OwnedFd,
+        entry: &Entry,
+    ) -> Result<([u8; 32], u64, u64), Failed> {
+        let size = entry.metadata.size;
+        let mut raw = self.buffers.take();
+        tar::begin(&mut raw, entry, Member::File(size));
+        let skip = raw.len() as u64;
+        self.open()?;
+        self.slot(Slot::Mark)?;
+        let mut hasher = Sha256::new();
+        let mut read = 0;
+        let mut failed = None;
+        while read < size && failed.is_none() {
+            if capture.options().stop.is_set() {
+                return Err(Refused::Stopped.into());
+            }
+            let left = usize::try_from(size - read).unwrap_or(usize::MAX);
+            // The name of the longest path leaves most of a piece free.
+            let wanted = left.min(PIECE_BYTES.saturating_sub(raw.len()).max(1));
+            let had = raw.len();
+            failed = read_up_to(file, &mut raw, read, wanted).err();
+            hasher.update(&raw[had..]);
+            read += (raw.len() - had) as u64;
+            if raw.len() - had < wanted {
+                // The file has become shorter.
+                break;
+            }
+            if raw.len() >= PIECE_BYTES {
+                let full = std::mem::replace(&mut raw, self.buffers.take());
+                self.piece(Work::Bytes(full))?;
+            }
+        }
+        // Whatever happened, the header has promised so many bytes.
+        let mut missing = size - read;
+        while missing > 0 {
+            let zeros = missing.min(PIECE_BYTES as u64);
+            let length = raw.len() + usize::try_from(zeros).unwrap_or(0);
+            raw.resize(length, 0);
+            missing -= zeros;
+            let full = std::mem::replace(&mut raw, self.buffers.take());
+            self.piece(Work::Bytes(full))?;
+        }
+        tar::pad(&mut raw, size);
+        if let Some(error) = failed {
+            self.note(entry, read, error, &mut raw);
+        }
+        self.piece(Work::Bytes(raw))?;
+        match failed {
+            Some(error) => Err(Refused::from(error).into()),
+            None => Ok((hasher.finalize().into(), read, skip)),
+        }
+    }
+
+    /// A file that could be read in part only is followed by one that says so, for whoever extracts
+    /// the archive without its manifest.
+    fn note(&self, entry: &Entry, read: u64, error: rustix::io::Errno, raw: &mut Vec<u8>) {
+        let error = std::io::Error::from(error);
+        let text = format!(
+            "{}: only the first {read} of {} bytes could be read ({error}); the rest is zeros\n",
+            entry.path, entry.metadata.size
+        );
+        let name = [entry.path.as_bytes(), b".offsite-incomplete"].concat();
+        if let Ok(path) = crate::format::path::EntryPath::parse(name) {
+            let note = Entry::new(path, entry.metadata);
+            tar::begin(raw, &note, Member::File(text.len() as u64));
+            raw.extend_from_slice(text.as_bytes());
+            tar::pad(raw, text.len() as u64);
+        }
+    }
+}
+
+/// What a large file has come to.
+enum Streamed {
+    Same(Box<Entry>),
+    Written(Box<Entry>, u64),
+}
+
+enum Failed {
+    Refused(Refused),
+    Gone,
+}
+
+impl From<Refused> for Failed {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<Gone> for Failed {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
+}

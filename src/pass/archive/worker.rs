@@ -1,0 +1,176 @@
+//! Makes pieces: reads small files into them, and compresses.
+
+use std::io;
+use std::num::NonZero;
+use std::sync::Arc;
+
+use super::ArchiveOptions;
+use super::packer::{InGroup, InPiece, Job, Piece, Work};
+use crate::archive::codec::Compressor;
+use crate::archive::tar::{self, Member};
+use crate::format::entry::Kind;
+use crate::memory::buffers::{Buffer, Buffers};
+use crate::pass::capture::file::{Attempt, open_and_attempt};
+use crate::pass::capture::links::First;
+use crate::pass::capture::{Capture, Capturer, Refused};
+use crate::pass::decisions::Captured;
+
+pub(super) struct Worker {
+    capturer: Arc<Capturer>,
+    compressors: Compressors,
+    buffers: Buffers,
+}
+
+/// As many compressors as there are cores: more would take memory and save no time. There are more
+/// workers than that, because they read, and reading waits.
+#[derive(Clone)]
+pub(super) struct Compressors {
+    free: crossbeam_channel::Receiver<Compressor>,
+    back: crossbeam_channel::Sender<Compressor>,
+}
+
+impl Compressors {
+    pub(super) fn new(options: &ArchiveOptions) -> io::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(2, NonZero::get);
+        let (back, free) = crossbeam_channel::bounded(cores);
+        for _ in 0..cores {
+            let compressor = Compressor::new(options.codec, options.level)?;
+            back.send(compressor).map_err(|_| broken())?;
+        }
+        Ok(Self { free, back })
+    }
+
+    fn compress(&self, piece: &mut Vec<u8>) -> io::Result<()> {
+        let mut compressor = self.free.recv().map_err(|_| broken())?;
+        let compressed = compressor.compress(piece);
+        self.back.send(compressor).map_err(|_| broken())?;
+        compressed
+    }
+}
+
+fn broken() -> io::Error {
+    io::ErrorKind::BrokenPipe.into()
+}
+
+/// The tar stream of a group.
+struct Raw {
+    bytes: Buffer,
+    files: Vec<InPiece>,
+    members: u64,
+}
+
+impl Worker {
+    pub(super) fn new(capturer: Arc<Capturer>, compressors: Compressors, buffers: Buffers) -> Self {
+        Self {
+            capturer,
+            compressors,
+            buffers,
+        }
+    }
+
+    /// Takes jobs until there are no more. A piece that cannot be made is not replied to, and the
+    /// archive ends there.
+    pub(super) fn run(self, jobs: crossbeam_channel::Receiver<Job>) {
+        for job in jobs {
+            let mut raw = match job.work {
+                Work::Bytes(bytes) => Raw {
+                    bytes,
+                    files: Vec::new(),
+                    members: 0,
+                },
+                Work::Group(group) => self.read(group),
+            };
+            if !raw.bytes.is_empty() && self.compressors.compress(&mut raw.bytes).is_err() {
+                self.capturer.options.stop.stop();
+                continue;
+            }
+            let piece = Piece {
+                bytes: raw.bytes,
+                files: raw.files,
+                members: raw.members,
+                memory: job.memory,
+            };
+            // An assembler that is gone has no use for it.
+            let _ = job.reply.send(piece);
+        }
+    }
+
+    fn read(&self, group: Vec<InGroup>) -> Raw {
+        let mut raw = Raw {
+            bytes: self.buffers.take(),
+            files: Vec::new(),
+            members: 0,
+        };
+        for member in group {
+            match member {
+                InGroup::Directory(entry) => {
+                    tar::begin(&mut raw.bytes, &entry, Member::Directory);
+                    raw.members += 1;
+                }
+                InGroup::Capture(capture) => self.capture(capture, &mut raw),
+            }
+        }
+        raw
+    }
+
+    fn capture(&self, capture: Box<Capture>, raw: &mut Raw) {
+        if self.capturer.options.stop.is_set() {
+            return capture.end(Err(Refused::Stopped));
+        }
+        match capture.order.found.stat.metadata.kind {
+            Kind::File => match capture.another_name() {
+                Some((First::Member(first), stat)) => {
+                    let entry = capture.linked(&first, &stat);
+                    let link = Member::HardLink(first.path.as_bytes());
+                    tar::begin(&mut raw.bytes, &entry, link);
+                    raw.members += 1;
+                    raw.files.push(InPiece::Link(capture, entry));
+                }
+                Some((First::Stored(first), stat)) => {
+                    let entry = capture.linked(&first, &stat);
+                    capture.end(Ok(Captured::Linked(Box::new(entry))));
+                }
+                Some((First::Nothing, _)) | None => file(capture, raw),
+            },
+            Kind::Symlink => other(capture, Capture::symlink, raw),
+            _ => other(capture, Capture::directory, raw),
+        }
+    }
+}
+
+fn file(capture: Box<Capture>, raw: &mut Raw) {
+    let grown = |_: &Capture, _: &_, _: &_, _| {
+        let error =
+            "it has grown, or its first name could not be archived; the next pass tries again";
+        Err(Refused::Unreadable(io::Error::other(error)))
+    };
+    match open_and_attempt(&capture, grown) {
+        Ok(Attempt::Read(entry, held)) => {
+            let contents = &held.bytes;
+            let size = contents.len() as u64;
+            tar::begin(&mut raw.bytes, &entry, Member::File(size));
+            let before = raw.bytes.len() as u64;
+            raw.bytes.extend_from_slice(contents);
+            tar::pad(&mut raw.bytes, size);
+            raw.members += 1;
+            capture.is_member(&entry);
+            raw.files.push(InPiece::File(capture, entry, before));
+        }
+        Ok(Attempt::Same(entry)) => capture.end(Ok(Captured::Same(Box::new(entry)))),
+        Ok(Attempt::Stored(_) | Attempt::Changed) => capture.end(Err(Refused::Gone)),
+        Err(refused) => capture.end(Err(refused)),
+    }
+}
+
+fn other(capture: Box<Capture>, look: fn(&Capture) -> Result<Captured, Refused>, raw: &mut Raw) {
+    let result = look(&capture);
+    if let Ok(Captured::Same(entry)) = &result {
+        let member = match &entry.target {
+            Some(target) => Member::Symlink(target),
+            None => Member::Directory,
+        };
+        tar::begin(&mut raw.bytes, entry, member);
+        raw.members += 1;
+    }
+    capture.end(result);
+}

@@ -1,0 +1,504 @@
+//! Captures: reading files that may change under the reader, hashing them once, sending them.
+//!
+//! Threads read and hash, because reading blocks; what they have read is sent by tasks, so that a
+//! thread never waits for an answer of the store, except when it sends a large file in parts. A
+//! file is `fstat`ed before and after it is read; one that changed meanwhile is read once more, and
+//! kept as read then.
+
+pub(super) mod file;
+pub(super) mod links;
+pub(super) mod parts;
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use self::links::{First, Links};
+use super::decisions::{Captured, Name, Order};
+use super::{DirectorySource, Limits};
+use crate::events::{Event, Events};
+use crate::format::entry::{Content, Entry, Kind, LinkGroup, Unreadable};
+use crate::format::keys;
+use crate::format::pass_id::PassId;
+use crate::memory::budget::{Budget, Closed};
+use crate::memory::regions::{self, Region, Regions};
+use crate::source::open::Root;
+use crate::source::stat::Stat;
+use crate::source::xattr;
+use crate::stop::Stop;
+use crate::store::{Store, StoreError, Upload};
+
+/// Orders that wait for a thread.
+const QUEUE: usize = 1024;
+
+/// How long giving up an upload may take when there is no time left for anything else.
+const ABORT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Requests that sending a file of `size` bytes takes.
+#[must_use]
+pub fn requests(size: u64) -> u64 {
+    match size {
+        0..=file::WHOLE_BYTES => 1,
+        // Begin, complete, and the parts.
+        _ => 2 + size.div_ceil(parts::part_bytes(size)),
+    }
+}
+
+/// What captures need to know.
+pub struct CaptureOptions {
+    /// What is backed up.
+    pub source: DirectorySource,
+    /// Its root, open.
+    pub root: Arc<Root>,
+    /// The pass.
+    pub pass: PassId,
+    /// Where contents go.
+    pub store: Arc<dyn Store>,
+    /// Where events go.
+    pub events: Events,
+    /// How much at once.
+    pub limits: Limits,
+    /// When to stop.
+    pub stop: Arc<Stop>,
+}
+
+/// The threads that capture.
+pub struct Captures {
+    capturer: Arc<Capturer>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Captures {
+    /// Starts the threads. They end when the sender of orders is dropped.
+    pub fn start(options: CaptureOptions) -> (Self, crossbeam_channel::Sender<Order>) {
+        let (sender, orders) = crossbeam_channel::bounded(QUEUE);
+        let runtime = Handle::current();
+        let threads = options.limits.read_threads.max(1);
+        let memory = options.limits.memory_bytes;
+        let capturer = Capturer::new(options, memory, runtime);
+        let threads = (0..threads).map(|_| {
+            let (capturer, orders) = (Arc::clone(&capturer), orders.clone());
+            std::thread::spawn(move || {
+                for order in orders {
+                    capturer.take(order);
+                }
+            })
+        });
+        let captures = Self {
+            threads: threads.collect(),
+            capturer: Arc::clone(&capturer),
+        };
+        (captures, sender)
+    }
+
+    /// Makes threads that wait for memory or a free request give up.
+    pub fn close(&self) {
+        self.capturer.memory.close();
+        self.capturer.requests.close();
+    }
+
+    /// Waits for the threads, which end once no order can come any more.
+    pub fn join(self) {
+        for thread in self.threads {
+            // A thread that panicked has said so, and its captures count as aborted.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What captures share.
+pub(super) struct Capturer {
+    pub(super) options: CaptureOptions,
+    memory: Budget,
+    regions: Regions,
+    pub(super) links: Links,
+    requests: Budget,
+    pub(super) runtime: Handle,
+}
+
+/// Memory for contents; it counts as in use until nobody has it any more.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) bytes: Region,
+    // Last: what is given back is free before somebody else may take it.
+    _memory: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// A capture under way: what there is to say about the file, and to whom.
+pub(super) struct Capture {
+    pub(super) capturer: Arc<Capturer>,
+    pub(super) order: Order,
+    started: Instant,
+}
+
+/// Why a file was not captured.
+pub(super) enum Refused {
+    /// Something else is there, or nothing.
+    Gone,
+    /// The system refuses.
+    Unreadable(io::Error),
+    /// The store refuses.
+    Store(String, StoreError),
+    /// The pass is being stopped.
+    Stopped,
+}
+
+impl From<Errno> for Refused {
+    fn from(error: Errno) -> Self {
+        match error {
+            Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO => Self::Gone,
+            other => Self::Unreadable(other.into()),
+        }
+    }
+}
+
+impl From<Closed> for Refused {
+    fn from(_: Closed) -> Self {
+        Self::Stopped
+    }
+}
+
+impl Capturer {
+    pub(super) fn new(options: CaptureOptions, memory: usize, runtime: Handle) -> Arc<Self> {
+        Arc::new(Self {
+            memory: Budget::of_bytes(memory, runtime.clone()),
+            requests: Budget::of_requests(options.limits.concurrency, runtime.clone()),
+            regions: Regions::default(),
+            links: Links::default(),
+            options,
+            runtime,
+        })
+    }
+
+    /// Waits for memory for so many bytes of contents. It may be in the hands of a connection that
+    /// stands still, so that nobody can give it back before the end.
+    pub(super) fn hold(&self, length: usize) -> Result<Held, Closed> {
+        let taken = regions::taken(length);
+        let memory = match self.memory.try_take_bytes(taken) {
+            Some(memory) => memory,
+            None => self.wait(self.memory.bytes(taken))??,
+        };
+        Ok(Held {
+            bytes: self.regions.take(length),
+            _memory: memory,
+        })
+    }
+
+    /// Waits for a request, unless there is no time left for it.
+    pub(super) fn wait<T>(&self, request: impl Future<Output = T>) -> Result<T, Closed> {
+        self.runtime.block_on(self.in_time(request))
+    }
+
+    /// The same for a task, which lets go of what it holds and somebody else may be waiting for.
+    pub(super) async fn in_time<T>(&self, request: impl Future<Output = T>) -> Result<T, Closed> {
+        tokio::select! {
+            answer = request => Ok(answer),
+            () = self.options.stop.hurried() => Err(Closed),
+        }
+    }
+
+    /// Gives up an upload, which is of no use to anybody. If that fails, the next pass does it.
+    pub(super) fn abort(&self, upload: &Upload) {
+        let out_of_time = async {
+            self.options.stop.hurried().await;
+            tokio::time::sleep(ABORT_TIMEOUT).await;
+        };
+        self.runtime.block_on(async {
+            tokio::select! {
+                _ = self.options.store.abort_upload(upload) => {}
+                () = out_of_time => {}
+            }
+        });
+    }
+
+    /// Begins a capture.
+    pub(super) fn begin(self: &Arc<Self>, order: Order) -> Capture {
+        Capture {
+            capturer: Arc::clone(self),
+            order,
+            started: Instant::now(),
+        }
+    }
+
+    fn take(self: &Arc<Self>, order: Order) {
+        let capture = self.begin(order);
+        if self.options.stop.is_set() {
+            return capture.end(Err(Refused::Stopped));
+        }
+        match capture.order.found.stat.metadata.kind {
+            Kind::File => match capture.another_name() {
+                Some((First::Stored(first) | First::Member(first), stat)) => {
+                    let entry = capture.linked(&first, &stat);
+                    capture.end(Ok(Captured::Linked(Box::new(entry))));
+                }
+                _ => file::capture(capture),
+            },
+            Kind::Symlink => {
+                let result = capture.symlink();
+                capture.end(result);
+            }
+            _ => {
+                let result = capture.directory();
+                capture.end(result);
+            }
+        }
+    }
+}
+
+impl Capture {
+    pub(super) fn options(&self) -> &CaptureOptions {
+        &self.capturer.options
+    }
+
+    pub(super) fn symlink(&self) -> Result<Captured, Refused> {
+        let found = &self.order.found;
+        let mut entry = Entry::new(found.path.clone(), found.stat.metadata);
+        let target = self.options().root.read_link(&found.path);
+        entry.target = Some(match target {
+            // Something else has taken its place.
+            Err(Errno::INVAL) => return Err(Refused::Gone),
+            other => other?,
+        });
+        if self.options().source.xattrs {
+            entry.xattrs = self.options().root.link_xattrs(&found.path)?;
+        }
+        Ok(Captured::Same(Box::new(entry)))
+    }
+
+    pub(super) fn directory(&self) -> Result<Captured, Refused> {
+        let found = &self.order.found;
+        let mut entry = Entry::new(found.path.clone(), found.stat.metadata);
+        let directory = self.options().root.open_directory(&found.path)?;
+        entry.inode = found.stat.directory_inode();
+        entry.xattrs = xattr::of_open(&directory)?;
+        Ok(Captured::Same(Box::new(entry)))
+    }
+
+    /// The entry of a file of which `size` bytes were read after `stat` was taken.
+    pub(super) fn entry(&self, stat: &Stat, size: u64) -> Entry {
+        let found = &self.order.found;
+        let mut metadata = stat.metadata;
+        metadata.size = size;
+        let mut entry = Entry::new(found.path.clone(), metadata);
+        entry.hardlink = stat.link_group();
+        entry.sparse = stat.sparse;
+        entry
+    }
+
+    fn key(&self) -> String {
+        let options = self.options();
+        keys::content(&options.source.name, options.pass, &self.order.found.path)
+    }
+
+    /// Contents that this pass captures.
+    pub(super) fn content(&self, sha256: [u8; 32], crc64nvme: Option<u64>) -> Content {
+        Content {
+            sha256,
+            pass: self.options().pass,
+            key: None,
+            crc64nvme,
+            archive: None,
+        }
+    }
+
+    /// Ends a capture whose contents have arrived in the store.
+    fn uploaded(self, entry: Entry) {
+        let key = self.key();
+        if let Some(content) = &entry.content {
+            self.options().events.emit(&Event::FileUploaded {
+                source: self.options().source.name.clone(),
+                path: entry.path.to_string(),
+                key,
+                size: entry.metadata.size,
+                sha256: hex::encode(content.sha256),
+                duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            });
+        }
+        self.end(Ok(Captured::Uploaded(Box::new(entry))));
+    }
+
+    /// Ends a capture whose contents are in an archive that is being written.
+    pub(super) fn archived(self, entry: Entry, archive: &str) {
+        self.options().events.emit(&Event::FileArchived {
+            source: self.options().source.name.clone(),
+            path: entry.path.to_string(),
+            key: archive.to_owned(),
+            size: entry.metadata.size,
+        });
+        // Its other names know: see `is_member`.
+        self.finish(Captured::Uploaded(Box::new(entry)));
+    }
+
+    /// What the first name has become and how the file looks now, where this is another name of the
+    /// same file and it has not changed since.
+    pub(super) fn another_name(&self) -> Option<(First, Stat)> {
+        if !matches!(self.order.name, Name::Further { .. }) {
+            return None;
+        }
+        let group = self.order.found.stat.link_group()?;
+        let links = &self.capturer.links;
+        let first = links.first(group, &self.options().stop);
+        let (First::Stored(entry) | First::Member(entry)) = &first else {
+            return None;
+        };
+        let file = self.options().root.open_file(&self.order.found.path).ok()?;
+        let stat = Stat::of(&file).ok()?;
+        let (now, then) = (stat.metadata, entry.metadata);
+        let same = (now.kind, now.size, now.mtime_ns, now.ctime_ns)
+            == (then.kind, then.size, then.mtime_ns, then.ctime_ns);
+        (same && stat.link_group() == entry.hardlink).then_some((first, stat))
+    }
+
+    /// The entry of another name of `first`.
+    pub(super) fn linked(&self, first: &Entry, stat: &Stat) -> Entry {
+        Entry {
+            path: self.order.found.path.clone(),
+            metadata: stat.metadata,
+            ..first.clone()
+        }
+    }
+
+    /// Tells the other names of a file that its first is a member of the archive that is being
+    /// written, before it is known where.
+    pub(super) fn is_member(&self, entry: &Entry) {
+        let group = self.order.found.stat.link_group();
+        if let (Name::First, Some(group)) = (self.order.name, group) {
+            let first = match entry.hardlink == Some(group) {
+                true => First::Member(Arc::new(entry.clone())),
+                false => First::Nothing,
+            };
+            self.settle_as(group, first);
+        }
+    }
+
+    fn settle_as(&self, group: LinkGroup, first: First) {
+        let names = self.order.found.stat.nlink.saturating_sub(1);
+        self.capturer.links.settle(group, names, first);
+    }
+
+    /// Tells the other names of a file what has become of its first.
+    fn settle(&self, captured: &Captured) {
+        let Some(group) = self.order.found.stat.link_group() else {
+            return;
+        };
+        if self.order.name != Name::First {
+            return;
+        }
+        let first = match captured {
+            Captured::Uploaded(entry) | Captured::Same(entry) if entry.hardlink == Some(group) => {
+                let mut entry = Entry::clone(entry);
+                if let Some(content) = &mut entry.content
+                    && content.archive.is_none()
+                    && content.key.is_none()
+                {
+                    let source = &self.options().source.name;
+                    let key = keys::content(source, content.pass, &entry.path);
+                    content.key = Some(key.into());
+                }
+                First::Stored(Arc::new(entry))
+            }
+            _ => First::Nothing,
+        };
+        self.settle_as(group, first);
+    }
+
+    pub(super) fn end(self, result: Result<Captured, Refused>) {
+        let captured = match result {
+            Ok(captured) => captured,
+            Err(refused) => self.refused(refused),
+        };
+        self.settle(&captured);
+        self.finish(captured);
+    }
+
+    fn finish(self, captured: Captured) {
+        if let Captured::Uploaded(entry) | Captured::Same(entry) = &captured
+            && entry.changed_while_reading
+        {
+            self.options().events.emit(&Event::FileChangedWhileReading {
+                source: self.options().source.name.clone(),
+                path: entry.path.to_string(),
+            });
+        }
+        reply(self.order.reply, captured);
+    }
+
+    fn refused(&self, refused: Refused) -> Captured {
+        let source = self.options().source.name.clone();
+        let path = self.order.found.path.to_string();
+        let (event, error, is_unsent) = match refused {
+            Refused::Stopped => return Captured::Aborted,
+            Refused::Gone => {
+                let event = Event::FileVanished { source, path };
+                self.options().events.emit(&event);
+                return Captured::Vanished;
+            }
+            Refused::Unreadable(error) => {
+                let error = error.to_string();
+                let event = Event::FileUnreadable {
+                    source,
+                    path,
+                    error: error.clone(),
+                };
+                (event, error, false)
+            }
+            Refused::Store(key, error) => {
+                let text = error.to_string();
+                let event = Event::FileUploadFailed {
+                    source,
+                    path,
+                    key,
+                    error: text.clone(),
+                };
+                if error.kind.is_fatal() {
+                    self.options().events.emit(&event);
+                    self.options().stop.fail(error);
+                    return Captured::Aborted;
+                }
+                (event, text, true)
+            }
+        };
+        self.options().events.emit(&event);
+        let entry = Box::new(self.stand_in(error));
+        match is_unsent {
+            true => Captured::Unsent(entry),
+            false => Captured::Unreadable(entry),
+        }
+    }
+
+    /// What the snapshot keeps of something that could not be captured: what the last one had, or
+    /// the mere fact that it is there.
+    fn stand_in(&self, error: String) -> Entry {
+        let found = &self.order.found;
+        let kind = found.stat.metadata.kind;
+        let fallback = self.order.fallback.as_deref();
+        let mut entry = match fallback.filter(|old| old.metadata.kind == kind) {
+            Some(old) => old.clone(),
+            None => Entry::new(found.path.clone(), found.stat.metadata),
+        };
+        let since = entry.unreadable.map_or(self.options().pass, |u| u.since);
+        entry.unreadable = Some(Unreadable { error, since });
+        entry
+    }
+
+    /// The recorded contents, if these are the same.
+    pub(super) fn known(&self, sha256: [u8; 32]) -> Option<Content> {
+        let known = self.order.known.as_ref();
+        known.filter(|known| known.sha256 == sha256).cloned()
+    }
+}
+
+/// A writer that is gone has no use for the result.
+fn reply(to: oneshot::Sender<Captured>, captured: Captured) {
+    let _ = to.send(captured);
+}

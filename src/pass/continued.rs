@@ -1,0 +1,268 @@
+//! What passes that were killed have left: segments and checkpoints that no commit record names.
+//!
+//! Their entries are trusted as a snapshot's are, because each was written after the contents it
+//! names were in the store, and has its digest in its name. A file that still looks as such an entry says
+//! is not sent again.
+
+use std::collections::HashSet;
+
+use sha2::{Digest, Sha256};
+
+use super::commit::PassContext;
+use super::previous::Cursor;
+use super::{DirectorySource, Method};
+use crate::format::archive::{ArchiveRef, RECORD_BYTES};
+use crate::format::entry::Entry;
+use crate::format::keys::{self, SegmentKey, SourceName};
+use crate::format::pass_id::PassId;
+use crate::format::path::EntryPath;
+use crate::format::snapshot::Snapshot;
+use crate::snapshots::entries::Segments;
+use crate::store::{Listing, OpenUpload, Store, StoreError, StoreResult};
+
+/// Killed passes that are looked at, the latest ones. Each takes a segment's memory, and what older
+/// ones captured is seldom missing from these.
+const MOST_PASSES: usize = 4;
+
+/// Keys of the segments to read for one killed pass, in order of their entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The pass.
+    pub pass: PassId,
+    /// Keys.
+    pub keys: Vec<String>,
+    /// Archives that it, and if it is the latest, any pass before it has completed: a pass that
+    /// goes on from another one records what that one has archived.
+    pub archives: Vec<ArchiveRef>,
+}
+
+/// Finds what passes after `committed`, and other than `own`, have left, the latest first.
+///
+/// # Errors
+/// The listing fails.
+pub async fn find(
+    store: &dyn Store,
+    source: &SourceName,
+    committed: Option<PassId>,
+    own: PassId,
+) -> StoreResult<Vec<Unfinished>> {
+    let prefix = keys::segments(source);
+    // `~` sorts after whatever follows a pass id in a key.
+    let start_after = committed.map(|pass| format!("{prefix}{pass}~"));
+    let listing = Listing {
+        prefix: &prefix,
+        start_after: start_after.as_deref(),
+        folders: false,
+    };
+    let listed = store.list(&listing).await?;
+    let records: Vec<_> = listed
+        .keys
+        .iter()
+        .filter(|key| is_archive_record(key))
+        .cloned()
+        .collect();
+    let mut passes = arrange(source, own, listed.keys);
+    if let Some(latest) = passes.first_mut() {
+        for key in &records {
+            // A record that cannot be read is one archive that is not trusted.
+            if let Ok(object) = store.get(key, RECORD_BYTES).await
+                && keys::digest(key) == Some(&hex::encode(Sha256::digest(&object.bytes)))
+            {
+                let record = serde_json::from_slice::<ArchiveRef>(&object.bytes);
+                latest.archives.extend(record);
+            }
+        }
+    }
+    Ok(passes)
+}
+
+fn is_archive_record(key: &str) -> bool {
+    key.ends_with(".archive.json")
+}
+
+/// Gives up uploads in parts that killed passes have left open, so that nobody pays for them. What
+/// cannot be given up is left to the bucket's lifecycle rule.
+///
+/// # Errors
+/// They cannot be listed, and are left to that rule, too.
+pub async fn abort_uploads(context: &PassContext, source: &DirectorySource) -> StoreResult<()> {
+    let store = &*context.store;
+    let files = keys::all_contents(&source.name);
+    for OpenUpload { upload, .. } in store.open_uploads(&files).await? {
+        // This pass may have been stopped for long, and a later one may be at work.
+        if keys::pass_of_contents(&source.name, &upload.key).is_some_and(|p| p < context.pass) {
+            let _ = store.abort_upload(&upload).await;
+        }
+    }
+    if let Method::Archive(archive) = &source.method {
+        let folder = archive.template.folder(&source.name);
+        for OpenUpload { upload, begun_at } in store.open_uploads(&folder).await? {
+            let is_earlier = begun_at.is_some_and(|begun_at| begun_at < context.started_at);
+            if is_earlier && archive.template.matches(&source.name, &upload.key) {
+                let _ = store.abort_upload(&upload).await;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Sorts listed keys by pass and leaves out checkpoints whose segment was finished.
+fn arrange(source: &SourceName, own: PassId, listed: Vec<String>) -> Vec<Unfinished> {
+    let mut passes: Vec<Unfinished> = Vec::new();
+    // Keys come in order of pass, then segment, and a segment's checkpoints before itself.
+    let mut checkpoints: Vec<(u32, String)> = Vec::new();
+    for key in listed {
+        let Some(parsed) = SegmentKey::parse(source, &key) else {
+            continue;
+        };
+        if parsed.pass == own {
+            continue;
+        }
+        let known = passes.last().map(|unfinished| unfinished.pass);
+        if known != Some(parsed.pass) {
+            settle(&mut passes, &mut checkpoints);
+            passes.push(Unfinished {
+                pass: parsed.pass,
+                keys: Vec::new(),
+                archives: Vec::new(),
+            });
+        }
+        match parsed.checkpoint {
+            Some(_) => {
+                if checkpoints.last().is_some_and(|(n, _)| *n != parsed.number) {
+                    settle(&mut passes, &mut checkpoints);
+                }
+                checkpoints.push((parsed.number, key));
+            }
+            None => {
+                checkpoints.retain(|(number, _)| *number != parsed.number);
+                settle(&mut passes, &mut checkpoints);
+                if let Some(last) = passes.last_mut() {
+                    last.keys.push(key);
+                }
+            }
+        }
+    }
+    settle(&mut passes, &mut checkpoints);
+    passes.reverse();
+    passes.truncate(MOST_PASSES);
+    passes
+}
+
+fn settle(passes: &mut [Unfinished], checkpoints: &mut Vec<(u32, String)>) {
+    if let Some(last) = passes.last_mut() {
+        last.keys.extend(checkpoints.drain(..).map(|(_, key)| key));
+    }
+}
+
+/// Archives that are complete, by key and by the pass that wrote them: a killed pass may have
+/// recorded entries of an archive it never completed, whose key a later one has taken.
+#[derive(Debug, Default)]
+pub struct Trusted(HashSet<(Box<str>, PassId)>);
+
+impl Trusted {
+    /// Those that the last snapshot names, and those that killed passes have recorded.
+    #[must_use]
+    pub fn of(parent: Option<&Snapshot>, unfinished: &[Unfinished]) -> Self {
+        let recorded = parent.into_iter().flat_map(|parent| &parent.archives);
+        let continued = unfinished.iter().flat_map(|pass| &pass.archives);
+        let archives = recorded.chain(continued);
+        Self(archives.map(|a| (a.key.clone(), a.pass)).collect())
+    }
+
+    /// Whether the contents of an entry are where it says, as far as archives go.
+    fn has(&self, entry: &Entry) -> bool {
+        let Some(content) = &entry.content else {
+            return true;
+        };
+        let range = content.archive.as_ref();
+        range.is_none_or(|range| self.0.contains(&(range.key.clone(), content.pass)))
+    }
+}
+
+/// Entries of killed passes, read along with the walk.
+#[derive(Default)]
+pub struct Continued {
+    /// The latest pass first.
+    cursors: Vec<Cursor>,
+    trusted: Trusted,
+    /// Whether entries count only with their extended attributes.
+    xattrs: bool,
+}
+
+impl Continued {
+    /// Reads what `passes` have left. An entry that points into an archive counts only where that
+    /// is one of `trusted`: another one was never completed.
+    #[must_use]
+    pub fn new(passes: Vec<Segments>, trusted: Trusted, xattrs: bool) -> Self {
+        Self {
+            cursors: passes.into_iter().map(Cursor::new).collect(),
+            trusted,
+            xattrs,
+        }
+    }
+
+    /// The entry at `path`, and when the scan that vouches for it began. Entries before `path` are
+    /// passed over for good.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn at(&mut self, path: &EntryPath) -> Result<Option<(Entry, i64)>, StoreError> {
+        let mut found = None;
+        for cursor in &mut self.cursors {
+            while cursor.load()?.compare(path).is_lt() {
+                cursor.take();
+            }
+            if cursor.compare(path).is_eq() {
+                let scan_started_ns = cursor.peek().map_or(0, |(_, at)| at);
+                let counts = cursor.has_xattrs() || !self.xattrs;
+                let entry = cursor
+                    .take()
+                    .filter(|entry| counts && self.trusted.has(entry));
+                found = found.or(entry.map(|entry| (entry, scan_started_ns)));
+            }
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finished_segment_replaces_its_checkpoints() {
+        let source = SourceName::parse("data").unwrap();
+        let pass = |n: u8| format!("20251227T02000{n}Z-0000");
+        let digest = "00".repeat(32);
+        let key =
+            |n: u8, file: &str| format!("manifests/data/{}/{file}.{digest}.ndjson.zst", pass(n));
+        let listed = vec![
+            key(1, "00000-0000"),
+            key(1, "00000-0001"),
+            key(1, "00000"),
+            key(1, "00001-0000"),
+            key(1, "00001-0001"),
+            key(2, "00000-0000"),
+            key(2, "00001-0000"),
+            key(2, "00001"),
+            key(3, "00000"),
+            "manifests/data/other".to_owned(),
+            format!("manifests/data/{}/00001.ndjson.zst", pass(3)),
+        ];
+        let arranged = arrange(&source, pass(3).parse().unwrap(), listed);
+        let expected = [
+            (2, vec![key(2, "00000-0000"), key(2, "00001")]),
+            (
+                1,
+                vec![key(1, "00000"), key(1, "00001-0000"), key(1, "00001-0001")],
+            ),
+        ];
+        let expected = expected.map(|(n, keys)| Unfinished {
+            pass: pass(n).parse().unwrap(),
+            keys,
+            archives: Vec::new(),
+        });
+        assert_eq!(arranged, expected);
+    }
+}

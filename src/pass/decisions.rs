@@ -1,0 +1,141 @@
+//! What the merge decides, on its way to the manifest writer and to the captures.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::archive::Target;
+use crate::format::entry::{Content, Entry};
+use crate::format::totals::Totals;
+use crate::snapshots::entries::StoredSegment;
+use crate::source::walk::Found;
+
+/// One step of the new manifest, in order.
+#[derive(Debug)]
+pub enum Step {
+    /// The entries that follow lie in the range of this segment of the last snapshot.
+    Begin(Arc<StoredSegment>),
+    /// That segment is done with, and another one is about to be loaded.
+    End,
+    /// The next entries of that segment are as they were.
+    Kept(Totals),
+    /// The next entry of that segment is not taken over.
+    Dropped,
+    /// An entry that needs no capture.
+    Ready(Box<Entry>),
+    /// An entry that is being captured.
+    Pending(oneshot::Receiver<Captured>),
+    /// What came so far must survive a kill; then the sender is told.
+    Checkpoint(oneshot::Sender<()>),
+}
+
+/// Which of its file's names an order is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Name {
+    /// The only one.
+    Only,
+    /// The first of several.
+    First,
+    /// Another one.
+    Further {
+        /// All names have been seen now.
+        is_last: bool,
+    },
+}
+
+/// What became of a capture.
+#[derive(Debug)]
+pub enum Captured {
+    /// Its contents were sent.
+    Uploaded(Box<Entry>),
+    /// Its contents are those recorded before.
+    Same(Box<Entry>),
+    /// It is another name of a file that was captured.
+    Linked(Box<Entry>),
+    /// It could not be read; the entry says so.
+    Unreadable(Box<Entry>),
+    /// The store did not take it; the entry says so.
+    Unsent(Box<Entry>),
+    /// It was gone.
+    Vanished,
+    /// The pass was stopped before its turn.
+    Aborted,
+}
+
+/// A file or link to capture.
+#[derive(Debug)]
+pub struct Order {
+    /// What the walk found.
+    pub found: Found,
+    /// Which name of its file this is.
+    pub name: Name,
+    /// Contents that are not sent again if they are the same.
+    pub known: Option<Content>,
+    /// What stands in for it if it cannot be captured.
+    pub fallback: Option<Box<Entry>>,
+    /// Where the result goes.
+    pub reply: oneshot::Sender<Captured>,
+}
+
+/// Where decisions go: to the writer and the captures, or, for a plan, nowhere.
+pub trait Sink {
+    /// Takes a step; `false` when nobody wants any more.
+    fn step(&mut self, step: Step) -> bool;
+    /// Takes an order; `false` when nobody wants any more.
+    fn order(&mut self, order: Order) -> bool;
+    /// What follows goes into another archive: a whole session, or what of one has to be read
+    /// again. `false` when nobody wants any more.
+    fn begin_archive(&mut self, _: Target, _is_whole: bool) -> bool {
+        true
+    }
+    /// That archive has everything.
+    fn end_archive(&mut self) -> bool {
+        true
+    }
+    /// Everything was told of; `false` when nobody wants to know.
+    fn end(&mut self) -> bool;
+}
+
+impl<S: Sink + ?Sized> Sink for Box<S> {
+    fn step(&mut self, step: Step) -> bool {
+        (**self).step(step)
+    }
+
+    fn order(&mut self, order: Order) -> bool {
+        (**self).order(order)
+    }
+
+    fn begin_archive(&mut self, target: Target, is_whole: bool) -> bool {
+        (**self).begin_archive(target, is_whole)
+    }
+
+    fn end_archive(&mut self) -> bool {
+        (**self).end_archive()
+    }
+
+    fn end(&mut self) -> bool {
+        (**self).end()
+    }
+}
+
+/// Sends steps and orders on, waiting where a queue is full.
+pub struct Queues {
+    /// To the manifest writer.
+    pub steps: mpsc::Sender<Step>,
+    /// To the threads that read.
+    pub orders: crossbeam_channel::Sender<Order>,
+}
+
+impl Sink for Queues {
+    fn step(&mut self, step: Step) -> bool {
+        self.steps.blocking_send(step).is_ok()
+    }
+
+    fn order(&mut self, order: Order) -> bool {
+        self.orders.send(order).is_ok()
+    }
+
+    fn end(&mut self) -> bool {
+        true
+    }
+}

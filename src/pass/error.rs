@@ -1,0 +1,255 @@
+//! Why a source was not backed up, and what can be done about it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+use super::previous::Damaged;
+use super::writer::WriterError;
+use crate::exit::ExitCode;
+use crate::format::pass_id::PassId;
+use crate::format::snapshot::RECORD_BYTES;
+use crate::lease::{CommitError, Lost};
+use crate::snapshots::chain::ChainError;
+use crate::store::StoreError;
+
+/// Why a source was not backed up.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The root is not there, or cannot be entered.
+    #[error("cannot open `{}`: {}", directory.display(), std::io::Error::from(*error))]
+    Root {
+        /// The root.
+        directory: PathBuf,
+        /// What the system says.
+        error: Errno,
+    },
+    /// The path of the source leads to another directory than when the pass began.
+    #[error("`{}` was replaced while the pass ran: the path leads to another directory or mount now", directory.display())]
+    Replaced {
+        /// The root.
+        directory: PathBuf,
+    },
+    /// There is nothing to back up, and nobody has said that this may be.
+    #[error("{}", nothing.text(directory, *entries))]
+    Empty {
+        /// The root.
+        directory: PathBuf,
+        /// In what way.
+        nothing: Nothing,
+        /// Entries of the last snapshot, the root among them; 0 without one.
+        entries: u64,
+    },
+    /// A commit record cannot be read.
+    #[error(transparent)]
+    Latest(#[from] ChainError),
+    /// The store fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The manifest cannot be written.
+    #[error(transparent)]
+    Manifest(#[from] WriterError),
+    /// The commit record cannot be written.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// The commit record would be one that nobody reads.
+    #[error("the commit record would have more than {RECORD_BYTES} bytes")]
+    LargeRecord,
+    /// The snapshot to be would not sort after the last one.
+    #[error("the last snapshot, {0}, is later than this pass")]
+    FromTheFuture(PassId),
+    /// The manifest points into an archive that nobody knows to be complete.
+    #[error("archive `{0}` was not completed")]
+    NoArchive(String),
+    /// Sessions that are in the last snapshot and, it may be, nowhere else, cannot be read from it.
+    #[error(
+        "segment `{key}` of the last snapshot cannot be used ({error}), and without it what it lists would be lost: `{first}` to `{last}`"
+    )]
+    Damaged {
+        /// The segment.
+        key: String,
+        /// What is wrong with it.
+        error: String,
+        /// The first path in it.
+        first: String,
+        /// The last.
+        last: String,
+    },
+    /// The archive cannot be compressed as asked.
+    #[error("cannot compress: {0}")]
+    Compression(std::io::Error),
+    /// No session is called so.
+    #[error("`{}` has no session `{wanted}`", directory.display())]
+    NoSession {
+        /// The root.
+        directory: PathBuf,
+        /// What was asked for.
+        wanted: String,
+        /// Sessions that are called like that.
+        like: Vec<String>,
+    },
+    /// No session is of this year.
+    #[error("`{}` has no session of {wanted}", directory.display())]
+    NoYear {
+        /// The root.
+        directory: PathBuf,
+        /// What was asked for.
+        wanted: String,
+        /// What there is.
+        years: BTreeSet<String>,
+    },
+    /// The pass is being stopped.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Why there is nothing to back up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nothing {
+    /// The root is empty.
+    Empty,
+    /// Includes and excludes leave out everything that is in it.
+    LeftOut,
+    /// The root of a source of sessions has no directory in it that counts.
+    NoSessions,
+}
+
+impl Nothing {
+    fn text(self, directory: &Path, entries: u64) -> String {
+        let what = match self {
+            Self::Empty => "is empty",
+            Self::LeftOut => "has nothing to back up: everything in it is left out",
+            Self::NoSessions => "has no sessions to back up",
+        };
+        let mut text = format!("`{}` {what}", directory.display());
+        if entries > 1 {
+            text += &format!(", and the last snapshot has {entries} entries");
+        }
+        if self == Self::Empty {
+            text += ": this looks like a volume that is not mounted";
+        }
+        text
+    }
+
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Empty => {
+                "mount the volume; if it is meant to be empty, set `allow_empty: true` for the source"
+            }
+            Self::LeftOut => {
+                "check `include`, `exclude` and which volume is mounted; if there may be nothing to back up, set `allow_empty: true` for the source"
+            }
+            Self::NoSessions => {
+                "each directory directly in it is a session: mount the volume, or give a directory of files as `directory`; if there may be no sessions, set `allow_empty: true` for the source"
+            }
+        }
+    }
+}
+
+impl From<Damaged> for SourceError {
+    fn from(Damaged { segment, error }: Damaged) -> Self {
+        Self::Damaged {
+            key: segment.key,
+            error,
+            first: segment.first,
+            last: segment.last,
+        }
+    }
+}
+
+impl SourceError {
+    /// The exit code of a pass that fails for this.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Root { .. }
+            | Self::Replaced { .. }
+            | Self::Empty { .. }
+            | Self::FromTheFuture(_)
+            | Self::NoArchive(_)
+            | Self::LargeRecord
+            | Self::Compression(_)
+            | Self::Manifest(WriterError::LongEntry(_)) => ExitCode::Failed,
+            Self::NoSession { .. } | Self::NoYear { .. } => ExitCode::NotFound,
+            Self::Interrupted => ExitCode::Terminated,
+            Self::Damaged { .. } | Self::Latest(ChainError::Record { .. }) => ExitCode::Integrity,
+            Self::Manifest(WriterError::Segment(_)) => ExitCode::Integrity,
+            Self::Latest(ChainError::Store(error))
+            | Self::Store(error)
+            | Self::Manifest(WriterError::Store(error)) => error.kind.exit_code(),
+            Self::Commit(error) => error.exit_code(),
+        }
+    }
+
+    /// Whether the store or the credentials are to blame, so that another pass may well succeed some
+    /// minutes later.
+    #[must_use]
+    pub fn is_worth_another_pass(&self) -> bool {
+        match self {
+            Self::Latest(ChainError::Store(error))
+            | Self::Store(error)
+            | Self::Manifest(WriterError::Store(error))
+            | Self::Commit(CommitError::Store(error)) => error.kind.is_worth_another_pass(),
+            Self::Commit(CommitError::TimedOut | CommitError::Lost(Lost::NotRenewed(_))) => true,
+            Self::Commit(CommitError::Lost(Lost::Taken))
+            | Self::Root { .. }
+            | Self::Replaced { .. }
+            | Self::Empty { .. }
+            | Self::Latest(ChainError::Record { .. })
+            | Self::Manifest(WriterError::Segment(_) | WriterError::LongEntry(_))
+            | Self::LargeRecord
+            | Self::FromTheFuture(_)
+            | Self::NoArchive(_)
+            | Self::Damaged { .. }
+            | Self::Compression(_)
+            | Self::NoSession { .. }
+            | Self::NoYear { .. }
+            | Self::Interrupted => false,
+        }
+    }
+
+    /// What can be done about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Root { .. } => Some(
+                "mount the volume, or take the directory out of `sources` or `include_dirs`"
+                    .to_owned(),
+            ),
+            Self::Replaced { .. } => Some(
+                "nothing was committed; run the pass again when the directory, its volume or the link to it stays as it is, or back up a snapshot of the file system"
+                    .to_owned(),
+            ),
+            Self::Empty { nothing, .. } => Some(nothing.hint().to_owned()),
+            Self::NoSession { like, .. } if !like.is_empty() => {
+                Some(format!("did you mean `{}`?", like.join("`, `")))
+            }
+            Self::NoYear { years, .. } => {
+                let years: Vec<_> = years.iter().map(String::as_str).collect();
+                Some(format!("there are sessions of {}", years.join(", ")))
+            }
+            Self::Damaged { .. } => Some(
+                "put the object back, as from an earlier version of it in the bucket; or archive everything anew that is on the disk, with `offsite run --force`: sessions that are gone are then in earlier snapshots only"
+                    .to_owned(),
+            ),
+            Self::NoSession { .. } => Some("`offsite sessions` lists them all".to_owned()),
+            Self::Latest(error) => error.hint().map(str::to_owned),
+            Self::Store(error)
+            | Self::Manifest(WriterError::Store(error)) => error.kind.hint().map(str::to_owned),
+            Self::Commit(CommitError::Store(error)) => error.kind.hint().map(str::to_owned),
+            Self::LargeRecord => {
+                Some("raise `backup.manifest.segment_entries`, or split the source".to_owned())
+            }
+            Self::Manifest(WriterError::LongEntry(_)) => {
+                Some("exclude the directory that it is in".to_owned())
+            }
+            Self::Manifest(WriterError::Segment(_))
+            | Self::Commit(CommitError::Lost(_) | CommitError::TimedOut)
+            | Self::FromTheFuture(_)
+            | Self::NoArchive(_)
+            | Self::Compression(_)
+            | Self::Interrupted => None,
+        }
+    }
+}

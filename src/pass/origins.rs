@@ -1,0 +1,85 @@
+//! Where a source is backed up from, and telling when two directories take turns under one name.
+
+use super::DirectorySource;
+use super::commit::PassContext;
+use crate::events::Event;
+use crate::format::origin::{self, Origin};
+use crate::format::snapshot::Snapshot;
+use crate::lease::Holder;
+use crate::source::open::Root;
+
+/// What of the machine lasts from pass to pass. A pod and a task are new each time and their addresses
+/// come back by chance, so it is the namespace or the cluster that counts there.
+#[must_use]
+pub fn machine(holder: &Holder) -> String {
+    match (&holder.ecs_cluster, &holder.pod) {
+        (Some(cluster), _) => format!("ECS cluster {cluster}"),
+        (None, Some(pod)) => match pod.split_once('/') {
+            Some((namespace, _)) => format!("Kubernetes namespace {namespace}"),
+            None => "Kubernetes".to_owned(),
+        },
+        (None, None) => format!("host {}", holder.host),
+    }
+}
+
+/// The origins of the snapshot to be. A directory that moves is told once; one that is back after
+/// another one, each time.
+pub(super) fn tell(
+    context: &PassContext,
+    (source, root): (&DirectorySource, &Root),
+    parent: Option<&Snapshot>,
+) -> Vec<Origin> {
+    let now = Origin {
+        directory: source.directory.display().to_string(),
+        machine: context.machine.clone(),
+        file_system: root.file_system(),
+        first: context.pass,
+        last: context.pass,
+        last_at: context.started_at,
+    };
+    let known = parent.map_or(&[][..], |parent| &parent.origins);
+    let origins = origin::after(known, &now);
+    if let Some(other) = origin::returns_after(known, &now) {
+        context.events.emit(&Event::OriginReturned {
+            source: source.name.clone(),
+            origin: Box::new(origins[0].clone()),
+            other: Box::new(other.clone()),
+        });
+    } else if let Some(last) = parent.filter(|last| last.directory != now.directory) {
+        context.events.emit(&Event::Notice {
+            message: format!(
+                "source `{}` was `{}` in its last snapshot and is `{}` now; if these are two, give one of them another name",
+                source.name, last.directory, now.directory
+            ),
+        });
+    }
+    origins
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_is_what_outlives_its_pods_and_tasks() {
+        let text = |text: &str| Some(text.to_owned());
+        for (pod, ecs_cluster, expected) in [
+            (None, None, "host web-1"),
+            (
+                text("shop/offsite-x7k2p"),
+                None,
+                "Kubernetes namespace shop",
+            ),
+            (text("offsite-x7k2p"), None, "Kubernetes"),
+            (None, text("arn:c"), "ECS cluster arn:c"),
+        ] {
+            let holder = Holder {
+                host: "web-1".to_owned(),
+                pod,
+                ecs_cluster,
+                ..Holder::default()
+            };
+            assert_eq!(machine(&holder), expected);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! From a survey to what a pass does with each session.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::{Session, SessionOptions, State, Survey};
+use crate::archive::template::Values;
+use crate::format::keys;
+use crate::format::pass_id::PassId;
+use crate::pass::archive::{ArchiveOptions, Target};
+use crate::pass::{DirectorySource, Method};
+use crate::store::Placement;
+
+/// What a pass does with a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It is archived as a whole, whatever of it was archived before.
+    Whole,
+    /// A killed pass has archived it; what it has recorded is taken over.
+    Continued,
+    /// It was read and is the same; its new times are recorded.
+    SameAsRead,
+    /// Some of it could not be read; that is tried again.
+    Retried,
+}
+
+/// What a pass does with the sessions it does something with. All others stay as they are.
+#[derive(Debug, Default)]
+pub struct Modes {
+    /// By name.
+    pub by_name: HashMap<Vec<u8>, (Mode, Target)>,
+    /// When the survey began, by this machine's clock.
+    pub surveyed_at_ns: i64,
+    /// Whether every session on the disk is archived anew, so that nothing of the last snapshot is
+    /// needed for them.
+    pub anew: bool,
+}
+
+impl Modes {
+    /// Names of the sessions that are looked at again.
+    #[must_use]
+    pub fn names(&self) -> Arc<HashSet<Vec<u8>>> {
+        Arc::new(self.by_name.keys().cloned().collect())
+    }
+}
+
+/// The sessions a pass does something with, in order of name.
+#[derive(Debug, Default)]
+pub struct Chosen {
+    /// What it does with them.
+    pub modes: Modes,
+    /// Those whose notes are seen to.
+    pub with_notes: Vec<Session>,
+    /// Entries of sessions that are gone which no pass could read. None ever will.
+    pub lost: u64,
+    /// Sessions that were never archived and will not be by this pass, because nobody asks for them.
+    pub left_out: u64,
+    /// Entries that the survey has found in the sessions that this pass does something with.
+    pub surveyed: u64,
+}
+
+/// Decides about every session.
+#[must_use]
+pub fn choose(
+    source: &DirectorySource,
+    options: &SessionOptions,
+    survey: Survey,
+    pass: PassId,
+    surveyed_at_ns: i64,
+) -> Chosen {
+    let choice = options.choice_of(source);
+    let Method::Archive(archive) = &source.method else {
+        return Chosen::default();
+    };
+    let mut left = choice.limit.unwrap_or(u64::MAX);
+    let mut chosen = Chosen::default();
+    chosen.modes.surveyed_at_ns = surveyed_at_ns;
+    chosen.modes.anew = choice.is_everything();
+    for session in survey.sessions {
+        if session.state == State::Gone {
+            chosen.lost += session.unreadable;
+        }
+        let mode = match session.state {
+            State::Uncommitted => Mode::Continued,
+            _ if choice.archives(&session) && left > 0 => {
+                left -= 1;
+                Mode::Whole
+            }
+            State::Touched if choice.has(&session) => match session.unreadable {
+                0 => Mode::SameAsRead,
+                _ => Mode::Retried,
+            },
+            state => {
+                chosen.left_out += u64::from(state == State::New);
+                continue;
+            }
+        };
+        chosen.surveyed += session.entries;
+        let target = target(source, options, archive, &session, pass);
+        let name = session.bytes_of_name.clone();
+        chosen.modes.by_name.insert(name, (mode, target));
+        if matches!(mode, Mode::Whole | Mode::Continued) && !session.notes.is_empty() {
+            chosen.with_notes.push(session);
+        }
+    }
+    chosen
+}
+
+fn target(
+    source: &DirectorySource,
+    options: &SessionOptions,
+    archive: &ArchiveOptions,
+    session: &Session,
+    pass: PassId,
+) -> Target {
+    let values = Values {
+        source: &source.name,
+        pass,
+        session: &keys::percent_encode(&session.bytes_of_name),
+        name: "",
+        year: &session.year,
+        is_full: true,
+        codec: archive.codec,
+    };
+    Target {
+        key: archive.template.key(&values),
+        session: Some(session.name.clone()),
+        placement: Placement {
+            tags: options.tags(&session.name, &source.placement.tags),
+            ..source.placement.clone()
+        },
+    }
+}

@@ -1,0 +1,160 @@
+//! Sessions: each directory in the root of a source goes into an archive of its own, once.
+//!
+//! A survey compares every session with the last snapshot and says what has become of it. Those
+//! that are new or different, and asked for, are archived as a whole; the others stay in the
+//! manifest as they are, also those that are on the disk no more. So the manifest is all sessions as
+//! they were archived last, and a pass in which nothing is new reads metadata and sends nothing.
+
+mod choice;
+mod chosen;
+pub mod notes;
+mod prepare;
+mod survey;
+
+use std::collections::BTreeMap;
+
+use globset::GlobMatcher;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::archive::template::KeyTemplate;
+use crate::format::path::EntryPath;
+use crate::pass::DirectorySource;
+use crate::source::filter::Globs;
+use crate::source::session::{self, YearPattern};
+
+pub use self::choice::{Choice, Wanted};
+pub use self::chosen::{Chosen, Mode, Modes, choose};
+pub use self::prepare::{check, prepare};
+pub use self::survey::{Survey, SurveyOptions, survey};
+
+/// What is particular about a source of sessions.
+#[derive(Debug, Clone)]
+pub struct SessionOptions {
+    /// Where the year stands in a session's name.
+    pub year: Option<YearPattern>,
+    /// Files directly in a session that become objects of their own as well.
+    pub notes: Option<Globs>,
+    /// Where those go.
+    pub notes_key: KeyTemplate,
+    /// Tags by name of the session; later rules win.
+    pub tag_rules: Vec<TagRule>,
+    /// Which sessions a pass archives.
+    pub choice: Choice,
+}
+
+/// Object tags of the sessions whose names match.
+#[derive(Debug, Clone)]
+pub struct TagRule {
+    /// Which.
+    pub pattern: GlobMatcher,
+    /// Their tags, besides the source's.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What has become of a session since the last snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It was never archived.
+    New,
+    /// It is not what was archived.
+    Changed,
+    /// It has the sizes of what was archived, and other times; reading it tells.
+    Touched,
+    /// It was archived by a pass that was killed; the next pass takes that over.
+    Uncommitted,
+    /// It is as it was archived.
+    Archived,
+    /// It was archived, and nothing is left in its directory; what was archived stays.
+    Emptied,
+    /// It was archived, and is not on the disk any more.
+    Gone,
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::New => "new",
+            Self::Changed => "changed",
+            Self::Touched => "touched",
+            Self::Uncommitted => "uncommitted",
+            Self::Archived => "archived",
+            Self::Emptied => "emptied",
+            Self::Gone => "gone",
+        })
+    }
+}
+
+/// One session.
+#[derive(Debug, Clone, Serialize)]
+pub struct Session {
+    /// Name of its directory, for people.
+    #[serde(rename = "session")]
+    pub name: String,
+    /// The same, exactly.
+    #[serde(skip)]
+    pub bytes_of_name: Vec<u8>,
+    /// By its name, or else of its newest file.
+    pub year: String,
+    /// What has become of it.
+    pub state: State,
+    /// Files in it.
+    pub files: u64,
+    /// Bytes of those.
+    pub bytes: u64,
+    /// Everything in it, itself included.
+    pub entries: u64,
+    /// Entries that are not in the last snapshot.
+    pub new: u64,
+    /// Entries that are different.
+    pub changed: u64,
+    /// Entries that are gone.
+    pub removed: u64,
+    /// Entries with other times and the same size.
+    pub touched: u64,
+    /// Bytes of those.
+    #[serde(skip)]
+    pub touched_bytes: u64,
+    /// Entries that could not be looked at or read; of a session that is gone, those that never were.
+    pub unreadable: u64,
+    /// Its archive, under the prefix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// When that was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archived_at: Option<Timestamp>,
+    /// Files in it that become objects of their own.
+    #[serde(skip)]
+    pub notes: Vec<EntryPath>,
+}
+
+impl SessionOptions {
+    /// What was asked for, by its own options or those of the source.
+    fn choice_of(&self, source: &DirectorySource) -> Choice {
+        Choice {
+            force: self.choice.force || source.afresh,
+            ..self.choice.clone()
+        }
+    }
+
+    fn year(&self, name: &str, newest_ns: i64) -> String {
+        let by_name = match &self.year {
+            Some(pattern) => pattern.find(name),
+            None => session::year_in(name),
+        };
+        by_name.map_or_else(|| session::year_at(newest_ns), str::to_owned)
+    }
+
+    /// Object tags of a session's archive.
+    #[must_use]
+    pub fn tags(&self, name: &str, source: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let mut tags = source.clone();
+        for rule in &self.tag_rules {
+            if rule.pattern.is_match(name) {
+                tags.extend(rule.tags.clone());
+            }
+        }
+        tags
+    }
+}

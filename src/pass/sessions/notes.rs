@@ -1,0 +1,137 @@
+//! Notes: files in a session that are wanted at once while its archive may lie in Glacier. Each is
+//! in the archive too, and also an object of its own, in the default storage class.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use rustix::io::Errno;
+use sha2::{Digest, Sha256};
+
+use super::{Session, SessionOptions};
+use crate::archive::template::Values;
+use crate::events::Event;
+use crate::format::archive::Codec;
+use crate::format::keys;
+use crate::format::path::EntryPath;
+use crate::pass::DirectorySource;
+use crate::pass::capture::file::{WHOLE_BYTES, read_up_to};
+use crate::pass::commit::PassContext;
+use crate::pass::error::SourceError;
+use crate::pass::place::{self, Place};
+use crate::source::open::Root;
+use crate::store::{ObjectInfo, Placement};
+
+/// Puts the notes of these sessions where they are not yet.
+///
+/// # Errors
+/// The store fails. Notes that cannot be read are passed over: the
+/// archive has said so.
+pub async fn put(
+    context: &PassContext,
+    (source, root): (&DirectorySource, &Root),
+    options: &SessionOptions,
+    sessions: &[Session],
+) -> Result<(), SourceError> {
+    for session in sessions {
+        for note in &session.notes {
+            if context.stop.is_set() {
+                return Err(SourceError::Interrupted);
+            }
+            match tokio::task::block_in_place(|| read(root, note)) {
+                Ok(Some(contents)) => {
+                    put_one(context, source, options, session, note, contents).await?;
+                }
+                Ok(None) => context.events.emit(&Event::Notice {
+                    message: format!("{note} is larger than a note may be; it is in the archive"),
+                }),
+                Err(_) => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A note's contents, unless it is too large to be one.
+fn read(root: &Root, path: &EntryPath) -> Result<Option<Bytes>, Errno> {
+    let file = root.open_file(path)?;
+    let most = usize::try_from(WHOLE_BYTES).map_err(|_| Errno::FBIG)?;
+    let mut contents = Vec::new();
+    while contents.len() <= most {
+        let (had, offset) = (contents.len(), contents.len() as u64);
+        read_up_to(&file, &mut contents, offset, 64 << 10)?;
+        if contents.len() == had {
+            return Ok(Some(contents.into()));
+        }
+    }
+    Ok(None)
+}
+
+async fn put_one(
+    context: &PassContext,
+    source: &DirectorySource,
+    options: &SessionOptions,
+    session: &Session,
+    note: &EntryPath,
+    contents: Bytes,
+) -> Result<(), SourceError> {
+    let started = Instant::now();
+    let sha256: [u8; 32] = Sha256::digest(&contents).into();
+    let values = Values {
+        source: &source.name,
+        pass: context.pass,
+        session: &keys::percent_encode(&session.bytes_of_name),
+        name: &keys::percent_encode(note.name().unwrap_or_default()),
+        year: &session.year,
+        is_full: true,
+        codec: Codec::None,
+    };
+    let key = options.notes_key.key(&values);
+    let wanted = (key.as_str(), ending(&key));
+    let is_same = |there: &ObjectInfo| there.sha256 == Some(sha256);
+    let place = place::find(&*context.store, wanted, context.pass, is_same);
+    let Place::Free(key) = place.await? else {
+        return Ok(());
+    };
+    let size = contents.len() as u64;
+    let placement = Placement::default();
+    let put = context
+        .store
+        .put_content(&key, contents, sha256, &placement);
+    put.await?;
+    context.events.emit(&Event::FileUploaded {
+        source: source.name.clone(),
+        path: note.to_string(),
+        key,
+        size,
+        sha256: hex::encode(sha256),
+        duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+    });
+    Ok(())
+}
+
+/// What the name at the end of a key ends in, from its last dot on.
+fn ending(key: &str) -> &str {
+    let name = key.rfind('/').map_or(0, |at| at + 1);
+    match key[name..].rfind('.') {
+        Some(dot) if dot > 0 => &key[name + dot..],
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ending;
+
+    #[test]
+    fn names_end_from_their_last_dot_on() {
+        for (key, expected) in [
+            ("sessions/2020/M31_notes.md", ".md"),
+            ("a/x.tar.gz", ".gz"),
+            ("a.b/notes", ""),
+            (".md", ""),
+            ("a/.md", ""),
+        ] {
+            assert_eq!(ending(key), expected, "{key}");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Finding the snapshots of a source.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use crate::format::keys::{self, SourceName};
+use crate::format::pass_id::PassId;
+use crate::format::snapshot::{RECORD_BYTES, Record, Snapshot, SnapshotError};
+use crate::store::{Listing, Store, StoreError, StoreErrorKind, StoreResult};
+
+/// A commit record that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainError {
+    /// The store fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The record is there and is not what it should be.
+    #[error("commit record `{key}` {error}")]
+    Record {
+        /// Its key under the prefix.
+        key: String,
+        /// What is wrong with it.
+        error: SnapshotError,
+    },
+}
+
+impl ChainError {
+    /// What can be done about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Store(error) => error.kind.hint(),
+            Self::Record { .. } => Some(
+                "read it with `aws s3 cp`; if it is damaged, move it away and the snapshot before it counts",
+            ),
+        }
+    }
+}
+
+/// The passes of which there is something under the key of a snapshot of `source`, the earliest first.
+/// The snapshot exists where that is a live commit record.
+///
+/// # Errors
+/// The listing fails.
+pub async fn passes(store: &dyn Store, source: &SourceName) -> StoreResult<Vec<PassId>> {
+    let prefix = keys::snapshots(source);
+    let listing = Listing {
+        prefix: &prefix,
+        ..Listing::default()
+    };
+    let listed = store.list(&listing).await?;
+    let pass = |key: &String| {
+        key.strip_prefix(&prefix)?
+            .strip_suffix(".json")?
+            .parse()
+            .ok()
+    };
+    Ok(listed.keys.iter().filter_map(pass).collect())
+}
+
+/// Reads a commit record; `None` where there is none, or one that is not live: the snapshot does not
+/// exist then.
+///
+/// # Errors
+/// The store fails, or the record is not one, or not this one.
+pub async fn read(
+    store: &dyn Store,
+    source: &SourceName,
+    pass: PassId,
+) -> Result<Option<Snapshot>, ChainError> {
+    let key = keys::snapshot(source, pass);
+    match store.get(&key, RECORD_BYTES).await {
+        Ok(object) => {
+            let parsed = parse(&object.bytes, source, pass);
+            parsed.map_err(|error| ChainError::Record { key, error })
+        }
+        Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A record is believed under its own key only: its source becomes the name of a directory.
+fn parse(
+    bytes: &[u8],
+    source: &SourceName,
+    pass: PassId,
+) -> Result<Option<Snapshot>, SnapshotError> {
+    let Record::Live(snapshot) = Record::parse(bytes)? else {
+        return Ok(None);
+    };
+    if snapshot.source != source.as_str() || snapshot.pass != pass {
+        return Err(SnapshotError::Misplaced {
+            source_name: snapshot.source,
+            pass: snapshot.pass,
+        });
+    }
+    Ok(Some(*snapshot))
+}
+
+/// Commit records that are read at once.
+const AT_ONCE: usize = 16;
+
+/// The latest snapshot of a source, its parent, and so on. Where a parent does not exist any more, the
+/// chain goes on with the latest snapshot before it.
+pub struct Chain {
+    store: Arc<dyn Store>,
+    source: SourceName,
+    /// Passes not read yet, the earliest first.
+    left: Vec<PassId>,
+    /// Read ahead, the next one last.
+    ahead: Vec<Snapshot>,
+    /// Snapshots later than this are in another chain.
+    not_after: Option<PassId>,
+}
+
+impl Chain {
+    /// Begins with the latest snapshot of `source`.
+    ///
+    /// # Errors
+    /// The listing fails.
+    pub async fn of(store: &Arc<dyn Store>, source: &SourceName) -> StoreResult<Self> {
+        Ok(Self {
+            store: Arc::clone(store),
+            source: source.clone(),
+            left: passes(&**store, source).await?,
+            ahead: Vec::new(),
+            not_after: None,
+        })
+    }
+
+    /// The next snapshot.
+    ///
+    /// # Errors
+    /// The store fails, or a record is not one.
+    pub async fn next(&mut self) -> Result<Option<Snapshot>, ChainError> {
+        loop {
+            while let Some(snapshot) = self.ahead.pop() {
+                let is_in_chain = self.not_after.is_none_or(|most| snapshot.pass <= most);
+                if is_in_chain {
+                    // A first snapshot, or one of a record made by hand.
+                    let parent = snapshot.parent.filter(|parent| *parent < snapshot.pass);
+                    self.not_after = parent.or(Some(snapshot.pass));
+                    return Ok(Some(snapshot));
+                }
+            }
+            if self.left.is_empty() {
+                return Ok(None);
+            }
+            self.read_ahead().await?;
+        }
+    }
+
+    async fn read_ahead(&mut self) -> Result<(), ChainError> {
+        let from = self.left.len().saturating_sub(AT_ONCE);
+        let mut reads = JoinSet::new();
+        for pass in self.left.split_off(from) {
+            let (store, source) = (Arc::clone(&self.store), self.source.clone());
+            reads.spawn(async move { read(&*store, &source, pass).await });
+        }
+        while let Some(read) = reads.join_next().await {
+            match read {
+                Ok(read) => self.ahead.extend(read?),
+                Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+            }
+        }
+        self.ahead.sort_by_key(|snapshot| snapshot.pass);
+        Ok(())
+    }
+}
+
+/// The latest snapshot of `source`.
+///
+/// # Errors
+/// The store fails, or the record is not one.
+pub async fn latest(
+    store: &dyn Store,
+    source: &SourceName,
+) -> Result<Option<Snapshot>, ChainError> {
+    for pass in passes(store, source).await?.into_iter().rev() {
+        if let Some(snapshot) = read(store, source, pass).await? {
+            return Ok(Some(snapshot));
+        }
+    }
+    Ok(None)
+}
+
+/// The same, where the latest pass with anything under a snapshot's key is known.
+///
+/// # Errors
+/// The store fails, or the record is not one.
+pub async fn not_after(
+    store: &dyn Store,
+    source: &SourceName,
+    known: Option<PassId>,
+) -> Result<Option<Snapshot>, ChainError> {
+    let Some(pass) = known else {
+        return Ok(None);
+    };
+    match read(store, source, pass).await? {
+        Some(snapshot) => Ok(Some(snapshot)),
+        None => latest(store, source).await,
+    }
+}

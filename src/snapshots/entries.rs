@@ -1,0 +1,251 @@
+//! The entries of a snapshot, from the store: segments loaded in order, one at a time, checked
+//! against the commit record before anything in them is believed.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use tokio::runtime::Handle;
+
+use crate::format::entry::Entry;
+use crate::format::keys;
+use crate::format::segment::{LINES_BYTES, SEGMENT_BYTES, SegmentReader, SegmentRef};
+use crate::format::snapshot::Snapshot;
+use crate::format::totals::Totals;
+use crate::store::{Operation, Store, StoreError, StoreErrorKind};
+use crate::text::count;
+
+/// A segment, in memory.
+#[derive(Debug)]
+pub struct StoredSegment {
+    /// As the commit record has it.
+    pub reference: SegmentRef,
+    /// The object, which has the digest it should have.
+    pub bytes: Bytes,
+}
+
+/// What loading a segment came to.
+pub enum Loaded {
+    /// The segment.
+    Segment(Arc<StoredSegment>),
+    /// It is missing or damaged; the text says how.
+    Damaged(SegmentRef, String),
+    /// The store failed.
+    Failed(StoreError),
+}
+
+/// How often a segment is fetched that does not come the same twice.
+const READS: usize = 4;
+
+/// Loads a segment and checks its digest. What arrives damaged is fetched again: it is damaged in the
+/// store only if it comes the same twice.
+pub async fn load(store: &dyn Store, reference: SegmentRef) -> Loaded {
+    let at_most = reference.size.min(SEGMENT_BYTES);
+    let mut last = None;
+    for _ in 0..READS {
+        let bytes = match store.get(&reference.key, at_most).await {
+            Ok(object) => object.bytes,
+            Err(error) if error.kind == StoreErrorKind::NotFound => {
+                return Loaded::Damaged(reference, "it is missing".to_owned());
+            }
+            Err(error) if matches!(error.kind, StoreErrorKind::TooLarge { .. }) => {
+                return Loaded::Damaged(reference, error.kind.to_string());
+            }
+            Err(error) => return Loaded::Failed(error),
+        };
+        let sha256 = hex::encode(Sha256::digest(&bytes));
+        if sha256 == reference.sha256 {
+            return Loaded::Segment(Arc::new(StoredSegment { reference, bytes }));
+        }
+        if last.replace(sha256.clone()) == Some(sha256) {
+            let error = "its SHA-256 is not the one in the commit record";
+            return Loaded::Damaged(reference, error.to_owned());
+        }
+    }
+    Loaded::Failed(StoreError {
+        operation: Operation::Get,
+        location: format!("{}{}", store.location(), reference.key),
+        kind: StoreErrorKind::Damaged("what is read differs each time".to_owned()),
+    })
+}
+
+/// Loads a segment that no commit record knows, with the digest that is in its name. What cannot be
+/// had is passed over.
+async fn load_unrecorded(store: &dyn Store, key: String) -> Loaded {
+    let reference = SegmentRef {
+        sha256: keys::digest(&key).unwrap_or_default().to_owned(),
+        key,
+        size: SEGMENT_BYTES,
+        lines_bytes: LINES_BYTES,
+        totals: Totals::default(),
+        first: String::new(),
+        last: String::new(),
+        archives: BTreeSet::new(),
+    };
+    match load(store, reference.clone()).await {
+        Loaded::Failed(error) => Loaded::Damaged(reference, error.to_string()),
+        loaded => loaded,
+    }
+}
+
+/// Segments in order, each loaded when it is asked for. None is loaded ahead: a segment takes
+/// megabytes, and reading what it lists takes far longer than loading it.
+pub struct Segments {
+    runtime: Handle,
+    store: Arc<dyn Store>,
+    rest: VecDeque<Wanted>,
+}
+
+enum Wanted {
+    Recorded(Box<SegmentRef>),
+    Unrecorded(String),
+}
+
+impl Segments {
+    /// Those that a commit record refers to. Needs a runtime around it.
+    #[must_use]
+    pub fn recorded(store: &Arc<dyn Store>, references: &[SegmentRef]) -> Self {
+        let wanted = references.iter().cloned().map(Box::new);
+        Self::new(store, wanted.map(Wanted::Recorded).collect())
+    }
+
+    /// Those that a killed pass has left under these keys. Needs a runtime around it.
+    #[must_use]
+    pub fn unrecorded(store: &Arc<dyn Store>, keys: Vec<String>) -> Self {
+        Self::new(store, keys.into_iter().map(Wanted::Unrecorded).collect())
+    }
+
+    fn new(store: &Arc<dyn Store>, rest: VecDeque<Wanted>) -> Self {
+        Self {
+            runtime: Handle::current(),
+            store: Arc::clone(store),
+            rest,
+        }
+    }
+
+    /// Whether there are no more.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// Loads the next one. Blocks; for a thread, not for a task.
+    pub fn load_next(&mut self) -> Option<Loaded> {
+        let store = &*self.store;
+        Some(match self.rest.pop_front()? {
+            Wanted::Recorded(reference) => self.runtime.block_on(load(store, *reference)),
+            Wanted::Unrecorded(key) => self.runtime.block_on(load_unrecorded(store, key)),
+        })
+    }
+}
+
+/// Why some entries of a snapshot cannot be had. The iterator goes on with those of the next
+/// segment.
+#[derive(Debug, thiserror::Error)]
+pub enum EntriesError {
+    /// The store fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A segment is missing or damaged, and with it, in whole or in part, what lies from its first
+    /// path to its last.
+    #[error("segment `{}` is damaged: {error}; it lists {}, `{}` to `{}`", segment.key, count(segment.totals.entries, "entry"), segment.first, segment.last)]
+    Damaged {
+        /// The segment.
+        segment: Box<SegmentRef>,
+        /// What is wrong with it.
+        error: String,
+    },
+}
+
+/// Where an entry stands in a snapshot. What is damaged in one segment moves nothing in another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Number of the segment, from 0.
+    pub segment: usize,
+    /// Number of the entry in its segment, from 0.
+    pub entry: usize,
+}
+
+/// All entries of a snapshot in order. Blocks; for a thread, not for a task.
+pub struct Entries {
+    segments: Segments,
+    /// How many of them have come.
+    come: usize,
+    current: Option<Current>,
+}
+
+/// The segment that is being read.
+struct Current {
+    reference: SegmentRef,
+    reader: SegmentReader,
+    /// Of its next entry.
+    place: Place,
+}
+
+impl Entries {
+    /// Begins to read. Needs a runtime around it.
+    #[must_use]
+    pub fn of(store: &Arc<dyn Store>, snapshot: &Snapshot) -> Self {
+        Self {
+            segments: Segments::recorded(store, &snapshot.segments),
+            come: 0,
+            current: None,
+        }
+    }
+
+    /// The next entry with its place.
+    pub fn next_placed(&mut self) -> Option<Result<(Place, Entry), EntriesError>> {
+        let damaged = |segment: SegmentRef, error: String| {
+            Some(Err(EntriesError::Damaged {
+                segment: Box::new(segment),
+                error,
+            }))
+        };
+        loop {
+            if let Some(mut current) = self.current.take() {
+                match current.reader.next_entry() {
+                    Ok(Some(entry)) => {
+                        let place = current.place;
+                        current.place.entry += 1;
+                        self.current = Some(current);
+                        return Some(Ok((place, entry)));
+                    }
+                    Ok(None) => {}
+                    Err(error) => return damaged(current.reference, error.to_string()),
+                }
+            }
+            let loaded = self.segments.load_next()?;
+            let place = Place {
+                segment: self.come,
+                entry: 0,
+            };
+            self.come += 1;
+            match loaded {
+                Loaded::Failed(error) => return Some(Err(error.into())),
+                Loaded::Damaged(segment, error) => return damaged(segment, error),
+                Loaded::Segment(segment) => {
+                    let reference = segment.reference.clone();
+                    match SegmentReader::open(segment.bytes.clone(), reference.lines_bytes) {
+                        Ok(reader) => {
+                            self.current = Some(Current {
+                                reference,
+                                reader,
+                                place,
+                            });
+                        }
+                        Err(error) => return damaged(reference, error.to_string()),
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Iterator for Entries {
+    type Item = Result<Entry, EntriesError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.next_placed()?.map(|(_, entry)| entry))
+    }
+}

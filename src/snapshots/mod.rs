@@ -1,0 +1,5 @@
+//! The snapshots of a store: which there are, which are meant, and what is in them.
+
+pub mod chain;
+pub mod entries;
+pub mod select;
