@@ -99,7 +99,7 @@ pub async fn plan(
         threads: limits.scan_threads,
     };
     let root = source.open().await?;
-    let walk = Walk::start(Arc::clone(&root), options).map_err(|error| source.unusable(error))?;
+    let walk = Walk::start(Arc::clone(&root), options).map_err(|error| source.not_walked(error))?;
     let segments = parent.as_ref().map_or(&[][..], |parent| &parent.segments);
     let segment_count = segments.len() as u64;
     let base = Segments::recorded(store, segments);

@@ -1,17 +1,20 @@
-//! Telling everybody that a pass, or the backup of one source, is over before its work is.
+//! Telling everybody that a pass, or the backup of one source, is over before its work is. Why it is
+//! over travels beside this: a signal is remembered by `signal`, an error by whoever met it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
-use crate::store::StoreError;
+/// The pass, or the backup of this source, is being stopped, so this was not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the pass is being stopped")]
+pub struct Stopped;
 
 /// Set once, looked at often.
 #[derive(Debug)]
 pub struct Stop {
     flag: AtomicBool,
-    failure: Mutex<Option<StoreError>>,
     phase: Arc<watch::Sender<Phase>>,
     outer: Option<Arc<Stop>>,
 }
@@ -29,7 +32,6 @@ impl Default for Stop {
     fn default() -> Self {
         Self {
             flag: AtomicBool::new(false),
-            failure: Mutex::new(None),
             phase: Arc::new(watch::Sender::new(Phase::Working)),
             outer: None,
         }
@@ -57,14 +59,6 @@ impl Stop {
 
     fn raise(&self, to: Phase) {
         self.phase.send_modify(|phase| *phase = to.max(*phase));
-    }
-
-    /// Stops because every other request would fail like this one.
-    pub fn fail(&self, error: StoreError) {
-        let mut failure = self.failure.lock().expect("nothing panics holding this");
-        failure.get_or_insert(error);
-        drop(failure);
-        self.stop();
     }
 
     /// What is in flight is not waited for any longer.
@@ -103,12 +97,5 @@ impl Stop {
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.flag.load(Ordering::Relaxed) || self.outer.as_ref().is_some_and(|outer| outer.is_set())
-    }
-
-    /// The failure that was the reason, if one was.
-    #[must_use]
-    pub fn failure(&self) -> Option<StoreError> {
-        let failure = self.failure.lock().expect("nothing panics holding this");
-        failure.clone()
     }
 }

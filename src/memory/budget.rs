@@ -5,6 +5,8 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::stop::Stopped;
+
 /// Bytes one permit stands for; semaphores count in 32 bits.
 const UNIT: usize = 1024;
 
@@ -15,10 +17,6 @@ pub(crate) struct Budget {
     most: u32,
     runtime: Handle,
 }
-
-/// The pass is being stopped.
-#[derive(Debug)]
-pub(crate) struct Closed;
 
 impl Budget {
     pub(crate) fn of_bytes(bytes: usize, runtime: Handle) -> Self {
@@ -41,12 +39,12 @@ impl Budget {
 
     /// Waits until so many bytes are free. More than there are at all is granted when nobody else
     /// has any.
-    pub(crate) fn take_bytes(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Closed> {
+    pub(crate) fn take_bytes(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Stopped> {
         self.take(units(bytes))
     }
 
     /// The same for who has something else to wait for besides.
-    pub(crate) async fn bytes(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Closed> {
+    pub(crate) async fn bytes(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Stopped> {
         self.wait(units(bytes)).await
     }
 
@@ -56,11 +54,11 @@ impl Budget {
     }
 
     /// Waits until a request may be sent.
-    pub(crate) fn take_one(&self) -> Result<OwnedSemaphorePermit, Closed> {
+    pub(crate) fn take_one(&self) -> Result<OwnedSemaphorePermit, Stopped> {
         self.take(1)
     }
 
-    fn take(&self, permits: u32) -> Result<OwnedSemaphorePermit, Closed> {
+    fn take(&self, permits: u32) -> Result<OwnedSemaphorePermit, Stopped> {
         match self.try_take(permits) {
             Some(permit) => Ok(permit),
             None => self.runtime.block_on(self.wait(permits)),
@@ -74,10 +72,10 @@ impl Budget {
             .ok()
     }
 
-    async fn wait(&self, permits: u32) -> Result<OwnedSemaphorePermit, Closed> {
+    async fn wait(&self, permits: u32) -> Result<OwnedSemaphorePermit, Stopped> {
         let semaphore = Arc::clone(&self.semaphore);
         let taken = semaphore.acquire_many_owned(permits.min(self.most));
-        taken.await.map_err(|_| Closed)
+        taken.await.map_err(|_| Stopped)
     }
 
     /// Nobody gets anything any more.

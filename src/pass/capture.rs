@@ -19,17 +19,18 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use self::links::{First, Links};
 use super::decisions::{Captured, Name, Order};
+use super::fatal::{FatalError, FirstError, spawn};
 use super::{DirectorySource, Limits};
 use crate::events::{Event, Events};
 use crate::format::entry::{Content, Entry, Kind, LinkGroup, Unreadable};
 use crate::format::keys;
 use crate::format::pass_id::PassId;
-use crate::memory::budget::{Budget, Closed};
+use crate::memory::budget::Budget;
 use crate::memory::regions::{self, Region, Regions};
 use crate::source::open::Root;
 use crate::source::stat::Stat;
 use crate::source::xattr;
-use crate::stop::Stop;
+use crate::stop::{Stop, Stopped};
 use crate::store::{Store, StoreError, Upload};
 
 /// Orders that wait for a thread.
@@ -64,6 +65,8 @@ pub struct CaptureOptions {
     pub limits: Limits,
     /// When to stop.
     pub stop: Arc<Stop>,
+    /// Where an error goes that ends the source.
+    pub first_error: FirstError,
 }
 
 /// The threads that capture.
@@ -74,7 +77,12 @@ pub struct Captures {
 
 impl Captures {
     /// Starts the threads. They end when the sender of orders is dropped.
-    pub fn start(options: CaptureOptions) -> (Self, crossbeam_channel::Sender<Order>) {
+    ///
+    /// # Errors
+    /// A thread cannot be started.
+    pub fn start(
+        options: CaptureOptions,
+    ) -> Result<(Self, crossbeam_channel::Sender<Order>), FatalError> {
         let (sender, orders) = crossbeam_channel::bounded(QUEUE);
         let runtime = Handle::current();
         let threads = options.limits.read_threads.max(1);
@@ -82,17 +90,17 @@ impl Captures {
         let capturer = Capturer::new(options, memory, runtime);
         let threads = (0..threads).map(|_| {
             let (capturer, orders) = (Arc::clone(&capturer), orders.clone());
-            std::thread::spawn(move || {
+            spawn("capture", move || {
                 for order in orders {
                     capturer.take(order);
                 }
             })
         });
         let captures = Self {
-            threads: threads.collect(),
+            threads: threads.collect::<Result<_, _>>()?,
             capturer: Arc::clone(&capturer),
         };
-        (captures, sender)
+        Ok((captures, sender))
     }
 
     /// Makes threads that wait for memory or a free request give up.
@@ -162,8 +170,8 @@ impl From<Errno> for Refused {
     }
 }
 
-impl From<Closed> for Refused {
-    fn from(_: Closed) -> Self {
+impl From<Stopped> for Refused {
+    fn from(_: Stopped) -> Self {
         Self::Stopped
     }
 }
@@ -182,7 +190,7 @@ impl Capturer {
 
     /// Waits for memory for so many bytes of contents. It may be in the hands of a connection that
     /// stands still, so that nobody can give it back before the end.
-    pub(super) fn hold(&self, length: usize) -> Result<Held, Closed> {
+    pub(super) fn hold(&self, length: usize) -> Result<Held, Stopped> {
         let taken = regions::taken(length);
         let memory = match self.memory.try_take_bytes(taken) {
             Some(memory) => memory,
@@ -195,15 +203,15 @@ impl Capturer {
     }
 
     /// Waits for a request, unless there is no time left for it.
-    pub(super) fn wait<T>(&self, request: impl Future<Output = T>) -> Result<T, Closed> {
+    pub(super) fn wait<T>(&self, request: impl Future<Output = T>) -> Result<T, Stopped> {
         self.runtime.block_on(self.in_time(request))
     }
 
     /// The same for a task, which lets go of what it holds and somebody else may be waiting for.
-    pub(super) async fn in_time<T>(&self, request: impl Future<Output = T>) -> Result<T, Closed> {
+    pub(super) async fn in_time<T>(&self, request: impl Future<Output = T>) -> Result<T, Stopped> {
         tokio::select! {
             answer = request => Ok(answer),
-            () = self.options.stop.hurried() => Err(Closed),
+            () = self.options.stop.hurried() => Err(Stopped),
         }
     }
 
@@ -462,7 +470,7 @@ impl Capture {
                 };
                 if error.kind.is_fatal() {
                     self.options().events.emit(&event);
-                    self.options().stop.fail(error);
+                    self.options().first_error.report(error.into());
                     return Captured::Aborted;
                 }
                 (event, text, true)

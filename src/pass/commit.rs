@@ -12,6 +12,7 @@ use super::capture::{CaptureOptions, Captures};
 use super::continued::{self, Continued, Trusted, Unfinished};
 use super::decisions::{Queues, Sink};
 use super::error::SourceError;
+use super::fatal::FirstError;
 use super::gaps::Gaps;
 use super::merge::{Merge, MergeError, Merged};
 use super::origins;
@@ -30,7 +31,7 @@ use crate::snapshots::chain;
 use crate::snapshots::entries::Segments;
 use crate::source::open::Root;
 use crate::source::walk::{Walk, WalkOptions};
-use crate::stop::Stop;
+use crate::stop::{Stop, Stopped};
 use crate::store::Store;
 
 /// Steps that wait for the manifest writer: how far captures may be ahead of the slowest one. A
@@ -294,11 +295,11 @@ impl Backend {
         }
     }
 
-    fn join(self) -> Vec<ArchiveRef> {
+    fn join(self) -> Result<Vec<ArchiveRef>, Stopped> {
         match self {
             Self::Files(captures) => {
                 captures.join();
-                Vec::new()
+                Ok(Vec::new())
             }
             Self::Archive(archiver) => archiver.join(),
         }
@@ -313,6 +314,7 @@ async fn capture_all(
     (unfinished, modes): (Vec<Unfinished>, Modes),
     is_full: bool,
 ) -> Result<Captured, SourceError> {
+    let first_error = FirstError::stopping(&context.stop);
     let scan_started = (context.clock)();
     let scan_started_ns = i64::try_from(scan_started.as_nanosecond()).unwrap_or(i64::MAX);
     let options = WalkOptions {
@@ -320,7 +322,7 @@ async fn capture_all(
         one_file_system: source.one_file_system,
         threads: context.limits.scan_threads,
     };
-    let walk = Walk::start(Arc::clone(root), options).map_err(|error| source.unusable(error))?;
+    let walk = Walk::start(Arc::clone(root), options).map_err(|error| source.not_walked(error))?;
     context.events.emit(&Event::SourceStarted {
         source: source.name.clone(),
         directory: source.directory.display().to_string(),
@@ -346,10 +348,11 @@ async fn capture_all(
         events: context.events.clone(),
         limits: context.limits.clone(),
         stop: Arc::clone(&context.stop),
+        first_error: first_error.clone(),
     };
     let (backend, queues): (Backend, Box<dyn Sink + Send>) = match &source.method {
         Method::Files => {
-            let (captures, orders) = Captures::start(options);
+            let (captures, orders) = Captures::start(options)?;
             let queues = Queues {
                 steps: steps_in,
                 orders,
@@ -357,8 +360,7 @@ async fn capture_all(
             (Backend::Files(captures), Box::new(queues))
         }
         Method::Archive(archive) => {
-            let (archiver, queues) = Archiver::start(options, archive, is_full, steps_in)
-                .map_err(SourceError::Compression)?;
+            let (archiver, queues) = Archiver::start(options, archive, is_full, steps_in)?;
             (Backend::Archive(archiver), Box::new(queues))
         }
     };
@@ -403,9 +405,12 @@ async fn capture_all(
         None => merge.await,
     };
     // Joining blocks; the threads have nothing left to do but to finish what they are at.
-    let archives = tokio::task::spawn_blocking(move || backend.join()).await;
+    let archives = match tokio::task::spawn_blocking(move || backend.join()).await {
+        Ok(archives) => archives,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    };
 
-    if let Some(error) = context.stop.failure() {
+    if let Some(error) = first_error.take() {
         return Err(error.into());
     }
     let manifest = written?;
@@ -413,7 +418,7 @@ async fn capture_all(
         Ok(Ok(merged)) if !manifest.aborted && !context.stop.is_set() => Ok(Captured {
             manifest,
             merged,
-            archives: archives.unwrap_or_default(),
+            archives: archives?,
         }),
         Ok(Err(MergeError::Store(error))) => Err(error.into()),
         Ok(Err(MergeError::Damaged(damaged))) => Err(damaged.into()),

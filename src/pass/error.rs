@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use super::fatal::FatalError;
 use super::previous::Damaged;
 use super::writer::WriterError;
 use crate::exit::ExitCode;
@@ -12,6 +13,7 @@ use crate::format::pass_id::PassId;
 use crate::format::snapshot::RECORD_BYTES;
 use crate::lease::{CommitError, Lost};
 use crate::snapshots::chain::ChainError;
+use crate::stop::Stopped;
 use crate::store::StoreError;
 
 /// Why a source was not backed up.
@@ -79,6 +81,9 @@ pub enum SourceError {
     /// The archive cannot be compressed as asked.
     #[error("cannot compress: {0}")]
     Compression(std::io::Error),
+    /// The system does not give another thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
     /// No session is called so.
     #[error("`{}` has no session `{wanted}`", directory.display())]
     NoSession {
@@ -158,6 +163,22 @@ impl From<Damaged> for SourceError {
     }
 }
 
+impl From<FatalError> for SourceError {
+    fn from(error: FatalError) -> Self {
+        match error {
+            FatalError::Store(error) => Self::Store(error),
+            FatalError::Compression(error) => Self::Compression(error),
+            FatalError::Thread(error) => Self::Thread(error),
+        }
+    }
+}
+
+impl From<Stopped> for SourceError {
+    fn from(_: Stopped) -> Self {
+        Self::Interrupted
+    }
+}
+
 impl SourceError {
     /// The exit code of a pass that fails for this.
     #[must_use]
@@ -170,6 +191,7 @@ impl SourceError {
             | Self::NoArchive(_)
             | Self::LargeRecord
             | Self::Compression(_)
+            | Self::Thread(_)
             | Self::Manifest(WriterError::LongEntry(_)) => ExitCode::Failed,
             Self::NoSession { .. } | Self::NoYear { .. } => ExitCode::NotFound,
             Self::Interrupted => ExitCode::Terminated,
@@ -203,6 +225,7 @@ impl SourceError {
             | Self::NoArchive(_)
             | Self::Damaged { .. }
             | Self::Compression(_)
+            | Self::Thread(_)
             | Self::NoSession { .. }
             | Self::NoYear { .. }
             | Self::Interrupted => false,
@@ -238,6 +261,10 @@ impl SourceError {
             Self::Store(error)
             | Self::Manifest(WriterError::Store(error)) => error.kind.hint().map(str::to_owned),
             Self::Commit(CommitError::Store(error)) => error.kind.hint().map(str::to_owned),
+            Self::Thread(_) => Some(
+                "allow more processes and threads (`ulimit -u`, the container's `pids` limit), or lower `backup.limits.scan_threads` and `backup.limits.read_threads`"
+                    .to_owned(),
+            ),
             Self::LargeRecord => {
                 Some("raise `backup.manifest.segment_entries`, or split the source".to_owned())
             }

@@ -20,6 +20,7 @@ pub mod compare;
 pub mod continued;
 pub mod decisions;
 pub mod error;
+mod fatal;
 mod gaps;
 pub mod merge;
 mod moved;

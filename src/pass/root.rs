@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use super::DirectorySource;
 use super::error::{Nothing, SourceError};
 use crate::source::open::Root;
+use crate::source::walk::NotStarted;
 
 impl DirectorySource {
     /// Opens the root, which everything else is reached from.
@@ -51,6 +52,14 @@ impl DirectorySource {
             directory: self.written_as.clone(),
             nothing,
             entries,
+        }
+    }
+
+    /// The error of a walk that could not begin.
+    pub(crate) fn not_walked(&self, error: NotStarted) -> SourceError {
+        match error {
+            NotStarted::Root(error) => self.unusable(error),
+            NotStarted::Thread(error) => SourceError::Thread(error),
         }
     }
 

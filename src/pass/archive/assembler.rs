@@ -17,11 +17,12 @@ use crate::events::Event;
 use crate::format::archive::{ArchiveRange, ArchiveRef, Codec};
 use crate::format::entry::{Content, Entry, LinkGroup};
 use crate::format::keys;
-use crate::memory::budget::{Budget, Closed};
+use crate::memory::budget::Budget;
 use crate::memory::buffers::{Buffer, Buffers};
 use crate::pass::capture::{Capture, Capturer};
 use crate::pass::decisions::{Captured, Name};
 use crate::pass::place::{self, Place};
+use crate::stop::Stopped;
 use crate::store::{Condition, ETag, StoreError, StoreResult, Upload, UploadedPart};
 
 /// Length of the first parts.
@@ -74,7 +75,7 @@ struct Open {
     /// Of what no part holds yet.
     buffer_crc64nvme: crc_fast::Digest,
     upload: Option<Arc<Upload>>,
-    parts: Vec<JoinHandle<Result<StoreResult<UploadedPart>, Closed>>>,
+    parts: Vec<JoinHandle<Result<StoreResult<UploadedPart>, Stopped>>>,
     /// Contents of files with further names.
     links: HashMap<LinkGroup, Content>,
     /// Where the large file that is being written begins.
@@ -90,8 +91,8 @@ enum Failure {
     Stopped,
 }
 
-impl From<Closed> for Failure {
-    fn from(_: Closed) -> Self {
+impl From<Stopped> for Failure {
+    fn from(_: Stopped) -> Self {
         Self::Stopped
     }
 }
@@ -116,21 +117,24 @@ impl Assembler {
 
     /// Takes slots until there are no more; the archives that were finished. One that was not is
     /// given up.
-    pub(super) fn run(mut self, mut slots: mpsc::Receiver<Slot>) -> Vec<ArchiveRef> {
-        while let Some(slot) = slots.blocking_recv() {
-            let result = self.take(slot);
-            if let Err(failure) = result {
-                let stop = &self.capturer.options.stop;
-                match failure {
-                    Failure::Store(error) => stop.fail(error),
-                    Failure::Stopped => stop.stop(),
-                }
-                break;
-            }
+    pub(super) fn run(
+        mut self,
+        mut slots: mpsc::Receiver<Slot>,
+    ) -> Result<Vec<ArchiveRef>, Stopped> {
+        let mut result = Ok(());
+        while let (Ok(()), Some(slot)) = (&result, slots.blocking_recv()) {
+            result = self.take(slot);
         }
         drop(slots);
         self.give_up();
-        self.written
+        match result {
+            Ok(()) => Ok(self.written),
+            Err(Failure::Store(error)) => {
+                self.capturer.options.first_error.report(error.into());
+                Err(Stopped)
+            }
+            Err(Failure::Stopped) => Err(Stopped),
+        }
     }
 
     fn take(&mut self, slot: Slot) -> Result<(), Failure> {
@@ -399,7 +403,7 @@ impl Open {
             let sent = capturer.in_time(sent).await;
             drop(memory);
             if let Ok(Err(error)) = &sent {
-                options.stop.fail(error.clone());
+                options.first_error.report(error.clone().into());
             }
             sent
         }));

@@ -30,12 +30,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::capture::{CaptureOptions, Capturer};
 use super::decisions::{Order, Sink, Step};
+use super::fatal::{FatalError, spawn};
 use crate::archive::template::{KeyTemplate, Values};
 use crate::format::archive::{ArchiveRef, Codec};
 use crate::format::entry::{Entry, Kind};
 use crate::format::snapshot::Snapshot;
 use crate::memory::budget::Budget;
 use crate::memory::buffers::Buffers;
+use crate::stop::Stopped;
 use crate::store::Placement;
 
 /// Of two of the store's times the later one may look this much earlier.
@@ -183,24 +185,23 @@ impl Sink for ArchiveQueues {
 
 /// The threads that make an archive.
 pub struct Archiver {
-    capturer: Arc<Capturer>,
     memory: [Budget; 2],
     threads: Vec<std::thread::JoinHandle<()>>,
-    assembler: std::thread::JoinHandle<Vec<ArchiveRef>>,
+    assembler: std::thread::JoinHandle<Result<Vec<ArchiveRef>, Stopped>>,
 }
 
 impl Archiver {
     /// Starts the threads. They end when the sink is dropped.
     ///
     /// # Errors
-    /// The compressor does not know the level.
+    /// The compressor does not know the level, or a thread cannot be started.
     pub fn start(
         options: CaptureOptions,
         archive: &ArchiveOptions,
         is_full: bool,
         steps: mpsc::Sender<Step>,
-    ) -> std::io::Result<(Self, ArchiveQueues)> {
-        let compressors = worker::Compressors::new(archive)?;
+    ) -> Result<(Self, ArchiveQueues), FatalError> {
+        let compressors = worker::Compressors::new(archive).map_err(FatalError::Compression)?;
         let target = target(&options, archive, is_full);
         let is_whole = options.source.sessions.is_none();
         let runtime = Handle::current();
@@ -229,20 +230,19 @@ impl Archiver {
             work_in,
             slots_in,
         );
-        threads.push(std::thread::spawn(move || packer.run(items)));
+        threads.push(spawn("packer", move || packer.run(items))?);
         for _ in 0..workers {
             let worker =
                 worker::Worker::new(Arc::clone(&capturer), compressors.clone(), pieces.clone());
             let work = work.clone();
-            threads.push(std::thread::spawn(move || worker.run(work)));
+            threads.push(spawn("compress", move || worker.run(work))?);
         }
         let assembler =
             assembler::Assembler::new(Arc::clone(&capturer), archive.codec, sending.clone());
         let archiver = Self {
-            capturer,
             memory: [reading, sending],
             threads,
-            assembler: std::thread::spawn(move || assembler.run(slots)),
+            assembler: spawn("assembler", move || assembler.run(slots))?,
         };
         let queues = ArchiveQueues {
             steps,
@@ -262,17 +262,15 @@ impl Archiver {
 
     /// Waits for the threads, which end once nothing can come any more; what they have put into the
     /// store.
-    #[must_use]
-    pub fn join(self) -> Vec<ArchiveRef> {
+    ///
+    /// # Errors
+    /// An archive was not finished.
+    pub fn join(self) -> Result<Vec<ArchiveRef>, Stopped> {
         for thread in self.threads {
             // A thread that panicked has said so, and its captures count as aborted.
             let _ = thread.join();
         }
-        let written = self.assembler.join();
-        written.unwrap_or_else(|_| {
-            self.capturer.options.stop.stop();
-            Vec::new()
-        })
+        self.assembler.join().unwrap_or(Err(Stopped))
     }
 }
 

@@ -14,6 +14,8 @@ use crate::pass::capture::file::{Attempt, open_and_attempt};
 use crate::pass::capture::links::First;
 use crate::pass::capture::{Capture, Capturer, Refused};
 use crate::pass::decisions::Captured;
+use crate::pass::fatal::{FatalError, FirstError};
+use crate::stop::Stopped;
 
 pub(super) struct Worker {
     capturer: Arc<Capturer>,
@@ -25,25 +27,40 @@ pub(super) struct Worker {
 /// workers than that, because they read, and reading waits.
 #[derive(Clone)]
 pub(super) struct Compressors {
-    free: crossbeam_channel::Receiver<Compressor>,
-    back: crossbeam_channel::Sender<Compressor>,
+    free: crossbeam_channel::Receiver<Compress>,
+    back: crossbeam_channel::Sender<Compress>,
 }
+
+/// Turns a piece into one gzip member or zstd frame.
+type Compress = Box<dyn FnMut(&mut Vec<u8>) -> io::Result<()> + Send>;
 
 impl Compressors {
     pub(super) fn new(options: &ArchiveOptions) -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(2, NonZero::get);
         let (back, free) = crossbeam_channel::bounded(cores);
         for _ in 0..cores {
-            let compressor = Compressor::new(options.codec, options.level)?;
-            back.send(compressor).map_err(|_| broken())?;
+            let mut compressor = Compressor::new(options.codec, options.level)?;
+            let compress: Compress = Box::new(move |piece| compressor.compress(piece));
+            back.send(compress).map_err(|_| broken())?;
         }
         Ok(Self { free, back })
     }
 
+    /// Compresses a piece. An archive that lacks one is none, so a compressor that fails ends the source.
+    fn pack(&self, piece: &mut Vec<u8>, first_error: &FirstError) -> Result<(), Stopped> {
+        if piece.is_empty() {
+            return Ok(());
+        }
+        self.compress(piece).map_err(|error| {
+            first_error.report(FatalError::Compression(error));
+            Stopped
+        })
+    }
+
     fn compress(&self, piece: &mut Vec<u8>) -> io::Result<()> {
-        let mut compressor = self.free.recv().map_err(|_| broken())?;
-        let compressed = compressor.compress(piece);
-        self.back.send(compressor).map_err(|_| broken())?;
+        let mut compress = self.free.recv().map_err(|_| broken())?;
+        let compressed = compress(piece);
+        self.back.send(compress).map_err(|_| broken())?;
         compressed
     }
 }
@@ -80,8 +97,8 @@ impl Worker {
                 },
                 Work::Group(group) => self.read(group),
             };
-            if !raw.bytes.is_empty() && self.compressors.compress(&mut raw.bytes).is_err() {
-                self.capturer.options.stop.stop();
+            let first_error = &self.capturer.options.first_error;
+            if self.compressors.pack(&mut raw.bytes, first_error).is_err() {
                 continue;
             }
             let piece = Piece {
@@ -173,4 +190,31 @@ fn other(capture: Box<Capture>, look: fn(&Capture) -> Result<Captured, Refused>,
         raw.members += 1;
     }
     capture.end(result);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::exit::ExitCode;
+    use crate::pass::error::SourceError;
+    use crate::stop::Stop;
+
+    #[test]
+    fn a_compressor_that_fails_is_an_error_and_no_interruption() {
+        let (back, free) = crossbeam_channel::bounded(1);
+        let broken: Compress = Box::new(|_| Err(io::Error::other("out of memory")));
+        back.send(broken).unwrap();
+        let compressors = Compressors { free, back };
+        let stop = Arc::new(Stop::default());
+        let first_error = FirstError::stopping(&stop);
+        let packed = compressors.pack(&mut b"piece".to_vec(), &first_error);
+        assert_eq!(packed, Err(Stopped));
+        assert!(stop.is_set());
+        let error = SourceError::from(first_error.take().unwrap());
+        assert_eq!(error.exit_code(), ExitCode::Failed);
+        assert_eq!(error.to_string(), "cannot compress: out of memory");
+        assert!(!error.is_worth_another_pass());
+    }
 }

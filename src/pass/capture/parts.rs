@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 
 use super::file::{self, Attempt, has_changed, read_into};
 use super::{Capture, Refused};
-use crate::memory::budget::Closed;
 use crate::source::stat::Stat;
+use crate::stop::Stopped;
 use crate::store::{StoreResult, Upload, UploadedPart};
 
 /// Parts are at least this large: enough to make the request negligible, small enough for several
@@ -150,7 +150,7 @@ fn send_parts(
 /// Parts on their way. Those of an upload that is given up are not waited for.
 #[derive(Default)]
 struct Sending {
-    tasks: Vec<JoinHandle<Result<StoreResult<UploadedPart>, Closed>>>,
+    tasks: Vec<JoinHandle<Result<StoreResult<UploadedPart>, Stopped>>>,
     failed: Arc<AtomicBool>,
 }
 

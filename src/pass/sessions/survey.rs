@@ -79,7 +79,7 @@ pub async fn survey(
         one_file_system: source.one_file_system,
         threads: options.limits.scan_threads,
     };
-    let walk = Walk::start(Arc::clone(&root), walk).map_err(|error| source.unusable(error))?;
+    let walk = Walk::start(Arc::clone(&root), walk).map_err(|error| source.not_walked(error))?;
     let segments = options.parent.map_or(&[][..], |p| &p.segments);
     let base = Segments::recorded(store, segments);
     let trusted = Trusted::of(options.parent, options.unfinished);

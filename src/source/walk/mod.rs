@@ -36,6 +36,21 @@ pub struct WalkOptions {
     pub threads: usize,
 }
 
+/// Why a walk could not begin.
+#[derive(Debug)]
+pub enum NotStarted {
+    /// The system does not say what the root is.
+    Root(Errno),
+    /// The system does not give another thread.
+    Thread(std::io::Error),
+}
+
+impl From<Errno> for NotStarted {
+    fn from(error: Errno) -> Self {
+        Self::Root(error)
+    }
+}
+
 /// What a walk comes across.
 #[derive(Debug)]
 pub enum Item {
@@ -120,8 +135,8 @@ impl Walk {
     /// Starts the threads.
     ///
     /// # Errors
-    /// The system does not say what the root is.
-    pub fn start(root: Arc<Root>, options: WalkOptions) -> Result<Self, Errno> {
+    /// The system does not say what the root is, or gives no thread.
+    pub fn start(root: Arc<Root>, options: WalkOptions) -> Result<Self, NotStarted> {
         let stat = Stat::of(&*root)?;
         let node = Arc::new(Node {
             path: EntryPath::ROOT,
@@ -131,25 +146,26 @@ impl Walk {
         });
         let threads = options.threads;
         let pool = Arc::new(Pool::new(root, options, stat.dev));
-        let workers = (0..threads)
-            .map(|_| {
-                let pool = Arc::clone(&pool);
-                std::thread::spawn(move || pool.work())
-            })
-            .collect();
         let found = Found {
             path: EntryPath::ROOT,
             stat,
             not_entered: None,
             child: Some(node),
         };
-        Ok(Self {
+        let mut walk = Self {
             pool,
-            workers,
+            workers: Vec::with_capacity(threads),
             root: Some(found),
             frames: Vec::new(),
             enter: None,
-        })
+        };
+        for _ in 0..threads {
+            let pool = Arc::clone(&walk.pool);
+            let thread = std::thread::Builder::new().name("walk".to_owned());
+            let worker = thread.spawn(move || pool.work());
+            walk.workers.push(worker.map_err(NotStarted::Thread)?);
+        }
+        Ok(walk)
     }
 
     fn enter(&mut self, node: Arc<Node>) -> Option<Item> {
