@@ -17,7 +17,7 @@ use crate::config::ConfigError;
 use crate::ecs::{EcsError, LaunchError};
 use crate::exit::ExitCode;
 use crate::lease::LeaseError;
-use crate::pass::SourceError;
+use crate::pass::error::SourceError;
 use crate::restore::PlanError;
 use crate::snapshots::select::SelectError;
 use crate::store::StoreError;

@@ -2,23 +2,19 @@
 
 pub mod sessions;
 
-use std::sync::Arc;
-
 use serde::Serialize;
 
-use crate::events::Events;
 use crate::format::pass_id::PassId;
-use crate::pass::continued::Continued;
-use crate::pass::decisions::{Order, Sink, Step};
-use crate::pass::error::SourceError;
-use crate::pass::merge::{Merge, MergeError, Merged};
-use crate::pass::previous::Cursor;
-use crate::pass::{DirectorySource, Limits, Method, archive};
+use crate::pass::archive;
+use crate::pass::context::{Limits, PassContext, SourceContext};
+use crate::pass::decider::{Decider, Merged};
+use crate::pass::diff::{Inputs, joined};
+use crate::pass::error::{Nothing, SourceError};
+use crate::pass::source::{DirectorySource, Method};
+use crate::pass::steps::{Order, Sink, Step};
+use crate::pass::{policy, unfinished};
 use crate::snapshots::chain;
-use crate::snapshots::entries::Segments;
-use crate::source::walk::{Walk, WalkOptions};
-use crate::stop::Stop;
-use crate::store::Store;
+use crate::stop::Stopped;
 
 /// What a pass would do with one source.
 #[derive(Debug, Serialize)]
@@ -62,72 +58,43 @@ pub struct SourcePlan {
 struct Nobody;
 
 impl Sink for Nobody {
-    fn step(&mut self, _: Step) -> bool {
-        true
+    fn step(&mut self, _: Step) -> Result<(), Stopped> {
+        Ok(())
     }
 
-    fn order(&mut self, _: Order) -> bool {
-        true
-    }
-
-    fn end(&mut self) -> bool {
-        true
+    fn order(&mut self, _: Order) -> Result<(), Stopped> {
+        Ok(())
     }
 }
 
-/// Plans a pass over one source. Reads the source's metadata and its last manifest, nothing more.
+/// Plans a pass over one source. Reads the source's metadata, its last manifest and what killed passes
+/// have left, nothing more.
 ///
 /// # Errors
 /// As a pass.
-pub async fn plan(
-    store: &Arc<dyn Store>,
-    source: &DirectorySource,
-    limits: &Limits,
-    events: &Events,
-    stop: &Arc<Stop>,
-) -> Result<SourcePlan, SourceError> {
-    let parent = chain::latest(&**store, &source.name).await?;
-    let now = store.now();
-    let is_full = source.is_full_due(parent.as_ref(), now);
-    let source = &DirectorySource {
-        afresh: source.afresh || is_full,
-        ..source.clone()
-    };
-    let options = WalkOptions {
-        filter: source.filter.clone(),
-        one_file_system: source.one_file_system,
-        threads: limits.scan_threads,
-    };
+pub async fn plan(pass: &PassContext, source: &DirectorySource) -> Result<SourcePlan, SourceError> {
+    let store = &*pass.store;
+    let parent = chain::latest(store, &source.name).await?;
+    let committed = parent.as_ref().map(|parent| parent.pass);
+    let unfinished = unfinished::find(store, &source.name, committed, pass.pass).await?;
     let root = source.open().await?;
-    let walk = Walk::start(Arc::clone(&root), options).map_err(|error| source.not_walked(error))?;
-    let segments = parent.as_ref().map_or(&[][..], |parent| &parent.segments);
-    let segment_count = segments.len() as u64;
-    let base = Segments::recorded(store, segments);
-    let pass = PassId::new(now, None, 0);
-    let merge = {
-        let (source, events, stop) = (source.clone(), events.clone(), Arc::clone(stop));
-        let root = Arc::clone(&root);
-        move || -> Result<Merged, MergeError> {
-            let inputs = (Cursor::new(base), Continued::default());
-            Merge::new((&source, &root), pass, inputs, Nobody, &events, &stop).run(walk)
-        }
-    };
-    let merged = match tokio::task::spawn_blocking(merge).await {
-        Ok(Ok(merged)) => merged,
-        Ok(Err(MergeError::Store(error))) => return Err(error.into()),
-        Ok(Err(MergeError::Damaged(damaged))) => return Err(damaged.into()),
-        Ok(Err(MergeError::Stopped)) => return Err(SourceError::Interrupted),
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-    };
-    if merged.is_missing(source) {
+    let context = &pass.for_source(source, &root);
+    let approach = policy::settle(context, parent.as_ref(), &unfinished).await?;
+    let may_be_empty = approach.policy.may_be_empty();
+    let inputs = Inputs::open(context, approach.filter, parent.as_ref(), &unfinished)?;
+    let decider = Decider::new(context, approach.policy, Nobody);
+    let merged = joined(inputs.merge(context, decider)).await?;
+    if merged.is_nothing() && !may_be_empty {
         let entries = parent.as_ref().map_or(0, |parent| parent.totals.entries);
-        return Err(source.nothing_in(&root, entries).await);
+        return Err(context.nothing_there(Nothing::LeftOut, entries).await);
     }
-    source.confirm(&root).await?;
+    context.confirm().await?;
+    let segments = parent.as_ref().map_or(0, |parent| parent.segments.len());
+    let requests = sending(&merged, context) + segments as u64 + 2;
     Ok(SourcePlan {
         source: source.name.to_string(),
         directory: source.directory.display().to_string(),
-        parent: parent.map(|parent| parent.pass),
+        parent: committed,
         new: merged.new,
         changed: merged.changed,
         removed: merged.removed,
@@ -137,15 +104,15 @@ pub async fn plan(
         send_bytes: merged.bytes_to_send,
         read_files: merged.files_to_read,
         read_bytes: merged.bytes_to_read,
-        requests: sending(&merged, source) + segment_count + 2 + written(&merged, limits),
-        full: matches!(source.method, Method::Archive(_)).then_some(is_full),
+        requests: requests + written(&merged, &context.limits),
+        full: matches!(source.method, Method::Archive(_)).then_some(approach.is_full),
         sessions: None,
     })
 }
 
 /// Requests that send contents. What an archive is compressed to is not known beforehand.
-fn sending(merged: &Merged, source: &DirectorySource) -> u64 {
-    match source.method {
+fn sending(merged: &Merged, context: &SourceContext) -> u64 {
+    match context.source.method {
         Method::Files => merged.requests_to_send,
         Method::Archive(_) if merged.new + merged.changed == 0 => 0,
         Method::Archive(_) => archive::requests_at_most(

@@ -1,6 +1,5 @@
 //! `offsite plan`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -12,13 +11,14 @@ use crate::cli::PlanArgs;
 use crate::config::{Job, Purpose};
 use crate::error::Failure;
 use crate::exit::ExitCode;
-use crate::format::pass_id::PassId;
-use crate::pass::{DirectorySource, SessionOptions, SourceError};
+use crate::pass::context::PassContext;
+use crate::pass::error::SourceError;
+use crate::pass::policy::sessions::SessionOptions;
+use crate::pass::source::DirectorySource;
 use crate::plan::sessions::{SessionsPlan, plan as plan_sessions};
 use crate::plan::{SourcePlan, plan as plan_source};
 use crate::signal;
 use crate::status::history;
-use crate::stop::Stop;
 use crate::store::{Store, StoreResult};
 use crate::text;
 
@@ -34,18 +34,15 @@ pub(super) fn plan(context: &Context, args: &PlanArgs) -> Result<ExitCode, Failu
     sessions::choose(&mut job, &args.choice)?;
     let rate = args.rate.as_deref().map(parse_rate).transpose()?;
     log_to_stderr(&job);
-    let events = run::quiet_events(&job);
     let (plans, failed) = block_on(async {
         let stop = signal::listen()?;
         let store = connect(&job.store).await;
+        let pass = run::looking_only(&job, &store, &stop);
         let (mut plans, mut failed) = (Vec::new(), false);
         for source in &job.pass.sources {
             let planned = match &source.sessions {
-                Some(options) => plan_of_sessions(&store, &job, source, options, rate, &stop).await,
-                None => {
-                    let limits = &job.pass.limits;
-                    plan_source(&store, source, limits, &events, &stop).await
-                }
+                Some(options) => plan_of_sessions(&pass, &job, source, options, rate).await,
+                None => plan_source(&pass, source).await,
             };
             match planned {
                 Ok(plan) => plans.push(plan),
@@ -76,23 +73,22 @@ pub(super) fn plan(context: &Context, args: &PlanArgs) -> Result<ExitCode, Failu
 }
 
 async fn plan_of_sessions(
-    store: &Arc<dyn Store>,
+    pass: &PassContext,
     job: &Job,
     source: &DirectorySource,
     options: &SessionOptions,
     rate: Option<u64>,
-    stop: &Arc<Stop>,
 ) -> Result<SourcePlan, SourceError> {
-    let (survey, parent) = sessions::look(store, job, source, options, stop).await?;
+    let (survey, parent) = sessions::look(pass, source, options).await?;
     let rate = match rate {
         Some(rate) => Some(rate),
-        None => measured_rate(&**store).await?,
+        None => measured_rate(&*pass.store).await?,
     };
     Ok(plan_sessions(
         (source, options),
         survey,
         parent.as_ref(),
-        PassId::new(store.now(), None, 0),
+        pass.pass,
         &job.pass.limits,
         (rate, &job.prices),
     ))

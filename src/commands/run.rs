@@ -18,8 +18,11 @@ use crate::environment::Environment;
 use crate::error::Failure;
 use crate::events::{Event, Events, Files, Format, Level, Output};
 use crate::exit::ExitCode;
+use crate::format::pass_id::PassId;
 use crate::lease::Holder;
-use crate::pass::{DirectorySource, SourceReport};
+use crate::pass::commit::SourceReport;
+use crate::pass::context::PassContext;
+use crate::pass::source::DirectorySource;
 use crate::run::{PassReport, World};
 use crate::signal;
 use crate::snapshots::entries::Entries;
@@ -265,11 +268,18 @@ async fn copy_manifest(
     Ok(())
 }
 
-/// Used by commands that act like a pass and print as people expect.
-pub(super) fn quiet_events(job: &Job) -> Events {
-    let events = events(Format::Text, job.log_level.min(Level::Error));
+/// For commands that look at sources as a pass does, and print as people expect.
+pub(super) fn looking_only(job: &Job, store: &Arc<dyn Store>, stop: &Arc<Stop>) -> PassContext {
     if job.pass.sources.is_empty() {
         note("note: there is nothing to back up");
     }
-    events
+    PassContext {
+        store: Arc::clone(store),
+        events: events(Format::Text, job.log_level.min(Level::Error)),
+        limits: job.pass.limits.clone(),
+        pass: PassId::new(store.now(), None, 0),
+        started_at: store.now(),
+        stop: Arc::clone(stop),
+        clock: Timestamp::now,
+    }
 }

@@ -1,7 +1,5 @@
 //! `offsite sessions`, and which sessions other commands are about.
 
-use std::sync::Arc;
-
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
@@ -11,16 +9,16 @@ use crate::cli::{ChoiceArgs, SessionsArgs};
 use crate::config::{Job, Purpose};
 use crate::error::Failure;
 use crate::exit::ExitCode;
-use crate::format::pass_id::PassId;
 use crate::format::snapshot::Snapshot;
-use crate::pass::sessions::{
-    Choice, Session, SessionOptions, State, Survey, SurveyOptions, Wanted, check, survey,
+use crate::pass::context::PassContext;
+use crate::pass::error::SourceError;
+use crate::pass::policy::sessions::{
+    Choice, Session, SessionOptions, State, Survey, Wanted, check, survey,
 };
-use crate::pass::{DirectorySource, SourceError, continued};
+use crate::pass::source::DirectorySource;
+use crate::pass::unfinished;
 use crate::signal;
 use crate::snapshots::chain;
-use crate::stop::Stop;
-use crate::store::Store;
 use crate::text;
 
 /// A row of `sessions --json`.
@@ -44,12 +42,13 @@ pub(super) fn sessions(context: &Context, args: &SessionsArgs) -> Result<ExitCod
     let listed = block_on(async {
         let stop = signal::listen()?;
         let store = connect(&job.store).await;
+        let pass = run::looking_only(&job, &store, &stop);
         let mut listed = Vec::new();
         for source in sources {
             let Some(options) = &source.sessions else {
                 continue;
             };
-            let (survey, _) = look(&store, &job, source, options, &stop).await?;
+            let (survey, _) = look(&pass, source, options).await?;
             let limit = options.choice.limit.unwrap_or(u64::MAX);
             let is_wanted = |session: &Session| {
                 let is_new = session.state == State::New || !options.choice.only_new;
@@ -111,30 +110,19 @@ pub(super) fn choose(job: &mut Job, args: &ChoiceArgs) -> Result<(), Failure> {
 
 /// Looks at the sessions of a source as a pass would, without reading what looks touched.
 pub(super) async fn look(
-    store: &Arc<dyn Store>,
-    job: &Job,
+    pass: &PassContext,
     source: &DirectorySource,
     sessions: &SessionOptions,
-    stop: &Arc<Stop>,
 ) -> Result<(Survey, Option<Snapshot>), SourceError> {
-    let parent = chain::latest(&**store, &source.name).await?;
+    let store = &*pass.store;
+    let parent = chain::latest(store, &source.name).await?;
     let committed = parent.as_ref().map(|parent| parent.pass);
-    let own = PassId::new(jiff::Timestamp::now(), None, 0);
-    let unfinished = continued::find(&**store, &source.name, committed, own).await?;
+    let unfinished = unfinished::find(store, &source.name, committed, pass.pass).await?;
     let root = source.open().await?;
-    let options = SurveyOptions {
-        source,
-        root: &root,
-        sessions,
-        limits: &job.pass.limits,
-        parent: parent.as_ref(),
-        unfinished: &unfinished,
-        reads: false,
-        stop,
-    };
-    let survey = survey(store, options).await?;
-    check((source, &root), &survey, parent.as_ref()).await?;
-    source.confirm(&root).await?;
+    let context = pass.for_source(source, &root);
+    let survey = survey(&context, sessions, (parent.as_ref(), &unfinished), false).await?;
+    check(&context, &survey, parent.as_ref()).await?;
+    context.confirm().await?;
     Ok((survey, parent))
 }
 

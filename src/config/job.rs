@@ -12,7 +12,7 @@ use super::sources::sources;
 use super::value::Bytes;
 use crate::events::{Files, Level};
 use crate::format::keys::PREFIX_MAX_BYTES;
-use crate::pass::Limits;
+use crate::pass::context::Limits;
 use crate::prices::Prices;
 use crate::run::Pass;
 use crate::store::s3::S3Settings;

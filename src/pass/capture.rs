@@ -18,20 +18,18 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use self::links::{First, Links};
-use super::decisions::{Captured, Name, Order};
-use super::fatal::{FatalError, FirstError, spawn};
-use super::{DirectorySource, Limits};
-use crate::events::{Event, Events};
+use super::context::SourceContext;
+use super::fatal::{FatalError, spawn};
+use super::steps::{Captured, Name, Order};
+use crate::events::Event;
 use crate::format::entry::{Content, Entry, Kind, LinkGroup, Unreadable};
 use crate::format::keys;
-use crate::format::pass_id::PassId;
 use crate::memory::budget::Budget;
 use crate::memory::regions::{self, Region, Regions};
-use crate::source::open::Root;
 use crate::source::stat::Stat;
 use crate::source::xattr;
-use crate::stop::{Stop, Stopped};
-use crate::store::{Store, StoreError, Upload};
+use crate::stop::Stopped;
+use crate::store::{StoreError, Upload};
 
 /// Orders that wait for a thread.
 const QUEUE: usize = 1024;
@@ -49,26 +47,6 @@ pub fn requests(size: u64) -> u64 {
     }
 }
 
-/// What captures need to know.
-pub struct CaptureOptions {
-    /// What is backed up.
-    pub source: DirectorySource,
-    /// Its root, open.
-    pub root: Arc<Root>,
-    /// The pass.
-    pub pass: PassId,
-    /// Where contents go.
-    pub store: Arc<dyn Store>,
-    /// Where events go.
-    pub events: Events,
-    /// How much at once.
-    pub limits: Limits,
-    /// When to stop.
-    pub stop: Arc<Stop>,
-    /// Where an error goes that ends the source.
-    pub first_error: FirstError,
-}
-
 /// The threads that capture.
 pub struct Captures {
     capturer: Arc<Capturer>,
@@ -81,7 +59,7 @@ impl Captures {
     /// # Errors
     /// A thread cannot be started.
     pub fn start(
-        options: CaptureOptions,
+        options: Arc<SourceContext>,
     ) -> Result<(Self, crossbeam_channel::Sender<Order>), FatalError> {
         let (sender, orders) = crossbeam_channel::bounded(QUEUE);
         let runtime = Handle::current();
@@ -120,7 +98,7 @@ impl Captures {
 
 /// What captures share.
 pub(super) struct Capturer {
-    pub(super) options: CaptureOptions,
+    pub(super) options: Arc<SourceContext>,
     memory: Budget,
     regions: Regions,
     pub(super) links: Links,
@@ -177,7 +155,7 @@ impl From<Stopped> for Refused {
 }
 
 impl Capturer {
-    pub(super) fn new(options: CaptureOptions, memory: usize, runtime: Handle) -> Arc<Self> {
+    pub(super) fn new(options: Arc<SourceContext>, memory: usize, runtime: Handle) -> Arc<Self> {
         Arc::new(Self {
             memory: Budget::of_bytes(memory, runtime.clone()),
             requests: Budget::of_requests(options.limits.concurrency, runtime.clone()),
@@ -264,7 +242,7 @@ impl Capturer {
 }
 
 impl Capture {
-    pub(super) fn options(&self) -> &CaptureOptions {
+    pub(super) fn options(&self) -> &SourceContext {
         &self.capturer.options
     }
 

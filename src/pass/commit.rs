@@ -4,23 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::archive::Archiver;
-use super::capture::{CaptureOptions, Captures};
-use super::continued::{self, Continued, Trusted, Unfinished};
-use super::decisions::{Queues, Sink};
-use super::error::SourceError;
-use super::fatal::FirstError;
+use super::capture::Captures;
+use super::context::{PassContext, SourceContext};
+use super::decider::{Decider, Merged};
+use super::diff::Inputs;
+use super::error::{Nothing, SourceError};
 use super::gaps::Gaps;
-use super::merge::{Merge, MergeError, Merged};
 use super::origins;
-use super::previous::Cursor;
-use super::sessions::{self, Choice, Chosen, Modes};
-use super::writer::{Manifest, Writer, WriterOptions};
-use super::{DirectorySource, Limits, Method};
-use crate::events::{Changes, Event, Events};
+use super::policy::{self, Approach, Policy};
+use super::source::{DirectorySource, Method};
+use super::steps::{Queues, Sink};
+use super::unfinished::{self, Unfinished};
+use super::writer::{Manifest, Writer};
+use crate::events::{Changes, Event};
 use crate::format::archive::ArchiveRef;
 use crate::format::keys;
 use crate::format::pass_id::PassId;
@@ -28,38 +27,11 @@ use crate::format::snapshot::{FullArchive, RECORD_BYTES, Snapshot};
 use crate::format::totals::Totals;
 use crate::lease::Lease;
 use crate::snapshots::chain;
-use crate::snapshots::entries::Segments;
-use crate::source::open::Root;
-use crate::source::walk::{Walk, WalkOptions};
-use crate::stop::{Stop, Stopped};
-use crate::store::Store;
+use crate::stop::Stopped;
 
 /// Steps that wait for the manifest writer: how far captures may be ahead of the slowest one. A
 /// step takes some 300 bytes.
 const STEPS: usize = 8192;
-
-/// What a pass has for all its sources.
-#[derive(Clone)]
-pub struct PassContext {
-    /// Where backups go.
-    pub store: Arc<dyn Store>,
-    /// Where events go.
-    pub events: Events,
-    /// How much at once.
-    pub limits: Limits,
-    /// The pass.
-    pub pass: PassId,
-    /// When it started, in the store's time.
-    pub started_at: Timestamp,
-    /// What of the machine it runs on lasts: see [`origins::machine`].
-    pub machine: String,
-    /// Whether an earlier pass may have left something unfinished of the source.
-    pub look_for_unfinished: bool,
-    /// When to stop.
-    pub stop: Arc<Stop>,
-    /// This machine's wall clock, which file times are compared with.
-    pub clock: fn() -> Timestamp,
-}
 
 /// A source that was backed up.
 #[derive(Debug)]
@@ -77,63 +49,64 @@ pub struct SourceReport {
     pub left_out: u64,
 }
 
-/// Backs up one source and commits its snapshot. `latest` is the latest pass with anything under a
-/// snapshot's key of this source.
+/// What is known of a source before it is looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Known {
+    /// The latest pass with anything under a snapshot's key.
+    pub latest: Option<PassId>,
+    /// Whether no earlier pass may have left anything unfinished.
+    pub is_settled: bool,
+}
+
+/// Backs up one source and commits its snapshot. `machine` is what [`origins::machine`] says.
 ///
 /// # Errors
 /// The source was not backed up; no snapshot of this pass exists, and all earlier ones do.
 pub async fn back_up(
-    context: &PassContext,
+    pass: &PassContext,
     source: &DirectorySource,
     lease: &Lease,
-    latest: Option<PassId>,
+    known: Known,
+    machine: &str,
 ) -> Result<SourceReport, SourceError> {
-    let context = &PassContext {
-        stop: Stop::within(&context.stop),
-        ..context.clone()
-    };
     let started = Instant::now();
-    let requests_before = context.store.requests();
-    let parent = chain::not_after(&*context.store, &source.name, latest).await?;
-    if let Some(parent) = parent.as_ref().filter(|parent| parent.pass >= context.pass) {
+    let requests_before = pass.store.requests();
+    let parent = chain::not_after(&*pass.store, &source.name, known.latest).await?;
+    if let Some(parent) = parent.as_ref().filter(|parent| parent.pass >= pass.pass) {
         return Err(SourceError::FromTheFuture(parent.pass));
     }
-    let unfinished = unfinished(context, source, parent.as_ref()).await?;
     let root = source.open().await?;
-    let origins = origins::tell(context, (source, &root), parent.as_ref());
-    let is_full = source.is_full_due(parent.as_ref(), context.store.now());
-    let chosen = sessions::prepare(context, (source, &root), parent.as_ref(), &unfinished).await?;
-    let source = &match &chosen {
-        None => DirectorySource {
-            afresh: source.afresh || is_full,
-            ..source.clone()
-        },
-        // The survey has seen whether it is empty, and which sessions are archived afresh.
-        Some(chosen) => DirectorySource {
-            afresh: false,
-            allow_empty: true,
-            filter: source.filter.clone().only(chosen.modes.names()),
-            ..source.clone()
-        },
+    let context = &pass.for_source(source, &root);
+    let unfinished = match known.is_settled {
+        true => Vec::new(),
+        false => unfinished(context, parent.as_ref()).await?,
     };
-    let Chosen {
-        modes,
-        with_notes,
+    let origins = origins::tell(context, machine, parent.as_ref());
+    let approach = policy::settle(context, parent.as_ref(), &unfinished).await?;
+    let Approach {
+        policy,
+        filter,
+        is_full,
+        xattrs,
+        selection,
+        expected,
         lost,
         left_out,
-        surveyed,
-    } = chosen.unwrap_or_default();
+        notes,
+    } = approach;
+    let may_be_empty = policy.may_be_empty();
     let mut archives = archives_known(parent.as_ref(), &unfinished);
     let left_behind = archives_known(None, &unfinished);
-
-    let captured = capture_all(
-        context,
-        (source, &root),
-        parent.as_ref(),
-        (unfinished, modes),
-        is_full,
-    )
-    .await?;
+    let scan_started_ns = context.now_ns();
+    let inputs = Inputs::open(context, filter, parent.as_ref(), &unfinished)?;
+    context.events.emit(&Event::SourceStarted {
+        source: source.name.clone(),
+        directory: source.directory.display().to_string(),
+        parent: parent.as_ref().map(|parent| parent.pass),
+        continued_passes: unfinished.len() as u64,
+        expected_entries: parent.as_ref().map_or(0, |parent| parent.totals.entries),
+    });
+    let captured = capture_all(context, policy, inputs, scan_started_ns).await?;
     let Captured {
         manifest,
         merged,
@@ -141,15 +114,15 @@ pub async fn back_up(
     } = captured;
     archives.extend(written_archives);
 
-    if merged.is_missing(source) {
+    if merged.is_nothing() && !may_be_empty {
         let entries = parent.as_ref().map_or(0, |parent| parent.totals.entries);
-        return Err(source.nothing_in(&root, entries).await);
+        return Err(context.nothing_there(Nothing::LeftOut, entries).await);
     }
-    if let Some(options) = &source.sessions {
-        sessions::notes::put(context, (source, &root), options, &with_notes).await?;
+    if let Some(notes) = notes {
+        notes.put(context).await?;
     }
-    // What the survey has seen of sessions, besides the root.
-    let unseen = (surveyed + 1).saturating_sub(merged.listed());
+    // What was seen beforehand, besides the root.
+    let unseen = (expected + 1).saturating_sub(merged.listed());
     let changes = changes(&manifest, &merged, unseen);
     let written = manifest.written;
     let totals: Totals = manifest.segments.iter().map(|segment| segment.totals).sum();
@@ -162,14 +135,13 @@ pub async fn back_up(
         listed: merged.listed() + unseen,
         vanished: changes.vanished,
     };
-    let choice = source.sessions.as_ref().map(|sessions| &sessions.choice);
     let snapshot = Snapshot {
         format: crate::format::FORMAT,
         source: source.name.to_string(),
         pass: context.pass,
         directory: source.directory.display().to_string(),
         origins,
-        selection: choice.and_then(Choice::selection),
+        selection,
         created_at: context.started_at,
         committed_at: context.store.now(),
         full: match is_full {
@@ -180,9 +152,7 @@ pub async fn back_up(
             false => parent.as_ref().and_then(|parent| parent.full),
         },
         archives: archives_needed(archives, &manifest)?,
-        // Sessions stay as they were archived.
-        xattrs: source.xattrs
-            && (source.sessions.is_none() || parent.as_ref().is_none_or(|parent| parent.xattrs)),
+        xattrs,
         parent: parent.map(|parent| parent.pass),
         complete: gaps.is_complete_snapshot(),
         totals,
@@ -198,7 +168,7 @@ pub async fn back_up(
             ),
         });
     }
-    source.confirm(&root).await?;
+    context.confirm().await?;
     let key = keys::snapshot(&source.name, context.pass);
     let record = snapshot.to_bytes();
     if record.len() as u64 > RECORD_BYTES {
@@ -206,7 +176,7 @@ pub async fn back_up(
     }
     lease.commit(&key, record.into()).await?;
 
-    gaps.tell(context, source);
+    gaps.tell(context);
     context.events.emit(&Event::SnapshotCommitted {
         source: source.name.clone(),
         complete: snapshot.complete,
@@ -226,17 +196,13 @@ pub async fn back_up(
     })
 }
 
-/// What passes since `parent` have left, where they may have left something.
+/// What passes since `parent` have left.
 async fn unfinished(
-    context: &PassContext,
-    source: &DirectorySource,
+    context: &SourceContext,
     parent: Option<&Snapshot>,
 ) -> Result<Vec<Unfinished>, SourceError> {
-    if !context.look_for_unfinished {
-        return Ok(Vec::new());
-    }
-    let store = &*context.store;
-    if let Err(error) = continued::abort_uploads(context, source).await {
+    let source = &context.source;
+    if let Err(error) = unfinished::abort_uploads(context).await {
         context.events.emit(&Event::Notice {
             message: format!(
                 "source `{}`: uploads that earlier passes left open could not be listed, and are left to the bucket's lifecycle rule: {error}",
@@ -245,7 +211,8 @@ async fn unfinished(
         });
     }
     let committed = parent.map(|parent| parent.pass);
-    Ok(continued::find(store, &source.name, committed, context.pass).await?)
+    let found = unfinished::find(&*context.store, &source.name, committed, context.pass);
+    Ok(found.await?)
 }
 
 /// Archives that entries recorded so far may point into.
@@ -308,51 +275,15 @@ impl Backend {
 
 /// Runs the merge, the captures and the writer together until all three are done.
 async fn capture_all(
-    context: &PassContext,
-    (source, root): (&DirectorySource, &Arc<Root>),
-    parent: Option<&Snapshot>,
-    (unfinished, modes): (Vec<Unfinished>, Modes),
-    is_full: bool,
+    context: &Arc<SourceContext>,
+    policy: Box<dyn Policy>,
+    inputs: Inputs,
+    scan_started_ns: i64,
 ) -> Result<Captured, SourceError> {
-    let first_error = FirstError::stopping(&context.stop);
-    let scan_started = (context.clock)();
-    let scan_started_ns = i64::try_from(scan_started.as_nanosecond()).unwrap_or(i64::MAX);
-    let options = WalkOptions {
-        filter: source.filter.clone(),
-        one_file_system: source.one_file_system,
-        threads: context.limits.scan_threads,
-    };
-    let walk = Walk::start(Arc::clone(root), options).map_err(|error| source.not_walked(error))?;
-    context.events.emit(&Event::SourceStarted {
-        source: source.name.clone(),
-        directory: source.directory.display().to_string(),
-        parent: parent.map(|parent| parent.pass),
-        continued_passes: unfinished.len() as u64,
-        expected_entries: parent.map_or(0, |parent| parent.totals.entries),
-    });
-
-    let store = &context.store;
-    let segments = parent.map_or(&[][..], |parent| &parent.segments);
-    let base = Segments::recorded(store, segments);
-    let trusted = Trusted::of(parent, &unfinished);
-    let passes = unfinished.into_iter();
-    let passes: Vec<_> = passes
-        .map(|pass| Segments::unrecorded(store, pass.keys))
-        .collect();
     let (steps_in, steps) = mpsc::channel(STEPS);
-    let options = CaptureOptions {
-        source: source.clone(),
-        root: Arc::clone(root),
-        pass: context.pass,
-        store: Arc::clone(store),
-        events: context.events.clone(),
-        limits: context.limits.clone(),
-        stop: Arc::clone(&context.stop),
-        first_error: first_error.clone(),
-    };
-    let (backend, queues): (Backend, Box<dyn Sink + Send>) = match &source.method {
+    let (backend, sink): (Backend, Box<dyn Sink + Send>) = match &context.source.method {
         Method::Files => {
-            let (captures, orders) = Captures::start(options)?;
+            let (captures, orders) = Captures::start(Arc::clone(context))?;
             let queues = Queues {
                 steps: steps_in,
                 orders,
@@ -360,36 +291,14 @@ async fn capture_all(
             (Backend::Files(captures), Box::new(queues))
         }
         Method::Archive(archive) => {
-            let (archiver, queues) = Archiver::start(options, archive, is_full, steps_in)?;
+            let (archiver, queues) = Archiver::start(Arc::clone(context), archive, steps_in)?;
             (Backend::Archive(archiver), Box::new(queues))
         }
     };
-    let rerecord = source.xattrs && parent.is_some_and(|parent| !parent.xattrs);
-    let merge = merge(
-        context.clone(),
-        (source.clone(), Arc::clone(root)),
-        Expected {
-            rerecord,
-            trusted,
-            sessions: source.sessions.is_some().then_some(modes),
-        },
-        (base, passes),
-        queues,
-        walk,
-    );
-    let mut merge = tokio::task::spawn_blocking(merge);
+    let mut merge = inputs.merge(context, Decider::new(context, policy, sink));
 
-    let writer = Writer::new(WriterOptions {
-        store: Arc::clone(store),
-        events: context.events.clone(),
-        source: source.name.clone(),
-        pass: context.pass,
-        scan_started_ns,
-        xattrs: source.xattrs,
-        limits: context.limits.clone(),
-    });
     let mut merged = None;
-    let written = writer
+    let written = Writer::new(context, scan_started_ns)
         .write(steps, async || {
             let result = (&mut merge).await;
             merged.insert(result).as_ref().is_ok_and(Result::is_ok)
@@ -410,7 +319,7 @@ async fn capture_all(
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     };
 
-    if let Some(error) = first_error.take() {
+    if let Some(error) = context.first_error.take() {
         return Err(error.into());
     }
     let manifest = written?;
@@ -420,45 +329,9 @@ async fn capture_all(
             merged,
             archives: archives?,
         }),
-        Ok(Err(MergeError::Store(error))) => Err(error.into()),
-        Ok(Err(MergeError::Damaged(damaged))) => Err(damaged.into()),
-        Ok(_) => Err(SourceError::Interrupted),
+        Ok(Ok(_)) => Err(SourceError::Interrupted),
+        Ok(Err(error)) => Err(error.into()),
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-    }
-}
-
-/// What the merge knows before it begins.
-struct Expected {
-    rerecord: bool,
-    trusted: Trusted,
-    /// What to do with sessions, where the source has them.
-    sessions: Option<Modes>,
-}
-
-type Inputs = (Segments, Vec<Segments>);
-
-/// The merge as a job for a thread of its own: it blocks on the file system and on full queues.
-fn merge(
-    context: PassContext,
-    (source, root): (DirectorySource, Arc<Root>),
-    expected: Expected,
-    inputs: Inputs,
-    queues: Box<dyn Sink + Send>,
-    walk: Walk,
-) -> impl FnOnce() -> Result<Merged, MergeError> {
-    move || {
-        let (base, passes) = inputs;
-        let inputs = (
-            Cursor::new(base),
-            Continued::new(passes, expected.trusted, source.xattrs),
-        );
-        let PassContext {
-            pass, events, stop, ..
-        } = &context;
-        let mut merge = Merge::new((&source, &root), *pass, inputs, queues, events, stop);
-        merge.rerecord = expected.rerecord;
-        merge.sessions = expected.sessions;
-        merge.run(walk)
     }
 }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use super::diff::{Damaged, MergeError};
 use super::fatal::FatalError;
-use super::previous::Damaged;
 use super::writer::WriterError;
 use crate::exit::ExitCode;
 use crate::format::pass_id::PassId;
@@ -169,6 +169,16 @@ impl From<FatalError> for SourceError {
             FatalError::Store(error) => Self::Store(error),
             FatalError::Compression(error) => Self::Compression(error),
             FatalError::Thread(error) => Self::Thread(error),
+        }
+    }
+}
+
+impl From<MergeError> for SourceError {
+    fn from(error: MergeError) -> Self {
+        match error {
+            MergeError::Stopped(stopped) => stopped.into(),
+            MergeError::Store(error) => error.into(),
+            MergeError::Damaged(damaged) => damaged.into(),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What a snapshot lacks of its source, and what that makes of the pass.
 
-use super::DirectorySource;
-use super::commit::PassContext;
+use super::context::SourceContext;
 use crate::events::Event;
 use crate::text;
 
@@ -52,9 +51,9 @@ impl Gaps {
     }
 
     /// Tells of what no other event does.
-    pub(super) fn tell(&self, context: &PassContext, source: &DirectorySource) {
+    pub(super) fn tell(&self, context: &SourceContext) {
         let notice = |message| context.events.emit(&Event::Notice { message });
-        let name = &source.name;
+        let name = &context.source.name;
         if self.is_thinned_out() {
             notice(format!(
                 "{name}: the snapshot is incomplete: {} of {} entries vanished while the pass ran",

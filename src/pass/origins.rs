@@ -1,12 +1,10 @@
 //! Where a source is backed up from, and telling when two directories take turns under one name.
 
-use super::DirectorySource;
-use super::commit::PassContext;
+use super::context::SourceContext;
 use crate::events::Event;
 use crate::format::origin::{self, Origin};
 use crate::format::snapshot::Snapshot;
 use crate::lease::Holder;
-use crate::source::open::Root;
 
 /// What of the machine lasts from pass to pass. A pod and a task are new each time and their addresses
 /// come back by chance, so it is the namespace or the cluster that counts there.
@@ -25,14 +23,15 @@ pub fn machine(holder: &Holder) -> String {
 /// The origins of the snapshot to be. A directory that moves is told once; one that is back after
 /// another one, each time.
 pub(super) fn tell(
-    context: &PassContext,
-    (source, root): (&DirectorySource, &Root),
+    context: &SourceContext,
+    machine: &str,
     parent: Option<&Snapshot>,
 ) -> Vec<Origin> {
+    let source = &context.source;
     let now = Origin {
         directory: source.directory.display().to_string(),
-        machine: context.machine.clone(),
-        file_system: root.file_system(),
+        machine: machine.to_owned(),
+        file_system: context.root.file_system(),
         first: context.pass,
         last: context.pass,
         last_at: context.started_at,

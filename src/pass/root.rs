@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::DirectorySource;
+use super::context::SourceContext;
 use super::error::{Nothing, SourceError};
+use super::source::DirectorySource;
 use crate::source::open::Root;
 use crate::source::walk::NotStarted;
 
@@ -36,25 +37,6 @@ impl DirectorySource {
         }
     }
 
-    /// The error of a source in which nothing was found to back up, and whose last snapshot has so many
-    /// entries.
-    pub async fn nothing_in(&self, root: &Arc<Root>, entries: u64) -> SourceError {
-        if let Err(error) = self.confirm(root).await {
-            return error;
-        }
-        let root = Arc::clone(root);
-        let nothing = match on_a_thread(move || root.is_empty()).await {
-            Ok(false) if self.sessions.is_some() => Nothing::NoSessions,
-            Ok(false) => Nothing::LeftOut,
-            Ok(true) | Err(_) => Nothing::Empty,
-        };
-        SourceError::Empty {
-            directory: self.written_as.clone(),
-            nothing,
-            entries,
-        }
-    }
-
     /// The error of a walk that could not begin.
     pub(crate) fn not_walked(&self, error: NotStarted) -> SourceError {
         match error {
@@ -68,6 +50,34 @@ impl DirectorySource {
         SourceError::Root {
             directory: self.written_as.clone(),
             error,
+        }
+    }
+}
+
+impl SourceContext {
+    /// Makes sure that the path of the source still leads to the root that was opened.
+    ///
+    /// # Errors
+    /// As [`DirectorySource::confirm`].
+    pub async fn confirm(&self) -> Result<(), SourceError> {
+        self.source.confirm(&self.root).await
+    }
+
+    /// The error of a source in which nothing was found to back up although it is not empty, or for
+    /// its being empty; its last snapshot has so many entries.
+    pub async fn nothing_there(&self, otherwise: Nothing, entries: u64) -> SourceError {
+        if let Err(error) = self.confirm().await {
+            return error;
+        }
+        let root = Arc::clone(&self.root);
+        let nothing = match on_a_thread(move || root.is_empty()).await {
+            Ok(false) => otherwise,
+            Ok(true) | Err(_) => Nothing::Empty,
+        };
+        SourceError::Empty {
+            directory: self.source.written_as.clone(),
+            nothing,
+            entries,
         }
     }
 }

@@ -11,48 +11,29 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::Limits;
-use super::decisions::{Captured, Step};
-use crate::events::{Changes, Event, Events};
+use super::context::SourceContext;
+use super::steps::{Captured, Step};
+use crate::events::{Changes, Event};
 use crate::format::entry::Entry;
-use crate::format::keys::{self, SourceName};
-use crate::format::pass_id::PassId;
+use crate::format::keys;
 use crate::format::path::EntryPath;
 use crate::format::segment::{
     Header, LINE_BYTES, SegmentError, SegmentReader, SegmentRef, SegmentWriter,
 };
 use crate::snapshots::entries::StoredSegment;
-use crate::store::{Condition, Store, StoreError};
-
-/// What the writer needs to know.
-pub struct WriterOptions {
-    /// Where segments go.
-    pub store: Arc<dyn Store>,
-    /// Where events go.
-    pub events: Events,
-    /// The source.
-    pub source: SourceName,
-    /// The pass.
-    pub pass: PassId,
-    /// When its scan began.
-    pub scan_started_ns: i64,
-    /// Whether extended attributes are recorded.
-    pub xattrs: bool,
-    /// Sizes of segments and checkpoints.
-    pub limits: Limits,
-}
+use crate::store::{Condition, StoreError};
 
 /// A manifest, written.
 #[derive(Debug, Default)]
-pub struct Manifest {
+pub(super) struct Manifest {
     /// Its segments in order.
-    pub segments: Vec<SegmentRef>,
+    pub(super) segments: Vec<SegmentRef>,
     /// How many of them this pass wrote.
-    pub written: u64,
+    pub(super) written: u64,
     /// What became of the captures.
-    pub changes: Changes,
+    pub(super) changes: Changes,
     /// Some captures were not made because the pass was stopped; this is no manifest.
-    pub aborted: bool,
+    pub(super) aborted: bool,
 }
 
 /// Why a manifest could not be written.
@@ -75,8 +56,8 @@ fn beginning(path: &EntryPath) -> String {
 }
 
 /// Writes a manifest.
-pub struct Writer {
-    options: WriterOptions,
+pub(super) struct Writer {
+    context: Arc<SourceContext>,
     header: Header,
     manifest: Manifest,
     open: Option<SegmentWriter>,
@@ -99,17 +80,17 @@ struct Old {
 impl Writer {
     /// A writer with nothing written.
     #[must_use]
-    pub fn new(options: WriterOptions) -> Self {
+    pub(super) fn new(context: &Arc<SourceContext>, scan_started_ns: i64) -> Self {
         Self {
             header: Header {
                 format: crate::format::FORMAT,
-                source: options.source.to_string(),
-                pass: options.pass,
-                scan_started_ns: options.scan_started_ns,
-                xattrs: options.xattrs,
+                source: context.source.name.to_string(),
+                pass: context.pass,
+                scan_started_ns,
+                xattrs: context.source.xattrs,
             },
-            next_checkpoint: Instant::now() + options.limits.checkpoint_interval,
-            options,
+            next_checkpoint: Instant::now() + context.limits.checkpoint_interval,
+            context: Arc::clone(context),
             manifest: Manifest::default(),
             open: None,
             old: None,
@@ -125,7 +106,7 @@ impl Writer {
     ///
     /// # Errors
     /// The store fails.
-    pub async fn write(
+    pub(super) async fn write(
         mut self,
         mut steps: mpsc::Receiver<Step>,
         complete: impl AsyncFnOnce() -> bool,
@@ -282,7 +263,7 @@ impl Writer {
         self.line = line;
         self.cut().await?;
         let is_due = self.checkpoint.as_ref().is_some_and(|checkpoint| {
-            checkpoint.entries() >= self.options.limits.checkpoint_entries
+            checkpoint.entries() >= self.context.limits.checkpoint_entries
                 || checkpoint.is_full()
                 || Instant::now() >= self.next_checkpoint
         });
@@ -294,7 +275,7 @@ impl Writer {
 
     /// Ends the open segment once it is long enough.
     async fn cut(&mut self) -> Result<(), WriterError> {
-        let normal = self.options.limits.segment_entries;
+        let normal = self.context.limits.segment_entries;
         let limit = match &self.old {
             None => normal,
             Some(old) => match old.segment.reference.totals.entries {
@@ -321,7 +302,7 @@ impl Writer {
             self.rewrite().await?;
         }
         self.old = None;
-        let small = self.options.limits.segment_entries / 4;
+        let small = self.context.limits.segment_entries / 4;
         match &self.open {
             Some(open) if open.entries() >= small => self.flush().await,
             _ => Ok(()),
@@ -333,12 +314,12 @@ impl Writer {
         let Some(open) = self.open.take().filter(|open| open.entries() > 0) else {
             return Ok(());
         };
-        let WriterOptions { source, pass, .. } = &self.options;
+        let (source, pass) = (&self.context.source.name, &self.context.pass);
         let number = u32::try_from(self.manifest.written).unwrap_or(u32::MAX);
         let body = open.finish();
         let key = keys::segment(source, *pass, number, &body.sha256);
         let put = self
-            .options
+            .context
             .store
             .put(&key, body.bytes.clone(), &Condition::Absent);
         put.await?;
@@ -346,7 +327,7 @@ impl Writer {
         self.manifest.written += 1;
         self.checkpoint = None;
         self.checkpoint_part = 0;
-        self.next_checkpoint = Instant::now() + self.options.limits.checkpoint_interval;
+        self.next_checkpoint = Instant::now() + self.context.limits.checkpoint_interval;
         Ok(())
     }
 
@@ -355,20 +336,20 @@ impl Writer {
         let Some(checkpoint) = self.checkpoint.take() else {
             return Ok(());
         };
-        let WriterOptions { source, pass, .. } = &self.options;
+        let (source, pass) = (&self.context.source.name, &self.context.pass);
         let number = u32::try_from(self.manifest.written).unwrap_or(u32::MAX);
         let entries = checkpoint.entries();
         let body = checkpoint.finish();
         let place = (number, self.checkpoint_part);
         let key = keys::checkpoint(source, *pass, place, &body.sha256);
         let put = self
-            .options
+            .context
             .store
             .put(&key, body.bytes.clone(), &Condition::Absent);
         put.await?;
         self.checkpoint_part += 1;
-        self.next_checkpoint = Instant::now() + self.options.limits.checkpoint_interval;
-        self.options.events.emit(&Event::CheckpointWritten {
+        self.next_checkpoint = Instant::now() + self.context.limits.checkpoint_interval;
+        self.context.events.emit(&Event::CheckpointWritten {
             source: source.clone(),
             key,
             entries,

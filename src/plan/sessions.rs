@@ -8,8 +8,9 @@ use super::SourcePlan;
 use crate::format::pass_id::PassId;
 use crate::format::snapshot::Snapshot;
 use crate::pass::archive;
-use crate::pass::sessions::{Mode, Session, SessionOptions, State, Survey, choose};
-use crate::pass::{DirectorySource, Limits};
+use crate::pass::context::Limits;
+use crate::pass::policy::sessions::{Mode, Session, SessionOptions, State, Survey, choose};
+use crate::pass::source::DirectorySource;
 use crate::prices::{Cost, Prices};
 
 /// What a pass would do with sessions, and what that takes.

@@ -9,8 +9,11 @@ use super::{Pass, SourceOutcome, World, clock, holders, names};
 use crate::events::Event;
 use crate::format::pass_id::PassId;
 use crate::lease::{self, Lease, LeaseError, Previous};
-use crate::pass::commit::PassContext;
-use crate::pass::{DirectorySource, SourceError, back_up, origins};
+use crate::pass::commit::{Known, back_up};
+use crate::pass::context::PassContext;
+use crate::pass::error::SourceError;
+use crate::pass::origins;
+use crate::pass::source::DirectorySource;
 use crate::status::Status;
 use crate::stop::Stop;
 
@@ -152,24 +155,26 @@ async fn back_up_all<'a>(
     identity: &Identity,
     status: Option<&Status>,
 ) -> Vec<SourceOutcome<'a>> {
-    let mut context = PassContext {
+    let context = PassContext {
         store: Arc::clone(&world.store),
         events: world.events.clone(),
         limits: pass.limits.clone(),
         pass: identity.pass,
         started_at: identity.started_at,
-        machine: origins::machine(&world.holder),
-        look_for_unfinished: true,
         stop: Arc::clone(&world.stop),
         clock: world.clock,
     };
+    let machine = origins::machine(&world.holder);
     let mut results = Vec::new();
     for (source, latest) in sources.iter().zip(&identity.latest) {
         let settled = status.and_then(|status| status.settled(&source.name));
-        context.look_for_unfinished = settled.is_none();
+        let known = Known {
+            latest: *latest,
+            is_settled: settled.is_some(),
+        };
         let result = match world.stop.is_set() {
             true => Err(SourceError::Interrupted),
-            false => back_up(&context, source, lease, *latest).await,
+            false => back_up(&context, source, lease, known, &machine).await,
         };
         if let Err(error) = &result {
             world.events.emit(&Event::SourceFailed {

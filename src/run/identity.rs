@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::World;
 use crate::format::pass_id::PassId;
 use crate::lease::{Lease, LeaseError};
-use crate::pass::DirectorySource;
+use crate::pass::source::DirectorySource;
 use crate::snapshots::chain;
 use crate::status::Status;
 

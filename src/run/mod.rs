@@ -22,7 +22,10 @@ use crate::exit::ExitCode;
 use crate::format::keys::SourceName;
 use crate::format::pass_id::PassId;
 use crate::lease::Holder;
-use crate::pass::{DirectorySource, Limits, SourceError, SourceReport};
+use crate::pass::commit::SourceReport;
+use crate::pass::context::Limits;
+use crate::pass::error::SourceError;
+use crate::pass::source::DirectorySource;
 use crate::stop::Stop;
 use crate::store::Store;
 

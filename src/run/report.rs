@@ -10,7 +10,9 @@ use crate::exit::ExitCode;
 use crate::format::origin;
 use crate::format::totals::Totals;
 use crate::lease::{self, Held, Lease, LeaseError, Lost};
-use crate::pass::{DirectorySource, SourceError, SourceReport};
+use crate::pass::commit::SourceReport;
+use crate::pass::error::SourceError;
+use crate::pass::source::DirectorySource;
 use crate::status::{Outcome, PassRecord, SourceResult, Status};
 use crate::store::{Condition, Store, StoreResult};
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::SourceOutcome;
 use super::report::End;
 use crate::lease::{Holder, LeaseError, Lost};
-use crate::pass::DirectorySource;
+use crate::pass::source::DirectorySource;
 
 /// A hiccup is over by then.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);

@@ -1,8 +1,10 @@
 //! What a pass would do, told beforehand, is what it does.
 
+use local_s3::Operation;
 use serde_json::Value;
 
-use crate::support::tree::settle;
+use crate::kill::killed_when;
+use crate::support::tree::{set_xattr, settle};
 use crate::support::{BUCKET, Output, PREFIX, World, noise, uploads};
 
 fn plans(output: &Output) -> Vec<Value> {
@@ -54,6 +56,54 @@ fn a_full_archive_is_planned_as_one() {
     assert_eq!(facts(&plan(&world, &["--full"])).1, bytes);
     let text = world.offsite(["plan", "--full"]).stdout;
     assert!(text.contains("data: a full archive"), "{text}");
+}
+
+#[test]
+fn attributes_that_were_not_recorded_are_planned_as_they_are_read() {
+    let mut world = World::new();
+    for index in 0..9 {
+        world.write(&format!("{index}"), "contents");
+    }
+    set_xattr(&world.data().join("0"), "user.x", b"1");
+    settle();
+    world.back_up();
+    world.set("DEFAULTS__XATTRS", true);
+    let planned = plan(&world, &[]);
+    // The directory is recorded again, without anything to read in it.
+    assert_eq!(
+        (
+            &planned["changed"],
+            &planned["unchanged"],
+            &planned["read_files"],
+            &planned["read_bytes"]
+        ),
+        (&10.into(), &0.into(), &9.into(), &72.into())
+    );
+    assert_eq!(planned["send_files"], 0);
+    let output = world.back_up();
+    let committed = output.event("snapshot_committed");
+    assert_eq!(committed["changed"], planned["changed"]);
+    assert_eq!(committed["reread_files"], planned["read_files"]);
+    assert_eq!(plan(&world, &[])["unchanged"], 10);
+}
+
+#[test]
+fn what_a_killed_pass_has_sent_is_not_planned_to_be_sent() {
+    let mut world = World::new();
+    for index in 0..9 {
+        world.write(&format!("{index}"), "contents");
+    }
+    settle();
+    world.set("MANIFEST__CHECKPOINT_ENTRIES", 1);
+    killed_when(&world, |request| {
+        let key = request.key.as_deref().unwrap_or_default();
+        request.operation == Operation::PutObject && key.contains("/snapshots/")
+    });
+    let planned = plan(&world, &[]);
+    assert_eq!(
+        (&planned["new"], &planned["send_files"]),
+        (&10.into(), &0.into())
+    );
 }
 
 #[test]

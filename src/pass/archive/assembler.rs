@@ -11,7 +11,6 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::Target;
 use super::packer::{InPiece, Piece, Slot};
 use crate::events::Event;
 use crate::format::archive::{ArchiveRange, ArchiveRef, Codec};
@@ -20,8 +19,8 @@ use crate::format::keys;
 use crate::memory::budget::Budget;
 use crate::memory::buffers::{Buffer, Buffers};
 use crate::pass::capture::{Capture, Capturer};
-use crate::pass::decisions::{Captured, Name};
 use crate::pass::place::{self, Place};
+use crate::pass::steps::{Captured, Group, Name};
 use crate::stop::Stopped;
 use crate::store::{Condition, ETag, StoreError, StoreResult, Upload, UploadedPart};
 
@@ -62,7 +61,7 @@ pub(super) struct Assembler {
 /// An archive that is being written.
 struct Open {
     key: String,
-    target: Target,
+    target: Arc<Group>,
     started: Instant,
     /// Where those of the parts come from.
     buffers: Buffers,
@@ -163,7 +162,7 @@ impl Assembler {
         }
     }
 
-    fn begin(&mut self, target: Target) -> Result<(), Failure> {
+    fn begin(&mut self, target: Arc<Group>) -> Result<(), Failure> {
         if self.archive.is_some() {
             return Err(Failure::Stopped);
         }
@@ -251,7 +250,7 @@ impl Assembler {
         };
         options.events.emit(&Event::BackupArchiveUploaded {
             source: options.source.name.clone(),
-            session: archive.target.session,
+            session: archive.target.name.clone(),
             key: reference.key.to_string(),
             size: reference.size,
             crc64nvme: reference.crc64nvme.clone(),

@@ -13,9 +13,9 @@
 //! for everybody else. Nothing touches a disk, and every queue is bounded in bytes.
 //!
 //! The archive object exists once its upload is completed, which happens after the merge has come
-//! to its end and before the commit record is written. Where each session has an archive of its own,
-//! it is completed at the session's end; its record, which makes a later pass trust it, follows once
-//! a checkpoint has the session's entries.
+//! to its end and before the commit record is written. Where there are several, each is completed at its
+//! group's end; its record, which makes a later pass trust it, follows once a checkpoint has the group's
+//! entries.
 
 mod assembler;
 mod packer;
@@ -28,17 +28,17 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use super::capture::{CaptureOptions, Capturer};
-use super::decisions::{Order, Sink, Step};
+use super::capture::Capturer;
+use super::context::SourceContext;
 use super::fatal::{FatalError, spawn};
-use crate::archive::template::{KeyTemplate, Values};
+use super::steps::{Group, Order, Sink, Step};
+use crate::archive::template::KeyTemplate;
 use crate::format::archive::{ArchiveRef, Codec};
 use crate::format::entry::{Entry, Kind};
 use crate::format::snapshot::Snapshot;
 use crate::memory::budget::Budget;
 use crate::memory::buffers::Buffers;
 use crate::stop::Stopped;
-use crate::store::Placement;
 
 /// Of two of the store's times the later one may look this much earlier.
 const CLOCK_STEP: SignedDuration = SignedDuration::from_mins(1);
@@ -77,17 +77,6 @@ impl ArchiveOptions {
     }
 }
 
-/// One archive to write.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// Where it goes, unless something is there.
-    pub key: String,
-    /// The session that goes into it, where the source has sessions.
-    pub session: Option<String>,
-    /// How it is kept.
-    pub placement: Placement,
-}
-
 /// Bytes of an archive for each entry besides its contents: a header, and one of what it has no
 /// room for.
 const HEADER_BYTES: u64 = 1024;
@@ -108,7 +97,7 @@ enum Item {
     /// Nothing to pack, but the manifest has gone on: what is open must not be waited for too long.
     Cut,
     /// Another archive is next.
-    Begin(Target),
+    Begin(Arc<Group>),
     /// The archive has everything. It counts as complete once its entries are recorded, of which
     /// the receiver tells.
     End(Option<oneshot::Receiver<()>>),
@@ -127,59 +116,57 @@ pub struct ArchiveQueues {
     steps: mpsc::Sender<Step>,
     items: crossbeam_channel::Sender<Item>,
     steps_since_cut: u32,
-    /// Whether directories go into the archive. They do not where only what has to be read again
-    /// goes there, nor does the root of a source of sessions.
-    is_whole: bool,
+    takes_directories: bool,
 }
 
 impl ArchiveQueues {
-    fn item(&mut self, item: Item) -> bool {
-        self.items.send(item).is_ok()
+    fn item(&mut self, item: Item) -> Result<(), Stopped> {
+        self.items.send(item).map_err(|_| Stopped)
     }
 }
 
 impl Sink for ArchiveQueues {
-    fn step(&mut self, step: Step) -> bool {
+    fn step(&mut self, step: Step) -> Result<(), Stopped> {
         let item = match &step {
             Step::Ready(entry)
                 if entry.metadata.kind == Kind::Directory
                     && entry.unreadable.is_none()
-                    && self.is_whole =>
+                    && self.takes_directories =>
             {
                 Some(Item::Directory(entry.clone()))
             }
             _ => None,
         };
-        self.steps_since_cut += 1;
-        let cut = self.steps_since_cut >= STEPS_BETWEEN_CUTS;
-        if cut {
-            self.steps_since_cut = 0;
+        self.steps.blocking_send(step).map_err(|_| Stopped)?;
+        if let Some(item) = item {
+            self.item(item)?;
         }
-        self.steps.blocking_send(step).is_ok()
-            && item.is_none_or(|item| self.item(item))
-            && (!cut || self.item(Item::Cut))
+        self.steps_since_cut += 1;
+        if self.steps_since_cut >= STEPS_BETWEEN_CUTS {
+            self.steps_since_cut = 0;
+            self.item(Item::Cut)?;
+        }
+        Ok(())
     }
 
-    fn order(&mut self, order: Order) -> bool {
+    fn order(&mut self, order: Order) -> Result<(), Stopped> {
         self.item(Item::Order(Box::new(order)))
     }
 
-    fn begin_archive(&mut self, target: Target, is_whole: bool) -> bool {
-        self.is_whole = is_whole;
-        self.item(Item::Begin(target))
+    fn begin_group(&mut self, group: &Arc<Group>) -> Result<(), Stopped> {
+        self.takes_directories = group.takes_directories;
+        self.item(Item::Begin(Arc::clone(group)))
     }
 
-    fn end_archive(&mut self) -> bool {
-        if !std::mem::replace(&mut self.is_whole, false) {
+    fn end_group(&mut self, group: &Arc<Group>) -> Result<(), Stopped> {
+        self.takes_directories = false;
+        if group.is_only || !group.takes_directories {
             return self.item(Item::End(None));
         }
         let (recorded, is_recorded) = oneshot::channel();
         let step = self.steps.blocking_send(Step::Checkpoint(recorded));
-        step.is_ok() && self.item(Item::End(Some(is_recorded)))
-    }
-
-    fn end(&mut self) -> bool {
-        self.item(Item::End(None))
+        step.map_err(|_| Stopped)?;
+        self.item(Item::End(Some(is_recorded)))
     }
 }
 
@@ -196,14 +183,11 @@ impl Archiver {
     /// # Errors
     /// The compressor does not know the level, or a thread cannot be started.
     pub fn start(
-        options: CaptureOptions,
+        options: Arc<SourceContext>,
         archive: &ArchiveOptions,
-        is_full: bool,
         steps: mpsc::Sender<Step>,
     ) -> Result<(Self, ArchiveQueues), FatalError> {
         let compressors = worker::Compressors::new(archive).map_err(FatalError::Compression)?;
-        let target = target(&options, archive, is_full);
-        let is_whole = options.source.sessions.is_none();
         let runtime = Handle::current();
         let limits = &options.limits;
         let workers = limits.read_threads.max(1);
@@ -226,7 +210,6 @@ impl Archiver {
         let packer = packer::Packer::new(
             Arc::clone(&capturer),
             (reading.clone(), pieces.clone()),
-            target,
             work_in,
             slots_in,
         );
@@ -248,7 +231,7 @@ impl Archiver {
             steps,
             items: items_in,
             steps_since_cut: 0,
-            is_whole,
+            takes_directories: false,
         };
         Ok((archiver, queues))
     }
@@ -271,23 +254,5 @@ impl Archiver {
             let _ = thread.join();
         }
         self.assembler.join().unwrap_or(Err(Stopped))
-    }
-}
-
-fn target(options: &CaptureOptions, archive: &ArchiveOptions, is_full: bool) -> Target {
-    let pass = options.pass.to_string();
-    let values = Values {
-        source: &options.source.name,
-        pass: options.pass,
-        session: options.source.name.as_str(),
-        name: "",
-        year: &pass[..4],
-        is_full,
-        codec: archive.codec,
-    };
-    Target {
-        key: archive.template.key(&values),
-        session: None,
-        placement: options.source.placement.clone(),
     }
 }

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use super::{Item, Target};
+use super::Item;
 use crate::archive::tar::{self, Member};
 use crate::format::entry::{Entry, Kind};
 use crate::memory::budget::Budget;
 use crate::memory::buffers::{Buffer, Buffers};
 use crate::pass::capture::file::{has_changed, read_up_to};
 use crate::pass::capture::{Capture, Capturer, Refused, parts};
-use crate::pass::decisions::{Captured, Name};
+use crate::pass::steps::{Captured, Group, Name};
 use crate::source::stat::Stat;
 use crate::source::xattr;
+use crate::stop::Stopped;
 
 /// A group is closed once its files have so many bytes. It is what is fetched to restore a small
 /// file alone; a compressor that starts anew this often loses nothing that can be measured.
@@ -75,7 +76,7 @@ pub(super) enum InPiece {
 /// What the assembler gets, in order.
 pub(super) enum Slot {
     /// An archive begins.
-    Begin(Target),
+    Begin(Arc<Group>),
     /// Its next piece.
     Piece(oneshot::Receiver<Piece>),
     /// A large file begins with the next piece.
@@ -88,15 +89,13 @@ pub(super) enum Slot {
     End(Option<oneshot::Receiver<()>>),
 }
 
-/// The next stage is gone: the pass is being stopped.
-struct Gone;
-
 /// Cuts items into pieces.
 pub(super) struct Packer {
     capturer: Arc<Capturer>,
     memory: Budget,
     buffers: Buffers,
-    target: Target,
+    /// What the archive is for.
+    target: Option<Arc<Group>>,
     work: crossbeam_channel::Sender<Job>,
     slots: mpsc::Sender<Slot>,
     group: Vec<InGroup>,
@@ -108,7 +107,6 @@ impl Packer {
     pub(super) fn new(
         capturer: Arc<Capturer>,
         (memory, buffers): (Budget, Buffers),
-        target: Target,
         work: crossbeam_channel::Sender<Job>,
         slots: mpsc::Sender<Slot>,
     ) -> Self {
@@ -116,7 +114,7 @@ impl Packer {
             capturer,
             memory,
             buffers,
-            target,
+            target: None,
             work,
             slots,
             group: Vec::new(),
@@ -134,7 +132,7 @@ impl Packer {
         }
     }
 
-    fn take(&mut self, item: Item) -> Result<(), Gone> {
+    fn take(&mut self, item: Item) -> Result<(), Stopped> {
         match item {
             Item::Directory(entry) => self.add(InGroup::Directory(entry), 0),
             Item::Order(order) => {
@@ -142,7 +140,7 @@ impl Packer {
                 let capture = Box::new(self.capturer.begin(*order));
                 if self.capturer.options.stop.is_set() {
                     capture.end(Err(Refused::Stopped));
-                    return Err(Gone);
+                    return Err(Stopped);
                 }
                 let is_further = matches!(capture.order.name, Name::Further { .. });
                 match metadata.kind {
@@ -157,15 +155,15 @@ impl Packer {
                 }
             }
             Item::Cut => self.close_group(),
-            Item::Begin(target) => {
-                self.target = target;
+            Item::Begin(group) => {
+                self.target = Some(group);
                 Ok(())
             }
             Item::End(is_recorded) => self.end(is_recorded),
         }
     }
 
-    fn add(&mut self, member: InGroup, size: u64) -> Result<(), Gone> {
+    fn add(&mut self, member: InGroup, size: u64) -> Result<(), Stopped> {
         self.group.push(member);
         self.group_bytes += size + MEMBER_BYTES;
         match self.group_bytes {
@@ -174,7 +172,7 @@ impl Packer {
         }
     }
 
-    fn close_group(&mut self) -> Result<(), Gone> {
+    fn close_group(&mut self) -> Result<(), Stopped> {
         if self.group.is_empty() {
             return Ok(());
         }
@@ -184,17 +182,19 @@ impl Packer {
     }
 
     /// Begins the archive, unless that is done.
-    fn open(&mut self) -> Result<(), Gone> {
-        match std::mem::replace(&mut self.is_open, true) {
-            true => Ok(()),
-            false => self.slot(Slot::Begin(self.target.clone())),
+    fn open(&mut self) -> Result<(), Stopped> {
+        if self.is_open {
+            return Ok(());
         }
+        let group = self.target.take().ok_or(Stopped)?;
+        self.is_open = true;
+        self.slot(Slot::Begin(group))
     }
 
     /// Hands out a piece. It takes one buffer, whether it fills it or not.
-    fn piece(&mut self, work: Work) -> Result<(), Gone> {
+    fn piece(&mut self, work: Work) -> Result<(), Stopped> {
         self.open()?;
-        let memory = self.memory.take_bytes(BUFFER_BYTES).map_err(|_| Gone)?;
+        let memory = self.memory.take_bytes(BUFFER_BYTES).map_err(|_| Stopped)?;
         let (reply, piece) = oneshot::channel();
         self.slot(Slot::Piece(piece))?;
         let job = Job {
@@ -202,14 +202,14 @@ impl Packer {
             memory,
             reply,
         };
-        self.work.send(job).map_err(|_| Gone)
+        self.work.send(job).map_err(|_| Stopped)
     }
 
-    fn slot(&self, slot: Slot) -> Result<(), Gone> {
-        self.slots.blocking_send(slot).map_err(|_| Gone)
+    fn slot(&self, slot: Slot) -> Result<(), Stopped> {
+        self.slots.blocking_send(slot).map_err(|_| Stopped)
     }
 
-    fn end(&mut self, is_recorded: Option<oneshot::Receiver<()>>) -> Result<(), Gone> {
+    fn end(&mut self, is_recorded: Option<oneshot::Receiver<()>>) -> Result<(), Stopped> {
         self.close_group()?;
         if !self.is_open {
             return Ok(());
@@ -222,7 +222,7 @@ impl Packer {
     }
 
     /// Archives a file in pieces of its own.
-    fn large(&mut self, capture: Box<Capture>) -> Result<(), Gone> {
+    fn large(&mut self, capture: Box<Capture>) -> Result<(), Stopped> {
         let streamed = self.stream(&capture);
         if let Ok(Streamed::Written(entry, _)) = &streamed {
             capture.is_member(entry);
@@ -237,9 +237,9 @@ impl Packer {
                 capture.end(Err(refused));
                 Ok(())
             }
-            Err(Failed::Gone) => {
+            Err(Failed::Stopped) => {
                 capture.end(Err(Refused::Stopped));
-                Err(Gone)
+                Err(Stopped)
             }
         }
     }
@@ -370,7 +370,7 @@ enum Streamed {
 
 enum Failed {
     Refused(Refused),
-    Gone,
+    Stopped,
 }
 
 impl From<Refused> for Failed {
@@ -379,8 +379,8 @@ impl From<Refused> for Failed {
     }
 }
 
-impl From<Gone> for Failed {
-    fn from(_: Gone) -> Self {
-        Self::Gone
+impl From<Stopped> for Failed {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
     }
 }

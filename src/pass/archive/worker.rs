@@ -13,8 +13,8 @@ use crate::memory::buffers::{Buffer, Buffers};
 use crate::pass::capture::file::{Attempt, open_and_attempt};
 use crate::pass::capture::links::First;
 use crate::pass::capture::{Capture, Capturer, Refused};
-use crate::pass::decisions::Captured;
 use crate::pass::fatal::{FatalError, FirstError};
+use crate::pass::steps::Captured;
 use crate::stop::Stopped;
 
 pub(super) struct Worker {

@@ -2,47 +2,60 @@
 
 use std::sync::Arc;
 
-use super::{Chosen, State, Survey, SurveyOptions, choose, survey};
+use super::policy::Sessions;
+use super::{Notes, SessionOptions, State, Survey, choose, survey};
 use crate::events::Event;
 use crate::format::snapshot::Snapshot;
-use crate::pass::DirectorySource;
-use crate::pass::commit::PassContext;
-use crate::pass::continued::Unfinished;
-use crate::pass::error::SourceError;
-use crate::source::open::Root;
+use crate::pass::context::SourceContext;
+use crate::pass::error::{Nothing, SourceError};
+use crate::pass::policy::Approach;
+use crate::pass::policy::tree::Closeness;
+use crate::pass::unfinished::Unfinished;
 use crate::text;
 
 /// How alike a name must be to be the one that was meant.
 const ALIKE: f64 = 0.85;
 
-/// Surveys the sessions of a source and decides about each; `None` where it has no sessions.
+/// Surveys the sessions of a source and decides about each.
 ///
 /// # Errors
 /// The survey fails, the source looks like a volume that is not mounted, or it has no session that
 /// was asked for.
-pub async fn prepare(
-    context: &PassContext,
-    (source, root): (&DirectorySource, &Arc<Root>),
+pub(in crate::pass) async fn settle(
+    context: &Arc<SourceContext>,
+    options: &SessionOptions,
     parent: Option<&Snapshot>,
     unfinished: &[Unfinished],
-) -> Result<Option<Chosen>, SourceError> {
-    let Some(sessions) = &source.sessions else {
-        return Ok(None);
-    };
-    let started = (context.clock)();
-    let started_ns = i64::try_from(started.as_nanosecond()).unwrap_or(i64::MAX);
-    let options = SurveyOptions {
-        source,
-        root,
-        sessions,
-        limits: &context.limits,
-        parent,
-        unfinished,
-        reads: true,
-        stop: &context.stop,
-    };
-    let survey = survey(&context.store, options).await?;
-    check((source, root), &survey, parent).await?;
+) -> Result<Approach, SourceError> {
+    let source = &context.source;
+    let started_ns = context.now_ns();
+    let survey = survey(context, options, (parent, unfinished), true).await?;
+    check(context, &survey, parent).await?;
+    tell(context, &survey);
+    let chosen = choose(source, options, survey, context.pass, started_ns);
+    Ok(Approach {
+        filter: source.filter.clone().only(chosen.modes.names()),
+        is_full: false,
+        // Sessions stay as they were archived.
+        xattrs: source.xattrs && parent.is_none_or(|parent| parent.xattrs),
+        selection: options.choice.selection(),
+        expected: chosen.surveyed,
+        lost: chosen.lost,
+        left_out: chosen.left_out,
+        notes: Some(Notes {
+            sessions: chosen.with_notes,
+        }),
+        policy: Box::new(Sessions {
+            modes: chosen.modes,
+            root: Closeness::of(context, parent),
+            xattrs: source.xattrs,
+        }),
+    })
+}
+
+/// Tells of what the survey has seen and the pass leaves alone.
+fn tell(context: &SourceContext, survey: &Survey) {
+    let source = &context.source;
     if survey.loose > 0 {
         let what = text::count(survey.loose, "file");
         context.events.emit(&Event::Notice {
@@ -63,8 +76,6 @@ pub async fn prepare(
             });
         }
     }
-    let chosen = choose(source, sessions, survey, context.pass, started_ns);
-    Ok(Some(chosen))
 }
 
 /// Whether there is something to go by: what was archived so far, sessions, and those asked for.
@@ -72,10 +83,11 @@ pub async fn prepare(
 /// # Errors
 /// There is not.
 pub async fn check(
-    (source, root): (&DirectorySource, &Arc<Root>),
+    context: &SourceContext,
     survey: &Survey,
     parent: Option<&Snapshot>,
 ) -> Result<(), SourceError> {
+    let source = &context.source;
     let is_everything = (source.sessions.as_ref())
         .is_some_and(|sessions| sessions.choice_of(source).is_everything());
     if let Some(damaged) = survey.damaged.first().filter(|_| !is_everything) {
@@ -83,7 +95,7 @@ pub async fn check(
     }
     if survey.found == 0 && !source.allow_empty {
         let entries = parent.map_or(0, |parent| parent.totals.entries);
-        return Err(source.nothing_in(root, entries).await);
+        return Err(context.nothing_there(Nothing::NoSessions, entries).await);
     }
     let choice = source.sessions.as_ref().map(|sessions| &sessions.choice);
     if let Some(year) = choice.and_then(|choice| choice.year.as_ref())

@@ -1,4 +1,4 @@
-//! The last snapshot, read along with the walk.
+//! Entries that were recorded, read along with what exists.
 
 use std::sync::Arc;
 
@@ -17,8 +17,17 @@ pub struct Damaged {
     pub error: String,
 }
 
+/// An entry as it was recorded.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// The entry.
+    pub entry: Entry,
+    /// When the scan that vouches for it began.
+    pub scan_started_ns: i64,
+}
+
 /// Entries of a sequence of segments, in order, with one looked at ahead.
-pub struct Cursor {
+pub(super) struct Cursor {
     segments: Segments,
     reader: Option<SegmentReader>,
     entry: Option<Entry>,
@@ -34,7 +43,7 @@ pub struct Cursor {
 impl Cursor {
     /// Stands before the first segment, with nothing loaded.
     #[must_use]
-    pub fn new(segments: Segments) -> Self {
+    pub(super) fn new(segments: Segments) -> Self {
         Self {
             segments,
             reader: None,
@@ -49,7 +58,7 @@ impl Cursor {
 
     /// Whether it stands between two segments, so that [`Cursor::load`] has something to do.
     #[must_use]
-    pub fn is_between(&self) -> bool {
+    pub(super) fn is_between(&self) -> bool {
         self.entry.is_none() && !self.segments.is_empty()
     }
 
@@ -57,7 +66,7 @@ impl Cursor {
     ///
     /// # Errors
     /// The store fails.
-    pub fn load(&mut self) -> Result<&mut Self, StoreError> {
+    pub(super) fn load(&mut self) -> Result<&mut Self, StoreError> {
         while self.is_between() {
             match self.segments.load_next() {
                 None => break,
@@ -91,19 +100,18 @@ impl Cursor {
         }
     }
 
-    /// The next entry that is loaded, and when the scan that vouches for it began.
-    pub fn peek(&self) -> Option<(&Entry, i64)> {
-        let entry = self.entry.as_ref()?;
-        Some((entry, self.scan_started_ns))
+    /// Whether no entry is left.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.entry.is_none() && self.segments.is_empty()
     }
 
     /// Whether the extended attributes of the next entry that is loaded were recorded.
-    pub fn has_xattrs(&self) -> bool {
+    pub(super) fn has_xattrs(&self) -> bool {
         self.has_xattrs
     }
 
     /// Whether the next entry that is loaded lies before, at or after `path`; after, if there is none.
-    pub fn compare(&self, path: &EntryPath) -> std::cmp::Ordering {
+    pub(super) fn compare(&self, path: &EntryPath) -> std::cmp::Ordering {
         match &self.entry {
             Some(entry) => entry.path.cmp(path),
             None => std::cmp::Ordering::Greater,
@@ -111,19 +119,23 @@ impl Cursor {
     }
 
     /// Takes the next entry. What follows it in another segment is not loaded yet.
-    pub fn take(&mut self) -> Option<Entry> {
+    pub(super) fn take(&mut self) -> Option<Recorded> {
+        let scan_started_ns = self.scan_started_ns;
         let entry = self.entry.take();
         self.advance();
-        entry
+        entry.map(|entry| Recorded {
+            entry,
+            scan_started_ns,
+        })
     }
 
     /// Segments whose entries begin at or before the next one and were not told of yet.
-    pub fn take_begun(&mut self) -> Vec<Arc<StoredSegment>> {
+    pub(super) fn take_begun(&mut self) -> Vec<Arc<StoredSegment>> {
         std::mem::take(&mut self.begun)
     }
 
     /// Segments that were passed over because they are damaged.
-    pub fn take_damaged(&mut self) -> Vec<Damaged> {
+    pub(super) fn take_damaged(&mut self) -> Vec<Damaged> {
         std::mem::take(&mut self.damaged)
     }
 

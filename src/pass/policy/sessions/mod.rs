@@ -7,8 +7,9 @@
 
 mod choice;
 mod chosen;
-pub mod notes;
-mod prepare;
+mod notes;
+mod policy;
+mod settle;
 mod survey;
 
 use std::collections::BTreeMap;
@@ -19,14 +20,16 @@ use serde::Serialize;
 
 use crate::archive::template::KeyTemplate;
 use crate::format::path::EntryPath;
-use crate::pass::DirectorySource;
+use crate::pass::source::DirectorySource;
 use crate::source::filter::Globs;
 use crate::source::session::{self, YearPattern};
 
 pub use self::choice::{Choice, Wanted};
-pub use self::chosen::{Chosen, Mode, Modes, choose};
-pub use self::prepare::{check, prepare};
-pub use self::survey::{Survey, SurveyOptions, survey};
+pub use self::chosen::{Chosen, Mode, choose};
+pub use self::notes::Notes;
+pub use self::settle::check;
+pub(super) use self::settle::settle;
+pub use self::survey::{Survey, survey};
 
 /// What is particular about a source of sessions.
 #[derive(Debug, Clone)]

@@ -13,42 +13,48 @@ use crate::events::Event;
 use crate::format::archive::Codec;
 use crate::format::keys;
 use crate::format::path::EntryPath;
-use crate::pass::DirectorySource;
 use crate::pass::capture::file::{WHOLE_BYTES, read_up_to};
-use crate::pass::commit::PassContext;
+use crate::pass::context::SourceContext;
 use crate::pass::error::SourceError;
 use crate::pass::place::{self, Place};
 use crate::source::open::Root;
 use crate::store::{ObjectInfo, Placement};
 
-/// Puts the notes of these sessions where they are not yet.
-///
-/// # Errors
-/// The store fails. Notes that cannot be read are passed over: the
-/// archive has said so.
-pub async fn put(
-    context: &PassContext,
-    (source, root): (&DirectorySource, &Root),
-    options: &SessionOptions,
-    sessions: &[Session],
-) -> Result<(), SourceError> {
-    for session in sessions {
-        for note in &session.notes {
-            if context.stop.is_set() {
-                return Err(SourceError::Interrupted);
-            }
-            match tokio::task::block_in_place(|| read(root, note)) {
-                Ok(Some(contents)) => {
-                    put_one(context, source, options, session, note, contents).await?;
+/// The notes of some sessions.
+#[derive(Debug, Default)]
+pub struct Notes {
+    pub(super) sessions: Vec<Session>,
+}
+
+impl Notes {
+    /// Puts them where they are not yet.
+    ///
+    /// # Errors
+    /// The store fails. Notes that cannot be read are passed over: the archive has said so.
+    pub async fn put(&self, context: &SourceContext) -> Result<(), SourceError> {
+        let Some(options) = &context.source.sessions else {
+            return Ok(());
+        };
+        for session in &self.sessions {
+            for note in &session.notes {
+                if context.stop.is_set() {
+                    return Err(SourceError::Interrupted);
                 }
-                Ok(None) => context.events.emit(&Event::Notice {
-                    message: format!("{note} is larger than a note may be; it is in the archive"),
-                }),
-                Err(_) => {}
+                match tokio::task::block_in_place(|| read(&context.root, note)) {
+                    Ok(Some(contents)) => {
+                        put_one(context, options, session, note, contents).await?;
+                    }
+                    Ok(None) => context.events.emit(&Event::Notice {
+                        message: format!(
+                            "{note} is larger than a note may be; it is in the archive"
+                        ),
+                    }),
+                    Err(_) => {}
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// A note's contents, unless it is too large to be one.
@@ -67,8 +73,7 @@ fn read(root: &Root, path: &EntryPath) -> Result<Option<Bytes>, Errno> {
 }
 
 async fn put_one(
-    context: &PassContext,
-    source: &DirectorySource,
+    context: &SourceContext,
     options: &SessionOptions,
     session: &Session,
     note: &EntryPath,
@@ -77,7 +82,7 @@ async fn put_one(
     let started = Instant::now();
     let sha256: [u8; 32] = Sha256::digest(&contents).into();
     let values = Values {
-        source: &source.name,
+        source: &context.source.name,
         pass: context.pass,
         session: &keys::percent_encode(&session.bytes_of_name),
         name: &keys::percent_encode(note.name().unwrap_or_default()),
@@ -99,7 +104,7 @@ async fn put_one(
         .put_content(&key, contents, sha256, &placement);
     put.await?;
     context.events.emit(&Event::FileUploaded {
-        source: source.name.clone(),
+        source: context.source.name.clone(),
         path: note.to_string(),
         key,
         size,

@@ -7,8 +7,9 @@ use super::{Session, SessionOptions, State, Survey};
 use crate::archive::template::Values;
 use crate::format::keys;
 use crate::format::pass_id::PassId;
-use crate::pass::archive::{ArchiveOptions, Target};
-use crate::pass::{DirectorySource, Method};
+use crate::pass::archive::ArchiveOptions;
+use crate::pass::source::{DirectorySource, Method};
+use crate::pass::steps::Group;
 use crate::store::Placement;
 
 /// What a pass does with a session.
@@ -28,7 +29,7 @@ pub enum Mode {
 #[derive(Debug, Default)]
 pub struct Modes {
     /// By name.
-    pub by_name: HashMap<Vec<u8>, (Mode, Target)>,
+    pub by_name: HashMap<Vec<u8>, (Mode, Arc<Group>)>,
     /// When the survey began, by this machine's clock.
     pub surveyed_at_ns: i64,
     /// Whether every session on the disk is archived anew, so that nothing of the last snapshot is
@@ -96,9 +97,9 @@ pub fn choose(
             }
         };
         chosen.surveyed += session.entries;
-        let target = target(source, options, archive, &session, pass);
+        let group = group(source, options, archive, (&session, mode), pass);
         let name = session.bytes_of_name.clone();
-        chosen.modes.by_name.insert(name, (mode, target));
+        chosen.modes.by_name.insert(name, (mode, Arc::new(group)));
         if matches!(mode, Mode::Whole | Mode::Continued) && !session.notes.is_empty() {
             chosen.with_notes.push(session);
         }
@@ -106,13 +107,13 @@ pub fn choose(
     chosen
 }
 
-fn target(
+fn group(
     source: &DirectorySource,
     options: &SessionOptions,
     archive: &ArchiveOptions,
-    session: &Session,
+    (session, mode): (&Session, Mode),
     pass: PassId,
-) -> Target {
+) -> Group {
     let values = Values {
         source: &source.name,
         pass,
@@ -122,12 +123,14 @@ fn target(
         is_full: true,
         codec: archive.codec,
     };
-    Target {
+    Group {
         key: archive.template.key(&values),
-        session: Some(session.name.clone()),
+        name: Some(session.name.clone()),
         placement: Placement {
             tags: options.tags(&session.name, &source.placement.tags),
             ..source.placement.clone()
         },
+        takes_directories: mode == Mode::Whole,
+        is_only: false,
     }
 }

@@ -3,7 +3,6 @@
 //! The walk and the snapshot are gone through side by side, as the merge does, and each session is
 //! counted as it comes by: memory grows with the number of sessions and not with their files.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -15,44 +14,21 @@ use crate::format::entry::{Entry, Kind};
 use crate::format::path::EntryPath;
 use crate::format::snapshot::Snapshot;
 use crate::pass::capture::file::read_up_to;
-use crate::pass::compare::{Detect, Verdict};
-use crate::pass::continued::{Continued, Trusted, Unfinished};
+use crate::pass::context::SourceContext;
+use crate::pass::diff::{
+    Compared, Damaged, Detect, Inputs, MergeError, Moved, Pair, Recorded, Verdict, Visitor, joined,
+};
 use crate::pass::error::SourceError;
-use crate::pass::moved::Moved;
-use crate::pass::previous::{Cursor, Damaged};
-use crate::pass::{DirectorySource, Limits};
-use crate::snapshots::entries::Segments;
-use crate::source::open::Root;
+use crate::pass::unfinished::Unfinished;
 use crate::source::session::{is_in_root, name_of};
-use crate::source::walk::{Found, Item, Walk, WalkOptions};
-use crate::stop::Stop;
-use crate::store::{Store, StoreError};
+use crate::source::walk::Found;
+use crate::stop::Stopped;
 
 /// Read at a time to see whether a file is the same.
 const READ_BYTES: usize = 1 << 20;
 
-/// What a survey needs.
-pub struct SurveyOptions<'a> {
-    /// What is looked at.
-    pub source: &'a DirectorySource,
-    /// Its root, open.
-    pub root: &'a Arc<Root>,
-    /// What is particular about it.
-    pub sessions: &'a SessionOptions,
-    /// Threads.
-    pub limits: &'a Limits,
-    /// The last snapshot.
-    pub parent: Option<&'a Snapshot>,
-    /// What killed passes have left.
-    pub unfinished: &'a [Unfinished],
-    /// Whether files that look touched are read, to see whether they are the same.
-    pub reads: bool,
-    /// When to stop.
-    pub stop: &'a Arc<Stop>,
-}
-
 /// Everything there is.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Survey {
     /// On disk or in the snapshot, in order of name.
     pub sessions: Vec<Session>,
@@ -64,88 +40,35 @@ pub struct Survey {
     pub damaged: Vec<Damaged>,
 }
 
-/// Looks at all sessions.
+/// Looks at all sessions. Files that look touched are read if `reads` says so, to see whether they are
+/// the same.
 ///
 /// # Errors
 /// The root cannot be looked at, the store fails, or the pass is being stopped.
 pub async fn survey(
-    store: &Arc<dyn Store>,
-    options: SurveyOptions<'_>,
+    context: &Arc<SourceContext>,
+    sessions: &SessionOptions,
+    (parent, unfinished): (Option<&Snapshot>, &[Unfinished]),
+    reads: bool,
 ) -> Result<Survey, SourceError> {
-    let source = options.source;
-    let root = Arc::clone(options.root);
-    let walk = WalkOptions {
-        filter: source.filter.clone(),
-        one_file_system: source.one_file_system,
-        threads: options.limits.scan_threads,
+    let filter = context.source.filter.clone();
+    let inputs = Inputs::open(context, filter, parent, unfinished)?;
+    let surveyor = Surveyor {
+        context: Arc::clone(context),
+        choice: sessions.choice.clone(),
+        sessions: sessions.clone(),
+        reads,
+        open: None,
+        survey: Survey::default(),
     };
-    let walk = Walk::start(Arc::clone(&root), walk).map_err(|error| source.not_walked(error))?;
-    let segments = options.parent.map_or(&[][..], |p| &p.segments);
-    let base = Segments::recorded(store, segments);
-    let trusted = Trusted::of(options.parent, options.unfinished);
-    let passes = options.unfinished.iter().cloned();
-    let passes: Vec<_> = passes
-        .map(|pass| Segments::unrecorded(store, pass.keys))
-        .collect();
-    let (sessions, choice) = (options.sessions.clone(), options.sessions.choice.clone());
-    let (detect, reads, stop) = (source.detect, options.reads, Arc::clone(options.stop));
-    let (allow_empty, xattrs) = (source.allow_empty, source.xattrs);
-    let look = move || -> Result<Survey, Ended> {
-        let surveyor = Surveyor {
-            sessions,
-            choice,
-            detect,
-            allow_empty,
-            root,
-            reads,
-            stop,
-            base: Cursor::new(base),
-            continued: Continued::new(passes, trusted, xattrs),
-            unknown: None,
-            moved: Moved::default(),
-            open: None,
-            survey: Survey {
-                sessions: Vec::new(),
-                loose: 0,
-                found: 0,
-                damaged: Vec::new(),
-            },
-        };
-        surveyor.run(walk)
-    };
-    match tokio::task::spawn_blocking(look).await {
-        Ok(Ok(survey)) => Ok(survey),
-        Ok(Err(Ended::Store(error))) => Err(error.into()),
-        Ok(Err(Ended::Stopped)) => Err(SourceError::Interrupted),
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-    }
-}
-
-/// Why a survey ended early.
-enum Ended {
-    Store(StoreError),
-    Stopped,
-}
-
-impl From<StoreError> for Ended {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
+    joined(inputs.merge(context, surveyor)).await
 }
 
 struct Surveyor {
+    context: Arc<SourceContext>,
     sessions: SessionOptions,
     choice: Choice,
-    detect: Detect,
-    allow_empty: bool,
-    root: Arc<Root>,
     reads: bool,
-    stop: Arc<Stop>,
-    base: Cursor,
-    continued: Continued,
-    /// Below this path nothing is known.
-    unknown: Option<EntryPath>,
-    moved: Moved,
     open: Option<Open>,
     survey: Survey,
 }
@@ -180,34 +103,24 @@ struct Open {
     notes: Vec<EntryPath>,
 }
 
-impl Surveyor {
-    fn run(mut self, walk: Walk) -> Result<Survey, Ended> {
-        for item in walk {
-            if self.stop.is_set() {
-                return Err(Ended::Stopped);
-            }
-            match item {
-                Item::Found(found) => self.found(&found)?,
-                Item::Vanished(_) => {}
-                Item::Unreadable(path, _) => {
-                    self.survey.found += 1;
-                    self.catch_up(&path)?;
-                    if let Some(name) = name_of(&path) {
-                        self.session(name, false).unreadable += 1;
-                    }
-                    self.unknown = Some(path);
-                }
-            }
-        }
-        while let Some(entry) = self.base.load()?.take() {
-            self.missing(&entry);
-        }
-        self.close();
-        self.survey.damaged = self.base.take_damaged();
-        Ok(self.survey)
+impl Visitor for Surveyor {
+    type Output = Survey;
+
+    fn compare(&self, found: &Found, recorded: &Recorded, moved: &Moved) -> Verdict {
+        moved.compare(found, recorded, self.context.source.detect)
     }
 
-    fn found(&mut self, found: &Found) -> Result<(), Ended> {
+    fn compare_continued(&self, found: &Found, recorded: &Recorded, moved: &Moved) -> Verdict {
+        moved.compare(found, recorded, Detect::Metadata)
+    }
+
+    fn damaged(&mut self, damaged: Damaged) -> Result<(), MergeError> {
+        self.survey.damaged.push(damaged);
+        Ok(())
+    }
+
+    fn there(&mut self, pair: Pair) -> Result<(), MergeError> {
+        let found = &pair.found;
         let path = &found.path;
         let Some(name) = name_of(path) else {
             return Ok(());
@@ -215,27 +128,19 @@ impl Surveyor {
         let metadata = &found.stat.metadata;
         if is_in_root(path) && metadata.kind != Kind::Directory {
             self.survey.loose += 1;
-            return Ok(());
+            return match pair.base {
+                Some(base) => self.missing(base.recorded, None),
+                None => Ok(()),
+            };
         }
         self.survey.found += 1;
-        self.catch_up(path)?;
         self.session(name, false);
-        let mut base = None;
-        if self.base.compare(path).is_eq() {
-            let at = self.base.peek().map_or(0, |(_, at)| at);
-            base = self.base.take().map(|entry| (entry, at));
-        }
-        let continued = self.continued.at(path)?;
-        let recorded = base.iter().chain(&continued);
-        self.moved.look(found, recorded.map(|(entry, _)| entry));
-        let difference = match &base {
-            Some((entry, at)) => self.difference(found, entry, *at),
+        let difference = match &pair.base {
+            Some(base) => self.difference(found, base)?,
             None => Difference::New,
         };
-        let is_continued = continued.is_some_and(|(entry, at)| {
-            let verdict = self.moved.compare(found, &entry, at, Detect::Metadata);
-            verdict == Verdict::Unchanged
-        });
+        let continued = pair.continued.as_ref();
+        let is_continued = continued.is_some_and(|c| c.verdict == Verdict::Unchanged);
         let is_note = metadata.kind == Kind::File && self.is_note(path);
         let open = self.open.get_or_insert_default();
         open.found += 1;
@@ -245,8 +150,8 @@ impl Surveyor {
         if is_note {
             open.notes.push(path.clone());
         }
-        if let Some((entry, _)) = &base {
-            open.recorded(entry);
+        if let Some(base) = &pair.base {
+            open.recorded(&base.recorded.entry);
         }
         match difference {
             Difference::None => {}
@@ -257,41 +162,79 @@ impl Surveyor {
                 open.touched_bytes += metadata.size;
             }
             Difference::Unreadable => open.unreadable += 1,
-            Difference::Stopped => return Err(Ended::Stopped),
         }
         Ok(())
     }
 
-    fn difference(&self, found: &Found, entry: &Entry, at: i64) -> Difference {
-        let kind = found.stat.metadata.kind;
-        if kind != entry.metadata.kind {
-            return Difference::Changed;
+    fn vanished(&mut self, _: &EntryPath) -> Result<(), MergeError> {
+        Ok(())
+    }
+
+    fn unknown(&mut self, path: &EntryPath, _: &str) -> Result<(), MergeError> {
+        self.survey.found += 1;
+        if let Some(name) = name_of(path) {
+            self.session(name, false).unreadable += 1;
         }
-        match self.moved.compare(found, entry, at, self.detect) {
-            Verdict::Unchanged => return Difference::None,
+        Ok(())
+    }
+
+    fn missing(&mut self, recorded: Recorded, unknown: Option<&str>) -> Result<(), MergeError> {
+        let entry = recorded.entry;
+        let Some(name) = name_of(&entry.path) else {
+            return Ok(());
+        };
+        if is_in_root(&entry.path) && entry.metadata.kind != Kind::Directory {
+            return Ok(());
+        }
+        let metadata = &entry.metadata;
+        let open = self.session(name, true);
+        open.recorded(&entry);
+        if open.is_gone {
+            open.count(metadata.kind, metadata.size, metadata.mtime_ns);
+            open.unreadable += u64::from(entry.unreadable.is_some());
+        } else if unknown.is_none() {
+            open.removed += 1;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Survey, MergeError> {
+        self.close();
+        Ok(self.survey)
+    }
+}
+
+impl Surveyor {
+    fn difference(&self, found: &Found, base: &Compared) -> Result<Difference, Stopped> {
+        let kind = found.stat.metadata.kind;
+        let entry = &base.recorded.entry;
+        if kind != entry.metadata.kind {
+            return Ok(Difference::Changed);
+        }
+        match base.verdict {
+            Verdict::Unchanged => return Ok(Difference::None),
             // The last pass could not read it. However it looks now, there is something new to
             // archive only if it can be read.
             Verdict::Capture if entry.unreadable.is_some() => return self.readable_again(found),
-            Verdict::Capture => return Difference::Changed,
+            Verdict::Capture => return Ok(Difference::Changed),
             Verdict::Rerecord | Verdict::Reread => {}
         }
         if !self.is_read(found) {
-            return Difference::Touched;
+            return Ok(Difference::Touched);
         }
         let is_same = match kind {
-            Kind::File => self.has_contents(found, entry),
+            Kind::File => self.has_contents(found, entry)?,
             Kind::Symlink => {
-                let target = self.root.read_link(&found.path);
+                let target = self.context.root.read_link(&found.path);
                 target.map(|target| Some(&target) == entry.target.as_ref())
             }
             _ => Ok(true),
         };
-        match is_same {
-            _ if self.stop.is_set() => Difference::Stopped,
+        Ok(match is_same {
             Ok(true) => Difference::Touched,
             Ok(false) => Difference::Changed,
             Err(_) => Difference::Unreadable,
-        }
+        })
     }
 
     /// Whether to read what may be the same: not where it makes no difference.
@@ -301,42 +244,45 @@ impl Surveyor {
         self.reads && !has_changed && self.choice.has_name(&String::from_utf8_lossy(name))
     }
 
-    fn readable_again(&self, found: &Found) -> Difference {
-        match self.is_read(found) {
-            true => match self.sha256(found) {
-                _ if self.stop.is_set() => Difference::Stopped,
-                Ok(_) => Difference::Changed,
-                Err(_) => Difference::Unreadable,
-            },
-            false => match self.root.open_file(&found.path) {
-                Ok(_) => Difference::Changed,
-                Err(_) => Difference::Unreadable,
-            },
-        }
+    fn readable_again(&self, found: &Found) -> Result<Difference, Stopped> {
+        let can_be_read = match self.is_read(found) {
+            true => self.sha256(found)?.map(|_| ()),
+            false => self.context.root.open_file(&found.path).map(|_| ()),
+        };
+        Ok(match can_be_read {
+            Ok(()) => Difference::Changed,
+            Err(_) => Difference::Unreadable,
+        })
     }
 
     /// Whether a file has the contents that were recorded.
-    fn has_contents(&self, found: &Found, entry: &Entry) -> Result<bool, Errno> {
+    fn has_contents(&self, found: &Found, entry: &Entry) -> Result<Result<bool, Errno>, Stopped> {
         let sha256 = self.sha256(found)?;
-        Ok(entry.content.as_ref().is_some_and(|c| c.sha256 == sha256))
+        let is_same = |sha256| entry.content.as_ref().is_some_and(|c| c.sha256 == sha256);
+        Ok(sha256.map(is_same))
     }
 
-    /// Reads a file, to its end unless the pass is being stopped.
-    fn sha256(&self, found: &Found) -> Result<[u8; 32], Errno> {
-        let file: OwnedFd = self.root.open_file(&found.path)?;
+    /// Reads a file to its end.
+    fn sha256(&self, found: &Found) -> Result<Result<[u8; 32], Errno>, Stopped> {
+        let file = match self.context.root.open_file(&found.path) {
+            Ok(file) => file,
+            Err(error) => return Ok(Err(error)),
+        };
         let mut hasher = Sha256::new();
         let mut buffer = Vec::new();
         let mut offset = 0;
-        while !self.stop.is_set() {
+        while !self.context.stop.is_set() {
             buffer.clear();
-            read_up_to(&file, &mut buffer, offset, READ_BYTES)?;
+            if let Err(error) = read_up_to(&file, &mut buffer, offset, READ_BYTES) {
+                return Ok(Err(error));
+            }
             if buffer.is_empty() {
-                break;
+                return Ok(Ok(hasher.finalize().into()));
             }
             hasher.update(&buffer);
             offset += buffer.len() as u64;
         }
-        Ok(hasher.finalize().into())
+        Err(Stopped)
     }
 
     fn is_note(&self, path: &EntryPath) -> bool {
@@ -347,36 +293,6 @@ impl Surveyor {
             return false;
         };
         EntryPath::parse(name).is_ok_and(|name| globs.match_itself(&name, false))
-    }
-
-    fn catch_up(&mut self, path: &EntryPath) -> Result<(), Ended> {
-        while self.base.load()?.compare(path).is_lt() {
-            if let Some(entry) = self.base.take() {
-                self.missing(&entry);
-            }
-        }
-        Ok(())
-    }
-
-    /// An entry of the last snapshot that is not on disk.
-    fn missing(&mut self, entry: &Entry) {
-        let Some(name) = name_of(&entry.path) else {
-            return;
-        };
-        if is_in_root(&entry.path) && entry.metadata.kind != Kind::Directory {
-            return;
-        }
-        let is_unknown = |path: &EntryPath| entry.path == *path || entry.path.is_below(path);
-        let is_unknown = self.unknown.as_ref().is_some_and(is_unknown);
-        let metadata = &entry.metadata;
-        let open = self.session(name, true);
-        open.recorded(entry);
-        if open.is_gone {
-            open.count(metadata.kind, metadata.size, metadata.mtime_ns);
-            open.unreadable += u64::from(entry.unreadable.is_some());
-        } else if !is_unknown {
-            open.removed += 1;
-        }
     }
 
     /// The session of this name, which comes next if it is not the one at hand.
@@ -394,7 +310,7 @@ impl Surveyor {
 
     fn close(&mut self) {
         if let Some(open) = self.open.take() {
-            let session = open.close(&self.sessions, self.allow_empty);
+            let session = open.close(&self.sessions, self.context.source.allow_empty);
             self.survey.sessions.push(session);
         }
     }
@@ -407,7 +323,6 @@ enum Difference {
     Changed,
     Touched,
     Unreadable,
-    Stopped,
 }
 
 impl Open {

@@ -1,6 +1,5 @@
 //! Whether an entry has changed: a pure function of what is on disk and what the last snapshot says.
 
-use super::moved::is_another_directory;
 use crate::format::entry::{Entry, Kind};
 use crate::source::stat::Stat;
 
@@ -57,9 +56,14 @@ pub fn compare(found: &Stat, recorded: &Entry, scan_started_ns: i64, detect: Det
     Verdict::Reread
 }
 
+/// Whether the directory that was recorded has given way to another one.
+pub(super) fn is_another_directory(found: &Stat, recorded: &Entry) -> bool {
+    found.metadata.kind == Kind::Directory && recorded.inode.is_some_and(|inode| inode != found.ino)
+}
+
 /// Whether a file stamped `changed_ns` could have changed once more, unseen, after a scan that
 /// began at `scan_started_ns` looked at it.
-pub(super) fn is_racy(changed_ns: i64, scan_started_ns: i64) -> bool {
+pub fn is_racy(changed_ns: i64, scan_started_ns: i64) -> bool {
     let tick = match changed_ns % 1_000_000_000 {
         0 => COARSE_TICK_NS,
         _ => TICK_NS,

@@ -1,24 +1,14 @@
-//! What passes that were killed have left: segments and checkpoints that no commit record names.
-//!
-//! Their entries are trusted as a snapshot's are, because each was written after the contents it
-//! names were in the store, and has its digest in its name. A file that still looks as such an entry says
-//! is not sent again.
-
-use std::collections::HashSet;
+//! What passes that were killed have left in the store: segments and checkpoints that no commit record
+//! names, and uploads that were never completed.
 
 use sha2::{Digest, Sha256};
 
-use super::commit::PassContext;
-use super::previous::Cursor;
-use super::{DirectorySource, Method};
+use super::context::SourceContext;
+use super::source::Method;
 use crate::format::archive::{ArchiveRef, RECORD_BYTES};
-use crate::format::entry::Entry;
 use crate::format::keys::{self, SegmentKey, SourceName};
 use crate::format::pass_id::PassId;
-use crate::format::path::EntryPath;
-use crate::format::snapshot::Snapshot;
-use crate::snapshots::entries::Segments;
-use crate::store::{Listing, OpenUpload, Store, StoreError, StoreResult};
+use crate::store::{Listing, OpenUpload, Store, StoreResult};
 
 /// Killed passes that are looked at, the latest ones. Each takes a segment's memory, and what older
 /// ones captured is seldom missing from these.
@@ -85,7 +75,8 @@ fn is_archive_record(key: &str) -> bool {
 ///
 /// # Errors
 /// They cannot be listed, and are left to that rule, too.
-pub async fn abort_uploads(context: &PassContext, source: &DirectorySource) -> StoreResult<()> {
+pub async fn abort_uploads(context: &SourceContext) -> StoreResult<()> {
+    let source = &context.source;
     let store = &*context.store;
     let files = keys::all_contents(&source.name);
     for OpenUpload { upload, .. } in store.open_uploads(&files).await? {
@@ -152,77 +143,6 @@ fn arrange(source: &SourceName, own: PassId, listed: Vec<String>) -> Vec<Unfinis
 fn settle(passes: &mut [Unfinished], checkpoints: &mut Vec<(u32, String)>) {
     if let Some(last) = passes.last_mut() {
         last.keys.extend(checkpoints.drain(..).map(|(_, key)| key));
-    }
-}
-
-/// Archives that are complete, by key and by the pass that wrote them: a killed pass may have
-/// recorded entries of an archive it never completed, whose key a later one has taken.
-#[derive(Debug, Default)]
-pub struct Trusted(HashSet<(Box<str>, PassId)>);
-
-impl Trusted {
-    /// Those that the last snapshot names, and those that killed passes have recorded.
-    #[must_use]
-    pub fn of(parent: Option<&Snapshot>, unfinished: &[Unfinished]) -> Self {
-        let recorded = parent.into_iter().flat_map(|parent| &parent.archives);
-        let continued = unfinished.iter().flat_map(|pass| &pass.archives);
-        let archives = recorded.chain(continued);
-        Self(archives.map(|a| (a.key.clone(), a.pass)).collect())
-    }
-
-    /// Whether the contents of an entry are where it says, as far as archives go.
-    fn has(&self, entry: &Entry) -> bool {
-        let Some(content) = &entry.content else {
-            return true;
-        };
-        let range = content.archive.as_ref();
-        range.is_none_or(|range| self.0.contains(&(range.key.clone(), content.pass)))
-    }
-}
-
-/// Entries of killed passes, read along with the walk.
-#[derive(Default)]
-pub struct Continued {
-    /// The latest pass first.
-    cursors: Vec<Cursor>,
-    trusted: Trusted,
-    /// Whether entries count only with their extended attributes.
-    xattrs: bool,
-}
-
-impl Continued {
-    /// Reads what `passes` have left. An entry that points into an archive counts only where that
-    /// is one of `trusted`: another one was never completed.
-    #[must_use]
-    pub fn new(passes: Vec<Segments>, trusted: Trusted, xattrs: bool) -> Self {
-        Self {
-            cursors: passes.into_iter().map(Cursor::new).collect(),
-            trusted,
-            xattrs,
-        }
-    }
-
-    /// The entry at `path`, and when the scan that vouches for it began. Entries before `path` are
-    /// passed over for good.
-    ///
-    /// # Errors
-    /// The store fails.
-    pub fn at(&mut self, path: &EntryPath) -> Result<Option<(Entry, i64)>, StoreError> {
-        let mut found = None;
-        for cursor in &mut self.cursors {
-            while cursor.load()?.compare(path).is_lt() {
-                cursor.take();
-            }
-            if cursor.compare(path).is_eq() {
-                let scan_started_ns = cursor.peek().map_or(0, |(_, at)| at);
-                let counts = cursor.has_xattrs() || !self.xattrs;
-                let entry = cursor
-                    .take()
-                    .filter(|entry| counts && self.trusted.has(entry));
-                found = found.or(entry.map(|entry| (entry, scan_started_ns)));
-            }
-        }
-        Ok(found)
     }
 }
 

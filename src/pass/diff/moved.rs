@@ -3,20 +3,15 @@
 //! Renaming a directory leaves no trace on the files in it. Where another one stands under its name, its
 //! files may look like those that were recorded, and are known by their contents alone.
 
-use super::compare::{Detect, Verdict, compare};
+use super::compare::{Detect, Verdict, compare, is_another_directory};
+use super::cursor::Recorded;
 use crate::format::entry::{Entry, Kind};
 use crate::format::path::EntryPath;
-use crate::source::stat::Stat;
 use crate::source::walk::Found;
-
-/// Whether the directory that was recorded has given way to another one.
-pub(super) fn is_another_directory(found: &Stat, recorded: &Entry) -> bool {
-    found.metadata.kind == Kind::Directory && recorded.inode.is_some_and(|inode| inode != found.ino)
-}
 
 /// What a walk, which comes to a directory before what is in it, has seen of them.
 #[derive(Debug, Default)]
-pub(super) struct Moved {
+pub struct Moved {
     /// The uppermost one of those that the walk is in.
     at: Option<EntryPath>,
 }
@@ -36,22 +31,24 @@ impl Moved {
     }
 
     /// Whether a path lies below such a directory.
-    pub(super) fn has(&self, path: &EntryPath) -> bool {
+    fn has(&self, path: &EntryPath) -> bool {
         self.at.as_ref().is_some_and(|at| path.is_below(at))
     }
 
     /// Compares an entry with the one that was recorded, as closely as has to be.
-    pub(super) fn compare(
-        &self,
-        found: &Found,
-        recorded: &Entry,
-        scan_started_ns: i64,
-        detect: Detect,
-    ) -> Verdict {
+    pub fn compare(&self, found: &Found, recorded: &Recorded, detect: Detect) -> Verdict {
+        let compare = |detect| {
+            compare(
+                &found.stat,
+                &recorded.entry,
+                recorded.scan_started_ns,
+                detect,
+            )
+        };
         if !self.has(&found.path) {
-            return compare(&found.stat, recorded, scan_started_ns, detect);
+            return compare(detect);
         }
-        match compare(&found.stat, recorded, scan_started_ns, Detect::Checksum) {
+        match compare(Detect::Checksum) {
             Verdict::Unchanged if found.stat.metadata.kind == Kind::Symlink => Verdict::Rerecord,
             verdict => verdict,
         }

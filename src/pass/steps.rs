@@ -1,14 +1,15 @@
-//! What the merge decides, on its way to the manifest writer and to the captures.
+//! What was decided, on its way to the manifest writer and to the captures.
 
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::archive::Target;
 use crate::format::entry::{Content, Entry};
 use crate::format::totals::Totals;
 use crate::snapshots::entries::StoredSegment;
 use crate::source::walk::Found;
+use crate::stop::Stopped;
+use crate::store::Placement;
 
 /// One step of the new manifest, in order.
 #[derive(Debug)]
@@ -77,44 +78,64 @@ pub struct Order {
     pub reply: oneshot::Sender<Captured>,
 }
 
+/// What goes into one archive together.
+#[derive(Debug)]
+pub struct Group {
+    /// Where the archive goes, unless something is there.
+    pub key: String,
+    /// What it is called, where there are several.
+    pub name: Option<String>,
+    /// How it is kept.
+    pub placement: Placement,
+    /// Whether directories go into it. They do not where only what has to be read again goes there.
+    pub takes_directories: bool,
+    /// Whether it is the only one, so that all names of a file are in it, and it ends with the source.
+    pub is_only: bool,
+}
+
 /// Where decisions go: to the writer and the captures, or, for a plan, nowhere.
 pub trait Sink {
-    /// Takes a step; `false` when nobody wants any more.
-    fn step(&mut self, step: Step) -> bool;
-    /// Takes an order; `false` when nobody wants any more.
-    fn order(&mut self, order: Order) -> bool;
-    /// What follows goes into another archive: a whole session, or what of one has to be read
-    /// again. `false` when nobody wants any more.
-    fn begin_archive(&mut self, _: Target, _is_whole: bool) -> bool {
-        true
+    /// Takes a step.
+    ///
+    /// # Errors
+    /// Nobody wants any more; so with all of these.
+    fn step(&mut self, step: Step) -> Result<(), Stopped>;
+    /// Takes an order.
+    ///
+    /// # Errors
+    /// As with a step.
+    fn order(&mut self, order: Order) -> Result<(), Stopped>;
+    /// What follows goes into another archive.
+    ///
+    /// # Errors
+    /// As with a step.
+    fn begin_group(&mut self, _: &Arc<Group>) -> Result<(), Stopped> {
+        Ok(())
     }
     /// That archive has everything.
-    fn end_archive(&mut self) -> bool {
-        true
+    ///
+    /// # Errors
+    /// As with a step.
+    fn end_group(&mut self, _: &Arc<Group>) -> Result<(), Stopped> {
+        Ok(())
     }
-    /// Everything was told of; `false` when nobody wants to know.
-    fn end(&mut self) -> bool;
 }
 
 impl<S: Sink + ?Sized> Sink for Box<S> {
-    fn step(&mut self, step: Step) -> bool {
+    fn step(&mut self, step: Step) -> Result<(), Stopped> {
         (**self).step(step)
     }
 
-    fn order(&mut self, order: Order) -> bool {
+    fn order(&mut self, order: Order) -> Result<(), Stopped> {
         (**self).order(order)
     }
 
-    fn begin_archive(&mut self, target: Target, is_whole: bool) -> bool {
-        (**self).begin_archive(target, is_whole)
+    fn begin_group(&mut self, group: &Arc<Group>) -> Result<(), Stopped> {
+        (**self).begin_group(group)
     }
 
-    fn end_archive(&mut self) -> bool {
-        (**self).end_archive()
-    }
-
-    fn end(&mut self) -> bool {
-        (**self).end()
+    fn end_group(&mut self, group: &Arc<Group>) -> Result<(), Stopped> {
+        (**self).end_group(group)
     }
 }
 
@@ -127,15 +148,11 @@ pub struct Queues {
 }
 
 impl Sink for Queues {
-    fn step(&mut self, step: Step) -> bool {
-        self.steps.blocking_send(step).is_ok()
+    fn step(&mut self, step: Step) -> Result<(), Stopped> {
+        self.steps.blocking_send(step).map_err(|_| Stopped)
     }
 
-    fn order(&mut self, order: Order) -> bool {
-        self.orders.send(order).is_ok()
-    }
-
-    fn end(&mut self) -> bool {
-        true
+    fn order(&mut self, order: Order) -> Result<(), Stopped> {
+        self.orders.send(order).map_err(|_| Stopped)
     }
 }

@@ -1,0 +1,104 @@
+//! What everything has that is done in a pass, and what everything has that is done for one source.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::fatal::FirstError;
+use super::source::DirectorySource;
+use crate::events::Events;
+use crate::format::pass_id::PassId;
+use crate::source::open::Root;
+use crate::stop::Stop;
+use crate::store::Store;
+
+/// How much a pass may do at once, and how it cuts its manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests that send contents, in flight at once.
+    pub concurrency: usize,
+    /// Bytes of contents in memory at once.
+    pub memory_bytes: usize,
+    /// Threads that list and stat.
+    pub scan_threads: usize,
+    /// Threads that read and hash.
+    pub read_threads: usize,
+    /// Entries in a segment.
+    pub segment_entries: u64,
+    /// Entries captured before a checkpoint.
+    pub checkpoint_entries: u64,
+    /// Time before a checkpoint, if anything was captured.
+    pub checkpoint_interval: Duration,
+}
+
+/// What a pass has for all its sources.
+#[derive(Clone)]
+pub struct PassContext {
+    /// Where backups go.
+    pub store: Arc<dyn Store>,
+    /// Where events go.
+    pub events: Events,
+    /// How much at once.
+    pub limits: Limits,
+    /// The pass.
+    pub pass: PassId,
+    /// When it started, in the store's time.
+    pub started_at: Timestamp,
+    /// When to stop.
+    pub stop: Arc<Stop>,
+    /// This machine's wall clock, which file times are compared with.
+    pub clock: fn() -> Timestamp,
+}
+
+/// What everybody has who works for one source in one pass.
+pub struct SourceContext {
+    /// Where backups go.
+    pub store: Arc<dyn Store>,
+    /// Where events go.
+    pub events: Events,
+    /// How much at once.
+    pub limits: Limits,
+    /// The pass.
+    pub pass: PassId,
+    /// When it started, in the store's time.
+    pub started_at: Timestamp,
+    /// This machine's wall clock, which file times are compared with.
+    pub clock: fn() -> Timestamp,
+    /// What is to be done.
+    pub source: DirectorySource,
+    /// The source's root, open.
+    pub root: Arc<Root>,
+    /// When to stop. A fatal error of the source sets it too.
+    pub stop: Arc<Stop>,
+    /// Where that error goes.
+    pub first_error: FirstError,
+}
+
+impl PassContext {
+    /// The same for one of its sources, which can be stopped alone.
+    #[must_use]
+    pub fn for_source(&self, source: &DirectorySource, root: &Arc<Root>) -> Arc<SourceContext> {
+        let stop = Stop::within(&self.stop);
+        Arc::new(SourceContext {
+            store: Arc::clone(&self.store),
+            events: self.events.clone(),
+            limits: self.limits.clone(),
+            pass: self.pass,
+            started_at: self.started_at,
+            clock: self.clock,
+            source: source.clone(),
+            root: Arc::clone(root),
+            first_error: FirstError::stopping(&stop),
+            stop,
+        })
+    }
+}
+
+impl SourceContext {
+    /// This machine's time in nanoseconds since 1970.
+    #[must_use]
+    pub fn now_ns(&self) -> i64 {
+        i64::try_from((self.clock)().as_nanosecond()).unwrap_or(i64::MAX)
+    }
+}

@@ -1,0 +1,434 @@
+//! From differences to steps of the manifest and orders for captures, as a policy decides.
+
+use std::collections::HashMap;
+use std::collections::hash_map;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use tokio::sync::oneshot;
+
+use super::capture;
+use super::context::SourceContext;
+use super::diff::{
+    Compared, Damaged, MergeError, Moved, Pair, Recorded, Verdict, Visitor, is_racy,
+};
+use super::policy::{Change, Decision, Policy};
+use super::steps::{Group, Name, Order, Sink, Step};
+use crate::events::{Event, Level};
+use crate::format::entry::{Content, Entry, Kind, LinkGroup, Unreadable};
+use crate::format::path::EntryPath;
+use crate::format::totals::Totals;
+use crate::snapshots::entries::StoredSegment;
+use crate::source::walk::Found;
+use crate::source::xattr;
+
+/// Unchanged entries reported together.
+const RUN: u64 = 4096;
+
+/// What was found, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Merged {
+    /// Entries that exist, the root included.
+    pub found: u64,
+    /// New entries.
+    pub new: u64,
+    /// Entries that look different.
+    pub changed: u64,
+    /// Entries of the last snapshot that are gone.
+    pub removed: u64,
+    /// Entries that are as they were.
+    pub unchanged: u64,
+    /// Entries that could not be looked at.
+    pub failed: u64,
+    /// Entries that were gone when looked at.
+    pub vanished: u64,
+    /// Bytes of new files and of files of another size.
+    pub bytes_to_send: u64,
+    /// Files among those.
+    pub files_to_send: u64,
+    /// Requests that sending them takes.
+    pub requests_to_send: u64,
+    /// Files of the same size to be read, which may turn out to be the same.
+    pub files_to_read: u64,
+    /// Bytes of those.
+    pub bytes_to_read: u64,
+}
+
+impl Merged {
+    /// Whether nothing was found but the root, which looks like a volume that is not mounted.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.found <= 1 && self.failed == 0
+    }
+
+    /// Entries that were listed, the root included, whether they could be looked at or not.
+    #[must_use]
+    pub fn listed(&self) -> u64 {
+        self.found + self.vanished
+    }
+}
+
+/// Has a policy decide about each difference, and sees to it that it is done.
+pub struct Decider<S> {
+    context: Arc<SourceContext>,
+    policy: Box<dyn Policy>,
+    sink: S,
+    merged: Merged,
+    kept: Totals,
+    /// Names still to come of files with several.
+    links: HashMap<LinkGroup, u32>,
+    /// What the captures at hand go into together.
+    group: Option<Arc<Group>>,
+}
+
+impl<S: Sink> Visitor for Decider<S> {
+    type Output = Merged;
+
+    fn compare(&self, found: &Found, recorded: &Recorded, moved: &Moved) -> Verdict {
+        self.policy.compare(found, recorded, moved)
+    }
+
+    fn begin_segment(&mut self, segment: Arc<StoredSegment>) -> Result<(), MergeError> {
+        self.step(Step::Begin(segment))
+    }
+
+    fn end_segment(&mut self) -> Result<(), MergeError> {
+        self.step(Step::End)
+    }
+
+    fn damaged(&mut self, damaged: Damaged) -> Result<(), MergeError> {
+        if let Decision::Fail = self.policy.decide(&Change::Damaged(&damaged)) {
+            return Err(MergeError::Damaged(damaged));
+        }
+        self.context.events.emit(&Event::SegmentDamaged {
+            source: self.context.source.name.clone(),
+            key: damaged.segment.key,
+            error: damaged.error,
+        });
+        Ok(())
+    }
+
+    fn there(&mut self, pair: Pair) -> Result<(), MergeError> {
+        self.merged.found += 1;
+        if let Some(reason) = pair.found.not_entered {
+            self.context.events.emit(&Event::DirectorySkipped {
+                source: self.context.source.name.clone(),
+                path: pair.found.path.to_string(),
+                reason,
+            });
+        }
+        self.enter_group(&pair.found.path)?;
+        if let Some(error) = pair.unlisted {
+            return self.record_unlisted(pair, error);
+        }
+        let decision = self.policy.decide(&Change::of(&pair));
+        if let Decision::Keep = decision {
+            return self.keep(&pair.found);
+        }
+        match &pair.base {
+            Some(_) => {
+                self.step(Step::Dropped)?;
+                self.merged.changed += 1;
+            }
+            None => self.merged.new += 1,
+        }
+        match decision {
+            Decision::Take(entry) => self.step(Step::Ready(entry)),
+            Decision::Record => self.record_alone(&pair.found),
+            Decision::Keep
+            | Decision::Hold
+            | Decision::Drop
+            | Decision::Capture
+            | Decision::Fail => self.capture(pair),
+        }
+    }
+
+    fn vanished(&mut self, path: &EntryPath) -> Result<(), MergeError> {
+        self.merged.vanished += 1;
+        self.context.events.emit(&Event::FileVanished {
+            source: self.context.source.name.clone(),
+            path: path.to_string(),
+        });
+        Ok(())
+    }
+
+    fn unknown(&mut self, path: &EntryPath, error: &str) -> Result<(), MergeError> {
+        self.unreadable(path, error);
+        Ok(())
+    }
+
+    fn missing(&mut self, recorded: Recorded, unknown: Option<&str>) -> Result<(), MergeError> {
+        let change = match unknown {
+            None => Change::Gone(&recorded),
+            Some(_) => Change::Unknown(&recorded),
+        };
+        match (self.policy.decide(&change), unknown) {
+            (Decision::Keep, _) => {
+                self.merged.unchanged += 1;
+                self.keep_unseen(recorded)
+            }
+            (Decision::Hold, Some(error)) => self.hold(recorded.entry, error),
+            _ => {
+                self.merged.removed += 1;
+                self.step(Step::Dropped)
+            }
+        }
+    }
+
+    fn finish(mut self) -> Result<Merged, MergeError> {
+        self.flush_kept()?;
+        if !self.merged.is_nothing() || self.policy.may_be_empty() {
+            self.leave_group()?;
+        }
+        Ok(self.merged)
+    }
+}
+
+impl<S: Sink> Decider<S> {
+    /// Sends what is decided to `sink`.
+    pub fn new(context: &Arc<SourceContext>, policy: Box<dyn Policy>, sink: S) -> Self {
+        Self {
+            context: Arc::clone(context),
+            policy,
+            sink,
+            merged: Merged::default(),
+            kept: Totals::default(),
+            links: HashMap::new(),
+            group: None,
+        }
+    }
+
+    /// Goes over to the group that a path belongs to, unless it is the one at hand.
+    fn enter_group(&mut self, path: &EntryPath) -> Result<(), MergeError> {
+        let next = self.policy.group(path);
+        match (&self.group, &next) {
+            (Some(at), Some(next)) if Arc::ptr_eq(at, next) => return Ok(()),
+            (None, None) => return Ok(()),
+            _ => {}
+        }
+        self.leave_group()?;
+        if let Some(next) = next {
+            self.sink.begin_group(&next)?;
+            self.group = Some(next);
+        }
+        Ok(())
+    }
+
+    fn leave_group(&mut self) -> Result<(), MergeError> {
+        match self.group.take() {
+            Some(group) => Ok(self.sink.end_group(&group)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Sees to it that an entry that is new or different gets captured.
+    fn capture(&mut self, pair: Pair) -> Result<(), MergeError> {
+        let Pair {
+            found,
+            base,
+            continued,
+            ..
+        } = pair;
+        let metadata = found.stat.metadata;
+        match metadata.kind {
+            Kind::Directory if self.context.source.xattrs => {}
+            Kind::File | Kind::Symlink => {}
+            Kind::Directory | Kind::Fifo | Kind::Socket | Kind::CharDevice | Kind::BlockDevice => {
+                if metadata.kind.is_skipped() {
+                    self.context.events.emit(&Event::FileSkipped {
+                        source: self.context.source.name.clone(),
+                        path: found.path.to_string(),
+                        kind: metadata.kind,
+                    });
+                }
+                return self.step(Step::Ready(Box::new(entry_of(&found))));
+            }
+        }
+        // Of what is recorded, the later is the likelier to be what exists.
+        let recorded = [continued, base];
+        let known = recorded.iter().flatten().find_map(known);
+        let fallback = recorded.into_iter().flatten().next();
+        let fallback = fallback.map(|compared| Box::new(compared.recorded.entry));
+        let name = match found.stat.link_group() {
+            // The other names may lie in other archives.
+            Some(group) if self.group.as_ref().is_none_or(|group| group.is_only) => {
+                self.name(group, found.stat.nlink)
+            }
+            _ => Name::Only,
+        };
+        match (metadata.kind, &known) {
+            _ if matches!(name, Name::Further { .. }) => {}
+            (Kind::File, None) => {
+                self.merged.files_to_send += 1;
+                self.merged.bytes_to_send += metadata.size;
+                self.merged.requests_to_send += capture::requests(metadata.size);
+            }
+            (Kind::File, Some(_)) => {
+                self.merged.files_to_read += 1;
+                self.merged.bytes_to_read += metadata.size;
+            }
+            _ => {}
+        }
+        let (reply, result) = oneshot::channel();
+        self.step(Step::Pending(result))?;
+        let order = Order {
+            found,
+            name,
+            known,
+            fallback,
+            reply,
+        };
+        Ok(self.sink.order(order)?)
+    }
+
+    /// Records a directory that cannot be listed. It is marked, because something may be in it that no
+    /// entry shows.
+    fn record_unlisted(&mut self, pair: Pair, error: Errno) -> Result<(), MergeError> {
+        let found = pair.found;
+        let base = pair.base.map(|compared| compared.recorded.entry);
+        let metadata = found.stat.metadata;
+        let known = base.as_ref().and_then(|entry| entry.unreadable.as_ref());
+        if let (Some(entry), Some(_)) = (&base, known)
+            && entry.metadata == metadata
+        {
+            self.merged.unchanged += 1;
+            self.kept += Totals::of(entry);
+            return Ok(());
+        }
+        let since = known.map_or(self.context.pass, |known| known.since);
+        match base {
+            Some(_) => {
+                self.step(Step::Dropped)?;
+                self.merged.changed += 1;
+            }
+            None => self.merged.new += 1,
+        }
+        let entry = base.unwrap_or_else(|| Entry::new(found.path.clone(), metadata));
+        let error = std::io::Error::from(error).to_string();
+        self.step(Step::Ready(Box::new(Entry {
+            metadata,
+            inode: found.stat.directory_inode(),
+            unreadable: Some(Unreadable { error, since }),
+            ..entry
+        })))
+    }
+
+    /// Records a directory that goes into no archive.
+    fn record_alone(&mut self, found: &Found) -> Result<(), MergeError> {
+        let mut entry = entry_of(found);
+        if self.context.source.xattrs {
+            let open = self.context.root.open_directory(&found.path);
+            match open.and_then(xattr::of_open) {
+                Ok(xattrs) => entry.xattrs = xattrs,
+                Err(error) => {
+                    let error = std::io::Error::from(error).to_string();
+                    self.unreadable(&found.path, &error);
+                    let since = self.context.pass;
+                    entry.unreadable = Some(Unreadable { error, since });
+                }
+            }
+        }
+        self.step(Step::Ready(Box::new(entry)))
+    }
+
+    fn unreadable(&mut self, path: &EntryPath, error: &str) {
+        self.merged.failed += 1;
+        self.context.events.emit(&Event::FileUnreadable {
+            source: self.context.source.name.clone(),
+            path: path.to_string(),
+            error: error.to_owned(),
+        });
+    }
+
+    /// Which name of its file this is. Names outside the source, which will never come, are
+    /// forgotten with the merge.
+    fn name(&mut self, group: LinkGroup, names: u32) -> Name {
+        match self.links.entry(group) {
+            hash_map::Entry::Vacant(entry) => {
+                entry.insert(names - 1);
+                Name::First
+            }
+            hash_map::Entry::Occupied(mut entry) => {
+                *entry.get_mut() -= 1;
+                let is_last = *entry.get() == 0;
+                if is_last {
+                    entry.remove();
+                }
+                Name::Further { is_last }
+            }
+        }
+    }
+
+    fn keep(&mut self, found: &Found) -> Result<(), MergeError> {
+        self.merged.unchanged += 1;
+        self.kept += Totals::of_metadata(&found.stat.metadata);
+        let events = &self.context.events;
+        if found.stat.metadata.kind == Kind::File && events.wants(Level::Debug) {
+            events.emit(&Event::FileUnchanged {
+                source: self.context.source.name.clone(),
+                path: found.path.to_string(),
+            });
+        }
+        match self.kept.entries {
+            RUN.. => self.flush_kept(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps an entry that this pass has not looked at. Its segment may be written anew, as if this
+    /// pass had; so what could have changed unseen since the pass that did is marked.
+    fn keep_unseen(&mut self, recorded: Recorded) -> Result<(), MergeError> {
+        let mut entry = recorded.entry;
+        let changed_ns = entry.metadata.mtime_ns.max(entry.metadata.ctime_ns);
+        let is_directory = entry.metadata.kind == Kind::Directory;
+        if is_directory || entry.racy || !is_racy(changed_ns, recorded.scan_started_ns) {
+            self.kept += Totals::of(&entry);
+            return Ok(());
+        }
+        entry.racy = true;
+        self.step(Step::Dropped)?;
+        self.step(Step::Ready(Box::new(entry)))
+    }
+
+    /// Carries an entry forward that could not be looked at, and says so in it.
+    fn hold(&mut self, mut entry: Entry, error: &str) -> Result<(), MergeError> {
+        self.merged.failed += 1;
+        if entry.unreadable.is_some() {
+            self.kept += Totals::of(&entry);
+            return Ok(());
+        }
+        entry.unreadable = Some(Unreadable {
+            error: error.to_owned(),
+            since: self.context.pass,
+        });
+        self.step(Step::Dropped)?;
+        self.step(Step::Ready(Box::new(entry)))
+    }
+
+    fn step(&mut self, step: Step) -> Result<(), MergeError> {
+        self.flush_kept()?;
+        Ok(self.sink.step(step)?)
+    }
+
+    fn flush_kept(&mut self) -> Result<(), MergeError> {
+        if self.kept.entries == 0 {
+            return Ok(());
+        }
+        let kept = std::mem::take(&mut self.kept);
+        self.context.events.passed_over(kept.entries);
+        Ok(self.sink.step(Step::Kept(kept))?)
+    }
+}
+
+fn entry_of(found: &Found) -> Entry {
+    let mut entry = Entry::new(found.path.clone(), found.stat.metadata);
+    entry.inode = found.stat.directory_inode();
+    entry
+}
+
+/// Contents that were recorded and may still be the same.
+fn known(compared: &Compared) -> Option<Content> {
+    let reusable = matches!(compared.verdict, Verdict::Reread | Verdict::Rerecord);
+    let content = compared.recorded.entry.content.as_ref();
+    content.filter(|_| reusable).cloned()
+}

@@ -1,0 +1,118 @@
+//! What is done about a difference: one policy for whole trees, one for sessions. Nothing else knows which
+//! it is.
+
+pub mod sessions;
+pub mod tree;
+
+use std::sync::Arc;
+
+use super::context::SourceContext;
+use super::diff::{Damaged, Moved, Pair, Recorded, Verdict};
+use super::error::SourceError;
+use super::steps::Group;
+use super::unfinished::Unfinished;
+use crate::format::entry::Entry;
+use crate::format::path::EntryPath;
+use crate::format::selection::SessionSelection;
+use crate::format::snapshot::Snapshot;
+use crate::source::filter::Filter;
+use crate::source::walk::Found;
+
+/// How something that exists, or was recorded, differs.
+pub enum Change<'a> {
+    /// It looks as it was recorded.
+    Same(&'a Pair),
+    /// It does not.
+    Different(&'a Pair),
+    /// The last snapshot does not have it.
+    New(&'a Pair),
+    /// It does not exist any more.
+    Gone(&'a Recorded),
+    /// Where it was, nothing could be listed.
+    Unknown(&'a Recorded),
+    /// A segment of the last snapshot cannot be used; what it lists is not known.
+    Damaged(&'a Damaged),
+}
+
+impl<'a> Change<'a> {
+    /// The difference of something that exists.
+    #[must_use]
+    pub fn of(pair: &'a Pair) -> Self {
+        match &pair.base {
+            None => Self::New(pair),
+            Some(base) if base.verdict == Verdict::Unchanged => Self::Same(pair),
+            Some(_) => Self::Different(pair),
+        }
+    }
+}
+
+/// What is done about it.
+#[derive(Debug)]
+pub enum Decision {
+    /// The entry stays as it is.
+    Keep,
+    /// The last version stays, and is marked as not read.
+    Hold,
+    /// It is in the manifest no longer.
+    Drop,
+    /// The metadata alone is recorded, beside any archive.
+    Record,
+    /// This entry is recorded: whoever made it has captured the contents.
+    Take(Box<Entry>),
+    /// It is captured, and goes into the group that its name belongs to.
+    Capture,
+    /// The source fails.
+    Fail,
+}
+
+/// Decides what is done about differences.
+pub trait Policy: Send {
+    /// Compares something with what was recorded of it.
+    fn compare(&self, found: &Found, recorded: &Recorded, moved: &Moved) -> Verdict;
+
+    /// What the contents of a name go into together with others'; `None` for an object of their own.
+    fn group(&self, name: &EntryPath) -> Option<Arc<Group>>;
+
+    /// Decides. Where there is nothing that it exists beside, `Record`, `Take` and `Capture` have no meaning.
+    fn decide(&mut self, change: &Change<'_>) -> Decision;
+
+    /// Whether there may be nothing.
+    fn may_be_empty(&self) -> bool;
+}
+
+/// How one pass goes about a source, settled before it begins.
+pub struct Approach {
+    /// Who decides.
+    pub policy: Box<dyn Policy>,
+    /// What is looked at.
+    pub filter: Filter,
+    /// Whether the archive is a full one.
+    pub is_full: bool,
+    /// Whether all entries have their extended attributes afterwards.
+    pub xattrs: bool,
+    /// What of the source was asked for, where that is not everything.
+    pub selection: Option<SessionSelection>,
+    /// Entries that were seen before the pass begins and are to be come across, besides the root.
+    pub expected: u64,
+    /// Entries that no pass could read and none ever will.
+    pub lost: u64,
+    /// What exists, was never backed up and will not be by this pass.
+    pub left_out: u64,
+    /// What has to be stored besides, before the commit.
+    pub notes: Option<sessions::Notes>,
+}
+
+/// Settles how a pass goes about a source.
+///
+/// # Errors
+/// The policy has looked at the source, and found that there is no going about it.
+pub async fn settle(
+    context: &Arc<SourceContext>,
+    parent: Option<&Snapshot>,
+    unfinished: &[Unfinished],
+) -> Result<Approach, SourceError> {
+    match &context.source.sessions {
+        Some(options) => sessions::settle(context, options, parent, unfinished).await,
+        None => Ok(tree::settle(context, parent)),
+    }
+}
