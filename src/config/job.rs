@@ -168,6 +168,7 @@ fn store(settings: &Settings, findings: &Findings) -> S3Settings {
         region: s3.region.clone(),
         endpoint_url: s3.endpoint_url.as_ref().map(|url| url.value.clone()),
         force_path_style: s3.force_path_style,
+        credentials: None,
         encryption: s3.encryption.clone(),
         bandwidth_bytes_per_second: settings.limits.bandwidth.filter(|rate| *rate > 0),
         concurrency: usize::try_from(settings.limits.concurrency.as_ref().map_or(1, |c| c.value))

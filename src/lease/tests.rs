@@ -103,6 +103,7 @@ impl Store for Objects {
         _: &str,
         _: Bytes,
         _: [u8; 32],
+        _: &Condition,
         _: &Placement,
     ) -> StoreResult<ETag> {
         panic!("{NOT_ASKED_FOR}")
@@ -122,6 +123,7 @@ impl Store for Objects {
         _: Vec<UploadedPart>,
         _: u64,
         _: u64,
+        _: &Condition,
     ) -> StoreResult<ETag> {
         panic!("{NOT_ASKED_FOR}")
     }

@@ -58,6 +58,11 @@ impl Budget {
         self.take(1)
     }
 
+    /// The same for who has something else to wait for besides.
+    pub(crate) async fn one(&self) -> Result<OwnedSemaphorePermit, Stopped> {
+        self.wait(1).await
+    }
+
     fn take(&self, permits: u32) -> Result<OwnedSemaphorePermit, Stopped> {
         match self.try_take(permits) {
             Some(permit) => Ok(permit),

@@ -6,8 +6,8 @@
 //! kept as read then.
 
 pub(super) mod file;
+pub(super) mod large;
 pub(super) mod links;
-pub(super) mod parts;
 
 use std::io;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use crate::memory::regions::{self, Region, Regions};
 use crate::source::stat::Stat;
 use crate::source::xattr;
 use crate::stop::Stopped;
-use crate::store::{StoreError, Upload};
+use crate::store::{Length, PartWriter, StoreError, Uploader, WriteError};
 
 /// Orders that wait for a thread.
 const QUEUE: usize = 1024;
@@ -42,8 +42,7 @@ const ABORT_TIMEOUT: Duration = Duration::from_secs(3);
 pub fn requests(size: u64) -> u64 {
     match size {
         0..=file::WHOLE_BYTES => 1,
-        // Begin, complete, and the parts.
-        _ => 2 + size.div_ceil(parts::part_bytes(size)),
+        _ => Length::Known(size).requests(size),
     }
 }
 
@@ -83,8 +82,7 @@ impl Captures {
 
     /// Makes threads that wait for memory or a free request give up.
     pub fn close(&self) {
-        self.capturer.memory.close();
-        self.capturer.requests.close();
+        self.capturer.uploader.close();
     }
 
     /// Waits for the threads, which end once no order can come any more.
@@ -103,6 +101,7 @@ pub(super) struct Capturer {
     regions: Regions,
     pub(super) links: Links,
     requests: Budget,
+    uploader: Uploader,
     pub(super) runtime: Handle,
 }
 
@@ -139,6 +138,16 @@ pub(super) enum Refused {
     Stopped,
 }
 
+impl Refused {
+    /// What could not be written under `key`.
+    fn unwritten(key: &str, error: WriteError) -> Self {
+        match error {
+            WriteError::Store(error) => Self::Store(key.to_owned(), error),
+            WriteError::Stopped(Stopped) => Self::Stopped,
+        }
+    }
+}
+
 impl From<Errno> for Refused {
     fn from(error: Errno) -> Self {
         match error {
@@ -156,9 +165,13 @@ impl From<Stopped> for Refused {
 
 impl Capturer {
     pub(super) fn new(options: Arc<SourceContext>, memory: usize, runtime: Handle) -> Arc<Self> {
+        let memory = Budget::of_bytes(memory, runtime.clone());
+        let requests = Budget::of_requests(options.limits.concurrency, runtime.clone());
+        let store = Arc::clone(&options.store);
         Arc::new(Self {
-            memory: Budget::of_bytes(memory, runtime.clone()),
-            requests: Budget::of_requests(options.limits.concurrency, runtime.clone()),
+            uploader: Uploader::within(store, memory.clone(), requests.clone()),
+            memory,
+            requests,
             regions: Regions::default(),
             links: Links::default(),
             options,
@@ -193,15 +206,15 @@ impl Capturer {
         }
     }
 
-    /// Gives up an upload, which is of no use to anybody. If that fails, the next pass does it.
-    pub(super) fn abort(&self, upload: &Upload) {
+    /// Gives up an object that is being written.
+    pub(super) fn abort(&self, writer: PartWriter) {
         let out_of_time = async {
             self.options.stop.hurried().await;
             tokio::time::sleep(ABORT_TIMEOUT).await;
         };
         self.runtime.block_on(async {
             tokio::select! {
-                _ = self.options.store.abort_upload(upload) => {}
+                () = writer.abort() => {}
                 () = out_of_time => {}
             }
         });

@@ -10,6 +10,9 @@
 
 mod clock;
 pub mod error;
+mod hashes;
+mod part_sizes;
+mod part_writer;
 pub mod s3;
 
 use std::collections::BTreeMap;
@@ -21,6 +24,8 @@ use jiff::Timestamp;
 
 pub use clock::Clock;
 pub use error::{Operation, StoreError, StoreErrorKind};
+pub use part_sizes::{Length, PART_BYTES};
+pub use part_writer::{NewObject, PartWriter, Uploader, WriteError, Written};
 
 /// Result of a request to the store.
 pub type StoreResult<T> = Result<T, StoreError>;
@@ -75,6 +80,15 @@ pub struct Placement {
     pub storage_class: Option<String>,
     /// Object tags.
     pub tags: BTreeMap<String, String>,
+}
+
+/// A checksum of a whole object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checksum {
+    /// What is kept of an object that was put in one request.
+    Sha256([u8; 32]),
+    /// What is kept of one that was sent in parts: CRC-64/NVME.
+    Crc64Nvme(u64),
 }
 
 /// One part of an upload that the store has taken.
@@ -157,13 +171,13 @@ pub trait Store: Send + Sync {
     /// An answer lost on the way is not an error when the object turns out to be the one sent.
     async fn put(&self, key: &str, body: Bytes, condition: &Condition) -> StoreResult<ETag>;
 
-    /// Writes the contents of a file, which must not exist yet, with its SHA-256 for the store to
-    /// check. Returns the object's version.
+    /// Writes contents, with their SHA-256 for the store to check. Returns the object's version.
     async fn put_content(
         &self,
         key: &str,
         body: Bytes,
         sha256: [u8; 32],
+        condition: &Condition,
         placement: &Placement,
     ) -> StoreResult<ETag>;
 
@@ -179,14 +193,15 @@ pub trait Store: Send + Sync {
         crc64nvme: u64,
     ) -> StoreResult<UploadedPart>;
 
-    /// Makes the parts one object, which must not exist yet, and which the store checks against the
-    /// CRC-64/NVME of the whole. Returns the object's version.
+    /// Makes the parts one object, which the store checks against the CRC-64/NVME of the whole. Returns
+    /// the object's version.
     async fn complete_upload(
         &self,
         upload: &Upload,
         parts: Vec<UploadedPart>,
         size: u64,
         crc64nvme: u64,
+        condition: &Condition,
     ) -> StoreResult<ETag>;
 
     /// Gives up an upload; its parts are freed.

@@ -29,6 +29,7 @@ mod roots;
 mod selections;
 mod sessions;
 mod sources;
+mod stores;
 mod support;
 mod takeover;
 mod takeover_histories;

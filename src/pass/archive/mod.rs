@@ -39,6 +39,7 @@ use crate::format::snapshot::Snapshot;
 use crate::memory::budget::Budget;
 use crate::memory::buffers::Buffers;
 use crate::stop::Stopped;
+use crate::store::{Length, PART_BYTES, Uploader};
 
 /// Of two of the store's times the later one may look this much earlier.
 const CLOCK_STEP: SignedDuration = SignedDuration::from_mins(1);
@@ -85,7 +86,7 @@ const HEADER_BYTES: u64 = 1024;
 /// cannot be compressed.
 #[must_use]
 pub fn requests_at_most(bytes: u64, entries: u64) -> u64 {
-    assembler::requests(bytes + entries * HEADER_BYTES)
+    Length::Unknown.requests(bytes + entries * HEADER_BYTES)
 }
 
 /// What the merge sends to the packer.
@@ -172,7 +173,8 @@ impl Sink for ArchiveQueues {
 
 /// The threads that make an archive.
 pub struct Archiver {
-    memory: [Budget; 2],
+    reading: Budget,
+    uploader: Uploader,
     threads: Vec<std::thread::JoinHandle<()>>,
     assembler: std::thread::JoinHandle<Result<Vec<ArchiveRef>, Stopped>>,
 }
@@ -197,8 +199,8 @@ impl Archiver {
         let read_now = workers * packer::ALONE_BYTES;
         let reading = half.saturating_sub(read_now).max(packer::BUFFER_BYTES);
         let reading = Budget::of_bytes(reading, runtime.clone());
-        let sending = half.saturating_sub(assembler::PART_BYTES);
-        let sending = Budget::of_bytes(sending.max(assembler::PART_BYTES), runtime.clone());
+        let sending = half.saturating_sub(PART_BYTES).max(PART_BYTES);
+        let uploader = Uploader::new(Arc::clone(&options.store), sending, limits.concurrency);
         // Files in a group are paid for with their group.
         let capturer = Capturer::new(options, usize::MAX, runtime);
 
@@ -221,9 +223,10 @@ impl Archiver {
             threads.push(spawn("compress", move || worker.run(work))?);
         }
         let assembler =
-            assembler::Assembler::new(Arc::clone(&capturer), archive.codec, sending.clone());
+            assembler::Assembler::new(Arc::clone(&capturer), archive.codec, uploader.clone());
         let archiver = Self {
-            memory: [reading, sending],
+            reading,
+            uploader,
             threads,
             assembler: spawn("assembler", move || assembler.run(slots))?,
         };
@@ -236,11 +239,10 @@ impl Archiver {
         Ok((archiver, queues))
     }
 
-    /// Makes threads that wait for memory give up.
+    /// Makes threads that wait for memory or a request give up.
     pub fn close(&self) {
-        for memory in &self.memory {
-            memory.close();
-        }
+        self.reading.close();
+        self.uploader.close();
     }
 
     /// Waits for the threads, which end once nothing can come any more; what they have put into the

@@ -12,7 +12,7 @@ use crate::format::entry::{Entry, Kind};
 use crate::memory::budget::Budget;
 use crate::memory::buffers::{Buffer, Buffers};
 use crate::pass::capture::file::{has_changed, read_up_to};
-use crate::pass::capture::{Capture, Capturer, Refused, parts};
+use crate::pass::capture::{Capture, Capturer, Refused, large};
 use crate::pass::steps::{Captured, Group, Name};
 use crate::source::stat::Stat;
 use crate::source::xattr;
@@ -262,7 +262,7 @@ impl Packer {
             }
             // Once a member is written that may be torn, a whole one has to take its place.
             if let Some(known) = capture.order.known.as_ref().filter(|_| !is_last) {
-                let (sha256, read) = parts::hash(capture, &file, size)?;
+                let (sha256, read) = large::hash(capture, &file, size)?;
                 if known.sha256 == sha256 && !has_changed(&file, &before).map_err(Refused::from)? {
                     let mut entry = capture.entry(&before, read);
                     entry.content = Some(known.clone());

@@ -6,10 +6,11 @@ use bytes::Bytes;
 use rustix::io::{self, Errno, pread};
 use sha2::{Digest, Sha256};
 
-use super::{Capture, Captured, Held, Refused, parts};
+use super::{Capture, Captured, Held, Refused, large};
 use crate::format::entry::{Entry, Kind};
 use crate::source::stat::Stat;
 use crate::source::xattr;
+use crate::store::Condition;
 
 /// Files up to this size are read whole and sent in one request. Below it, parts would cost more
 /// requests and save no time; S3 itself asks for parts of 5 MiB or more.
@@ -29,7 +30,7 @@ pub(in crate::pass) enum Attempt {
 
 /// Captures a file, in a second attempt if it changes during the first.
 pub(super) fn capture(capture: Capture) {
-    let attempt = open_and_attempt(&capture, parts::capture);
+    let attempt = open_and_attempt(&capture, large::capture);
     match attempt {
         Ok(Attempt::Stored(entry)) => capture.uploaded(entry),
         Ok(Attempt::Same(entry)) => capture.end(Ok(Captured::Same(Box::new(entry)))),
@@ -119,7 +120,8 @@ fn send(capture: Capture, entry: Entry, held: Held) {
         let sha256 = entry.content.as_ref().map_or([0; 32], |c| c.sha256);
         let placement = &options.source.placement;
         let bytes = Bytes::from_owner(held);
-        let put = options.store.put_content(&key, bytes, sha256, placement);
+        let absent = Condition::Absent;
+        let put = (options.store).put_content(&key, bytes, sha256, &absent, placement);
         let result = tokio::select! {
             result = put => Some(result),
             () = options.stop.hurried() => None,

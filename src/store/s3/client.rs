@@ -141,6 +141,10 @@ async fn load(settings: &S3Settings, answers: &Noting) -> SdkConfig {
         ),
         (None, None) => loader,
     };
+    let loader = match &settings.credentials {
+        Some(credentials) => loader.credentials_provider(credentials.clone()),
+        None => loader,
+    };
     loader.load().await
 }
 

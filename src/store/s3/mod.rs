@@ -152,13 +152,16 @@ impl Store for S3Store {
         key: &str,
         body: Bytes,
         sha256: [u8; 32],
+        condition: &Condition,
         placement: &Placement,
     ) -> StoreResult<ETag> {
         self.ready(Operation::Put, key).await?;
-        if let Some(etag) = self.put_directly(key, &body, sha256, placement).await {
+        if *condition == Condition::Absent
+            && let Some(etag) = self.put_directly(key, &body, sha256, placement).await
+        {
             return Ok(etag);
         }
-        let put = self.put_checked(key, &body, sha256, &Condition::Absent, placement);
+        let put = self.put_checked(key, &body, sha256, condition, placement);
         match put.await {
             Err(error) if may_have_happened(&error.kind) => {
                 self.holds(key, &body, sha256).await.ok_or(error)
@@ -187,8 +190,10 @@ impl Store for S3Store {
         parts: Vec<UploadedPart>,
         size: u64,
         crc64nvme: u64,
+        condition: &Condition,
     ) -> StoreResult<ETag> {
-        self.complete(upload, parts, size, crc64nvme).await
+        self.complete(upload, parts, (size, crc64nvme), condition)
+            .await
     }
 
     async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {
@@ -231,6 +236,14 @@ fn info(answer: HeadObjectOutput) -> Result<ObjectInfo, &'static str> {
         has_foreign_checksum,
         is_archived,
     })
+}
+
+/// A condition as the headers `If-None-Match` and `If-Match` take it.
+fn conditional(condition: &Condition) -> (Option<String>, Option<String>) {
+    match condition {
+        Condition::Absent => (Some("*".to_owned()), None),
+        Condition::Matches(etag) => (None, Some(etag.0.clone())),
+    }
 }
 
 fn storage_class(placement: &Placement) -> Option<StorageClass> {

@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 
 use super::ask::Attempts;
-use super::{S3Store, storage_class, tagging};
+use super::{S3Store, conditional, storage_class, tagging};
 use crate::store::{Condition, ETag, Operation, Placement, Store as _, StoreResult};
 
 impl S3Store {
@@ -42,10 +42,7 @@ impl S3Store {
         placement: &Placement,
     ) -> StoreResult<ETag> {
         let (algorithm, key_id) = self.encryption();
-        let (if_none_match, if_match) = match condition {
-            Condition::Absent => (Some("*"), None),
-            Condition::Matches(etag) => (None, Some(etag.0.as_str())),
-        };
+        let (if_none_match, if_match) = conditional(condition);
         let checksum = BASE64_STANDARD.encode(sha256);
         let request = || {
             let mut patience = self.patience(body.len());
@@ -60,8 +57,8 @@ impl S3Store {
                 .key(self.key(key))
                 .checksum_algorithm(ChecksumAlgorithm::Sha256)
                 .checksum_sha256(&checksum)
-                .set_if_none_match(if_none_match.map(str::to_owned))
-                .set_if_match(if_match.map(str::to_owned))
+                .set_if_none_match(if_none_match.clone())
+                .set_if_match(if_match.clone())
                 .set_storage_class(storage_class(placement))
                 .set_tagging(tagging(placement))
                 .set_server_side_encryption(algorithm.clone())

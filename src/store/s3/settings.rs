@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use aws_credential_types::Credentials;
+
 use super::wire::PACE_BYTES;
 
 /// The slowest transfer that is still worth waiting for, in bytes a second.
@@ -21,6 +23,8 @@ pub struct S3Settings {
     pub endpoint_url: Option<String>,
     /// Bucket in the path instead of the host name; by default with an endpoint of one's own.
     pub force_path_style: Option<bool>,
+    /// Who asks; otherwise whoever the AWS environment says.
+    pub credentials: Option<Credentials>,
     /// Encryption at rest to ask for.
     pub encryption: Encryption,
     /// Bytes a second, up and down together.

@@ -8,9 +8,10 @@ use bytes::Bytes;
 
 use super::ask::{Attempts, may_have_happened};
 use super::proof::Proofs;
-use super::{S3Store, storage_class, tagging};
+use super::{S3Store, conditional, storage_class, tagging};
 use crate::store::{
-    ETag, Operation, Placement, Store as _, StoreErrorKind, StoreResult, Upload, UploadedPart,
+    Condition, ETag, Operation, Placement, Store as _, StoreErrorKind, StoreResult, Upload,
+    UploadedPart,
 };
 
 impl S3Store {
@@ -86,9 +87,10 @@ impl S3Store {
         &self,
         upload: &Upload,
         parts: Vec<UploadedPart>,
-        size: u64,
-        crc64nvme: u64,
+        (size, crc64nvme): (u64, u64),
+        condition: &Condition,
     ) -> StoreResult<ETag> {
+        let (if_none_match, if_match) = conditional(condition);
         let number_of_parts = parts.len();
         let parts = parts.into_iter().map(|part| {
             CompletedPart::builder()
@@ -112,7 +114,8 @@ impl S3Store {
                 .checksum_type(ChecksumType::FullObject)
                 .checksum_crc64_nvme(&checksum)
                 .mpu_object_size(i64::try_from(size).unwrap_or(i64::MAX))
-                .if_none_match("*")
+                .set_if_none_match(if_none_match.clone())
+                .set_if_match(if_match.clone())
                 .send()
         };
         let mut attempts = Attempts::new();

@@ -18,7 +18,7 @@ use crate::pass::context::SourceContext;
 use crate::pass::error::SourceError;
 use crate::pass::place::{self, Place};
 use crate::source::open::Root;
-use crate::store::{ObjectInfo, Placement};
+use crate::store::{Condition, ObjectInfo, Placement};
 
 /// The notes of some sessions.
 #[derive(Debug, Default)]
@@ -101,7 +101,7 @@ async fn put_one(
     let placement = Placement::default();
     let put = context
         .store
-        .put_content(&key, contents, sha256, &placement);
+        .put_content(&key, contents, sha256, &Condition::Absent, &placement);
     put.await?;
     context.events.emit(&Event::FileUploaded {
         source: context.source.name.clone(),

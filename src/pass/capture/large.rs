@@ -1,0 +1,117 @@
+//! Capturing a large file: parts of it are sent in parallel while the thread reads on.
+
+use std::os::fd::OwnedFd;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use super::file::{self, Attempt, has_changed, read_into};
+use super::{Capture, Refused};
+use crate::source::stat::Stat;
+use crate::store::{Checksum, Condition, Length, NewObject, PartWriter};
+
+/// Read at a time when a file is only hashed.
+const HASH_BYTES: usize = 1 << 20;
+
+/// One attempt at capturing a file in parts.
+pub(super) fn capture(
+    capture: &Capture,
+    file: &OwnedFd,
+    before: &Stat,
+    is_last: bool,
+) -> Result<Attempt, Refused> {
+    let size = before.metadata.size;
+    if let Some(known) = &capture.order.known {
+        let (sha256, read) = hash(capture, file, size)?;
+        if known.sha256 == sha256 && !has_changed(file, before)? {
+            let mut entry = capture.entry(before, read);
+            entry.content = Some(known.clone());
+            return Ok(Attempt::Same(entry));
+        }
+    }
+    let capturer = &capture.capturer;
+    let mut writer = capturer.uploader.begin(NewObject {
+        key: capture.key(),
+        condition: Condition::Absent,
+        placement: capture.options().source.placement.clone(),
+        length: Length::Known(size),
+        with_sha256: true,
+    });
+    let attempt = send(capture, file, before, is_last, &mut writer);
+    if !matches!(attempt, Ok(Attempt::Stored(_))) {
+        // What was sent is of no use to anybody.
+        capturer.abort(writer);
+    }
+    match attempt {
+        Ok(Attempt::Changed) if is_last => file::empty(capture, before),
+        other => other,
+    }
+}
+
+/// Reads, hashes and sends up to the size the file had before. A file that has changed is kept as it was
+/// read if this `is_last`, unless there is nothing left of it.
+fn send(
+    capture: &Capture,
+    file: &OwnedFd,
+    before: &Stat,
+    is_last: bool,
+    writer: &mut PartWriter,
+) -> Result<Attempt, Refused> {
+    let (capturer, key) = (&capture.capturer, capture.key());
+    let size = before.metadata.size;
+    while writer.written() < size {
+        if capture.options().stop.is_set() {
+            return Err(Refused::Stopped);
+        }
+        let left = usize::try_from(size - writer.written()).unwrap_or(usize::MAX);
+        let mut held = capturer.hold(left.min(writer.room()))?;
+        let read = read_into(file, &mut held.bytes, writer.written())?;
+        held.bytes.truncate(read);
+        let is_short = read < writer.room() && read < left;
+        let written = capturer.wait(writer.write(Bytes::from_owner(held)))?;
+        written.map_err(|error| Refused::unwritten(&key, error))?;
+        if is_short {
+            // The file has become shorter.
+            break;
+        }
+    }
+    let changed = writer.written() != size || has_changed(file, before)?;
+    if (changed && !is_last) || writer.written() == 0 {
+        return Ok(Attempt::Changed);
+    }
+    let written = capturer.wait(writer.finish())?;
+    let written = written.map_err(|error| Refused::unwritten(&key, error))?;
+    let mut entry = capture.entry(before, written.size);
+    entry.changed_while_reading = changed;
+    let crc64nvme = match written.checksum {
+        Checksum::Crc64Nvme(crc64nvme) => Some(crc64nvme),
+        Checksum::Sha256(_) => None,
+    };
+    let sha256 = written.sha256.expect("it was asked for");
+    entry.content = Some(capture.content(sha256, crc64nvme));
+    Ok(Attempt::Stored(entry))
+}
+
+/// SHA-256 of the file, up to `size` bytes, and how many there were.
+pub(in crate::pass) fn hash(
+    capture: &Capture,
+    file: &OwnedFd,
+    size: u64,
+) -> Result<([u8; 32], u64), Refused> {
+    let mut hasher = Sha256::new();
+    let mut piece = vec![0; HASH_BYTES];
+    let mut at = 0;
+    while at < size {
+        if capture.options().stop.is_set() {
+            return Err(Refused::Stopped);
+        }
+        let left = usize::try_from(size - at).unwrap_or(usize::MAX);
+        let read = read_into(file, &mut piece[..left.min(HASH_BYTES)], at)?;
+        if read == 0 {
+            break;
+        }
+        hasher.update(&piece[..read]);
+        at += read as u64;
+    }
+    Ok((hasher.finalize().into(), at))
+}
