@@ -74,6 +74,14 @@ pub struct CommonArgs {
         help_heading = "Configuration"
     )]
     pub config: Option<PathBuf>,
+    /// Where the backups are: s3://BUCKET/PREFIX
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        help_heading = "Configuration"
+    )]
+    pub store: Option<String>,
     /// Bucket the backups are in
     #[arg(
         long,
@@ -432,6 +440,7 @@ impl CommonArgs {
     #[must_use]
     pub fn flags(&self) -> Vec<Flag> {
         let mut flags = Flags::default();
+        flags.add("--store", "backup.store", self.store.as_deref());
         flags.add("--bucket", "backup.s3.bucket", self.bucket.as_deref());
         flags.add("--prefix", "backup.s3.prefix", self.prefix.as_deref());
         flags.add("--region", "backup.s3.region", self.region.as_deref());

@@ -28,7 +28,7 @@ const AT_ONCE: usize = 32;
 pub(super) fn list(context: &Context, args: &ListArgs) -> Result<ExitCode, Failure> {
     let job = context.reader()?;
     block_on(async {
-        let store = connect(&job.store).await;
+        let store = connect(&job).await;
         match &args.snapshot {
             None => snapshots(&store, args).await,
             Some(snapshot) => files(&store, args, snapshot).await,

@@ -31,7 +31,7 @@ use crate::events::{Format, Level};
 use crate::exit::ExitCode;
 use crate::snapshots::select::{Selection, parse_time};
 use crate::store::Store;
-use crate::store::s3::{S3Settings, S3Store};
+use crate::store::open::open;
 use crate::text;
 
 pub use self::print::usage;
@@ -154,8 +154,8 @@ fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
     Ok(result)
 }
 
-async fn connect(settings: &S3Settings) -> Arc<dyn Store> {
-    Arc::new(S3Store::connect(settings.clone()).await)
+async fn connect(job: &Job) -> Arc<dyn Store> {
+    open(&job.store, &job.store_options).await
 }
 
 fn selection(select: &crate::cli::SelectArgs) -> Result<Selection, Failure> {

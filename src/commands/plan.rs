@@ -36,7 +36,7 @@ pub(super) fn plan(context: &Context, args: &PlanArgs) -> Result<ExitCode, Failu
     log_to_stderr(&job);
     let (plans, failed) = block_on(async {
         let stop = signal::listen()?;
-        let store = connect(&job.store).await;
+        let store = connect(&job).await;
         let pass = run::looking_only(&job, &store, &stop);
         let (mut plans, mut failed) = (Vec::new(), false);
         for source in &job.pass.sources {

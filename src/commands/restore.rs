@@ -43,7 +43,7 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<ExitCode,
     let host = context.environment.holder().host;
     block_on(async {
         let stop = signal::listen()?;
-        let store = connect(&job.store).await;
+        let store = connect(&job).await;
         let snapshots = select(&store, &selection).await?;
         let mut work = Vec::new();
         for snapshot in snapshots {

@@ -157,7 +157,7 @@ impl RunContext<'_> {
     /// One pass, as long as nobody stops it.
     async fn pass(&self) -> PassReport {
         let job = self.job;
-        let store = connect(&job.store).await;
+        let store = connect(job).await;
         let task = self.task.as_ref().ok().and_then(Option::as_ref);
         let has_metrics = match job.metrics {
             // Where somebody looks for them.

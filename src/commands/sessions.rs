@@ -41,7 +41,7 @@ pub(super) fn sessions(context: &Context, args: &SessionsArgs) -> Result<ExitCod
     }
     let listed = block_on(async {
         let stop = signal::listen()?;
-        let store = connect(&job.store).await;
+        let store = connect(&job).await;
         let pass = run::looking_only(&job, &store, &stop);
         let mut listed = Vec::new();
         for source in sources {

@@ -32,7 +32,7 @@ struct Shown {
 pub(super) fn status(context: &Context, args: &StatusArgs) -> Result<ExitCode, Failure> {
     let job = context.reader()?;
     let (shown, has_snapshots, nothing) = block_on(async {
-        let store = connect(&job.store).await;
+        let store = connect(&job).await;
         let seen = lease::look(&*store).await?;
         let held = seen.as_ref().and_then(|seen| seen.held_at(store.now()));
         let status = Status::read(&*store).await?;

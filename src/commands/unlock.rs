@@ -9,7 +9,7 @@ use crate::lease::{self, Seen};
 pub(super) fn unlock(context: &Context, args: &UnlockArgs) -> Result<ExitCode, Failure> {
     let job = context.reader()?;
     block_on(async {
-        let store = connect(&job.store).await;
+        let store = connect(&job).await;
         let Some(seen) = lease::look(&*store).await? else {
             return Ok(show(args, None, "nobody has ever taken the lock"));
         };

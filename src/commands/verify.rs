@@ -26,7 +26,7 @@ pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode, F
     let depth = depth(args.read.as_deref())?;
     let reports = block_on(async {
         let stop = signal::listen()?;
-        let store = connect(&job.store).await;
+        let store = connect(&job).await;
         let snapshots = select(&store, &selection).await?;
         let mut reports = Vec::new();
         for snapshot in snapshots {

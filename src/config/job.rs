@@ -3,25 +3,26 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use figment::value::Tag;
-
 use super::Purpose;
 use super::reader::{Findings, Placed};
 use super::settings::{Incomplete, LogFormat, Metrics, Settings};
 use super::sources::sources;
+use super::store;
 use super::value::Bytes;
 use crate::events::{Files, Level};
-use crate::format::keys::PREFIX_MAX_BYTES;
 use crate::pass::context::Limits;
 use crate::prices::Prices;
 use crate::run::Pass;
-use crate::store::s3::S3Settings;
+use crate::store::StoreOptions;
+use crate::store::open::StoreUrl;
 
 /// What the program is to do, valid.
 #[derive(Debug)]
 pub struct Job {
     /// Where backups go.
-    pub store: S3Settings,
+    pub store: StoreUrl,
+    /// How they get there.
+    pub store_options: StoreOptions,
     /// What a pass does.
     pub pass: Pass,
     /// Time from the start of one pass to the start of the next, in a loop.
@@ -54,13 +55,11 @@ const MOST_REQUESTS: u64 = 4096;
 /// The most entries in a segment: some 700 MB in memory.
 const MOST_SEGMENT_ENTRIES: u64 = 16 << 20;
 
-/// The shortest time to wait for an answer.
-const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
-
 impl Job {
     /// Checks settings. What is wrong goes to `findings`, and the job is of no use then.
     pub(super) fn check(settings: Settings, findings: &Findings, purpose: Purpose) -> Self {
-        let store = store(&settings, findings);
+        let store = store::url(&settings, findings);
+        let store_options = store::options(&settings, findings);
         let sources = sources(&settings, findings, purpose);
         let ttl = settings.lock_ttl.as_ref().map_or(SHORTEST_TTL, |ttl| {
             if !(SHORTEST_TTL..=LONGEST_TTL).contains(&ttl.value) {
@@ -82,6 +81,7 @@ impl Job {
                 retry_for: settings.retry_for,
             },
             store,
+            store_options,
             interval: settings.s3.interval.filter(|interval| !interval.is_zero()),
             incomplete: settings.incomplete,
             prices: settings.prices,
@@ -98,99 +98,6 @@ impl Job {
 pub(super) fn complain<T>(findings: &Findings, placed: &Placed<T>, message: &str, hint: &str) {
     let hint = Some(hint.to_owned());
     findings.problem(placed.tag, &placed.field, message.to_owned(), hint);
-}
-
-fn store(settings: &Settings, findings: &Findings) -> S3Settings {
-    let s3 = &settings.s3;
-    let bucket = match &s3.bucket {
-        Some(bucket) => {
-            if !is_bucket(&bucket.value) {
-                complain(
-                    findings,
-                    bucket,
-                    "is not a bucket name",
-                    "3 to 63 lower-case letters, digits, `.` and `-`, without s3:// and prefix; or the ARN or alias of an access point",
-                );
-            }
-            bucket.value.clone()
-        }
-        None => {
-            findings.problem(
-                Tag::Default,
-                "backup.s3.bucket",
-                "is missing".to_owned(),
-                Some(
-                    "set it in the file, as OFFSITE_S3__BUCKET in the environment, or with --bucket"
-                        .to_owned(),
-                ),
-            );
-            String::new()
-        }
-    };
-    let prefix = s3.prefix.as_ref().map_or(String::new(), |prefix| {
-        let normal = normal_prefix(&prefix.value);
-        if normal.len() > PREFIX_MAX_BYTES {
-            let message = format!("is longer than {PREFIX_MAX_BYTES} bytes");
-            complain(
-                findings,
-                prefix,
-                &message,
-                "keys need the rest of S3's 1,024 bytes",
-            );
-        }
-        normal
-    });
-    if let Some(url) = &s3.endpoint_url {
-        let scheme = url.value.split_once("://").map(|(scheme, _)| scheme);
-        if !matches!(scheme, Some("http" | "https")) {
-            let message = "must be a URL that starts with http:// or https://";
-            complain(findings, url, message, "for AWS itself, leave it out");
-        }
-    }
-    let request_timeout = s3
-        .request_timeout
-        .as_ref()
-        .map_or(SHORTEST_TIMEOUT, |timeout| {
-            if timeout.value < SHORTEST_TIMEOUT {
-                complain(
-                    findings,
-                    timeout,
-                    "must be 1 second or more",
-                    "30s is a good value",
-                );
-            }
-            timeout.value
-        });
-    S3Settings {
-        request_timeout,
-        bucket,
-        prefix,
-        region: s3.region.clone(),
-        endpoint_url: s3.endpoint_url.as_ref().map(|url| url.value.clone()),
-        force_path_style: s3.force_path_style,
-        credentials: None,
-        encryption: s3.encryption.clone(),
-        bandwidth_bytes_per_second: settings.limits.bandwidth.filter(|rate| *rate > 0),
-        concurrency: usize::try_from(settings.limits.concurrency.as_ref().map_or(1, |c| c.value))
-            .unwrap_or(usize::MAX),
-    }
-}
-
-/// Names of general purpose buckets, from the S3 user guide, "Bucket naming rules"; ARNs are left
-/// to the SDK.
-fn is_bucket(name: &str) -> bool {
-    let fits =
-        |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_');
-    name.starts_with("arn:") || ((3..=63).contains(&name.len()) && name.bytes().all(fits))
-}
-
-/// Without a slash at the beginning, which S3 would take for an empty folder, and with one at the
-/// end.
-fn normal_prefix(prefix: &str) -> String {
-    match prefix.trim_matches('/') {
-        "" => String::new(),
-        prefix => format!("{prefix}/"),
-    }
 }
 
 fn limits(settings: &Settings, findings: &Findings) -> Limits {

@@ -11,6 +11,7 @@ mod problem;
 mod reader;
 mod settings;
 mod sources;
+mod store;
 mod value;
 
 use std::collections::BTreeMap;

@@ -56,6 +56,16 @@ impl Findings {
         self.origin(tag).starts_with("flag ")
     }
 
+    /// How late a value's layer comes: a default, a file, the environment, a flag.
+    pub(super) fn layer(&self, tag: Tag) -> u8 {
+        match self.origin(tag).as_str() {
+            "default" => 0,
+            origin if origin.starts_with("flag ") => 3,
+            origin if origin.starts_with("environment variable ") => 2,
+            _ => 1,
+        }
+    }
+
     pub(super) fn problem(&self, tag: Tag, field: &str, message: String, hint: Option<String>) {
         self.problems.borrow_mut().push(Problem {
             origin: self.origin(tag),

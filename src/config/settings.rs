@@ -12,11 +12,12 @@ use crate::pass::diff::Detect;
 use crate::pass::policy::sessions::TagRule;
 use crate::prices::Prices;
 use crate::source::session::YearPattern;
-use crate::store::s3::Encryption;
+use crate::store::Encryption;
 
 /// The merged configuration.
 #[derive(Debug)]
 pub(super) struct Settings {
+    pub(super) store: Option<Placed<String>>,
     pub(super) s3: S3,
     pub(super) sources: Vec<Source>,
     pub(super) defaults: Source,
@@ -288,6 +289,7 @@ impl Settings {
         prices.finish();
 
         let settings = Self {
+            store: backup.placed("store"),
             s3: S3::read(backup.section("s3")),
             sources: backup
                 .list("sources")

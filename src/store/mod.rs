@@ -11,9 +11,11 @@
 mod clock;
 pub mod error;
 mod hashes;
+pub mod open;
+mod options;
 mod part_sizes;
 mod part_writer;
-pub mod s3;
+mod s3;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -24,6 +26,7 @@ use jiff::Timestamp;
 
 pub use clock::Clock;
 pub use error::{Operation, StoreError, StoreErrorKind};
+pub use options::{Encryption, StoreOptions};
 pub use part_sizes::{Length, PART_BYTES};
 pub use part_writer::{NewObject, PartWriter, Uploader, WriteError, Written};
 

@@ -328,6 +328,80 @@ fn problems(output: &Output) -> Vec<String> {
 }
 
 #[test]
+fn a_store_is_named_by_its_url() {
+    let succeeds = |world: &World, args: &[&str]| {
+        let output = world.offsite(args);
+        assert_eq!(output.code, 0, "{args:?}: {output:?}");
+    };
+    let mut world = World::new();
+    world.write("a", "a");
+    let sources = format!(
+        "sources: [{{name: data, directory: {}}}]",
+        world.data().display()
+    );
+    world.configure(&format!(
+        "backup: {{store: 's3://backups/by-url', {sources}}}"
+    ));
+    succeeds(&world, &["run"]);
+    let keys = world.server.keys("backups");
+    assert!(
+        keys.iter().all(|key| key.starts_with("by-url/")),
+        "{keys:?}"
+    );
+    succeeds(&world, &["verify", "--store", "s3://backups/by-url/"]);
+    let elsewhere = world.offsite(["list", "--store", "s3://backups/elsewhere"]);
+    assert!(!elsewhere.stdout.contains("data"), "{elsewhere:?}");
+
+    // The file has the long form; what comes later wins.
+    world.configure(&format!(
+        "backup: {{s3: {{bucket: another-bucket, prefix: by-url}}, {sources}}}"
+    ));
+    world.set("STORE", "s3://backups/by-url");
+    succeeds(&world, &["verify"]);
+    world.set("STORE", "s3://another-bucket/by-url");
+    succeeds(&world, &["verify", "--bucket", "backups"]);
+    // The forms of one layer agree.
+    world.set("S3__BUCKET", "another-bucket");
+    succeeds(&world, &["verify", "--bucket", "backups"]);
+    world.set("S3__BUCKET", "backups");
+    let output = world.offsite(["verify"]);
+    assert_eq!(
+        problems(&output),
+        ["backup.store names another place than `backup.s3`, which is `s3://backups/by-url/`"]
+    );
+    assert_eq!(output.code, 2);
+}
+
+#[test]
+fn what_names_no_store_is_refused() {
+    let mut world = World::new();
+    for (url, problem) in [
+        (
+            "/backups/media",
+            "must start with `s3://`, the only kind of store that is known as yet",
+        ),
+        (
+            "gs://backups/media",
+            "must start with `s3://`, the only kind of store that is known as yet",
+        ),
+        ("s3://Backups/media", "is not a bucket name"),
+    ] {
+        world.set("STORE", url);
+        for output in [
+            world.offsite(["run"]),
+            world.offsite(["list", "--store", url]),
+        ] {
+            assert_eq!(
+                problems(&output),
+                [format!("backup.store {problem}")],
+                "{url}"
+            );
+            assert_eq!(output.code, 2);
+        }
+    }
+}
+
+#[test]
 fn all_problems_are_reported_together() {
     let mut world = World::new();
     world.configure(
@@ -363,7 +437,7 @@ backup:
         "backup.s3.interval_seconds must be seconds, or a duration",
         "backup.s3.include_dirs[1] lies in `/data`",
         "backup.s3.include_dirs[3] is named `a-b`",
-        "backup.s3.bucket is missing",
+        "backup.store is missing",
         "backup.sources[0].name is no source name",
         "backup.sources[0].exclude has a bad pattern",
         // A name, not YAML 1.1's idea of true.

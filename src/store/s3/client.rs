@@ -13,11 +13,13 @@ use aws_sdk_s3::config::{
     retry::RetryConfig, retry::RetryPartition, retry::TokenBucket, timeout::TimeoutConfig,
 };
 
+use url::{Host, Url};
+
 use super::direct::Direct;
-use super::settings::S3Settings;
 use super::wire::Wire;
 use crate::aws::connector::Noting;
 use crate::aws::credentials::Keeper;
+use crate::store::StoreOptions;
 
 /// Attempts at a request before it counts as failed; with the backoff below, some 25 seconds.
 const MAX_ATTEMPTS: u32 = 8;
@@ -42,17 +44,14 @@ pub(super) struct Clients {
 }
 
 /// Builds the clients. Credentials are looked for at the first request.
-pub(super) async fn connect(settings: &S3Settings) -> Clients {
-    let wire = Wire::new(
-        settings.bandwidth_bytes_per_second,
-        settings.request_timeout,
-    );
+pub(super) async fn connect(bucket: &str, options: &StoreOptions) -> Clients {
+    let wire = Wire::new(options.bandwidth_bytes_per_second, options.request_timeout);
     let answers = wire.to_credentials();
-    let config = load(settings, &answers).await;
-    let credentials = Keeper::of(&config, answers, settings.credentials_patience());
-    let endpoint_url = settings.endpoint_url.clone();
+    let config = load(options, &answers).await;
+    let credentials = Keeper::of(&config, answers, options.credentials_patience());
+    let endpoint_url = options.endpoint_url.clone();
     let endpoint_url = endpoint_url.or_else(|| config.endpoint_url().map(str::to_owned));
-    let path_style = settings.force_path_style.unwrap_or(endpoint_url.is_some());
+    let path_style = options.force_path_style.unwrap_or(endpoint_url.is_some());
     let region = config.region().cloned();
     let mut s3 = aws_sdk_s3::config::Builder::from(&config);
     s3.set_region(region.clone())
@@ -82,10 +81,10 @@ pub(super) async fn connect(settings: &S3Settings) -> Clients {
         )
         .timeout_config(
             TimeoutConfig::builder()
-                .operation_attempt_timeout(settings.timeout(0))
+                .operation_attempt_timeout(options.timeout(0))
                 .build(),
         )
-        .stalled_stream_protection(match settings.bandwidth_bytes_per_second {
+        .stalled_stream_protection(match options.bandwidth_bytes_per_second {
             // A transfer that is held back by the limit is not stalled. Uploads have the timeout of
             // their request, downloads that of the wire.
             Some(_) => StalledStreamProtectionConfig::disabled(),
@@ -97,7 +96,7 @@ pub(super) async fn connect(settings: &S3Settings) -> Clients {
     let direct = match (&region, &credentials) {
         (Some(region), Some(credentials)) => {
             let mut params = Params::builder()
-                .bucket(&settings.bucket)
+                .bucket(bucket)
                 .region(region.as_ref())
                 .force_path_style(path_style)
                 .use_fips(config.use_fips().unwrap_or_default())
@@ -124,12 +123,12 @@ pub(super) async fn connect(settings: &S3Settings) -> Clients {
     }
 }
 
-async fn load(settings: &S3Settings, answers: &Noting) -> SdkConfig {
+async fn load(options: &StoreOptions, answers: &Noting) -> SdkConfig {
     // STS is asked again by whoever keeps the credentials.
     let loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .http_client(answers.http_client())
         .retry_config(RetryConfig::disabled());
-    let loader = match (&settings.region, &settings.endpoint_url) {
+    let loader = match (&options.region, &options.endpoint_url) {
         (Some(region), _) => loader.region(Region::new(region.clone())),
         // The instance metadata service, which comes last by default, knows nothing of stores that
         // are not AWS, and where there is none it is waited for. Such stores rarely care for the
@@ -141,7 +140,7 @@ async fn load(settings: &S3Settings, answers: &Noting) -> SdkConfig {
         ),
         (None, None) => loader,
     };
-    let loader = match &settings.credentials {
+    let loader = match &options.credentials {
         Some(credentials) => loader.credentials_provider(credentials.clone()),
         None => loader,
     };
@@ -150,16 +149,16 @@ async fn load(settings: &S3Settings, answers: &Noting) -> SdkConfig {
 
 /// Whether nobody between here and the store can change a payload: TLS, or the same machine.
 fn is_protected(endpoint_url: &str) -> bool {
-    let Ok(uri) = endpoint_url.parse::<http::Uri>() else {
+    let Ok(url) = endpoint_url.parse::<Url>() else {
         return false;
     };
-    let host = uri.host().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    uri.scheme_str() == Some("https")
-        || host == "localhost"
-        || address
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback())
+    let is_here = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    url.scheme() == "https" || is_here
 }
 
 #[cfg(test)]

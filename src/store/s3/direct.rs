@@ -8,6 +8,7 @@
 //! Signing is `aws-sigv4`'s. The payload's SHA-256 is computed once by the caller, and serves the
 //! manifest, the store's check on arrival and the signature.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
@@ -21,6 +22,7 @@ use aws_smithy_types::body::SdkBody;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::wire::Wire;
 use crate::aws::credentials::Keeper;
@@ -149,18 +151,20 @@ impl Direct {
     }
 }
 
-/// A key as it stands in a URL: unreserved characters (RFC 3986, section 2.3) and `/` as they are.
-pub(super) fn encode_path(key: &str) -> String {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    let mut out = String::with_capacity(key.len() + 16);
-    for byte in key.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/') {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            out.push(char::from(HEX[usize::from(byte >> 4)]));
-            out.push(char::from(HEX[usize::from(byte & 15)]));
-        }
-    }
-    out
+/// What a URL takes as it is besides letters and digits (RFC 3986, section 2.3).
+const UNRESERVED: AsciiSet = NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// A key as it stands in a URL, with its slashes.
+fn encode_path(key: &str) -> Cow<'_, str> {
+    const PATH: AsciiSet = UNRESERVED.remove(b'/');
+    utf8_percent_encode(key, &PATH).into()
+}
+
+/// A value as it stands in a query.
+pub(super) fn encode_value(text: &str) -> Cow<'_, str> {
+    utf8_percent_encode(text, &UNRESERVED).into()
 }

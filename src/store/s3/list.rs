@@ -39,7 +39,7 @@ impl S3Store {
                 self.clients
                     .s3
                     .list_objects_v2()
-                    .bucket(&self.settings.bucket)
+                    .bucket(&self.url.bucket)
                     .prefix(&prefix)
                     .set_start_after(listing.start_after.map(|key| self.key(key)))
                     .set_delimiter(listing.folders.then(|| "/".to_owned()))
@@ -113,7 +113,7 @@ impl S3Store {
                 self.clients
                     .s3
                     .list_multipart_uploads()
-                    .bucket(&self.settings.bucket)
+                    .bucket(&self.url.bucket)
                     .prefix(&prefix)
                     .set_key_marker(marker.map(|(key, _)| key.clone()))
                     .set_upload_id_marker(marker.and_then(|(_, id)| id.clone()))
@@ -173,7 +173,7 @@ impl S3Store {
 
     /// A listed key without the configured prefix.
     fn own(&self, key: &str) -> Option<String> {
-        key.strip_prefix(&self.settings.prefix).map(str::to_owned)
+        key.strip_prefix(&self.url.prefix).map(str::to_owned)
     }
 }
 

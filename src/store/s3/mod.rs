@@ -15,7 +15,6 @@ mod list;
 mod proof;
 mod put;
 mod read;
-mod settings;
 mod upload;
 mod wire;
 
@@ -33,18 +32,20 @@ use sha2::{Digest, Sha256};
 use self::archived::is_archived;
 use self::ask::may_have_happened;
 use self::client::Clients;
+use self::direct::encode_value;
 use self::proof::{Proofs, entity_tag};
 use self::read::Wanted;
-pub use self::settings::{Encryption, S3Settings};
 use super::{
-    Clock, Condition, ETag, Listed, Listing, Object, ObjectInfo, OpenUpload, Operation, Placement,
-    Store, StoreError, StoreErrorKind, StoreResult, Upload, UploadedPart,
+    Clock, Condition, ETag, Encryption, Listed, Listing, Object, ObjectInfo, OpenUpload, Operation,
+    Placement, Store, StoreError, StoreErrorKind, StoreOptions, StoreResult, Upload, UploadedPart,
 };
 use crate::memory::regions::Regions;
+use crate::store::open::StoreUrl;
 
 /// A bucket, or a part of one.
-pub struct S3Store {
-    settings: S3Settings,
+pub(super) struct S3Store {
+    url: StoreUrl,
+    options: StoreOptions,
     clients: Clients,
     /// For what is read.
     regions: Regions,
@@ -55,10 +56,11 @@ pub struct S3Store {
 
 impl S3Store {
     /// Makes ready to talk to the bucket; sends nothing yet.
-    pub async fn connect(settings: S3Settings) -> Self {
-        let clients = client::connect(&settings).await;
+    pub(super) async fn connect(url: StoreUrl, options: StoreOptions) -> Self {
+        let clients = client::connect(&url.bucket, &options).await;
         Self {
-            settings,
+            url,
+            options,
             clients,
             regions: Regions::default(),
             puts: Proofs::default(),
@@ -67,26 +69,26 @@ impl S3Store {
     }
 
     fn key(&self, key: &str) -> String {
-        format!("{}{key}", self.settings.prefix)
+        format!("{}{key}", self.url.prefix)
     }
 
     fn error(&self, operation: Operation, key: &str, kind: StoreErrorKind) -> StoreError {
         StoreError {
             operation,
-            location: format!("s3://{}/{}", self.settings.bucket, self.key(key)),
+            location: format!("s3://{}/{}", self.url.bucket, self.key(key)),
             kind,
         }
     }
 
     fn patience(&self, bytes: usize) -> aws_sdk_s3::config::Builder {
         let timeouts = TimeoutConfig::builder()
-            .operation_attempt_timeout(self.settings.timeout(bytes))
+            .operation_attempt_timeout(self.options.timeout(bytes))
             .build();
         aws_sdk_s3::config::Config::builder().timeout_config(timeouts)
     }
 
     fn encryption(&self) -> (Option<ServerSideEncryption>, Option<String>) {
-        match &self.settings.encryption {
+        match &self.options.encryption {
             Encryption::Bucket => (None, None),
             Encryption::Aes256 => (Some(ServerSideEncryption::Aes256), None),
             Encryption::Kms { key_id } => (Some(ServerSideEncryption::AwsKms), key_id.clone()),
@@ -97,7 +99,7 @@ impl S3Store {
 #[async_trait]
 impl Store for S3Store {
     fn location(&self) -> String {
-        self.settings.to_string()
+        self.url.to_string()
     }
 
     fn requests(&self) -> u64 {
@@ -124,7 +126,7 @@ impl Store for S3Store {
             self.clients
                 .s3
                 .head_object()
-                .bucket(&self.settings.bucket)
+                .bucket(&self.url.bucket)
                 .key(self.key(key))
                 .checksum_mode(ChecksumMode::Enabled)
                 .send()
@@ -255,9 +257,9 @@ fn tagging(placement: &Placement) -> Option<String> {
     if placement.tags.is_empty() {
         return None;
     }
-    let pairs = placement.tags.iter().map(|(key, value)| {
-        let encode = |text: &str| direct::encode_path(text).replace('/', "%2F");
-        format!("{}={}", encode(key), encode(value))
-    });
+    let pairs = placement
+        .tags
+        .iter()
+        .map(|(key, value)| format!("{}={}", encode_value(key), encode_value(value)));
     Some(pairs.collect::<Vec<_>>().join("&"))
 }

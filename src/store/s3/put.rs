@@ -53,7 +53,7 @@ impl S3Store {
             self.clients
                 .s3
                 .put_object()
-                .bucket(&self.settings.bucket)
+                .bucket(&self.url.bucket)
                 .key(self.key(key))
                 .checksum_algorithm(ChecksumAlgorithm::Sha256)
                 .checksum_sha256(&checksum)
@@ -108,7 +108,7 @@ impl S3Store {
     ) -> Option<ETag> {
         let direct = self.clients.direct.as_ref()?;
         let headers = self.headers(placement);
-        let timeout = self.settings.timeout(body.len());
+        let timeout = self.options.timeout(body.len());
         let checksum = BASE64_STANDARD.encode(sha256);
         let full_key = self.key(key);
         let put = direct.put(&full_key, &headers, body.clone(), sha256, timeout);

@@ -46,7 +46,7 @@ impl S3Store {
             self.clients
                 .s3
                 .get_object()
-                .bucket(&self.settings.bucket)
+                .bucket(&self.url.bucket)
                 .key(self.key(key))
                 .set_range(range.clone())
                 .customize()

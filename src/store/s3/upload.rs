@@ -21,7 +21,7 @@ impl S3Store {
             self.clients
                 .s3
                 .create_multipart_upload()
-                .bucket(&self.settings.bucket)
+                .bucket(&self.url.bucket)
                 .key(self.key(key))
                 .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
                 .checksum_type(ChecksumType::FullObject)
@@ -54,7 +54,7 @@ impl S3Store {
                 .clients
                 .s3
                 .upload_part()
-                .bucket(&self.settings.bucket)
+                .bucket(&self.url.bucket)
                 .key(self.key(&upload.key))
                 .upload_id(&upload.id)
                 .part_number(number)
@@ -107,7 +107,7 @@ impl S3Store {
             self.clients
                 .s3
                 .complete_multipart_upload()
-                .bucket(&self.settings.bucket)
+                .bucket(&self.url.bucket)
                 .key(self.key(&upload.key))
                 .upload_id(&upload.id)
                 .multipart_upload(parts.clone())
@@ -158,7 +158,7 @@ impl S3Store {
             self.clients
                 .s3
                 .abort_multipart_upload()
-                .bucket(&self.settings.bucket)
+                .bucket(&self.url.bucket)
                 .key(self.key(&upload.key))
                 .upload_id(&upload.id)
                 .send()

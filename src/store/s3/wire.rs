@@ -25,9 +25,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use crate::aws::connector::{Noting, capped, client, connector};
 use crate::boottime::boottime;
 use crate::store::Clock;
-
-/// Bytes that pass a bandwidth limit at a time: small enough for an even flow.
-pub(super) const PACE_BYTES: usize = 64 << 10;
+use crate::store::options::PACE_BYTES;
 
 /// What an answer may have that is no object: an error, or a page of a listing, of 1,000 keys of 1,024
 /// bytes that may take six times as much in XML.

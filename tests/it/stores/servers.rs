@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use local_s3::LocalS3;
-use offsite::store::s3::{S3Settings, S3Store};
+use offsite::store::open::{StoreUrl, open};
+use offsite::store::{Store, StoreOptions};
 
 use super::Stand;
 
@@ -16,24 +17,24 @@ pub(super) async fn local_s3(case: &'static str) -> Stand {
     let server = LocalS3::builder().bucket(BUCKET).start().unwrap();
     let keys = server.credentials();
     let credentials = as_credentials(&keys.access_key, &keys.secret_key);
-    let settings = settings(case, server.endpoint(), credentials);
+    let store = open_at(case, server.endpoint(), credentials).await;
     Stand {
-        store: Arc::new(S3Store::connect(settings).await),
+        store,
         server: Some(server),
     }
 }
 
-fn settings(case: &str, endpoint_url: String, credentials: Credentials) -> S3Settings {
-    S3Settings {
-        bucket: BUCKET.to_owned(),
-        prefix: format!("{case}/"),
+async fn open_at(case: &str, endpoint_url: String, credentials: Credentials) -> Arc<dyn Store> {
+    let url = StoreUrl::s3(BUCKET, case).unwrap();
+    let options = StoreOptions {
         region: Some("us-east-1".to_owned()),
         endpoint_url: Some(endpoint_url),
         credentials: Some(credentials),
         request_timeout: Duration::from_secs(30),
         concurrency: 8,
-        ..S3Settings::default()
-    }
+        ..StoreOptions::default()
+    };
+    open(&url, &options).await
 }
 
 fn as_credentials(access_key: &str, secret_key: &str) -> Credentials {

@@ -1,22 +1,18 @@
-//! What has to be known to reach a bucket.
+//! What has to be known to reach a store, besides its name.
 
-use std::fmt;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
 
-use super::wire::PACE_BYTES;
+/// Bytes that pass a bandwidth limit at a time: small enough for an even flow.
+pub(super) const PACE_BYTES: usize = 64 << 10;
 
 /// The slowest transfer that is still worth waiting for, in bytes a second.
 const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
 
-/// Which bucket, where in it, and how.
+/// How a store is reached. What a kind of store has no use for, it passes over.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct S3Settings {
-    /// Name of the bucket.
-    pub bucket: String,
-    /// Put before every key: empty, or ending in `/`.
-    pub prefix: String,
+pub struct StoreOptions {
     /// Region; otherwise what the AWS environment says.
     pub region: Option<String>,
     /// URL of an S3-compatible store; otherwise what the AWS environment says.
@@ -36,7 +32,7 @@ pub struct S3Settings {
     pub concurrency: usize,
 }
 
-impl S3Settings {
+impl StoreOptions {
     /// Time for one attempt at moving so many bytes. Under a bandwidth limit everything waits until
     /// as much has gone as may be in flight before it.
     pub(super) fn timeout(&self, bytes: usize) -> Duration {
@@ -71,10 +67,4 @@ pub enum Encryption {
         /// Id, alias or ARN of the key.
         key_id: Option<String>,
     },
-}
-
-impl fmt::Display for S3Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "s3://{}/{}", self.bucket, self.prefix)
-    }
 }
