@@ -16,7 +16,7 @@ use crate::format::origin::Alternation;
 use crate::format::pass_id::PassId;
 use crate::format::totals::Totals;
 use crate::lease::Holder;
-use crate::store::{Condition, Listing, Store, StoreError, StoreErrorKind, StoreResult};
+use crate::store::{Condition, Listing, Store, StoreError, StoreErrorKind, StoreResult, all_keys};
 
 /// Format version of both objects.
 const FORMAT: u32 = 1;
@@ -325,9 +325,9 @@ pub async fn history(store: &dyn Store, most: usize) -> StoreResult<Vec<PassReco
         prefix: keys::PASSES,
         ..Listing::default()
     };
-    let listed = store.list(&listing).await?;
+    let listed = all_keys(store, listing).await?;
     let mut records = Vec::new();
-    for key in listed.keys.iter().rev().take(most) {
+    for key in listed.objects.iter().rev().take(most) {
         match store.get(key, RECORD_BYTES).await {
             Ok(object) => records.extend(serde_json::from_slice::<PassRecord>(&object.bytes).ok()),
             Err(error) if matches!(error.kind, StoreErrorKind::TooLarge { .. }) => {}

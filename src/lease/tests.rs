@@ -16,7 +16,7 @@ use crate::format::keys::{self, SourceName};
 use crate::lease::Held;
 use crate::stop::Stop;
 use crate::store::{
-    Clock, Condition, ETag, Listed, Listing, Object, ObjectInfo, OpenUpload, Operation, Placement,
+    Clock, Condition, ETag, Listing, Object, ObjectInfo, OpenUpload, Operation, Pages, Placement,
     Store, StoreError, StoreErrorKind, StoreResult, Upload, UploadedPart,
 };
 
@@ -136,7 +136,7 @@ impl Store for Objects {
         panic!("{NOT_ASKED_FOR}")
     }
 
-    async fn list(&self, _: &Listing<'_>) -> StoreResult<Listed> {
+    fn list<'a>(&'a self, _: Listing<'a>) -> Box<dyn Pages + 'a> {
         panic!("{NOT_ASKED_FOR}")
     }
 }

@@ -8,7 +8,7 @@ use super::source::Method;
 use crate::format::archive::{ArchiveRef, RECORD_BYTES};
 use crate::format::keys::{self, SegmentKey, SourceName};
 use crate::format::pass_id::PassId;
-use crate::store::{Listing, OpenUpload, Store, StoreResult};
+use crate::store::{Listing, OpenUpload, Store, StoreResult, all_keys};
 
 /// Killed passes that are looked at, the latest ones. Each takes a segment's memory, and what older
 /// ones captured is seldom missing from these.
@@ -44,14 +44,14 @@ pub async fn find(
         start_after: start_after.as_deref(),
         folders: false,
     };
-    let listed = store.list(&listing).await?;
+    let listed = all_keys(store, listing).await?;
     let records: Vec<_> = listed
-        .keys
+        .objects
         .iter()
         .filter(|key| is_archive_record(key))
         .cloned()
         .collect();
-    let mut passes = arrange(source, own, listed.keys);
+    let mut passes = arrange(source, own, listed.objects);
     if let Some(latest) = passes.first_mut() {
         for key in &records {
             // A record that cannot be read is one archive that is not trusted.

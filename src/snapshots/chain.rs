@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use crate::format::keys::{self, SourceName};
 use crate::format::pass_id::PassId;
 use crate::format::snapshot::{RECORD_BYTES, Record, Snapshot, SnapshotError};
-use crate::store::{Listing, Store, StoreError, StoreErrorKind, StoreResult};
+use crate::store::{Listing, Store, StoreError, StoreErrorKind, StoreResult, all_keys};
 
 /// A commit record that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -49,14 +49,14 @@ pub async fn passes(store: &dyn Store, source: &SourceName) -> StoreResult<Vec<P
         prefix: &prefix,
         ..Listing::default()
     };
-    let listed = store.list(&listing).await?;
+    let listed = all_keys(store, listing).await?;
     let pass = |key: &String| {
         key.strip_prefix(&prefix)?
             .strip_suffix(".json")?
             .parse()
             .ok()
     };
-    Ok(listed.keys.iter().filter_map(pass).collect())
+    Ok(listed.objects.iter().filter_map(pass).collect())
 }
 
 /// Reads a commit record; `None` where there is none, or one that is not live: the snapshot does not

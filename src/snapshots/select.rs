@@ -13,7 +13,7 @@ use crate::format::pass_id::PassId;
 use crate::format::snapshot::Snapshot;
 use crate::snapshots::chain::{self, Chain, ChainError};
 use crate::source::clean::clean;
-use crate::store::{Listing, Store, StoreError, StoreResult};
+use crate::store::{Listing, Store, StoreError, StoreResult, all_keys};
 
 /// Means the latest snapshot, in place of an id.
 const LATEST: &str = "latest";
@@ -127,7 +127,7 @@ pub async fn sources(store: &dyn Store) -> StoreResult<Vec<SourceName>> {
         folders: true,
         ..Listing::default()
     };
-    let listed = store.list(&listing).await?;
+    let listed = all_keys(store, listing).await?;
     let name = |folder: &String| {
         let name = folder.strip_prefix(keys::SNAPSHOTS)?.strip_suffix('/')?;
         SourceName::parse(name).ok()

@@ -11,6 +11,7 @@
 mod clock;
 pub mod error;
 mod hashes;
+mod listing;
 pub mod open;
 mod options;
 mod part_sizes;
@@ -26,6 +27,7 @@ use jiff::Timestamp;
 
 pub use clock::Clock;
 pub use error::{Operation, StoreError, StoreErrorKind};
+pub use listing::{Keys, ListedObject, Listing, Page, Pages, all_keys};
 pub use options::{Encryption, StoreOptions};
 pub use part_sizes::{Length, PART_BYTES};
 pub use part_writer::{NewObject, PartWriter, Uploader, WriteError, Written};
@@ -123,26 +125,6 @@ pub struct OpenUpload {
     pub begun_at: Option<Timestamp>,
 }
 
-/// What to list.
-#[derive(Debug, Clone, Default)]
-pub struct Listing<'a> {
-    /// Only keys that start with this.
-    pub prefix: &'a str,
-    /// Only keys after this one.
-    pub start_after: Option<&'a str>,
-    /// Fold keys together at the next `/` after the prefix.
-    pub folders: bool,
-}
-
-/// Listed keys, in order of their bytes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Listed {
-    /// Keys of objects.
-    pub keys: Vec<String>,
-    /// With [`Listing::folders`]: what the other keys were folded into, `/` at the end.
-    pub folders: Vec<String>,
-}
-
 /// Object storage as the program needs it.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -213,6 +195,6 @@ pub trait Store: Send + Sync {
     /// Uploads below a prefix that were begun and neither completed nor aborted.
     async fn open_uploads(&self, prefix: &str) -> StoreResult<Vec<OpenUpload>>;
 
-    /// Lists all keys that match.
-    async fn list(&self, listing: &Listing<'_>) -> StoreResult<Listed>;
+    /// Lists what matches, page by page.
+    fn list<'a>(&'a self, listing: Listing<'a>) -> Box<dyn Pages + 'a>;
 }

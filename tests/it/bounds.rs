@@ -340,6 +340,11 @@ fn listings_of_uploads_end() {
     }
 }
 
+/// An object in a listing.
+fn listed(key: &str) -> String {
+    format!("<Contents><Key>{key}</Key><Size>1</Size><ETag>e</ETag></Contents>")
+}
+
 #[test]
 fn listings_of_objects_end() {
     let all: [Page; 5] = [
@@ -348,14 +353,12 @@ fn listings_of_objects_end() {
         |page, _| format!("<NextContinuationToken>{page}</NextContinuationToken>"),
         |page, request| {
             let prefix = request.query_value("prefix").unwrap();
-            let contents = format!("<Contents><Key>{prefix}a</Key></Contents>");
+            let contents = listed(&format!("{prefix}a"));
             format!("{contents}<NextContinuationToken>{page}</NextContinuationToken>")
         },
         |page, request| {
             let prefix = request.query_value("prefix").unwrap();
-            let contents = long_keys(page, &prefix)
-                .map(|key| format!("<Contents><Key>{key}</Key></Contents>"));
-            let contents: String = contents.collect();
+            let contents: String = long_keys(page, &prefix).map(|key| listed(&key)).collect();
             format!("{contents}<NextContinuationToken>{page}</NextContinuationToken>")
         },
     ];

@@ -5,23 +5,25 @@
 //! sends everything again. So a page has to end where its document does, to be of the prefix that was
 //! asked for, to say whether there is more, and to have no fewer keys than it says.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use async_trait::async_trait;
 use aws_sdk_s3::config::interceptors::AfterDeserializationInterceptorContextRef;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
 use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+use aws_sdk_s3::types::Object;
 use jiff::Timestamp;
 
 use super::S3Store;
 use super::classify::Strange;
+use super::proof::entity_tag;
 use super::read::to_timestamp;
-use crate::store::{Listed, Listing, OpenUpload, Operation, StoreResult, Upload};
-
-/// What the keys of one listing may take in memory: those of 800,000 commit records, which is a snapshot
-/// an hour for ninety years.
-const LISTED_BYTES: usize = 64 << 20;
+use crate::store::listing::KEPT_BYTES;
+use crate::store::{
+    ListedObject, Listing, OpenUpload, Operation, Page, Pages, StoreResult, Upload,
+};
 
 /// Pages in a row that may bring nothing. Stores pass over what was deleted, a page at a time.
 const EMPTY_PAGES: u32 = 100;
@@ -29,66 +31,86 @@ const EMPTY_PAGES: u32 = 100;
 const INCOMPLETE: &str = "a listing that does not say whether it is complete";
 const OTHER_PREFIX: &str = "a listing of another prefix";
 
-impl S3Store {
-    pub(super) async fn list_keys(&self, listing: &Listing<'_>) -> StoreResult<Listed> {
-        let prefix = self.key(listing.prefix);
-        let (mut keys, mut folders) = (Vec::<String>::new(), BTreeSet::new());
-        let mut course = Course::default();
-        loop {
-            let request = || {
-                self.clients
-                    .s3
-                    .list_objects_v2()
-                    .bucket(&self.url.bucket)
-                    .prefix(&prefix)
-                    .set_start_after(listing.start_after.map(|key| self.key(key)))
-                    .set_delimiter(listing.folders.then(|| "/".to_owned()))
-                    .set_continuation_token(course.marker.clone())
-                    .customize()
-                    .interceptor(WholeDocument)
-                    .send()
-            };
-            let understand = |answer| self.page_of_keys(answer, &prefix);
-            let page = self.learn(Operation::List, listing.prefix, request, understand);
-            let page = page.await?;
-            let fault = |fault| self.unexpected(Operation::List, listing.prefix, fault);
-            for key in page.keys {
-                if keys.last().is_some_and(|last| key <= *last) {
-                    return Err(fault("a listing that is out of order"));
-                }
-                course.brought += key.len();
-                keys.push(key);
-            }
-            for folder in page.folders {
-                let length = folder.len();
-                course.brought += if folders.insert(folder) { length } else { 0 };
-            }
-            if !course.goes_on(page.next).map_err(fault)? {
-                let folders = folders.into_iter().collect();
-                return Ok(Listed { keys, folders });
-            }
+/// A listing of objects.
+pub(super) struct ObjectPages<'a> {
+    store: &'a S3Store,
+    listing: Listing<'a>,
+    /// With the store's own.
+    prefix: String,
+    course: Course<String>,
+    /// The last key so far.
+    last: Option<String>,
+    is_over: bool,
+}
+
+impl<'a> ObjectPages<'a> {
+    pub(super) fn new(store: &'a S3Store, listing: Listing<'a>) -> Self {
+        Self {
+            prefix: store.key(listing.prefix),
+            store,
+            listing,
+            course: Course::default(),
+            last: None,
+            is_over: false,
         }
     }
+}
 
-    fn page_of_keys(
+#[async_trait]
+impl Pages for ObjectPages<'_> {
+    async fn next(&mut self) -> StoreResult<Option<Page>> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let (store, listing) = (self.store, self.listing);
+        let (prefix, marker) = (&self.prefix, &self.course.marker);
+        let request = || {
+            store
+                .clients
+                .s3
+                .list_objects_v2()
+                .bucket(&store.url.bucket)
+                .prefix(prefix)
+                .set_start_after(listing.start_after.map(|key| store.key(key)))
+                .set_delimiter(listing.folders.then(|| "/".to_owned()))
+                .set_continuation_token(marker.clone())
+                .customize()
+                .interceptor(WholeDocument)
+                .send()
+        };
+        let understand = |answer| store.page_of_objects(answer, prefix);
+        let answer = store.learn(Operation::List, listing.prefix, request, understand);
+        let (page, next) = answer.await?;
+        let fault = |fault| store.unexpected(Operation::List, listing.prefix, fault);
+        for object in &page.objects {
+            if self.last.as_ref().is_some_and(|last| object.key <= *last) {
+                return Err(fault("a listing that is out of order"));
+            }
+            self.last = Some(object.key.clone());
+        }
+        let brings = !page.objects.is_empty() || !page.folders.is_empty();
+        self.is_over = !self.course.goes_on(brings, next).map_err(fault)?;
+        Ok(Some(page))
+    }
+}
+
+impl S3Store {
+    fn page_of_objects(
         &self,
         answer: ListObjectsV2Output,
         prefix: &str,
-    ) -> Result<Page<String, String>, &'static str> {
+    ) -> Result<(Page, Option<Option<String>>), &'static str> {
         let objects = answer.contents.unwrap_or_default().into_iter();
-        let keys: Option<Vec<_>> = objects
-            .map(|object| self.own(object.key.as_deref()?))
-            .collect();
+        let objects = objects.map(|object| self.listed(object));
+        let objects: Vec<_> = objects.collect::<Result<_, _>>()?;
         let folders = answer.common_prefixes.unwrap_or_default().into_iter();
-        let folders: Option<Vec<_>> = folders
-            .map(|folder| self.own(folder.prefix.as_deref()?))
-            .collect();
+        let folders = folders.map(|folder| self.own(folder.prefix.as_deref()?));
+        let folders: Vec<_> = folders.collect::<Option<_>>().ok_or(OTHER_PREFIX)?;
         if answer.prefix.as_deref().unwrap_or_default() != prefix {
             return Err(OTHER_PREFIX);
         }
-        let (keys, folders) = keys.zip(folders).ok_or(OTHER_PREFIX)?;
         // Some stores do not count folders.
-        let found = i32::try_from(keys.len() + folders.len()).unwrap_or(i32::MAX);
+        let found = i32::try_from(objects.len() + folders.len()).unwrap_or(i32::MAX);
         if answer.key_count.is_some_and(|count| count > found) {
             return Err("a listing that lacks keys");
         }
@@ -96,16 +118,25 @@ impl S3Store {
             true => Some(answer.next_continuation_token),
             false => None,
         };
-        Ok(Page {
-            keys,
-            folders,
-            next,
+        Ok((Page { objects, folders }, next))
+    }
+
+    fn listed(&self, object: Object) -> Result<ListedObject, &'static str> {
+        let key = object.key.as_deref().and_then(|key| self.own(key));
+        let size = object.size.and_then(|size| u64::try_from(size).ok());
+        let class = object.storage_class.map(|class| class.as_str().to_owned());
+        Ok(ListedObject {
+            key: key.ok_or(OTHER_PREFIX)?,
+            size: size.ok_or("a listing without lengths")?,
+            etag: entity_tag(object.e_tag)?,
+            last_modified: object.last_modified.and_then(to_timestamp),
+            storage_class: class.filter(|class| class != "STANDARD"),
         })
     }
 
     pub(super) async fn list_uploads(&self, below: &str) -> StoreResult<Vec<OpenUpload>> {
         let prefix = self.key(below);
-        let mut uploads = BTreeMap::new();
+        let (mut uploads, mut kept) = (BTreeMap::new(), 0);
         let mut course = Course::default();
         loop {
             let marker: Option<&UploadMarker> = course.marker.as_ref();
@@ -124,13 +155,17 @@ impl S3Store {
             let understand = |answer| self.page_of_uploads(answer, &prefix);
             let page = self.learn(Operation::List, below, request, understand);
             let page = page.await?;
-            for (key, id, begun_at) in page.keys {
+            let fault = |fault| self.unexpected(Operation::List, below, fault);
+            let before = kept;
+            for (key, id, begun_at) in page.0 {
                 let length = key.len() + id.len();
                 let is_new = uploads.insert((key, id), begun_at).is_none();
-                course.brought += if is_new { length } else { 0 };
+                kept += if is_new { length } else { 0 };
             }
-            let fault = |fault| self.unexpected(Operation::List, below, fault);
-            if !course.goes_on(page.next).map_err(fault)? {
+            if kept > KEPT_BYTES {
+                return Err(fault("a listing of more than 64 MiB of uploads"));
+            }
+            if !course.goes_on(kept > before, page.1).map_err(fault)? {
                 let upload = |((key, id), begun_at)| OpenUpload {
                     upload: Upload { key, id },
                     begun_at,
@@ -144,7 +179,7 @@ impl S3Store {
         &self,
         answer: ListMultipartUploadsOutput,
         prefix: &str,
-    ) -> Result<Page<ListedUpload, UploadMarker>, &'static str> {
+    ) -> Result<(Vec<ListedUpload>, Option<Option<UploadMarker>>), &'static str> {
         let uploads = answer.uploads.unwrap_or_default().into_iter();
         let uploads: Option<_> = uploads
             .map(|upload| {
@@ -164,11 +199,7 @@ impl S3Store {
             true => Some(answer.next_key_marker.map(|key| (key, id_marker))),
             false => None,
         };
-        Ok(Page {
-            keys: uploads.ok_or(OTHER_PREFIX)?,
-            folders: Vec::new(),
-            next,
-        })
+        Ok((uploads.ok_or(OTHER_PREFIX)?, next))
     }
 
     /// A listed key without the configured prefix.
@@ -183,21 +214,10 @@ type ListedUpload = (String, String, Option<Timestamp>);
 /// Key and, where there are several uploads of it, id.
 type UploadMarker = (String, Option<String>);
 
-/// A page of a listing.
-struct Page<K, M> {
-    keys: Vec<K>,
-    folders: Vec<String>,
-    /// Of the next page, where there is one.
-    next: Option<Option<M>>,
-}
-
 /// How a listing goes on from page to page.
 struct Course<M> {
     /// Of the next page.
     marker: Option<M>,
-    /// Bytes of keys so far, and before the last page.
-    brought: usize,
-    before: usize,
     empty_pages: u32,
 }
 
@@ -205,19 +225,14 @@ impl<M> Default for Course<M> {
     fn default() -> Self {
         Self {
             marker: None,
-            brought: 0,
-            before: 0,
             empty_pages: 0,
         }
     }
 }
 
 impl<M: PartialEq> Course<M> {
-    /// Whether another page is to be asked for.
-    fn goes_on(&mut self, next: Option<Option<M>>) -> Result<bool, &'static str> {
-        if self.brought > LISTED_BYTES {
-            return Err("a listing of more than 64 MiB of keys");
-        }
+    /// Whether another page is to be asked for, after one that `brings` something or not.
+    fn goes_on(&mut self, brings: bool, next: Option<Option<M>>) -> Result<bool, &'static str> {
         let Some(next) = next else {
             return Ok(false);
         };
@@ -225,14 +240,13 @@ impl<M: PartialEq> Course<M> {
         if self.marker.as_ref() == Some(&next) {
             return Err("a listing that repeats its marker");
         }
-        self.empty_pages = match self.brought > self.before {
+        self.empty_pages = match brings {
             true => 0,
             false => self.empty_pages + 1,
         };
         if self.empty_pages > EMPTY_PAGES {
             return Err("a listing that goes on and brings nothing");
         }
-        self.before = self.brought;
         self.marker = Some(next);
         Ok(true)
     }
@@ -271,21 +285,17 @@ mod tests {
     #[test]
     fn a_listing_that_does_not_get_on_ends() {
         let mut course = Course::default();
-        assert_eq!(course.goes_on(Some(Some(1))), Ok(true));
-        assert!(course.goes_on(Some(Some(1))).is_err(), "the same marker");
-        assert!(course.goes_on(Some(None)).is_err(), "no marker");
-        assert_eq!(course.goes_on(None), Ok(false));
+        assert_eq!(course.goes_on(true, Some(Some(1))), Ok(true));
+        assert!(
+            course.goes_on(true, Some(Some(1))).is_err(),
+            "the same marker"
+        );
+        assert!(course.goes_on(true, Some(None)).is_err(), "no marker");
+        assert_eq!(course.goes_on(true, None), Ok(false));
 
         let mut course = Course::default();
-        let pages = (0..1000).take_while(|page| course.goes_on(Some(Some(*page))) == Ok(true));
+        let pages =
+            (0..1000).take_while(|page| course.goes_on(false, Some(Some(*page))) == Ok(true));
         assert_eq!(pages.count(), 100);
-
-        let mut course = Course {
-            brought: LISTED_BYTES,
-            ..Course::default()
-        };
-        assert_eq!(course.goes_on(Some(Some(1))), Ok(true));
-        course.brought += 1;
-        assert!(course.goes_on(Some(Some(2))).is_err(), "too much");
     }
 }

@@ -33,10 +33,11 @@ use self::archived::is_archived;
 use self::ask::may_have_happened;
 use self::client::Clients;
 use self::direct::encode_value;
+use self::list::ObjectPages;
 use self::proof::{Proofs, entity_tag};
 use self::read::Wanted;
 use super::{
-    Clock, Condition, ETag, Encryption, Listed, Listing, Object, ObjectInfo, OpenUpload, Operation,
+    Clock, Condition, ETag, Encryption, Listing, Object, ObjectInfo, OpenUpload, Operation, Pages,
     Placement, Store, StoreError, StoreErrorKind, StoreOptions, StoreResult, Upload, UploadedPart,
 };
 use crate::memory::regions::Regions;
@@ -206,8 +207,8 @@ impl Store for S3Store {
         self.list_uploads(prefix).await
     }
 
-    async fn list(&self, listing: &Listing<'_>) -> StoreResult<Listed> {
-        self.list_keys(listing).await
+    fn list<'a>(&'a self, listing: Listing<'a>) -> Box<dyn Pages + 'a> {
+        Box::new(ObjectPages::new(self, listing))
     }
 }
 
