@@ -10,7 +10,7 @@ use crate::pass::context::{Limits, PassContext, SourceContext};
 use crate::pass::decider::{Decider, Merged};
 use crate::pass::diff::{Inputs, joined};
 use crate::pass::error::{Nothing, SourceError};
-use crate::pass::source::{DirectorySource, Method};
+use crate::pass::job::{Method, SourceJob};
 use crate::pass::steps::{Order, Sink, Step};
 use crate::pass::{policy, unfinished};
 use crate::snapshots::chain;
@@ -72,16 +72,16 @@ impl Sink for Nobody {
 ///
 /// # Errors
 /// As a pass.
-pub async fn plan(pass: &PassContext, source: &DirectorySource) -> Result<SourcePlan, SourceError> {
+pub async fn plan(pass: &PassContext, source: &SourceJob) -> Result<SourcePlan, SourceError> {
     let store = &*pass.store;
     let parent = chain::latest(store, &source.name).await?;
     let committed = parent.as_ref().map(|parent| parent.pass);
     let unfinished = unfinished::find(store, &source.name, committed, pass.pass).await?;
-    let root = source.open().await?;
-    let context = &pass.for_source(source, &root);
+    let opened = source.open().await?;
+    let context = &pass.for_source(source, opened);
     let approach = policy::settle(context, parent.as_ref(), &unfinished).await?;
     let may_be_empty = approach.policy.may_be_empty();
-    let inputs = Inputs::open(context, approach.filter, parent.as_ref(), &unfinished)?;
+    let inputs = Inputs::open(context, approach.only, parent.as_ref(), &unfinished)?;
     let decider = Decider::new(context, approach.policy, Nobody);
     let merged = joined(inputs.merge(context, decider)).await?;
     if merged.is_nothing() && !may_be_empty {
@@ -93,7 +93,7 @@ pub async fn plan(pass: &PassContext, source: &DirectorySource) -> Result<Source
     let requests = sending(&merged, context) + segments as u64 + 2;
     Ok(SourcePlan {
         source: source.name.to_string(),
-        directory: source.directory.display().to_string(),
+        directory: source.place.text(),
         parent: committed,
         new: merged.new,
         changed: merged.changed,
@@ -112,7 +112,7 @@ pub async fn plan(pass: &PassContext, source: &DirectorySource) -> Result<Source
 
 /// Requests that send contents. What an archive is compressed to is not known beforehand.
 fn sending(merged: &Merged, context: &SourceContext) -> u64 {
-    match context.source.method {
+    match context.job.method {
         Method::Files => merged.requests_to_send,
         Method::Archive(_) if merged.new + merged.changed == 0 => 0,
         Method::Archive(_) => archive::requests_at_most(

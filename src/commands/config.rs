@@ -35,7 +35,7 @@ pub(super) fn config(context: &Context, args: &ConfigArgs) -> Result<ExitCode, F
     let config = context.load(&args.run.flags(), Purpose::Read)?;
     let sources = config.job.pass.sources.iter().map(|source| Source {
         name: source.name.to_string(),
-        directory: source.directory.display().to_string(),
+        directory: source.place.text(),
     });
     let effective = Effective {
         file: context.file.as_ref().map(|file| file.display().to_string()),

@@ -13,8 +13,8 @@ use crate::error::Failure;
 use crate::exit::ExitCode;
 use crate::pass::context::PassContext;
 use crate::pass::error::SourceError;
+use crate::pass::job::SourceJob;
 use crate::pass::policy::sessions::SessionOptions;
-use crate::pass::source::DirectorySource;
 use crate::plan::sessions::{SessionsPlan, plan as plan_sessions};
 use crate::plan::{SourcePlan, plan as plan_source};
 use crate::signal;
@@ -75,7 +75,7 @@ pub(super) fn plan(context: &Context, args: &PlanArgs) -> Result<ExitCode, Failu
 async fn plan_of_sessions(
     pass: &PassContext,
     job: &Job,
-    source: &DirectorySource,
+    source: &SourceJob,
     options: &SessionOptions,
     rate: Option<u64>,
 ) -> Result<SourcePlan, SourceError> {

@@ -22,11 +22,11 @@ use crate::format::pass_id::PassId;
 use crate::lease::Holder;
 use crate::pass::commit::SourceReport;
 use crate::pass::context::PassContext;
-use crate::pass::source::DirectorySource;
+use crate::pass::job::SourceJob;
 use crate::run::{PassReport, World};
 use crate::signal;
 use crate::snapshots::entries::Entries;
-use crate::source::clean::clean;
+use crate::source::directory::clean::clean;
 use crate::stop::Stop;
 use crate::store::Store;
 
@@ -96,8 +96,9 @@ pub(super) fn only(job: &mut Job, wanted: &[String]) -> Result<(), Failure> {
     let sources = &mut job.pass.sources;
     let mut names = BTreeSet::new();
     for wanted in wanted {
-        let named = |source: &&DirectorySource| source.name.as_str() == wanted;
-        let is_there = |source: &&DirectorySource| source.directory == clean(wanted);
+        let named = |source: &&SourceJob| source.name.as_str() == wanted;
+        let is_there =
+            |source: &&SourceJob| source.place.text() == clean(wanted).display().to_string();
         let found = sources
             .iter()
             .find(named)

@@ -12,10 +12,10 @@ use crate::exit::ExitCode;
 use crate::format::snapshot::Snapshot;
 use crate::pass::context::PassContext;
 use crate::pass::error::SourceError;
+use crate::pass::job::SourceJob;
 use crate::pass::policy::sessions::{
     Choice, Session, SessionOptions, State, Survey, Wanted, check, survey,
 };
-use crate::pass::source::DirectorySource;
 use crate::pass::unfinished;
 use crate::signal;
 use crate::snapshots::chain;
@@ -111,15 +111,15 @@ pub(super) fn choose(job: &mut Job, args: &ChoiceArgs) -> Result<(), Failure> {
 /// Looks at the sessions of a source as a pass would, without reading what looks touched.
 pub(super) async fn look(
     pass: &PassContext,
-    source: &DirectorySource,
+    source: &SourceJob,
     sessions: &SessionOptions,
 ) -> Result<(Survey, Option<Snapshot>), SourceError> {
     let store = &*pass.store;
     let parent = chain::latest(store, &source.name).await?;
     let committed = parent.as_ref().map(|parent| parent.pass);
     let unfinished = unfinished::find(store, &source.name, committed, pass.pass).await?;
-    let root = source.open().await?;
-    let context = pass.for_source(source, &root);
+    let opened = source.open().await?;
+    let context = pass.for_source(source, opened);
     let survey = survey(&context, sessions, (parent.as_ref(), &unfinished), false).await?;
     check(&context, &survey, parent.as_ref()).await?;
     context.confirm().await?;

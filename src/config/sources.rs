@@ -2,6 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use figment::value::Tag;
 
@@ -14,16 +15,18 @@ use crate::format::archive::Codec;
 use crate::format::keys::SourceName;
 use crate::format::path::EntryPath;
 use crate::pass::archive::ArchiveOptions;
+use crate::pass::job::{Method, SourceJob};
 use crate::pass::policy::sessions::Choice;
 use crate::pass::policy::sessions::SessionOptions;
-use crate::pass::source::{DirectorySource, Method};
-use crate::source::clean::clean;
+use crate::source::directory::DirectoryPlace;
+use crate::source::directory::clean::clean;
 use crate::source::filter::{Filter, Globs};
 use crate::store::Placement;
 
 /// A source and where it stands in the configuration.
 struct Listed {
-    source: DirectorySource,
+    source: SourceJob,
+    place: DirectoryPlace,
     tag: Tag,
     field: String,
 }
@@ -33,7 +36,7 @@ pub(super) fn sources(
     settings: &Settings,
     findings: &Findings,
     purpose: Purpose,
-) -> Vec<DirectorySource> {
+) -> Vec<SourceJob> {
     let configured = settings.sources.iter().filter_map(|source| {
         let directory = source.directory.as_ref()?;
         let name = source.name.as_ref();
@@ -73,12 +76,13 @@ pub(super) fn sources(
         true => named
             .into_iter()
             .map(|named| {
-                let same = |listed: &&Listed| listed.source.directory == named.source.directory;
+                let same = |listed: &&Listed| listed.place.directory == named.place.directory;
                 match configured.iter().find(same) {
                     Some(listed) => Listed {
-                        source: DirectorySource {
-                            written_as: named.source.written_as,
-                            ..listed.source.clone()
+                        source: listed.source.clone(),
+                        place: DirectoryPlace {
+                            written_as: named.place.written_as,
+                            ..listed.place.clone()
                         },
                         ..named
                     },
@@ -97,7 +101,11 @@ pub(super) fn sources(
         );
     }
     check_apart(&all, findings);
-    all.into_iter().map(|listed| listed.source).collect()
+    let jobs = all.into_iter().map(|listed| SourceJob {
+        place: Arc::new(listed.place),
+        ..listed.source
+    });
+    jobs.collect()
 }
 
 fn listed(
@@ -150,16 +158,19 @@ fn listed(
         .as_ref()
         .or(defaults.storage_class.as_ref());
     let tags = source.tags.as_ref().or(defaults.tags.as_ref());
+    let place = DirectoryPlace {
+        directory: path,
+        written_as: std::path::absolute(&directory.value).unwrap_or_default(),
+        filter,
+        one_file_system: flag(|source| source.one_file_system),
+        xattrs: flag(|source| source.xattrs),
+    };
     Listed {
         tag: directory.tag,
         field: directory.field.clone(),
-        source: DirectorySource {
+        source: SourceJob {
             name,
-            directory: path,
-            written_as: std::path::absolute(&directory.value).unwrap_or_default(),
-            filter,
-            one_file_system: flag(|source| source.one_file_system),
-            xattrs: flag(|source| source.xattrs),
+            place: Arc::new(place.clone()),
             detect,
             allow_empty: flag(|source| source.allow_empty),
             afresh: !settings.incremental,
@@ -172,6 +183,7 @@ fn listed(
                 tags: tags.unwrap_or(&s3.tags).clone(),
             },
         },
+        place,
     }
 }
 
@@ -292,7 +304,7 @@ fn name_of(directory: &str) -> SourceName {
 }
 
 /// Whether `outer` backs up what `inner` does: it is above it, and excludes nothing on the way there.
-fn holds(outer: &DirectorySource, inner: &DirectorySource) -> bool {
+fn holds(outer: &DirectoryPlace, inner: &DirectoryPlace) -> bool {
     let Ok(below) = inner.directory.strip_prefix(&outer.directory) else {
         return false;
     };
@@ -306,14 +318,19 @@ fn holds(outer: &DirectorySource, inner: &DirectorySource) -> bool {
 /// Two sources must not share a name, and must not hold each other's files.
 fn check_apart(all: &[Listed], findings: &Findings) {
     for (index, listed) in all.iter().enumerate() {
-        let Listed { source, tag, field } = listed;
+        let Listed {
+            source,
+            place,
+            tag,
+            field,
+        } = listed;
         for other in &all[..index] {
-            let others = other.source.directory.display();
-            let problem = if source.directory == other.source.directory {
+            let others = other.place.directory.display();
+            let problem = if place.directory == other.place.directory {
                 format!("is `{others}` again, which `{}` names", other.field)
-            } else if holds(&other.source, source) {
+            } else if holds(&other.place, place) {
                 format!("lies in `{others}`, which `{}` names", other.field)
-            } else if holds(source, &other.source) {
+            } else if holds(place, &other.place) {
                 format!("holds `{others}`, which `{}` names", other.field)
             } else if source.name == other.source.name {
                 format!("is named `{}` like `{}`", source.name, other.field)

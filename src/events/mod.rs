@@ -17,7 +17,7 @@ use crate::format::keys::SourceName;
 use crate::format::origin::Origin;
 use crate::format::pass_id::PassId;
 use crate::format::totals::Totals;
-use crate::source::walk::NotEntered;
+use crate::source::NotEntered;
 
 pub use files::Files;
 pub use sink::{Events, Format, Output};

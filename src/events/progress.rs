@@ -7,7 +7,7 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
 use super::Event;
 use crate::format::totals::Totals;
-use crate::source::walk::NotEntered;
+use crate::source::NotEntered;
 use crate::stdio::{Importance, progress, stderr};
 use crate::text::{count, duration, one_line};
 

@@ -26,8 +26,8 @@ use crate::format::entry::{Content, Entry, Kind, LinkGroup, Unreadable};
 use crate::format::keys;
 use crate::memory::budget::Budget;
 use crate::memory::regions::{self, Region, Regions};
+use crate::source;
 use crate::source::stat::Stat;
-use crate::source::xattr;
 use crate::stop::Stopped;
 use crate::store::{Length, PartWriter, StoreError, Uploader, WriteError};
 
@@ -148,12 +148,18 @@ impl Refused {
     }
 }
 
+impl From<source::Refused> for Refused {
+    fn from(refused: source::Refused) -> Self {
+        match refused {
+            source::Refused::Gone => Self::Gone,
+            source::Refused::Unreadable(error) => Self::Unreadable(error),
+        }
+    }
+}
+
 impl From<Errno> for Refused {
     fn from(error: Errno) -> Self {
-        match error {
-            Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO => Self::Gone,
-            other => Self::Unreadable(other.into()),
-        }
+        source::Refused::from(error).into()
     }
 }
 
@@ -242,12 +248,8 @@ impl Capturer {
                 }
                 _ => file::capture(capture),
             },
-            Kind::Symlink => {
-                let result = capture.symlink();
-                capture.end(result);
-            }
             _ => {
-                let result = capture.directory();
+                let result = capture.without_contents();
                 capture.end(result);
             }
         }
@@ -259,27 +261,14 @@ impl Capture {
         &self.capturer.options
     }
 
-    pub(super) fn symlink(&self) -> Result<Captured, Refused> {
+    /// Captures a symbolic link or a directory.
+    pub(super) fn without_contents(&self) -> Result<Captured, Refused> {
         let found = &self.order.found;
-        let mut entry = Entry::new(found.path.clone(), found.stat.metadata);
-        let target = self.options().root.read_link(&found.path);
-        entry.target = Some(match target {
-            // Something else has taken its place.
-            Err(Errno::INVAL) => return Err(Refused::Gone),
-            other => other?,
-        });
-        if self.options().source.xattrs {
-            entry.xattrs = self.options().root.link_xattrs(&found.path)?;
-        }
-        Ok(Captured::Same(Box::new(entry)))
-    }
-
-    pub(super) fn directory(&self) -> Result<Captured, Refused> {
-        let found = &self.order.found;
-        let mut entry = Entry::new(found.path.clone(), found.stat.metadata);
-        let directory = self.options().root.open_directory(&found.path)?;
-        entry.inode = found.stat.directory_inode();
-        entry.xattrs = xattr::of_open(&directory)?;
+        let opened = self.options().source.open(found)?;
+        let mut entry = Entry::new(found.path.clone(), opened.stat.metadata);
+        entry.inode = opened.stat.directory_inode();
+        entry.target = opened.target;
+        entry.xattrs = opened.xattrs;
         Ok(Captured::Same(Box::new(entry)))
     }
 
@@ -296,7 +285,7 @@ impl Capture {
 
     fn key(&self) -> String {
         let options = self.options();
-        keys::content(&options.source.name, options.pass, &self.order.found.path)
+        keys::content(&options.job.name, options.pass, &self.order.found.path)
     }
 
     /// Contents that this pass captures.
@@ -315,7 +304,7 @@ impl Capture {
         let key = self.key();
         if let Some(content) = &entry.content {
             self.options().events.emit(&Event::FileUploaded {
-                source: self.options().source.name.clone(),
+                source: self.options().job.name.clone(),
                 path: entry.path.to_string(),
                 key,
                 size: entry.metadata.size,
@@ -329,7 +318,7 @@ impl Capture {
     /// Ends a capture whose contents are in an archive that is being written.
     pub(super) fn archived(self, entry: Entry, archive: &str) {
         self.options().events.emit(&Event::FileArchived {
-            source: self.options().source.name.clone(),
+            source: self.options().job.name.clone(),
             path: entry.path.to_string(),
             key: archive.to_owned(),
             size: entry.metadata.size,
@@ -350,8 +339,7 @@ impl Capture {
         let (First::Stored(entry) | First::Member(entry)) = &first else {
             return None;
         };
-        let file = self.options().root.open_file(&self.order.found.path).ok()?;
-        let stat = Stat::of(&file).ok()?;
+        let stat = self.options().source.open(&self.order.found).ok()?.stat;
         let (now, then) = (stat.metadata, entry.metadata);
         let same = (now.kind, now.size, now.mtime_ns, now.ctime_ns)
             == (then.kind, then.size, then.mtime_ns, then.ctime_ns);
@@ -400,7 +388,7 @@ impl Capture {
                     && content.archive.is_none()
                     && content.key.is_none()
                 {
-                    let source = &self.options().source.name;
+                    let source = &self.options().job.name;
                     let key = keys::content(source, content.pass, &entry.path);
                     content.key = Some(key.into());
                 }
@@ -425,7 +413,7 @@ impl Capture {
             && entry.changed_while_reading
         {
             self.options().events.emit(&Event::FileChangedWhileReading {
-                source: self.options().source.name.clone(),
+                source: self.options().job.name.clone(),
                 path: entry.path.to_string(),
             });
         }
@@ -433,7 +421,7 @@ impl Capture {
     }
 
     fn refused(&self, refused: Refused) -> Captured {
-        let source = self.options().source.name.clone();
+        let source = self.options().job.name.clone();
         let path = self.order.found.path.to_string();
         let (event, error, is_unsent) = match refused {
             Refused::Stopped => return Captured::Aborted,

@@ -13,9 +13,9 @@ use super::decider::{Decider, Merged};
 use super::diff::Inputs;
 use super::error::{Nothing, SourceError};
 use super::gaps::Gaps;
+use super::job::{Method, SourceJob};
 use super::origins;
 use super::policy::{self, Approach, Policy};
-use super::source::{DirectorySource, Method};
 use super::steps::{Queues, Sink};
 use super::unfinished::{self, Unfinished};
 use super::writer::{Manifest, Writer};
@@ -64,7 +64,7 @@ pub struct Known {
 /// The source was not backed up; no snapshot of this pass exists, and all earlier ones do.
 pub async fn back_up(
     pass: &PassContext,
-    source: &DirectorySource,
+    source: &SourceJob,
     lease: &Lease,
     known: Known,
     machine: &str,
@@ -75,8 +75,8 @@ pub async fn back_up(
     if let Some(parent) = parent.as_ref().filter(|parent| parent.pass >= pass.pass) {
         return Err(SourceError::FromTheFuture(parent.pass));
     }
-    let root = source.open().await?;
-    let context = &pass.for_source(source, &root);
+    let opened = source.open().await?;
+    let context = &pass.for_source(source, opened);
     let unfinished = match known.is_settled {
         true => Vec::new(),
         false => unfinished(context, parent.as_ref()).await?,
@@ -85,7 +85,7 @@ pub async fn back_up(
     let approach = policy::settle(context, parent.as_ref(), &unfinished).await?;
     let Approach {
         policy,
-        filter,
+        only,
         is_full,
         xattrs,
         selection,
@@ -98,10 +98,10 @@ pub async fn back_up(
     let mut archives = archives_known(parent.as_ref(), &unfinished);
     let left_behind = archives_known(None, &unfinished);
     let scan_started_ns = context.now_ns();
-    let inputs = Inputs::open(context, filter, parent.as_ref(), &unfinished)?;
+    let inputs = Inputs::open(context, only, parent.as_ref(), &unfinished)?;
     context.events.emit(&Event::SourceStarted {
         source: source.name.clone(),
-        directory: source.directory.display().to_string(),
+        directory: source.place.text(),
         parent: parent.as_ref().map(|parent| parent.pass),
         continued_passes: unfinished.len() as u64,
         expected_entries: parent.as_ref().map_or(0, |parent| parent.totals.entries),
@@ -139,7 +139,7 @@ pub async fn back_up(
         format: crate::format::FORMAT,
         source: source.name.to_string(),
         pass: context.pass,
-        directory: source.directory.display().to_string(),
+        directory: source.place.text(),
         origins,
         selection,
         created_at: context.started_at,
@@ -201,7 +201,7 @@ async fn unfinished(
     context: &SourceContext,
     parent: Option<&Snapshot>,
 ) -> Result<Vec<Unfinished>, SourceError> {
-    let source = &context.source;
+    let source = &context.job;
     if let Err(error) = unfinished::abort_uploads(context).await {
         context.events.emit(&Event::Notice {
             message: format!(
@@ -281,7 +281,7 @@ async fn capture_all(
     scan_started_ns: i64,
 ) -> Result<Captured, SourceError> {
     let (steps_in, steps) = mpsc::channel(STEPS);
-    let (backend, sink): (Backend, Box<dyn Sink + Send>) = match &context.source.method {
+    let (backend, sink): (Backend, Box<dyn Sink + Send>) = match &context.job.method {
         Method::Files => {
             let (captures, orders) = Captures::start(Arc::clone(context))?;
             let queues = Queues {

@@ -6,10 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::fatal::FirstError;
-use super::source::DirectorySource;
+use super::job::SourceJob;
 use crate::events::Events;
 use crate::format::pass_id::PassId;
-use crate::source::open::Root;
+use crate::source::Source;
 use crate::stop::Stop;
 use crate::store::Store;
 
@@ -66,9 +66,9 @@ pub struct SourceContext {
     /// This machine's wall clock, which file times are compared with.
     pub clock: fn() -> Timestamp,
     /// What is to be done.
-    pub source: DirectorySource,
-    /// The source's root, open.
-    pub root: Arc<Root>,
+    pub job: SourceJob,
+    /// The source, open.
+    pub source: Arc<dyn Source>,
     /// When to stop. A fatal error of the source sets it too.
     pub stop: Arc<Stop>,
     /// Where that error goes.
@@ -78,7 +78,7 @@ pub struct SourceContext {
 impl PassContext {
     /// The same for one of its sources, which can be stopped alone.
     #[must_use]
-    pub fn for_source(&self, source: &DirectorySource, root: &Arc<Root>) -> Arc<SourceContext> {
+    pub fn for_source(&self, job: &SourceJob, source: Arc<dyn Source>) -> Arc<SourceContext> {
         let stop = Stop::within(&self.stop);
         Arc::new(SourceContext {
             store: Arc::clone(&self.store),
@@ -87,8 +87,8 @@ impl PassContext {
             pass: self.pass,
             started_at: self.started_at,
             clock: self.clock,
-            source: source.clone(),
-            root: Arc::clone(root),
+            job: job.clone(),
+            source,
             first_error: FirstError::stopping(&stop),
             stop,
         })

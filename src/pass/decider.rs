@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::collections::hash_map;
 use std::sync::Arc;
 
-use rustix::io::Errno;
 use tokio::sync::oneshot;
 
 use super::capture;
@@ -19,8 +18,7 @@ use crate::format::entry::{Content, Entry, Kind, LinkGroup, Unreadable};
 use crate::format::path::EntryPath;
 use crate::format::totals::Totals;
 use crate::snapshots::entries::StoredSegment;
-use crate::source::walk::Found;
-use crate::source::xattr;
+use crate::source::Found;
 
 /// Unchanged entries reported together.
 const RUN: u64 = 4096;
@@ -101,7 +99,7 @@ impl<S: Sink> Visitor for Decider<S> {
             return Err(MergeError::Damaged(damaged));
         }
         self.context.events.emit(&Event::SegmentDamaged {
-            source: self.context.source.name.clone(),
+            source: self.context.job.name.clone(),
             key: damaged.segment.key,
             error: damaged.error,
         });
@@ -112,13 +110,13 @@ impl<S: Sink> Visitor for Decider<S> {
         self.merged.found += 1;
         if let Some(reason) = pair.found.not_entered {
             self.context.events.emit(&Event::DirectorySkipped {
-                source: self.context.source.name.clone(),
+                source: self.context.job.name.clone(),
                 path: pair.found.path.to_string(),
                 reason,
             });
         }
         self.enter_group(&pair.found.path)?;
-        if let Some(error) = pair.unlisted {
+        if let Some(error) = pair.unlisted.clone() {
             return self.record_unlisted(pair, error);
         }
         let decision = self.policy.decide(&Change::of(&pair));
@@ -146,7 +144,7 @@ impl<S: Sink> Visitor for Decider<S> {
     fn vanished(&mut self, path: &EntryPath) -> Result<(), MergeError> {
         self.merged.vanished += 1;
         self.context.events.emit(&Event::FileVanished {
-            source: self.context.source.name.clone(),
+            source: self.context.job.name.clone(),
             path: path.to_string(),
         });
         Ok(())
@@ -231,12 +229,12 @@ impl<S: Sink> Decider<S> {
         } = pair;
         let metadata = found.stat.metadata;
         match metadata.kind {
-            Kind::Directory if self.context.source.xattrs => {}
+            Kind::Directory if self.context.source.records_xattrs() => {}
             Kind::File | Kind::Symlink => {}
             Kind::Directory | Kind::Fifo | Kind::Socket | Kind::CharDevice | Kind::BlockDevice => {
                 if metadata.kind.is_skipped() {
                     self.context.events.emit(&Event::FileSkipped {
-                        source: self.context.source.name.clone(),
+                        source: self.context.job.name.clone(),
                         path: found.path.to_string(),
                         kind: metadata.kind,
                     });
@@ -283,7 +281,7 @@ impl<S: Sink> Decider<S> {
 
     /// Records a directory that cannot be listed. It is marked, because something may be in it that no
     /// entry shows.
-    fn record_unlisted(&mut self, pair: Pair, error: Errno) -> Result<(), MergeError> {
+    fn record_unlisted(&mut self, pair: Pair, error: String) -> Result<(), MergeError> {
         let found = pair.found;
         let base = pair.base.map(|compared| compared.recorded.entry);
         let metadata = found.stat.metadata;
@@ -304,7 +302,6 @@ impl<S: Sink> Decider<S> {
             None => self.merged.new += 1,
         }
         let entry = base.unwrap_or_else(|| Entry::new(found.path.clone(), metadata));
-        let error = std::io::Error::from(error).to_string();
         self.step(Step::Ready(Box::new(Entry {
             metadata,
             inode: found.stat.directory_inode(),
@@ -316,12 +313,11 @@ impl<S: Sink> Decider<S> {
     /// Records a directory that goes into no archive.
     fn record_alone(&mut self, found: &Found) -> Result<(), MergeError> {
         let mut entry = entry_of(found);
-        if self.context.source.xattrs {
-            let open = self.context.root.open_directory(&found.path);
-            match open.and_then(xattr::of_open) {
-                Ok(xattrs) => entry.xattrs = xattrs,
-                Err(error) => {
-                    let error = std::io::Error::from(error).to_string();
+        if self.context.source.records_xattrs() {
+            match self.context.source.open(found) {
+                Ok(opened) => entry.xattrs = opened.xattrs,
+                Err(refused) => {
+                    let error = refused.to_string();
                     self.unreadable(&found.path, &error);
                     let since = self.context.pass;
                     entry.unreadable = Some(Unreadable { error, since });
@@ -334,7 +330,7 @@ impl<S: Sink> Decider<S> {
     fn unreadable(&mut self, path: &EntryPath, error: &str) {
         self.merged.failed += 1;
         self.context.events.emit(&Event::FileUnreadable {
-            source: self.context.source.name.clone(),
+            source: self.context.job.name.clone(),
             path: path.to_string(),
             error: error.to_owned(),
         });
@@ -365,7 +361,7 @@ impl<S: Sink> Decider<S> {
         let events = &self.context.events;
         if found.stat.metadata.kind == Kind::File && events.wants(Level::Debug) {
             events.emit(&Event::FileUnchanged {
-                source: self.context.source.name.clone(),
+                source: self.context.job.name.clone(),
                 path: found.path.to_string(),
             });
         }

@@ -1,9 +1,6 @@
 //! Why a source was not backed up, and what can be done about it.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-
-use rustix::io::Errno;
 
 use super::diff::{Damaged, MergeError};
 use super::fatal::FatalError;
@@ -20,24 +17,26 @@ use crate::store::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// The root is not there, or cannot be entered.
-    #[error("cannot open `{}`: {}", directory.display(), std::io::Error::from(*error))]
+    #[error("cannot open `{directory}`: {error}")]
     Root {
         /// The root.
-        directory: PathBuf,
+        directory: String,
         /// What the system says.
-        error: Errno,
+        error: std::io::Error,
     },
     /// The path of the source leads to another directory than when the pass began.
-    #[error("`{}` was replaced while the pass ran: the path leads to another directory or mount now", directory.display())]
+    #[error(
+        "`{directory}` was replaced while the pass ran: the path leads to another directory or mount now"
+    )]
     Replaced {
         /// The root.
-        directory: PathBuf,
+        directory: String,
     },
     /// There is nothing to back up, and nobody has said that this may be.
     #[error("{}", nothing.text(directory, *entries))]
     Empty {
         /// The root.
-        directory: PathBuf,
+        directory: String,
         /// In what way.
         nothing: Nothing,
         /// Entries of the last snapshot, the root among them; 0 without one.
@@ -85,20 +84,20 @@ pub enum SourceError {
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
     /// No session is called so.
-    #[error("`{}` has no session `{wanted}`", directory.display())]
+    #[error("`{directory}` has no session `{wanted}`")]
     NoSession {
         /// The root.
-        directory: PathBuf,
+        directory: String,
         /// What was asked for.
         wanted: String,
         /// Sessions that are called like that.
         like: Vec<String>,
     },
     /// No session is of this year.
-    #[error("`{}` has no session of {wanted}", directory.display())]
+    #[error("`{directory}` has no session of {wanted}")]
     NoYear {
         /// The root.
-        directory: PathBuf,
+        directory: String,
         /// What was asked for.
         wanted: String,
         /// What there is.
@@ -121,13 +120,13 @@ pub enum Nothing {
 }
 
 impl Nothing {
-    fn text(self, directory: &Path, entries: u64) -> String {
+    fn text(self, directory: &str, entries: u64) -> String {
         let what = match self {
             Self::Empty => "is empty",
             Self::LeftOut => "has nothing to back up: everything in it is left out",
             Self::NoSessions => "has no sessions to back up",
         };
-        let mut text = format!("`{}` {what}", directory.display());
+        let mut text = format!("`{directory}` {what}");
         if entries > 1 {
             text += &format!(", and the last snapshot has {entries} entries");
         }

@@ -53,7 +53,7 @@ impl Gaps {
     /// Tells of what no other event does.
     pub(super) fn tell(&self, context: &SourceContext) {
         let notice = |message| context.events.emit(&Event::Notice { message });
-        let name = &context.source.name;
+        let name = &context.job.name;
         if self.is_thinned_out() {
             notice(format!(
                 "{name}: the snapshot is incomplete: {} of {} entries vanished while the pass ran",

@@ -27,11 +27,11 @@ pub(super) fn tell(
     machine: &str,
     parent: Option<&Snapshot>,
 ) -> Vec<Origin> {
-    let source = &context.source;
+    let source = &context.job;
     let now = Origin {
-        directory: source.directory.display().to_string(),
+        directory: source.place.text(),
         machine: machine.to_owned(),
-        file_system: context.root.file_system(),
+        file_system: context.source.identity(),
         first: context.pass,
         last: context.pass,
         last_at: context.started_at,

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::format::entry::{Content, Entry};
 use crate::format::totals::Totals;
 use crate::snapshots::entries::StoredSegment;
-use crate::source::walk::Found;
+use crate::source::Found;
 use crate::stop::Stopped;
 use crate::store::Placement;
 

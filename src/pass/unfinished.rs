@@ -4,7 +4,7 @@
 use sha2::{Digest, Sha256};
 
 use super::context::SourceContext;
-use super::source::Method;
+use super::job::Method;
 use crate::format::archive::{ArchiveRef, RECORD_BYTES};
 use crate::format::keys::{self, SegmentKey, SourceName};
 use crate::format::pass_id::PassId;
@@ -76,7 +76,7 @@ fn is_archive_record(key: &str) -> bool {
 /// # Errors
 /// They cannot be listed, and are left to that rule, too.
 pub async fn abort_uploads(context: &SourceContext) -> StoreResult<()> {
-    let source = &context.source;
+    let source = &context.job;
     let store = &*context.store;
     let files = keys::all_contents(&source.name);
     for OpenUpload { upload, .. } in store.open_uploads(&files).await? {

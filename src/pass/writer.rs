@@ -84,10 +84,10 @@ impl Writer {
         Self {
             header: Header {
                 format: crate::format::FORMAT,
-                source: context.source.name.to_string(),
+                source: context.job.name.to_string(),
                 pass: context.pass,
                 scan_started_ns,
-                xattrs: context.source.xattrs,
+                xattrs: context.source.records_xattrs(),
             },
             next_checkpoint: Instant::now() + context.limits.checkpoint_interval,
             context: Arc::clone(context),
@@ -314,7 +314,7 @@ impl Writer {
         let Some(open) = self.open.take().filter(|open| open.entries() > 0) else {
             return Ok(());
         };
-        let (source, pass) = (&self.context.source.name, &self.context.pass);
+        let (source, pass) = (&self.context.job.name, &self.context.pass);
         let number = u32::try_from(self.manifest.written).unwrap_or(u32::MAX);
         let body = open.finish();
         let key = keys::segment(source, *pass, number, &body.sha256);
@@ -336,7 +336,7 @@ impl Writer {
         let Some(checkpoint) = self.checkpoint.take() else {
             return Ok(());
         };
-        let (source, pass) = (&self.context.source.name, &self.context.pass);
+        let (source, pass) = (&self.context.job.name, &self.context.pass);
         let number = u32::try_from(self.manifest.written).unwrap_or(u32::MAX);
         let entries = checkpoint.entries();
         let body = checkpoint.finish();

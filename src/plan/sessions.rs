@@ -9,8 +9,8 @@ use crate::format::pass_id::PassId;
 use crate::format::snapshot::Snapshot;
 use crate::pass::archive;
 use crate::pass::context::Limits;
+use crate::pass::job::SourceJob;
 use crate::pass::policy::sessions::{Mode, Session, SessionOptions, State, Survey, choose};
-use crate::pass::source::DirectorySource;
 use crate::prices::{Cost, Prices};
 
 /// What a pass would do with sessions, and what that takes.
@@ -67,7 +67,7 @@ impl Sum {
 /// Makes a plan of a survey.
 #[must_use]
 pub fn plan(
-    (source, options): (&DirectorySource, &SessionOptions),
+    (source, options): (&SourceJob, &SessionOptions),
     survey: Survey,
     parent: Option<&Snapshot>,
     pass: PassId,
@@ -118,7 +118,7 @@ pub fn plan(
     let duration = |rate: u64| (rate > 0).then(|| total.archive_bytes.div_ceil(rate));
     SourcePlan {
         source: source.name.to_string(),
-        directory: source.directory.display().to_string(),
+        directory: source.place.text(),
         parent: parent.map(|parent| parent.pass),
         new: chosen_sum(|s| s.new),
         changed: chosen_sum(|s| s.changed),

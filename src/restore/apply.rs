@@ -17,7 +17,7 @@ use super::worker::{Report, Worker};
 use super::{RestoreOptions, leftover, target};
 use crate::format::keys::SourceName;
 use crate::format::snapshot::Snapshot;
-use crate::source::open::Root;
+use crate::source::directory::root::Root;
 use crate::store::Store;
 
 /// Files that wait for a thread, each with its directory open.

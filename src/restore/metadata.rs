@@ -10,9 +10,9 @@ use rustix::fs::{
 use rustix::io;
 
 use crate::format::entry::{Entry, Kind};
-use crate::source::open::path_in;
+use crate::source::directory::root::path_in;
+use crate::source::directory::xattr;
 use crate::source::stat::Stat;
-use crate::source::xattr;
 
 /// What the system refused to give. No step keeps the next one from being tried: a file server
 /// without attributes still has modes.

@@ -13,7 +13,7 @@ use super::{RestoreOptions, target};
 use crate::format::entry::{Entry, Kind};
 use crate::format::snapshot::Snapshot;
 use crate::snapshots::entries::{Entries, EntriesError};
-use crate::source::open::Root;
+use crate::source::directory::root::Root;
 use crate::source::stat::Stat;
 use crate::store::{Store, StoreError};
 

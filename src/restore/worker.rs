@@ -16,7 +16,7 @@ use crate::contents::{Contents, ContentsError};
 use crate::format::entry::Entry;
 use crate::format::keys::SourceName;
 use crate::format::path::EntryPath;
-use crate::source::open::Root;
+use crate::source::directory::root::Root;
 use crate::store::Store;
 
 /// Failures that are named; the rest is counted.

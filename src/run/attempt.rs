@@ -12,8 +12,8 @@ use crate::lease::{self, Lease, LeaseError, Previous};
 use crate::pass::commit::{Known, back_up};
 use crate::pass::context::PassContext;
 use crate::pass::error::SourceError;
+use crate::pass::job::SourceJob;
 use crate::pass::origins;
-use crate::pass::source::DirectorySource;
 use crate::status::Status;
 use crate::stop::Stop;
 
@@ -28,7 +28,7 @@ pub(super) struct Attempt<'a> {
 /// Makes one attempt. `earlier` are the passes of those before it, whose lock may not have been released.
 pub(super) async fn attempt<'a>(
     pass: &Pass,
-    sources: &[&'a DirectorySource],
+    sources: &[&'a SourceJob],
     world: &World,
     earlier: &[PassId],
 ) -> Attempt<'a> {
@@ -120,7 +120,7 @@ pub(super) async fn attempt<'a>(
 
 async fn take_lock(
     pass: &Pass,
-    sources: &[&DirectorySource],
+    sources: &[&SourceJob],
     world: &World,
     earlier: &[PassId],
 ) -> Result<(Lease, Option<Previous>), LeaseError> {
@@ -149,7 +149,7 @@ fn tell_of_lock(world: &World, identity: &Identity, previous: Option<&Previous>,
 /// Backs up one source after the other. One that fails does not keep the others from being tried.
 async fn back_up_all<'a>(
     pass: &Pass,
-    sources: &[&'a DirectorySource],
+    sources: &[&'a SourceJob],
     world: &World,
     lease: &Lease,
     identity: &Identity,

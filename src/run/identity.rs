@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::World;
 use crate::format::pass_id::PassId;
 use crate::lease::{Lease, LeaseError};
-use crate::pass::source::DirectorySource;
+use crate::pass::job::SourceJob;
 use crate::snapshots::chain;
 use crate::status::Status;
 
@@ -25,7 +25,7 @@ pub(super) struct Identity {
 /// Settles the id before anything is written under it. It follows the one in the lock, and nearly always
 /// that is all; but the lock may have been lost, or snapshots have come from elsewhere.
 pub(super) async fn settle(
-    sources: &[&DirectorySource],
+    sources: &[&SourceJob],
     world: &World,
     lease: &Lease,
     status: Option<&Status>,
@@ -51,7 +51,7 @@ pub(super) async fn settle(
 /// Of a settled source the status knows it without a request.
 async fn latest_of(
     world: &World,
-    source: &DirectorySource,
+    source: &SourceJob,
     status: Option<&Status>,
 ) -> Result<Option<PassId>, LeaseError> {
     if let Some(settled) = status.and_then(|status| status.settled(&source.name)) {

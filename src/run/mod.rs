@@ -25,7 +25,7 @@ use crate::lease::Holder;
 use crate::pass::commit::SourceReport;
 use crate::pass::context::Limits;
 use crate::pass::error::SourceError;
-use crate::pass::source::DirectorySource;
+use crate::pass::job::SourceJob;
 use crate::stop::Stop;
 use crate::store::Store;
 
@@ -33,7 +33,7 @@ use crate::store::Store;
 #[derive(Debug, Clone)]
 pub struct Pass {
     /// What is backed up, in this order.
-    pub sources: Vec<DirectorySource>,
+    pub sources: Vec<SourceJob>,
     /// How much at once.
     pub limits: Limits,
     /// How long the lease lasts without renewal.
@@ -79,7 +79,7 @@ pub struct PassReport {
 }
 
 /// One source, and what became of it.
-type SourceOutcome<'a> = (&'a DirectorySource, Result<SourceReport, SourceError>);
+type SourceOutcome<'a> = (&'a SourceJob, Result<SourceReport, SourceError>);
 
 /// Runs one pass, in as many attempts as it needs and has time for.
 pub async fn run(pass: &Pass, world: &World) -> PassReport {
@@ -120,7 +120,7 @@ pub async fn run(pass: &Pass, world: &World) -> PassReport {
             () = world.stop.stopped() => break End::Stopped { error },
         }
     };
-    let place = |source: &DirectorySource| pass.sources.iter().position(|s| s.name == source.name);
+    let place = |source: &SourceJob| pass.sources.iter().position(|s| s.name == source.name);
     outcomes.sort_by_key(|(source, _)| place(source));
     let verdict = Verdict::of(&outcomes, &end, (world.interrupted_by)());
     let committed: Vec<_> = outcomes.into_iter().filter_map(|(_, r)| r.ok()).collect();
@@ -133,7 +133,7 @@ pub async fn run(pass: &Pass, world: &World) -> PassReport {
     }
 }
 
-fn names(sources: &[&DirectorySource]) -> Vec<SourceName> {
+fn names(sources: &[&SourceJob]) -> Vec<SourceName> {
     sources.iter().map(|source| source.name.clone()).collect()
 }
 

@@ -12,7 +12,7 @@ use crate::format::totals::Totals;
 use crate::lease::{self, Held, Lease, LeaseError, Lost};
 use crate::pass::commit::SourceReport;
 use crate::pass::error::SourceError;
-use crate::pass::source::DirectorySource;
+use crate::pass::job::SourceJob;
 use crate::status::{Outcome, PassRecord, SourceResult, Status};
 use crate::store::{Condition, Store, StoreResult};
 
@@ -239,7 +239,7 @@ fn notice(world: &World, what: &str, error: &dyn Display) {
 }
 
 fn source_result(
-    (source, result): &(&DirectorySource, Result<SourceReport, SourceError>),
+    (source, result): &(&SourceJob, Result<SourceReport, SourceError>),
 ) -> SourceResult {
     let (outcome, report, error) = match result {
         Ok(report) if report.is_complete => (Outcome::Complete, Some(report), None),
@@ -249,7 +249,7 @@ fn source_result(
     };
     SourceResult {
         source: source.name.to_string(),
-        directory: source.directory.display().to_string(),
+        directory: source.place.text(),
         outcome,
         totals: report.map(|report| report.snapshot.totals),
         changes: report.map(|report| report.changes),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::SourceOutcome;
 use super::report::End;
 use crate::lease::{Holder, LeaseError, Lost};
-use crate::pass::source::DirectorySource;
+use crate::pass::job::SourceJob;
 
 /// A hiccup is over by then.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
@@ -21,18 +21,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// The sources, of those an attempt was for, with which another one may well succeed. `may_be_ours` says
 /// whether an earlier attempt may be who holds the lock.
 pub(super) fn worth_another_attempt<'a>(
-    tried: &[&'a DirectorySource],
+    tried: &[&'a SourceJob],
     results: &[SourceOutcome<'a>],
     end: &End,
     may_be_ours: impl Fn(&Holder) -> bool,
-) -> Vec<&'a DirectorySource> {
-    let result_of = |source: &DirectorySource| {
+) -> Vec<&'a SourceJob> {
+    let result_of = |source: &SourceJob| {
         let mut of_source = results
             .iter()
             .filter(|(other, _)| other.name == source.name);
         of_source.next().map(|(_, result)| result)
     };
-    let is_worth_it = |source: &DirectorySource| match end {
+    let is_worth_it = |source: &SourceJob| match end {
         End::NotLocked(LeaseError::Store(error) | LeaseError::Unsettled { error, .. }) => {
             error.kind.is_worth_another_pass()
         }

@@ -12,7 +12,7 @@ use crate::format::keys::{self, SourceName};
 use crate::format::pass_id::PassId;
 use crate::format::snapshot::Snapshot;
 use crate::snapshots::chain::{self, Chain, ChainError};
-use crate::source::clean::clean;
+use crate::source::directory::clean::clean;
 use crate::store::{Listing, Store, StoreError, StoreResult, all_keys};
 
 /// Means the latest snapshot, in place of an id.

@@ -1,13 +1,173 @@
-//! What there is: an ordered, parallel walk of a directory, what it leaves out, and reading files
-//! that may change under the reader.
+//! What there is to back up: the [`Source`] that a pass goes through, whatever kind it is of, and the kinds.
 //!
-//! Symbolic links are never followed, not even in the middle of a path: whoever can write into the
-//! source cannot make a backup read outside of it.
+//! A kind of source is a [`Place`], which is made from the configuration, and the [`Source`] that opening it
+//! gives, in a folder of its own. Nothing else knows of which kind a source is.
 
-pub mod clean;
+pub mod directory;
 pub mod filter;
-pub mod open;
 pub mod session;
 pub mod stat;
-pub mod walk;
-pub mod xattr;
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use crate::format::path::EntryPath;
+
+use self::stat::Stat;
+
+/// Names and values of extended attributes, in order of name.
+pub type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Where a source is, before it is opened.
+pub trait Place: Debug + Send + Sync {
+    /// The place as names and records have it.
+    fn text(&self) -> String;
+
+    /// The place as it was written, for messages.
+    fn written_as(&self) -> String {
+        self.text()
+    }
+
+    /// Opens it. A pass does so once, on a thread that may block.
+    ///
+    /// # Errors
+    /// It does not exist, or the system refuses.
+    fn open(&self) -> Result<Arc<dyn Source>, Unusable>;
+}
+
+/// A source, open. It is used by several threads at once, which may block.
+pub trait Source: Send + Sync {
+    /// What tells it from another one that takes turns with it at the same place, where anything does.
+    fn identity(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether extended attributes are recorded.
+    fn records_xattrs(&self) -> bool {
+        false
+    }
+
+    /// What exists, in the order of manifests (see [`EntryPath`]), the root first. It never ends early: what
+    /// cannot be looked at is an item that says so.
+    ///
+    /// # Errors
+    /// The root cannot be looked at, or no thread be started.
+    fn items(&self, scope: &Scope) -> Result<Items, Unusable>;
+
+    /// Opens something that was found, to read it.
+    ///
+    /// # Errors
+    /// It is gone, or the system refuses.
+    fn open(&self, found: &Found) -> Result<Opened, Refused>;
+
+    /// Whether something has changed since it was opened, or looked at last: what it looks like now, if so.
+    ///
+    /// # Errors
+    /// It is gone, or the system refuses.
+    fn recheck(&self, opened: &Opened) -> Result<Option<Stat>, Refused>;
+
+    /// Makes sure that the place still leads to what was opened. What was read is of one source in any case;
+    /// whether it is the one that was meant, nobody can tell any more.
+    ///
+    /// # Errors
+    /// Another one has taken its place, or nothing has.
+    fn confirm(&self) -> Result<(), Unusable>;
+
+    /// Whether there is nothing in it, whatever the configuration leaves out.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    fn is_empty(&self) -> io::Result<bool>;
+}
+
+/// What a source has, in order.
+pub type Items = Box<dyn Iterator<Item = Item> + Send>;
+
+/// What of a source is looked at, and how.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    /// Names in the root; everything, if not set.
+    pub only: Option<Arc<HashSet<Vec<u8>>>>,
+    /// Threads that may work ahead.
+    pub threads: usize,
+}
+
+/// What a source comes across.
+#[derive(Debug)]
+pub enum Item {
+    /// Something exists; of a directory, what is in it follows.
+    Found(Found),
+    /// Something was listed, and gone when it was looked at.
+    Vanished(EntryPath),
+    /// Something exists and cannot be looked at, or the directory, given out before, cannot be
+    /// listed. Nothing is known of it or of what lies below.
+    Unreadable(EntryPath, String),
+}
+
+/// Something that exists, and what it looks like.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Relative to the root.
+    pub path: EntryPath,
+    /// What it looks like.
+    pub stat: Stat,
+    /// A directory that is not entered, and why.
+    pub not_entered: Option<NotEntered>,
+}
+
+/// Why a directory is not entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotEntered {
+    /// Another file system is mounted on it.
+    OtherFileSystem,
+    /// It is the same directory as one above it, by a bind mount.
+    Loop,
+}
+
+/// Something that was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// What it looked like then. It may be of another kind than what was found.
+    pub stat: Stat,
+    /// Extended attributes, where they are recorded.
+    pub xattrs: Xattrs,
+    /// Where a symbolic link leads.
+    pub target: Option<Vec<u8>>,
+    /// Its contents.
+    pub body: Body,
+}
+
+/// Contents.
+#[derive(Debug)]
+pub enum Body {
+    /// It has none.
+    None,
+    /// A file, which is read at offsets, by more than one attempt if it changes meanwhile.
+    File(OwnedFd),
+}
+
+/// Why something was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// Something else is there, or nothing.
+    #[error("it is gone, or something else is there")]
+    Gone,
+    /// The system refuses.
+    #[error(transparent)]
+    Unreadable(io::Error),
+}
+
+/// Why a source as a whole cannot be used.
+#[derive(Debug)]
+pub enum Unusable {
+    /// The system refuses to open or to look at it.
+    Unreadable(io::Error),
+    /// The place leads to another one than when the pass began.
+    Replaced,
+    /// The system does not give another thread.
+    Thread(io::Error),
+}

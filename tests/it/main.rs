@@ -14,6 +14,7 @@ mod docs;
 mod ecs;
 mod fault;
 mod kill;
+mod kinds;
 mod lock;
 mod memory;
 mod messages;

@@ -222,7 +222,7 @@ impl Assembler {
             bytes: archive.bytes,
         };
         options.events.emit(&Event::BackupArchiveUploaded {
-            source: options.source.name.clone(),
+            source: options.job.name.clone(),
             session: archive.target.name.clone(),
             key: reference.key.to_string(),
             size: reference.size,
@@ -238,7 +238,7 @@ impl Assembler {
         let number = u32::try_from(self.written.len()).unwrap_or(u32::MAX);
         let record = serde_json::to_vec_pretty(&reference).unwrap_or_default();
         let sha256 = Sha256::digest(&record).into();
-        let key = keys::archive_record(&options.source.name, options.pass, number, &sha256);
+        let key = keys::archive_record(&options.job.name, options.pass, number, &sha256);
         let put = options.store.put(&key, record.into(), &Condition::Absent);
         self.capturer.wait(put)??;
         self.written.push(reference);

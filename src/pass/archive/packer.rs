@@ -11,11 +11,9 @@ use crate::archive::tar::{self, Member};
 use crate::format::entry::{Entry, Kind};
 use crate::memory::budget::Budget;
 use crate::memory::buffers::{Buffer, Buffers};
-use crate::pass::capture::file::{has_changed, read_up_to};
+use crate::pass::capture::file::{contents, has_changed, read_up_to};
 use crate::pass::capture::{Capture, Capturer, Refused, large};
 use crate::pass::steps::{Captured, Group, Name};
-use crate::source::stat::Stat;
-use crate::source::xattr;
 use crate::stop::Stopped;
 
 /// A group is closed once its files have so many bytes. It is what is fetched to restore a small
@@ -245,37 +243,31 @@ impl Packer {
     }
 
     fn stream(&mut self, capture: &Capture) -> Result<Streamed, Failed> {
-        let options = &capture.options();
-        let file = options
-            .root
-            .open_file(&capture.order.found.path)
-            .map_err(Refused::from)?;
-        let xattrs = match options.source.xattrs {
-            true => xattr::of_open(&file).map_err(Refused::from)?,
-            false => Vec::new(),
-        };
+        let source = &capture.options().source;
+        let mut opened = source.open(&capture.order.found).map_err(Refused::from)?;
         for is_last in [false, true] {
-            let before = Stat::of(&file).map_err(Refused::from)?;
+            let file = contents(&opened)?;
+            let before = opened.stat;
             let size = before.metadata.size;
-            if before.metadata.kind != Kind::File {
-                return Err(Refused::Gone.into());
-            }
             // Once a member is written that may be torn, a whole one has to take its place.
             if let Some(known) = capture.order.known.as_ref().filter(|_| !is_last) {
-                let (sha256, read) = large::hash(capture, &file, size)?;
-                if known.sha256 == sha256 && !has_changed(&file, &before).map_err(Refused::from)? {
+                let (sha256, read) = large::hash(capture, file, size)?;
+                if known.sha256 == sha256 && !has_changed(capture, &opened)? {
                     let mut entry = capture.entry(&before, read);
                     entry.content = Some(known.clone());
-                    entry.xattrs = xattrs;
+                    entry.xattrs = opened.xattrs;
                     return Ok(Streamed::Same(Box::new(entry)));
                 }
             }
             let mut entry = capture.entry(&before, size);
-            entry.xattrs.clone_from(&xattrs);
-            let (sha256, read, skip) = self.member(capture, &file, &entry)?;
-            let changed = read != size || has_changed(&file, &before).map_err(Refused::from)?;
+            entry.xattrs.clone_from(&opened.xattrs);
+            let (sha256, read, skip) = self.member(capture, file, &entry)?;
+            let changed = read != size || has_changed(capture, &opened)?;
             if changed && !is_last {
                 // The member that follows takes its place when the archive is extracted.
+                if let Some(now) = source.recheck(&opened).map_err(Refused::from)? {
+                    opened.stat = now;
+                }
                 continue;
             }
             entry.metadata.size = read;

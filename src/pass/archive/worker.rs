@@ -149,8 +149,7 @@ impl Worker {
                 }
                 Some((First::Nothing, _)) | None => file(capture, raw),
             },
-            Kind::Symlink => other(capture, Capture::symlink, raw),
-            _ => other(capture, Capture::directory, raw),
+            _ => other(capture, raw),
         }
     }
 }
@@ -179,8 +178,8 @@ fn file(capture: Box<Capture>, raw: &mut Raw) {
     }
 }
 
-fn other(capture: Box<Capture>, look: fn(&Capture) -> Result<Captured, Refused>, raw: &mut Raw) {
-    let result = look(&capture);
+fn other(capture: Box<Capture>, raw: &mut Raw) {
+    let result = capture.without_contents();
     if let Ok(Captured::Same(entry)) = &result {
         let member = match &entry.target {
             Some(target) => Member::Symlink(target),

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::{Capture, Captured, Held, Refused, large};
 use crate::format::entry::{Entry, Kind};
 use crate::source::stat::Stat;
-use crate::source::xattr;
+use crate::source::{Body, Opened};
 use crate::store::Condition;
 
 /// Files up to this size are read whole and sent in one request. Below it, parts would cost more
@@ -43,47 +43,52 @@ pub(super) fn capture(capture: Capture) {
 /// Opens a file and reads it; one that is too large to be read whole is left to `large`.
 pub(in crate::pass) fn open_and_attempt(
     capture: &Capture,
-    large: impl Fn(&Capture, &OwnedFd, &Stat, bool) -> Result<Attempt, Refused>,
+    large: impl Fn(&Capture, &Opened, &OwnedFd, bool) -> Result<Attempt, Refused>,
 ) -> Result<Attempt, Refused> {
-    let options = capture.options();
-    let file = options.root.open_file(&capture.order.found.path)?;
-    let xattrs = match options.source.xattrs {
-        true => xattr::of_open(&file)?,
-        false => Vec::new(),
-    };
+    let source = &capture.options().source;
+    let mut opened = source.open(&capture.order.found)?;
     for is_last in [false, true] {
-        let before = Stat::of(&file)?;
-        if before.metadata.kind != Kind::File {
-            return Err(Refused::Gone);
-        }
-        let mut attempt = match before.metadata.size {
-            0..=WHOLE_BYTES => whole(capture, &file, &before, is_last)?,
-            _ => large(capture, &file, &before, is_last)?,
+        let file = contents(&opened)?;
+        let mut attempt = match opened.stat.metadata.size {
+            0..=WHOLE_BYTES => whole(capture, &opened, file, is_last)?,
+            _ => large(capture, &opened, file, is_last)?,
         };
         match &mut attempt {
-            Attempt::Changed => continue,
+            Attempt::Changed => {}
             Attempt::Same(entry) | Attempt::Stored(entry) | Attempt::Read(entry, ..) => {
-                entry.xattrs = xattrs;
+                entry.xattrs = opened.xattrs;
+                return Ok(attempt);
             }
         }
-        return Ok(attempt);
+        if let Some(now) = source.recheck(&opened)? {
+            opened.stat = now;
+        }
     }
     Ok(Attempt::Changed)
+}
+
+/// The contents of what was opened as a file.
+pub(in crate::pass) fn contents(opened: &Opened) -> Result<&OwnedFd, Refused> {
+    match &opened.body {
+        Body::File(file) if opened.stat.metadata.kind == Kind::File => Ok(file),
+        Body::File(_) | Body::None => Err(Refused::Gone),
+    }
 }
 
 /// Reads and hashes a file as a whole.
 fn whole(
     capture: &Capture,
+    opened: &Opened,
     file: &OwnedFd,
-    before: &Stat,
     is_last: bool,
 ) -> Result<Attempt, Refused> {
+    let before = &opened.stat;
     // Far below 2^32: the caller has looked.
     let size = usize::try_from(before.metadata.size).map_err(|_| Errno::FBIG)?;
     let mut held = capture.capturer.hold(size)?;
     let read = read_into(file, &mut held.bytes, 0)?;
     held.bytes.truncate(read);
-    let changed = held.bytes.len() != size || has_changed(file, before)?;
+    let changed = held.bytes.len() != size || has_changed(capture, opened)?;
     if changed && !is_last {
         return Ok(Attempt::Changed);
     }
@@ -118,7 +123,7 @@ fn send(capture: Capture, entry: Entry, held: Held) {
         let key = capture.key();
         let options = capture.options();
         let sha256 = entry.content.as_ref().map_or([0; 32], |c| c.sha256);
-        let placement = &options.source.placement;
+        let placement = &options.job.placement;
         let bytes = Bytes::from_owner(held);
         let absent = Condition::Absent;
         let put = (options.store).put_content(&key, bytes, sha256, &absent, placement);
@@ -136,9 +141,8 @@ fn send(capture: Capture, entry: Entry, held: Held) {
 }
 
 /// Whether a file is another than it was.
-pub(in crate::pass) fn has_changed(file: &OwnedFd, before: &Stat) -> io::Result<bool> {
-    let (now, then) = (Stat::of(file)?.metadata, before.metadata);
-    Ok((now.size, now.mtime_ns, now.ctime_ns) != (then.size, then.mtime_ns, then.ctime_ns))
+pub(in crate::pass) fn has_changed(capture: &Capture, opened: &Opened) -> Result<bool, Refused> {
+    Ok(capture.options().source.recheck(opened)?.is_some())
 }
 
 /// Fills `into` with what the file has from `offset` on; how many bytes that were.

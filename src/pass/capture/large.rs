@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::file::{self, Attempt, has_changed, read_into};
 use super::{Capture, Refused};
-use crate::source::stat::Stat;
+use crate::source::Opened;
 use crate::store::{Checksum, Condition, Length, NewObject, PartWriter};
 
 /// Read at a time when a file is only hashed.
@@ -16,14 +16,15 @@ const HASH_BYTES: usize = 1 << 20;
 /// One attempt at capturing a file in parts.
 pub(super) fn capture(
     capture: &Capture,
+    opened: &Opened,
     file: &OwnedFd,
-    before: &Stat,
     is_last: bool,
 ) -> Result<Attempt, Refused> {
+    let before = &opened.stat;
     let size = before.metadata.size;
     if let Some(known) = &capture.order.known {
         let (sha256, read) = hash(capture, file, size)?;
-        if known.sha256 == sha256 && !has_changed(file, before)? {
+        if known.sha256 == sha256 && !has_changed(capture, opened)? {
             let mut entry = capture.entry(before, read);
             entry.content = Some(known.clone());
             return Ok(Attempt::Same(entry));
@@ -33,11 +34,11 @@ pub(super) fn capture(
     let mut writer = capturer.uploader.begin(NewObject {
         key: capture.key(),
         condition: Condition::Absent,
-        placement: capture.options().source.placement.clone(),
+        placement: capture.options().job.placement.clone(),
         length: Length::Known(size),
         with_sha256: true,
     });
-    let attempt = send(capture, file, before, is_last, &mut writer);
+    let attempt = send(capture, opened, file, is_last, &mut writer);
     if !matches!(attempt, Ok(Attempt::Stored(_))) {
         // What was sent is of no use to anybody.
         capturer.abort(writer);
@@ -52,12 +53,13 @@ pub(super) fn capture(
 /// read if this `is_last`, unless there is nothing left of it.
 fn send(
     capture: &Capture,
+    opened: &Opened,
     file: &OwnedFd,
-    before: &Stat,
     is_last: bool,
     writer: &mut PartWriter,
 ) -> Result<Attempt, Refused> {
     let (capturer, key) = (&capture.capturer, capture.key());
+    let before = &opened.stat;
     let size = before.metadata.size;
     while writer.written() < size {
         if capture.options().stop.is_set() {
@@ -75,7 +77,7 @@ fn send(
             break;
         }
     }
-    let changed = writer.written() != size || has_changed(file, before)?;
+    let changed = writer.written() != size || has_changed(capture, opened)?;
     if (changed && !is_last) || writer.written() == 0 {
         return Ok(Attempt::Changed);
     }

@@ -1,6 +1,7 @@
 //! What a merge goes through, put together in one place, so that whoever looks at a source looks at the
 //! same.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::task::JoinHandle;
@@ -13,39 +14,36 @@ use crate::pass::context::SourceContext;
 use crate::pass::error::SourceError;
 use crate::pass::unfinished::Unfinished;
 use crate::snapshots::entries::Segments;
-use crate::source::filter::Filter;
-use crate::source::walk::{Walk, WalkOptions};
+use crate::source::{Items, Scope};
 
 /// What exists, the last snapshot, and what passes since have left.
 pub struct Inputs {
-    walk: Walk,
+    items: Items,
     base: Segments,
     passes: Vec<Segments>,
     trusted: Trusted,
 }
 
 impl Inputs {
-    /// Begins to walk. Needs a runtime around it.
+    /// Begins to go through the source. Needs a runtime around it.
     ///
     /// # Errors
     /// The root cannot be looked at.
     pub fn open(
         context: &SourceContext,
-        filter: Filter,
+        only: Option<Arc<HashSet<Vec<u8>>>>,
         parent: Option<&Snapshot>,
         unfinished: &[Unfinished],
     ) -> Result<Self, SourceError> {
-        let source = &context.source;
-        let options = WalkOptions {
-            filter,
-            one_file_system: source.one_file_system,
+        let scope = Scope {
+            only,
             threads: context.limits.scan_threads,
         };
-        let walk = Walk::start(Arc::clone(&context.root), options);
+        let items = context.source.items(&scope);
         let segments = parent.map_or(&[][..], |parent| &parent.segments);
         let passes = unfinished.iter().map(|pass| pass.keys.clone());
         Ok(Self {
-            walk: walk.map_err(|error| source.not_walked(error))?,
+            items: items.map_err(|error| context.job.unusable(error))?,
             base: Segments::recorded(&context.store, segments),
             passes: passes
                 .map(|keys| Segments::unrecorded(&context.store, keys))
@@ -68,8 +66,9 @@ impl Inputs {
         let context = Arc::clone(context);
         tokio::task::spawn_blocking(move || {
             let base = Cursor::new(self.base);
-            let continued = Continued::new(self.passes, self.trusted, context.source.xattrs);
-            Merge::new(base, continued, visitor, &context.stop).run(self.walk)
+            let continued =
+                Continued::new(self.passes, self.trusted, context.source.records_xattrs());
+            Merge::new(base, continued, visitor, &context.stop).run(self.items)
         })
     }
 }

@@ -3,15 +3,13 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use rustix::io::Errno;
-
 use super::compare::Verdict;
 use super::continued::Continued;
 use super::cursor::{Cursor, Damaged, Recorded};
 use super::moved::Moved;
 use crate::format::path::EntryPath;
 use crate::snapshots::entries::StoredSegment;
-use crate::source::walk::{Found, Item};
+use crate::source::{Found, Item};
 use crate::stop::{Stop, Stopped};
 use crate::store::StoreError;
 
@@ -35,7 +33,7 @@ pub struct Pair {
     /// What exists.
     pub found: Found,
     /// Of a directory that cannot be listed, why; nothing is known of what is in it.
-    pub unlisted: Option<Errno>,
+    pub unlisted: Option<String>,
     /// What the last snapshot has.
     pub base: Option<Compared>,
     /// What a pass that was killed has recorded.
@@ -161,7 +159,7 @@ impl<'a, V: Visitor> Merge<'a, V> {
                         Some(Item::Unreadable(path, error))
                             if *path == found.path || path.is_below(&found.path) =>
                         {
-                            Some(*error)
+                            Some(error.clone())
                         }
                         _ => None,
                     };
@@ -170,7 +168,6 @@ impl<'a, V: Visitor> Merge<'a, V> {
                 Item::Vanished(path) => self.visitor.vanished(&path)?,
                 Item::Unreadable(path, error) => {
                     self.catch_up(&path)?;
-                    let error = std::io::Error::from(error).to_string();
                     self.visitor.unknown(&path, &error)?;
                     self.unknown = Some((path, error));
                 }
@@ -185,7 +182,7 @@ impl<'a, V: Visitor> Merge<'a, V> {
         self.visitor.finish()
     }
 
-    fn found(&mut self, found: Found, unlisted: Option<Errno>) -> Result<(), MergeError> {
+    fn found(&mut self, found: Found, unlisted: Option<String>) -> Result<(), MergeError> {
         self.catch_up(&found.path)?;
         let mut base = None;
         if self.base.compare(&found.path) == Ordering::Equal {

@@ -7,7 +7,7 @@ use super::compare::{Detect, Verdict, compare, is_another_directory};
 use super::cursor::Recorded;
 use crate::format::entry::{Entry, Kind};
 use crate::format::path::EntryPath;
-use crate::source::walk::Found;
+use crate::source::Found;
 
 /// What a walk, which comes to a directory before what is in it, has seen of them.
 #[derive(Debug, Default)]

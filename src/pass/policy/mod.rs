@@ -4,6 +4,7 @@
 pub mod sessions;
 pub mod tree;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::context::SourceContext;
@@ -15,8 +16,7 @@ use crate::format::entry::Entry;
 use crate::format::path::EntryPath;
 use crate::format::selection::SessionSelection;
 use crate::format::snapshot::Snapshot;
-use crate::source::filter::Filter;
-use crate::source::walk::Found;
+use crate::source::Found;
 
 /// How something that exists, or was recorded, differs.
 pub enum Change<'a> {
@@ -84,8 +84,8 @@ pub trait Policy: Send {
 pub struct Approach {
     /// Who decides.
     pub policy: Box<dyn Policy>,
-    /// What is looked at.
-    pub filter: Filter,
+    /// Names in the root that are looked at; everything, if not set.
+    pub only: Option<Arc<HashSet<Vec<u8>>>>,
     /// Whether the archive is a full one.
     pub is_full: bool,
     /// Whether all entries have their extended attributes afterwards.
@@ -111,7 +111,7 @@ pub async fn settle(
     parent: Option<&Snapshot>,
     unfinished: &[Unfinished],
 ) -> Result<Approach, SourceError> {
-    match &context.source.sessions {
+    match &context.job.sessions {
         Some(options) => sessions::settle(context, options, parent, unfinished).await,
         None => Ok(tree::settle(context, parent)),
     }

@@ -9,9 +9,9 @@ use crate::format::snapshot::Snapshot;
 use crate::pass::archive::ArchiveOptions;
 use crate::pass::context::SourceContext;
 use crate::pass::diff::{Detect, Moved, Recorded, Verdict};
-use crate::pass::source::Method;
+use crate::pass::job::Method;
 use crate::pass::steps::Group;
-use crate::source::walk::Found;
+use crate::source::Found;
 
 struct Tree {
     /// Whether everything is captured again, whatever was recorded.
@@ -32,10 +32,11 @@ pub(super) struct Closeness {
 
 impl Closeness {
     pub(super) fn of(context: &SourceContext, parent: Option<&Snapshot>) -> Self {
-        let source = &context.source;
+        let source = &context.job;
         Self {
             detect: source.detect,
-            rerecord: source.xattrs && parent.is_some_and(|parent| !parent.xattrs),
+            rerecord: context.source.records_xattrs()
+                && parent.is_some_and(|parent| !parent.xattrs),
         }
     }
 
@@ -80,7 +81,7 @@ impl Policy for Tree {
 }
 
 pub(super) fn settle(context: &SourceContext, parent: Option<&Snapshot>) -> Approach {
-    let source = &context.source;
+    let source = &context.job;
     let archive = match &source.method {
         Method::Files => None,
         Method::Archive(archive) => Some(archive),
@@ -95,9 +96,9 @@ pub(super) fn settle(context: &SourceContext, parent: Option<&Snapshot>) -> Appr
     };
     Approach {
         policy: Box::new(tree),
-        filter: source.filter.clone(),
+        only: None,
         is_full,
-        xattrs: source.xattrs,
+        xattrs: context.source.records_xattrs(),
         selection: None,
         expected: 0,
         lost: 0,
@@ -109,9 +110,9 @@ pub(super) fn settle(context: &SourceContext, parent: Option<&Snapshot>) -> Appr
 fn group(context: &SourceContext, archive: &ArchiveOptions, is_full: bool) -> Group {
     let pass = context.pass.to_string();
     let values = Values {
-        source: &context.source.name,
+        source: &context.job.name,
         pass: context.pass,
-        session: context.source.name.as_str(),
+        session: context.job.name.as_str(),
         name: "",
         year: &pass[..4],
         is_full,
@@ -120,7 +121,7 @@ fn group(context: &SourceContext, archive: &ArchiveOptions, is_full: bool) -> Gr
     Group {
         key: archive.template.key(&values),
         name: None,
-        placement: context.source.placement.clone(),
+        placement: context.job.placement.clone(),
         takes_directories: true,
         is_only: true,
     }

@@ -8,7 +8,7 @@ use crate::archive::template::Values;
 use crate::format::keys;
 use crate::format::pass_id::PassId;
 use crate::pass::archive::ArchiveOptions;
-use crate::pass::source::{DirectorySource, Method};
+use crate::pass::job::{Method, SourceJob};
 use crate::pass::steps::Group;
 use crate::store::Placement;
 
@@ -63,7 +63,7 @@ pub struct Chosen {
 /// Decides about every session.
 #[must_use]
 pub fn choose(
-    source: &DirectorySource,
+    source: &SourceJob,
     options: &SessionOptions,
     survey: Survey,
     pass: PassId,
@@ -108,7 +108,7 @@ pub fn choose(
 }
 
 fn group(
-    source: &DirectorySource,
+    source: &SourceJob,
     options: &SessionOptions,
     archive: &ArchiveOptions,
     (session, mode): (&Session, Mode),

@@ -19,8 +19,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::archive::template::KeyTemplate;
-use crate::format::path::EntryPath;
-use crate::pass::source::DirectorySource;
+use crate::pass::job::SourceJob;
+use crate::source::Found;
 use crate::source::filter::Globs;
 use crate::source::session::{self, YearPattern};
 
@@ -129,12 +129,12 @@ pub struct Session {
     pub archived_at: Option<Timestamp>,
     /// Files in it that become objects of their own.
     #[serde(skip)]
-    pub notes: Vec<EntryPath>,
+    pub notes: Vec<Found>,
 }
 
 impl SessionOptions {
     /// What was asked for, by its own options or those of the source.
-    fn choice_of(&self, source: &DirectorySource) -> Choice {
+    fn choice_of(&self, source: &SourceJob) -> Choice {
         Choice {
             force: self.choice.force || source.afresh,
             ..self.choice.clone()

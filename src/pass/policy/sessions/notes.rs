@@ -12,12 +12,11 @@ use crate::archive::template::Values;
 use crate::events::Event;
 use crate::format::archive::Codec;
 use crate::format::keys;
-use crate::format::path::EntryPath;
 use crate::pass::capture::file::{WHOLE_BYTES, read_up_to};
 use crate::pass::context::SourceContext;
 use crate::pass::error::SourceError;
 use crate::pass::place::{self, Place};
-use crate::source::open::Root;
+use crate::source::{Body, Found, Refused};
 use crate::store::{Condition, ObjectInfo, Placement};
 
 /// The notes of some sessions.
@@ -32,7 +31,7 @@ impl Notes {
     /// # Errors
     /// The store fails. Notes that cannot be read are passed over: the archive has said so.
     pub async fn put(&self, context: &SourceContext) -> Result<(), SourceError> {
-        let Some(options) = &context.source.sessions else {
+        let Some(options) = &context.job.sessions else {
             return Ok(());
         };
         for session in &self.sessions {
@@ -40,13 +39,14 @@ impl Notes {
                 if context.stop.is_set() {
                     return Err(SourceError::Interrupted);
                 }
-                match tokio::task::block_in_place(|| read(&context.root, note)) {
+                match tokio::task::block_in_place(|| read(context, note)) {
                     Ok(Some(contents)) => {
                         put_one(context, options, session, note, contents).await?;
                     }
                     Ok(None) => context.events.emit(&Event::Notice {
                         message: format!(
-                            "{note} is larger than a note may be; it is in the archive"
+                            "{} is larger than a note may be; it is in the archive",
+                            note.path
                         ),
                     }),
                     Err(_) => {}
@@ -58,8 +58,10 @@ impl Notes {
 }
 
 /// A note's contents, unless it is too large to be one.
-fn read(root: &Root, path: &EntryPath) -> Result<Option<Bytes>, Errno> {
-    let file = root.open_file(path)?;
+fn read(context: &SourceContext, note: &Found) -> Result<Option<Bytes>, Refused> {
+    let Body::File(file) = context.source.open(note)?.body else {
+        return Err(Refused::Gone);
+    };
     let most = usize::try_from(WHOLE_BYTES).map_err(|_| Errno::FBIG)?;
     let mut contents = Vec::new();
     while contents.len() <= most {
@@ -76,16 +78,16 @@ async fn put_one(
     context: &SourceContext,
     options: &SessionOptions,
     session: &Session,
-    note: &EntryPath,
+    note: &Found,
     contents: Bytes,
 ) -> Result<(), SourceError> {
     let started = Instant::now();
     let sha256: [u8; 32] = Sha256::digest(&contents).into();
     let values = Values {
-        source: &context.source.name,
+        source: &context.job.name,
         pass: context.pass,
         session: &keys::percent_encode(&session.bytes_of_name),
-        name: &keys::percent_encode(note.name().unwrap_or_default()),
+        name: &keys::percent_encode(note.path.name().unwrap_or_default()),
         year: &session.year,
         is_full: true,
         codec: Codec::None,
@@ -104,8 +106,8 @@ async fn put_one(
         .put_content(&key, contents, sha256, &Condition::Absent, &placement);
     put.await?;
     context.events.emit(&Event::FileUploaded {
-        source: context.source.name.clone(),
-        path: note.to_string(),
+        source: context.job.name.clone(),
+        path: note.path.to_string(),
         key,
         size,
         sha256: hex::encode(sha256),

@@ -9,8 +9,8 @@ use crate::pass::diff::{Detect, Moved, Pair, Recorded, Verdict, compare, is_racy
 use crate::pass::policy::tree::Closeness;
 use crate::pass::policy::{Change, Decision, Policy};
 use crate::pass::steps::Group;
+use crate::source::Found;
 use crate::source::session::{is_in_root, name_of};
-use crate::source::walk::Found;
 
 pub(super) struct Sessions {
     pub(super) modes: Modes,

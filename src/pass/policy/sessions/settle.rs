@@ -27,17 +27,17 @@ pub(in crate::pass) async fn settle(
     parent: Option<&Snapshot>,
     unfinished: &[Unfinished],
 ) -> Result<Approach, SourceError> {
-    let source = &context.source;
+    let source = &context.job;
     let started_ns = context.now_ns();
     let survey = survey(context, options, (parent, unfinished), true).await?;
     check(context, &survey, parent).await?;
     tell(context, &survey);
     let chosen = choose(source, options, survey, context.pass, started_ns);
     Ok(Approach {
-        filter: source.filter.clone().only(chosen.modes.names()),
+        only: Some(chosen.modes.names()),
         is_full: false,
         // Sessions stay as they were archived.
-        xattrs: source.xattrs && parent.is_none_or(|parent| parent.xattrs),
+        xattrs: context.source.records_xattrs() && parent.is_none_or(|parent| parent.xattrs),
         selection: options.choice.selection(),
         expected: chosen.surveyed,
         lost: chosen.lost,
@@ -48,21 +48,21 @@ pub(in crate::pass) async fn settle(
         policy: Box::new(Sessions {
             modes: chosen.modes,
             root: Closeness::of(context, parent),
-            xattrs: source.xattrs,
+            xattrs: context.source.records_xattrs(),
         }),
     })
 }
 
 /// Tells of what the survey has seen and the pass leaves alone.
 fn tell(context: &SourceContext, survey: &Survey) {
-    let source = &context.source;
+    let source = &context.job;
     if survey.loose > 0 {
         let what = text::count(survey.loose, "file");
         context.events.emit(&Event::Notice {
             message: format!(
                 "{}: {what} outside of any session left out, directly in `{}`",
                 source.name,
-                source.directory.display()
+                source.place.text()
             ),
         });
     }
@@ -87,7 +87,7 @@ pub async fn check(
     survey: &Survey,
     parent: Option<&Snapshot>,
 ) -> Result<(), SourceError> {
-    let source = &context.source;
+    let source = &context.job;
     let is_everything = (source.sessions.as_ref())
         .is_some_and(|sessions| sessions.choice_of(source).is_everything());
     if let Some(damaged) = survey.damaged.first().filter(|_| !is_everything) {
@@ -103,7 +103,7 @@ pub async fn check(
     {
         let years = survey.sessions.iter().map(|session| session.year.clone());
         return Err(SourceError::NoYear {
-            directory: source.directory.clone(),
+            directory: source.place.text(),
             wanted: year.clone(),
             years: years.collect(),
         });
@@ -114,7 +114,7 @@ pub async fn check(
     let names = survey.sessions.iter().map(|session| &session.name);
     let like = names.filter(|name| strsim::jaro_winkler(name, wanted) > ALIKE);
     Err(SourceError::NoSession {
-        directory: source.directory.clone(),
+        directory: source.place.text(),
         wanted: wanted.to_owned(),
         like: like.take(3).cloned().collect(),
     })

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use super::{Choice, Session, SessionOptions, State};
@@ -21,7 +20,7 @@ use crate::pass::diff::{
 use crate::pass::error::SourceError;
 use crate::pass::unfinished::Unfinished;
 use crate::source::session::{is_in_root, name_of};
-use crate::source::walk::Found;
+use crate::source::{Body, Found, Refused};
 use crate::stop::Stopped;
 
 /// Read at a time to see whether a file is the same.
@@ -51,8 +50,7 @@ pub async fn survey(
     (parent, unfinished): (Option<&Snapshot>, &[Unfinished]),
     reads: bool,
 ) -> Result<Survey, SourceError> {
-    let filter = context.source.filter.clone();
-    let inputs = Inputs::open(context, filter, parent, unfinished)?;
+    let inputs = Inputs::open(context, None, parent, unfinished)?;
     let surveyor = Surveyor {
         context: Arc::clone(context),
         choice: sessions.choice.clone(),
@@ -100,14 +98,14 @@ struct Open {
     /// could not be read while the others were archived.
     is_scattered: bool,
     archived_at: Option<Timestamp>,
-    notes: Vec<EntryPath>,
+    notes: Vec<Found>,
 }
 
 impl Visitor for Surveyor {
     type Output = Survey;
 
     fn compare(&self, found: &Found, recorded: &Recorded, moved: &Moved) -> Verdict {
-        moved.compare(found, recorded, self.context.source.detect)
+        moved.compare(found, recorded, self.context.job.detect)
     }
 
     fn compare_continued(&self, found: &Found, recorded: &Recorded, moved: &Moved) -> Verdict {
@@ -148,7 +146,7 @@ impl Visitor for Surveyor {
         open.count(metadata.kind, metadata.size, metadata.mtime_ns);
         open.continued += u64::from(is_continued);
         if is_note {
-            open.notes.push(path.clone());
+            open.notes.push(found.clone());
         }
         if let Some(base) = &pair.base {
             open.recorded(&base.recorded.entry);
@@ -225,8 +223,8 @@ impl Surveyor {
         let is_same = match kind {
             Kind::File => self.has_contents(found, entry)?,
             Kind::Symlink => {
-                let target = self.context.root.read_link(&found.path);
-                target.map(|target| Some(&target) == entry.target.as_ref())
+                let opened = self.context.source.open(found);
+                opened.map(|opened| opened.target == entry.target)
             }
             _ => Ok(true),
         };
@@ -247,7 +245,7 @@ impl Surveyor {
     fn readable_again(&self, found: &Found) -> Result<Difference, Stopped> {
         let can_be_read = match self.is_read(found) {
             true => self.sha256(found)?.map(|_| ()),
-            false => self.context.root.open_file(&found.path).map(|_| ()),
+            false => self.context.source.open(found).map(|_| ()),
         };
         Ok(match can_be_read {
             Ok(()) => Difference::Changed,
@@ -256,17 +254,18 @@ impl Surveyor {
     }
 
     /// Whether a file has the contents that were recorded.
-    fn has_contents(&self, found: &Found, entry: &Entry) -> Result<Result<bool, Errno>, Stopped> {
+    fn has_contents(&self, found: &Found, entry: &Entry) -> Result<Result<bool, Refused>, Stopped> {
         let sha256 = self.sha256(found)?;
         let is_same = |sha256| entry.content.as_ref().is_some_and(|c| c.sha256 == sha256);
         Ok(sha256.map(is_same))
     }
 
     /// Reads a file to its end.
-    fn sha256(&self, found: &Found) -> Result<Result<[u8; 32], Errno>, Stopped> {
-        let file = match self.context.root.open_file(&found.path) {
-            Ok(file) => file,
-            Err(error) => return Ok(Err(error)),
+    fn sha256(&self, found: &Found) -> Result<Result<[u8; 32], Refused>, Stopped> {
+        let file = match self.context.source.open(found).map(|opened| opened.body) {
+            Ok(Body::File(file)) => file,
+            Ok(Body::None) => return Ok(Err(Refused::Gone)),
+            Err(refused) => return Ok(Err(refused)),
         };
         let mut hasher = Sha256::new();
         let mut buffer = Vec::new();
@@ -274,7 +273,7 @@ impl Surveyor {
         while !self.context.stop.is_set() {
             buffer.clear();
             if let Err(error) = read_up_to(&file, &mut buffer, offset, READ_BYTES) {
-                return Ok(Err(error));
+                return Ok(Err(error.into()));
             }
             if buffer.is_empty() {
                 return Ok(Ok(hasher.finalize().into()));
@@ -310,7 +309,7 @@ impl Surveyor {
 
     fn close(&mut self) {
         if let Some(open) = self.open.take() {
-            let session = open.close(&self.sessions, self.context.source.allow_empty);
+            let session = open.close(&self.sessions, self.context.job.allow_empty);
             self.survey.sessions.push(session);
         }
     }

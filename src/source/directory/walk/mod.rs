@@ -19,10 +19,11 @@ use rustix::io::Errno;
 
 use self::listing::{Chunk, Rest};
 use self::pool::{Pool, Task};
-use super::filter::Filter;
-use super::open::Root;
-use super::stat::Stat;
+use super::root::Root;
 use crate::format::path::EntryPath;
+use crate::source::filter::Filter;
+use crate::source::stat::Stat;
+use crate::source::{Found, Item, Unusable};
 
 /// What to walk, and how.
 #[derive(Debug, Clone)]
@@ -36,53 +37,11 @@ pub struct WalkOptions {
     pub threads: usize,
 }
 
-/// Why a walk could not begin.
+/// Something to give out, and the directory to enter after it.
 #[derive(Debug)]
-pub enum NotStarted {
-    /// The system does not say what the root is.
-    Root(Errno),
-    /// The system does not give another thread.
-    Thread(std::io::Error),
-}
-
-impl From<Errno> for NotStarted {
-    fn from(error: Errno) -> Self {
-        Self::Root(error)
-    }
-}
-
-/// What a walk comes across.
-#[derive(Debug)]
-pub enum Item {
-    /// An entry; of a directory, what is in it follows.
-    Found(Found),
-    /// The entry was listed, and gone when it was looked at.
-    Vanished(EntryPath),
-    /// The entry is there and cannot be looked at, or the directory, given out before, cannot be
-    /// listed. Nothing is known of it or of what lies below.
-    Unreadable(EntryPath, Errno),
-}
-
-/// An entry and what the system says of it.
-#[derive(Debug)]
-pub struct Found {
-    /// Relative to the root of the walk.
-    pub path: EntryPath,
-    /// What the system says.
-    pub stat: Stat,
-    /// A directory that is not entered, and why.
-    pub not_entered: Option<NotEntered>,
+struct Step {
+    item: Item,
     child: Option<Arc<Node>>,
-}
-
-/// Why a walk does not enter a directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NotEntered {
-    /// Another file system is mounted on it.
-    OtherFileSystem,
-    /// It is the same directory as one above it, by a bind mount.
-    Loop,
 }
 
 /// A directory on the way down.
@@ -111,14 +70,14 @@ impl Node {
 pub struct Walk {
     pool: Arc<Pool>,
     workers: Vec<std::thread::JoinHandle<()>>,
-    root: Option<Found>,
+    root: Option<Step>,
     frames: Vec<Frame>,
     enter: Option<Arc<Node>>,
 }
 
 /// A directory being given out.
 struct Frame {
-    items: std::vec::IntoIter<Item>,
+    items: std::vec::IntoIter<Step>,
     rest: Option<Rest>,
 }
 
@@ -136,7 +95,7 @@ impl Walk {
     ///
     /// # Errors
     /// The system does not say what the root is, or gives no thread.
-    pub fn start(root: Arc<Root>, options: WalkOptions) -> Result<Self, NotStarted> {
+    pub fn start(root: Arc<Root>, options: WalkOptions) -> Result<Self, Unusable> {
         let stat = Stat::of(&*root)?;
         let node = Arc::new(Node {
             path: EntryPath::ROOT,
@@ -150,12 +109,15 @@ impl Walk {
             path: EntryPath::ROOT,
             stat,
             not_entered: None,
+        };
+        let root = Step {
+            item: Item::Found(found),
             child: Some(node),
         };
         let mut walk = Self {
             pool,
             workers: Vec::with_capacity(threads),
-            root: Some(found),
+            root: Some(root),
             frames: Vec::new(),
             enter: None,
         };
@@ -163,7 +125,7 @@ impl Walk {
             let pool = Arc::clone(&walk.pool);
             let thread = std::thread::Builder::new().name("walk".to_owned());
             let worker = thread.spawn(move || pool.work());
-            walk.workers.push(worker.map_err(NotStarted::Thread)?);
+            walk.workers.push(worker.map_err(Unusable::Thread)?);
         }
         Ok(walk)
     }
@@ -177,15 +139,13 @@ impl Walk {
             }
             // Gone, or no directory any more.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Some(Item::Vanished(path)),
-            Err(error) => Some(Item::Unreadable(path, error)),
+            Err(error) => Some(unreadable(path, error)),
         }
     }
 
-    fn give(&mut self, item: Item) -> Item {
-        if let Item::Found(found) = &item {
-            self.enter.clone_from(&found.child);
-        }
-        item
+    fn give(&mut self, step: Step) -> Item {
+        self.enter = step.child;
+        step.item
     }
 }
 
@@ -194,7 +154,7 @@ impl Iterator for Walk {
 
     fn next(&mut self) -> Option<Item> {
         if let Some(root) = self.root.take() {
-            return Some(self.give(Item::Found(root)));
+            return Some(self.give(root));
         }
         loop {
             if let Some(node) = self.enter.take()
@@ -203,13 +163,13 @@ impl Iterator for Walk {
                 return Some(item);
             }
             let frame = self.frames.last_mut()?;
-            if let Some(item) = frame.items.next() {
-                return Some(self.give(item));
+            if let Some(step) = frame.items.next() {
+                return Some(self.give(step));
             }
             match frame.rest.take() {
                 Some(rest) => match self.pool.obtain(Task::Stat(rest)) {
                     Ok(chunk) => *frame = chunk.into(),
-                    Err(error) => return Some(Item::Unreadable(EntryPath::ROOT, error)),
+                    Err(error) => return Some(unreadable(EntryPath::ROOT, error)),
                 },
                 None => {
                     self.frames.pop();
@@ -217,6 +177,10 @@ impl Iterator for Walk {
             }
         }
     }
+}
+
+fn unreadable(path: EntryPath, error: Errno) -> Item {
+    Item::Unreadable(path, std::io::Error::from(error).to_string())
 }
 
 impl Drop for Walk {

@@ -6,8 +6,7 @@ use std::path::Path;
 use rustix::fs::{fgetxattr, flistxattr, lgetxattr, llistxattr};
 use rustix::io::{self, Errno};
 
-/// Names and values in order of name.
-pub type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+use crate::source::Xattrs;
 
 /// Limits of the kernel (`xattr(7)`): 64 KiB each for a value and for the list of names.
 const MAX_BYTES: usize = 64 << 10;

@@ -1,30 +1,21 @@
 //! What is to be done with one source, as it was asked for.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::archive::ArchiveOptions;
 use super::diff::Detect;
 use super::policy::sessions::SessionOptions;
 use crate::format::keys::SourceName;
-use crate::source::filter::Filter;
+use crate::source::Place;
 use crate::store::Placement;
 
-/// A directory to back up.
+/// What is to be done with a source.
 #[derive(Debug, Clone)]
-pub struct DirectorySource {
+pub struct SourceJob {
     /// Its stable name.
     pub name: SourceName,
-    /// Where it is: absolute and clean, as names and records have it.
-    pub directory: PathBuf,
-    /// The same as it was written, which is what is opened: `..` after a symbolic link leads elsewhere
-    /// than the clean path.
-    pub written_as: PathBuf,
-    /// What of it is left out.
-    pub filter: Filter,
-    /// Whether to leave out other file systems mounted in it.
-    pub one_file_system: bool,
-    /// Whether to record extended attributes.
-    pub xattrs: bool,
+    /// Where it is.
+    pub place: Arc<dyn Place>,
     /// How closely to look.
     pub detect: Detect,
     /// Whether there may be nothing in it.

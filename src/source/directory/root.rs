@@ -17,9 +17,10 @@ use rustix::fs::{
 };
 use rustix::io::{self, Errno};
 
-use super::stat::Stat;
-use super::xattr::{self, Xattrs};
+use super::xattr;
 use crate::format::path::EntryPath;
+use crate::source::Xattrs;
+use crate::source::stat::Stat;
 
 /// Which directory it is, on which mount. As long as one descriptor of it is open, no other directory
 /// has the same numbers: device, inode and mount exist until nobody has them open any more.

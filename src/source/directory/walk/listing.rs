@@ -7,11 +7,12 @@ use std::sync::Arc;
 use rustix::fs::{FileType, RawDir};
 use rustix::io::{self, Errno};
 
-use super::{Found, Item, Node, NotEntered, WalkOptions};
+use super::{Node, Step, WalkOptions, unreadable};
 use crate::format::entry::Kind;
 use crate::format::path::EntryPath;
-use crate::source::open::Root;
+use crate::source::directory::root::Root;
 use crate::source::stat::Stat;
+use crate::source::{Found, Item, NotEntered};
 
 /// Names looked at in one go: enough to make the bookkeeping negligible, few enough to spread over
 /// threads.
@@ -46,7 +47,7 @@ pub(super) struct Rest {
 /// Items of one directory in order, and the rest of it.
 #[derive(Debug)]
 pub(super) struct Chunk {
-    pub(super) items: Vec<Item>,
+    pub(super) items: Vec<Step>,
     pub(super) rest: Option<Rest>,
 }
 
@@ -122,7 +123,7 @@ impl Listing {
         }
     }
 
-    fn look_at(&self, at: usize, options: &WalkOptions, root_dev: u64) -> Option<Item> {
+    fn look_at(&self, at: usize, options: &WalkOptions, root_dev: u64) -> Option<Step> {
         let name = self.names[at];
         let path = self.path(at);
         let filter = &options.filter;
@@ -133,8 +134,13 @@ impl Listing {
         }
         let stat = match Stat::at(&self.fd, name.of(&self.bytes)) {
             Ok(stat) => stat,
-            Err(Errno::NOENT) => return Some(Item::Vanished(path)),
-            Err(error) => return Some(Item::Unreadable(path, error)),
+            Err(error) => {
+                let item = match error {
+                    Errno::NOENT => Item::Vanished(path),
+                    error => unreadable(path, error),
+                };
+                return Some(Step { item, child: None });
+            }
         };
         let is_directory = stat.metadata.kind == Kind::Directory;
         if !is_known && filter.leaves_out(&path, is_directory) {
@@ -157,12 +163,15 @@ impl Listing {
                 parent: Some(Arc::clone(&self.node)),
             })
         });
-        Some(Item::Found(Found {
+        let found = Found {
             path,
             stat,
             not_entered,
+        };
+        Some(Step {
+            item: Item::Found(found),
             child,
-        }))
+        })
     }
 }
 
@@ -176,10 +185,7 @@ impl Name {
 /// What the pool wants to know of a finished chunk.
 impl Chunk {
     pub(super) fn directories(&self) -> impl Iterator<Item = &Arc<Node>> {
-        self.items.iter().filter_map(|item| match item {
-            Item::Found(found) => found.child.as_ref(),
-            Item::Vanished(_) | Item::Unreadable(..) => None,
-        })
+        self.items.iter().filter_map(|step| step.child.as_ref())
     }
 
     /// How much it counts against the budget: its items, and a share for the names behind it.

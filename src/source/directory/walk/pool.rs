@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use super::listing::{Chunk, Listed, Listing, Rest, Unlisted};
 use super::{Node, WalkOptions};
 use crate::format::path::EntryPath;
-use crate::source::open::Root;
+use crate::source::directory::root::Root;
 
 /// Weight of finished chunks the threads may be ahead of the consumer; an item weighs one and takes
 /// some 200 bytes.

@@ -1,0 +1,68 @@
+//! Opening a source, and making sure before the commit that it still is the one that was opened.
+
+use std::sync::Arc;
+
+use super::context::SourceContext;
+use super::error::{Nothing, SourceError};
+use super::job::SourceJob;
+use crate::source::{Source, Unusable};
+
+impl SourceJob {
+    /// Opens the source.
+    ///
+    /// # Errors
+    /// It is missing, of another kind, or cannot be entered.
+    pub async fn open(&self) -> Result<Arc<dyn Source>, SourceError> {
+        let place = Arc::clone(&self.place);
+        let opened = on_a_thread(move || place.open()).await;
+        opened.map_err(|error| self.unusable(error))
+    }
+
+    /// The error of a source that cannot be used.
+    pub(super) fn unusable(&self, error: Unusable) -> SourceError {
+        let directory = self.place.written_as();
+        match error {
+            Unusable::Unreadable(error) => SourceError::Root { directory, error },
+            Unusable::Replaced => SourceError::Replaced { directory },
+            Unusable::Thread(error) => SourceError::Thread(error),
+        }
+    }
+}
+
+impl SourceContext {
+    /// Makes sure that the source is still the one that was opened.
+    ///
+    /// # Errors
+    /// Another one has taken its place, or nothing has.
+    pub async fn confirm(&self) -> Result<(), SourceError> {
+        let source = Arc::clone(&self.source);
+        let confirmed = on_a_thread(move || source.confirm()).await;
+        confirmed.map_err(|error| self.job.unusable(error))
+    }
+
+    /// The error of a source in which nothing was found to back up, for its being empty or, if it is
+    /// not, `otherwise`; its last snapshot has so many entries.
+    pub async fn nothing_there(&self, otherwise: Nothing, entries: u64) -> SourceError {
+        if let Err(error) = self.confirm().await {
+            return error;
+        }
+        let source = Arc::clone(&self.source);
+        let nothing = match on_a_thread(move || source.is_empty()).await {
+            Ok(false) => otherwise,
+            Ok(true) | Err(_) => Nothing::Empty,
+        };
+        SourceError::Empty {
+            directory: self.job.place.written_as(),
+            nothing,
+            entries,
+        }
+    }
+}
+
+/// A file server that does not answer must not keep the pass from hearing a signal.
+async fn on_a_thread<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(look).await {
+        Ok(seen) => seen,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}

@@ -1,0 +1,166 @@
+//! A directory as a source: an ordered, parallel walk, what it leaves out, and reading files that may
+//! change under the reader.
+//!
+//! The root is opened once, and everything else is reached from that descriptor. Symbolic links are never
+//! followed, not even in the middle of a path: whoever can write into the source cannot make a backup read
+//! outside of it.
+
+pub mod clean;
+pub mod root;
+pub mod walk;
+pub mod xattr;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use self::root::Root;
+use self::walk::{Walk, WalkOptions};
+use super::filter::Filter;
+use super::stat::Stat;
+use super::{Body, Found, Items, Opened, Place, Refused, Scope, Source, Unusable, Xattrs};
+use crate::format::entry::Kind;
+
+/// A directory to back up.
+#[derive(Debug, Clone)]
+pub struct DirectoryPlace {
+    /// Where it is: absolute and clean, as names and records have it.
+    pub directory: PathBuf,
+    /// The same as it was written, which is what is opened: `..` after a symbolic link leads elsewhere
+    /// than the clean path.
+    pub written_as: PathBuf,
+    /// What of it is left out.
+    pub filter: Filter,
+    /// Whether to leave out other file systems mounted in it.
+    pub one_file_system: bool,
+    /// Whether to record extended attributes.
+    pub xattrs: bool,
+}
+
+impl Place for DirectoryPlace {
+    fn text(&self) -> String {
+        self.directory.display().to_string()
+    }
+
+    fn written_as(&self) -> String {
+        self.written_as.display().to_string()
+    }
+
+    fn open(&self) -> Result<Arc<dyn Source>, Unusable> {
+        Ok(Arc::new(Directory {
+            root: Arc::new(Root::open(&self.written_as)?),
+            place: self.clone(),
+        }))
+    }
+}
+
+/// A directory, open.
+struct Directory {
+    place: DirectoryPlace,
+    root: Arc<Root>,
+}
+
+impl Directory {
+    fn xattrs(&self, read: impl FnOnce() -> Result<Xattrs, Errno>) -> Result<Xattrs, Errno> {
+        match self.place.xattrs {
+            true => read(),
+            false => Ok(Xattrs::new()),
+        }
+    }
+}
+
+impl Source for Directory {
+    fn identity(&self) -> Option<String> {
+        self.root.file_system()
+    }
+
+    fn records_xattrs(&self) -> bool {
+        self.place.xattrs
+    }
+
+    fn items(&self, scope: &Scope) -> Result<Items, Unusable> {
+        let filter = self.place.filter.clone();
+        let options = WalkOptions {
+            filter: match &scope.only {
+                Some(only) => filter.only(Arc::clone(only)),
+                None => filter,
+            },
+            one_file_system: self.place.one_file_system,
+            threads: scope.threads,
+        };
+        Ok(Box::new(Walk::start(Arc::clone(&self.root), options)?))
+    }
+
+    fn open(&self, found: &Found) -> Result<Opened, Refused> {
+        let (root, path) = (&self.root, &found.path);
+        Ok(match found.stat.metadata.kind {
+            Kind::Symlink => Opened {
+                stat: found.stat,
+                target: Some(match root.read_link(path) {
+                    // Something else has taken its place.
+                    Err(Errno::INVAL) => return Err(Refused::Gone),
+                    target => target?,
+                }),
+                xattrs: self.xattrs(|| root.link_xattrs(path))?,
+                body: Body::None,
+            },
+            Kind::Directory => {
+                let directory = root.open_directory(path)?;
+                Opened {
+                    stat: found.stat,
+                    target: None,
+                    xattrs: self.xattrs(|| xattr::of_open(&directory))?,
+                    body: Body::None,
+                }
+            }
+            _ => {
+                let file = root.open_file(path)?;
+                Opened {
+                    stat: Stat::of(&file)?,
+                    target: None,
+                    xattrs: self.xattrs(|| xattr::of_open(&file))?,
+                    body: Body::File(file),
+                }
+            }
+        })
+    }
+
+    fn recheck(&self, opened: &Opened) -> Result<Option<Stat>, Refused> {
+        let Body::File(file) = &opened.body else {
+            return Ok(None);
+        };
+        let stat = Stat::of(file)?;
+        let (now, then) = (stat.metadata, opened.stat.metadata);
+        let is_same =
+            (now.size, now.mtime_ns, now.ctime_ns) == (then.size, then.mtime_ns, then.ctime_ns);
+        Ok((!is_same).then_some(stat))
+    }
+
+    fn confirm(&self) -> Result<(), Unusable> {
+        match self.root.is_still_at(&self.place.written_as)? {
+            true => Ok(()),
+            false => Err(Unusable::Replaced),
+        }
+    }
+
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.root.is_empty()?)
+    }
+}
+
+impl From<Errno> for Refused {
+    fn from(error: Errno) -> Self {
+        match error {
+            Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO => Self::Gone,
+            other => Self::Unreadable(other.into()),
+        }
+    }
+}
+
+impl From<Errno> for Unusable {
+    fn from(error: Errno) -> Self {
+        Self::Unreadable(error.into())
+    }
+}

@@ -1,0 +1,135 @@
+//! The lines of a file, each an item: a kind of source made of nothing but what ARCHITECTURE.md says.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use offsite::format::entry::{Kind as EntryKind, Metadata};
+use offsite::format::path::EntryPath;
+use offsite::source::stat::Stat;
+use offsite::source::{
+    Body, Found, Item, Items, Opened, Place, Refused, Scope, Source, Unusable, Xattrs,
+};
+use rustix::fs::{MemfdFlags, memfd_create};
+
+use super::Kind;
+
+pub(super) struct Lines;
+
+impl Kind for Lines {
+    fn place(&self, home: &Path) -> Arc<dyn Place> {
+        Arc::new(LinesPlace(home.join("lines")))
+    }
+
+    fn fill(&self, home: &Path, items: &[&str]) -> BTreeMap<String, Vec<u8>> {
+        let text: String = items.iter().map(|item| format!("{item}\n")).collect();
+        fs::write(home.join("lines"), text).unwrap();
+        let named = items.iter().enumerate();
+        let named = named.map(|(n, item)| (name(n), item.as_bytes().to_vec()));
+        named.collect()
+    }
+}
+
+fn name(number: usize) -> String {
+    format!("line {number:06}")
+}
+
+#[derive(Debug)]
+struct LinesPlace(PathBuf);
+
+impl Place for LinesPlace {
+    fn text(&self) -> String {
+        self.0.display().to_string()
+    }
+
+    fn open(&self) -> Result<Arc<dyn Source>, Unusable> {
+        let about = fs::metadata(&self.0).map_err(Unusable::Unreadable)?;
+        let text = fs::read(&self.0).map_err(Unusable::Unreadable)?;
+        let lines = text.split_inclusive(|byte| *byte == b'\n');
+        let lines = lines.map(|line| line.strip_suffix(b"\n").unwrap_or(line).to_vec());
+        Ok(Arc::new(OpenLines {
+            place: self.0.clone(),
+            lines: lines.collect(),
+            about,
+        }))
+    }
+}
+
+struct OpenLines {
+    place: PathBuf,
+    about: fs::Metadata,
+    lines: Vec<Vec<u8>>,
+}
+
+impl OpenLines {
+    fn found(&self, path: EntryPath, kind: EntryKind, size: usize) -> Item {
+        let changed_ns = self.about.mtime() * 1_000_000_000 + self.about.mtime_nsec();
+        Item::Found(Found {
+            path,
+            stat: Stat {
+                metadata: Metadata {
+                    kind,
+                    size: size as u64,
+                    mtime_ns: changed_ns,
+                    ctime_ns: changed_ns,
+                    mode: 0o755,
+                    uid: self.about.uid(),
+                    gid: self.about.gid(),
+                },
+                dev: 0,
+                ino: 0,
+                nlink: 1,
+                sparse: false,
+            },
+            not_entered: None,
+        })
+    }
+}
+
+impl Source for OpenLines {
+    fn items(&self, _: &Scope) -> Result<Items, Unusable> {
+        let root = self.found(EntryPath::ROOT, EntryKind::Directory, 0);
+        let lines = self.lines.iter().enumerate();
+        let lines = lines.map(|(number, line)| {
+            let path = EntryPath::parse(name(number)).unwrap();
+            self.found(path, EntryKind::File, line.len())
+        });
+        let items: Vec<Item> = [root].into_iter().chain(lines).collect();
+        Ok(Box::new(items.into_iter()))
+    }
+
+    fn open(&self, found: &Found) -> Result<Opened, Refused> {
+        let name = String::from_utf8_lossy(found.path.as_bytes()).into_owned();
+        let number = name.strip_prefix("line ").and_then(|n| n.parse().ok());
+        let line = number.and_then(|n: usize| self.lines.get(n));
+        let mut file = fs::File::from(memfd_create(&name, MemfdFlags::CLOEXEC)?);
+        file.write_all(line.ok_or(Refused::Gone)?)
+            .map_err(Refused::Unreadable)?;
+        Ok(Opened {
+            stat: found.stat,
+            xattrs: Xattrs::new(),
+            target: None,
+            body: Body::File(file.into()),
+        })
+    }
+
+    /// The lines are in memory.
+    fn recheck(&self, _: &Opened) -> Result<Option<Stat>, Refused> {
+        Ok(None)
+    }
+
+    fn confirm(&self) -> Result<(), Unusable> {
+        let now = fs::metadata(&self.place).map_err(Unusable::Unreadable)?;
+        match (now.dev(), now.ino()) == (self.about.dev(), self.about.ino()) {
+            true => Ok(()),
+            false => Err(Unusable::Replaced),
+        }
+    }
+
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.lines.is_empty())
+    }
+}
