@@ -1,5 +1,6 @@
 //! The commands: each puts the parts together, prints, and decides the exit code.
 
+mod chosen;
 mod config;
 mod init;
 mod launch;

@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 use indicatif::{HumanBytes, HumanCount};
 
 use super::table::Table;
-use super::{Context, block_on, connect, log_to_stderr, note, print, print_json, run, sessions};
+use super::{Context, block_on, chosen, connect, log_to_stderr, note, print, print_json, sessions};
 use crate::cli::PlanArgs;
 use crate::config::{Job, Purpose};
 use crate::error::Failure;
@@ -30,14 +30,14 @@ const ENOUGH_BYTES: u64 = 16 << 20;
 
 pub(super) fn plan(context: &Context, args: &PlanArgs) -> Result<ExitCode, Failure> {
     let mut job = context.load(&args.dirs.flags(), Purpose::Backup)?.job;
-    run::only(&mut job, &args.dirs.source)?;
+    chosen::only(&mut job, &args.dirs.source)?;
     sessions::choose(&mut job, &args.choice)?;
     let rate = args.rate.as_deref().map(parse_rate).transpose()?;
     log_to_stderr(&job);
     let (plans, failed) = block_on(async {
         let stop = signal::listen()?;
         let store = connect(&job).await;
-        let pass = run::looking_only(&job, &store, &stop);
+        let pass = chosen::looking_only(&job, &store, &stop);
         let (mut plans, mut failed) = (Vec::new(), false);
         for source in &job.pass.sources {
             let planned = match &source.sessions {

@@ -1,6 +1,5 @@
 //! `offsite run`, and `offsite` without a command.
 
-use std::collections::BTreeSet;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -9,24 +8,20 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Context, block_on, connect, format, log_to_stderr, note, sessions};
+use super::{Context, block_on, chosen, connect, format, log_to_stderr, sessions};
 use crate::boottime::boottime;
 use crate::cli::RunArgs;
 use crate::config::{Incomplete, Job, Metrics, Purpose};
 use crate::ecs::Identity;
 use crate::environment::Environment;
 use crate::error::Failure;
-use crate::events::{Event, Events, Files, Format, Level, Output};
+use crate::events::{Event, Events, Format, Level, Output};
 use crate::exit::ExitCode;
-use crate::format::pass_id::PassId;
 use crate::lease::Holder;
 use crate::pass::commit::SourceReport;
-use crate::pass::context::PassContext;
-use crate::pass::job::SourceJob;
 use crate::run::{PassReport, World};
 use crate::signal;
 use crate::snapshots::entries::Entries;
-use crate::source::directory::clean::clean;
 use crate::stop::Stop;
 use crate::store::Store;
 
@@ -49,7 +44,7 @@ pub(super) fn run(context: &Context, args: &RunArgs, repeat: Loop) -> Result<Exi
             return Err(failure);
         }
     };
-    only(&mut job, &args.dirs.source)?;
+    chosen::only(&mut job, &args.dirs.source)?;
     sessions::choose(&mut job, &args.choice)?;
     log_to_stderr(&job);
     let interval = job.interval.filter(|_| match repeat {
@@ -87,39 +82,11 @@ fn exit_code(report: &PassReport, incomplete: Incomplete) -> ExitCode {
     }
 }
 
-/// Keeps only the sources that were asked for, by name or, where no source has that name, by
-/// directory.
-pub(super) fn only(job: &mut Job, wanted: &[String]) -> Result<(), Failure> {
-    if wanted.is_empty() {
-        return Ok(());
-    }
-    let sources = &mut job.pass.sources;
-    let mut names = BTreeSet::new();
-    for wanted in wanted {
-        let named = |source: &&SourceJob| source.name.as_str() == wanted;
-        let is_there =
-            |source: &&SourceJob| source.place.text() == clean(wanted).display().to_string();
-        let found = sources
-            .iter()
-            .find(named)
-            .or_else(|| sources.iter().find(is_there));
-        let Some(found) = found else {
-            let known: Vec<_> = sources.iter().map(|source| source.name.as_str()).collect();
-            let message = format!("no source `{wanted}` is configured");
-            let hint = format!("there are: {}", known.join(", "));
-            return Err(Failure::new(ExitCode::NotFound, message).hint(hint));
-        };
-        names.insert(found.name.clone());
-    }
-    sources.retain(|source| names.contains(&source.name));
-    Ok(())
-}
-
 /// A wrong configuration means that no backup is made, and whoever watches the events must hear of
 /// it too.
 fn tell_log_readers(format: Format, failure: &Failure) {
     if format == Format::Json {
-        events(Format::Json, Level::Info).emit(&Event::BackupFailed {
+        chosen::events(Format::Json, Level::Info).emit(&Event::BackupFailed {
             exit_code: failure.exit_code.code(),
             error: failure.error.to_string(),
             hint: failure.hint.clone(),
@@ -127,23 +94,6 @@ fn tell_log_readers(format: Format, failure: &Failure) {
             requests: 0,
         });
     }
-}
-
-/// Names one execution in the logs.
-fn run_id() -> String {
-    format!("{:016x}", fastrand::u64(..))
-}
-
-/// Events of no task, without metrics.
-fn events(format: Format, level: Level) -> Events {
-    Events::new(Output {
-        format,
-        level,
-        files: Files::All,
-        run_id: run_id(),
-        task: None,
-        metrics_of: None,
-    })
 }
 
 /// What all passes of one execution share.
@@ -170,7 +120,7 @@ impl RunContext<'_> {
             format: format(job.log_format),
             level: job.log_level,
             files: job.log_files,
-            run_id: run_id(),
+            run_id: chosen::run_id(),
             task: task.cloned(),
             metrics_of: has_metrics.then(|| store.location()),
         });
@@ -267,20 +217,4 @@ async fn copy_manifest(
     out.flush()?;
     std::fs::rename(&partial, file)?;
     Ok(())
-}
-
-/// For commands that look at sources as a pass does, and print as people expect.
-pub(super) fn looking_only(job: &Job, store: &Arc<dyn Store>, stop: &Arc<Stop>) -> PassContext {
-    if job.pass.sources.is_empty() {
-        note("note: there is nothing to back up");
-    }
-    PassContext {
-        store: Arc::clone(store),
-        events: events(Format::Text, job.log_level.min(Level::Error)),
-        limits: job.pass.limits.clone(),
-        pass: PassId::new(store.now(), None, 0),
-        started_at: store.now(),
-        stop: Arc::clone(stop),
-        clock: Timestamp::now,
-    }
 }

@@ -4,7 +4,7 @@ use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
 use super::table::Table;
-use super::{Context, block_on, connect, log_to_stderr, note, print, print_json, run};
+use super::{Context, block_on, chosen, connect, log_to_stderr, note, print, print_json};
 use crate::cli::{ChoiceArgs, SessionsArgs};
 use crate::config::{Job, Purpose};
 use crate::error::Failure;
@@ -31,7 +31,7 @@ struct Row<'a> {
 
 pub(super) fn sessions(context: &Context, args: &SessionsArgs) -> Result<ExitCode, Failure> {
     let mut job = context.load(&[], Purpose::Backup)?.job;
-    run::only(&mut job, &args.source)?;
+    chosen::only(&mut job, &args.source)?;
     choose(&mut job, &args.choice)?;
     log_to_stderr(&job);
     let sources = job.pass.sources.iter();
@@ -42,7 +42,7 @@ pub(super) fn sessions(context: &Context, args: &SessionsArgs) -> Result<ExitCod
     let listed = block_on(async {
         let stop = signal::listen()?;
         let store = connect(&job).await;
-        let pass = run::looking_only(&job, &store, &stop);
+        let pass = chosen::looking_only(&job, &store, &stop);
         let mut listed = Vec::new();
         for source in sources {
             let Some(options) = &source.sessions else {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Purpose;
-use super::reader::{Findings, Placed};
+use super::reader::{Findings, Placed, complain};
 use super::settings::{Incomplete, LogFormat, Metrics, Settings};
 use super::sources::sources;
 use super::store;
@@ -92,12 +92,6 @@ impl Job {
             metrics: settings.metrics,
         }
     }
-}
-
-/// Reports a value that will not do.
-pub(super) fn complain<T>(findings: &Findings, placed: &Placed<T>, message: &str, hint: &str) {
-    let hint = Some(hint.to_owned());
-    findings.problem(placed.tag, &placed.field, message.to_owned(), hint);
 }
 
 fn limits(settings: &Settings, findings: &Findings) -> Limits {

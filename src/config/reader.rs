@@ -270,3 +270,9 @@ impl<'a> Section<'a> {
 fn is_null(value: &Value) -> bool {
     matches!(value, Value::Empty(..))
 }
+
+/// Reports a value that will not do.
+pub(super) fn complain<T>(findings: &Findings, placed: &Placed<T>, message: &str, hint: &str) {
+    let hint = Some(hint.to_owned());
+    findings.problem(placed.tag, &placed.field, message.to_owned(), hint);
+}

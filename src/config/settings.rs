@@ -8,7 +8,7 @@ use super::reader::{Placed, Section};
 use super::value::Bytes;
 use crate::events::{Files, Level};
 use crate::format::archive::Codec;
-use crate::pass::diff::Detect;
+use crate::pass::job::Detect;
 use crate::pass::policy::sessions::TagRule;
 use crate::prices::Prices;
 use crate::source::session::YearPattern;

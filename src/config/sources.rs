@@ -7,14 +7,13 @@ use std::sync::Arc;
 use figment::value::Tag;
 
 use super::Purpose;
-use super::job::complain;
-use super::reader::{Findings, Placed};
+use super::reader::{Findings, Placed, complain};
 use super::settings::{Settings, Source, SourceMethod};
 use crate::archive::template::KeyTemplate;
 use crate::format::archive::Codec;
 use crate::format::keys::SourceName;
 use crate::format::path::EntryPath;
-use crate::pass::archive::ArchiveOptions;
+use crate::pass::job::ArchiveOptions;
 use crate::pass::job::{Method, SourceJob};
 use crate::pass::policy::sessions::Choice;
 use crate::pass::policy::sessions::SessionOptions;

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use figment::value::Tag;
 
-use super::job::complain;
-use super::reader::{Findings, Placed};
+use super::reader::{Findings, Placed, complain};
 use super::settings::Settings;
 use crate::store::StoreOptions;
 use crate::store::open::{BadStore, StoreUrl};

@@ -5,9 +5,10 @@
 //! file is `fstat`ed before and after it is read; one that changed meanwhile is read once more, and
 //! kept as read then.
 
-pub(super) mod file;
+mod file;
 pub(super) mod large;
 pub(super) mod links;
+pub(super) mod reading;
 
 use std::io;
 use std::sync::Arc;
@@ -39,15 +40,15 @@ const ABORT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Requests that sending a file of `size` bytes takes.
 #[must_use]
-pub fn requests(size: u64) -> u64 {
+pub(crate) fn requests(size: u64) -> u64 {
     match size {
-        0..=file::WHOLE_BYTES => 1,
+        0..=reading::WHOLE_BYTES => 1,
         _ => Length::Known(size).requests(size),
     }
 }
 
 /// The threads that capture.
-pub struct Captures {
+pub(crate) struct Captures {
     capturer: Arc<Capturer>,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
@@ -57,7 +58,7 @@ impl Captures {
     ///
     /// # Errors
     /// A thread cannot be started.
-    pub fn start(
+    pub(crate) fn start(
         options: Arc<SourceContext>,
     ) -> Result<(Self, crossbeam_channel::Sender<Order>), FatalError> {
         let (sender, orders) = crossbeam_channel::bounded(QUEUE);
@@ -81,12 +82,12 @@ impl Captures {
     }
 
     /// Makes threads that wait for memory or a free request give up.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.capturer.uploader.close();
     }
 
     /// Waits for the threads, which end once no order can come any more.
-    pub fn join(self) {
+    pub(crate) fn join(self) {
         for thread in self.threads {
             // A thread that panicked has said so, and its captures count as aborted.
             let _ = thread.join();

@@ -52,33 +52,37 @@ pub struct PassContext {
 }
 
 /// What everybody has who works for one source in one pass.
-pub struct SourceContext {
+pub(crate) struct SourceContext {
     /// Where backups go.
-    pub store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn Store>,
     /// Where events go.
-    pub events: Events,
+    pub(crate) events: Events,
     /// How much at once.
-    pub limits: Limits,
+    pub(crate) limits: Limits,
     /// The pass.
-    pub pass: PassId,
+    pub(crate) pass: PassId,
     /// When it started, in the store's time.
-    pub started_at: Timestamp,
+    pub(crate) started_at: Timestamp,
     /// This machine's wall clock, which file times are compared with.
-    pub clock: fn() -> Timestamp,
+    pub(crate) clock: fn() -> Timestamp,
     /// What is to be done.
-    pub job: SourceJob,
+    pub(crate) job: SourceJob,
     /// The source, open.
-    pub source: Arc<dyn Source>,
+    pub(crate) source: Arc<dyn Source>,
     /// When to stop. A fatal error of the source sets it too.
-    pub stop: Arc<Stop>,
+    pub(crate) stop: Arc<Stop>,
     /// Where that error goes.
-    pub first_error: FirstError,
+    pub(crate) first_error: FirstError,
 }
 
 impl PassContext {
     /// The same for one of its sources, which can be stopped alone.
     #[must_use]
-    pub fn for_source(&self, job: &SourceJob, source: Arc<dyn Source>) -> Arc<SourceContext> {
+    pub(crate) fn for_source(
+        &self,
+        job: &SourceJob,
+        source: Arc<dyn Source>,
+    ) -> Arc<SourceContext> {
         let stop = Stop::within(&self.stop);
         Arc::new(SourceContext {
             store: Arc::clone(&self.store),
@@ -98,7 +102,7 @@ impl PassContext {
 impl SourceContext {
     /// This machine's time in nanoseconds since 1970.
     #[must_use]
-    pub fn now_ns(&self) -> i64 {
+    pub(crate) fn now_ns(&self) -> i64 {
         i64::try_from((self.clock)().as_nanosecond()).unwrap_or(i64::MAX)
     }
 }

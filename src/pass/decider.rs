@@ -25,49 +25,49 @@ const RUN: u64 = 4096;
 
 /// What was found, counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Merged {
+pub(crate) struct Merged {
     /// Entries that exist, the root included.
-    pub found: u64,
+    pub(crate) found: u64,
     /// New entries.
-    pub new: u64,
+    pub(crate) new: u64,
     /// Entries that look different.
-    pub changed: u64,
+    pub(crate) changed: u64,
     /// Entries of the last snapshot that are gone.
-    pub removed: u64,
+    pub(crate) removed: u64,
     /// Entries that are as they were.
-    pub unchanged: u64,
+    pub(crate) unchanged: u64,
     /// Entries that could not be looked at.
-    pub failed: u64,
+    pub(crate) failed: u64,
     /// Entries that were gone when looked at.
-    pub vanished: u64,
+    pub(crate) vanished: u64,
     /// Bytes of new files and of files of another size.
-    pub bytes_to_send: u64,
+    pub(crate) bytes_to_send: u64,
     /// Files among those.
-    pub files_to_send: u64,
+    pub(crate) files_to_send: u64,
     /// Requests that sending them takes.
-    pub requests_to_send: u64,
+    pub(crate) requests_to_send: u64,
     /// Files of the same size to be read, which may turn out to be the same.
-    pub files_to_read: u64,
+    pub(crate) files_to_read: u64,
     /// Bytes of those.
-    pub bytes_to_read: u64,
+    pub(crate) bytes_to_read: u64,
 }
 
 impl Merged {
     /// Whether nothing was found but the root, which looks like a volume that is not mounted.
     #[must_use]
-    pub fn is_nothing(&self) -> bool {
+    pub(crate) fn is_nothing(&self) -> bool {
         self.found <= 1 && self.failed == 0
     }
 
     /// Entries that were listed, the root included, whether they could be looked at or not.
     #[must_use]
-    pub fn listed(&self) -> u64 {
+    pub(crate) fn listed(&self) -> u64 {
         self.found + self.vanished
     }
 }
 
 /// Has a policy decide about each difference, and sees to it that it is done.
-pub struct Decider<S> {
+pub(crate) struct Decider<S> {
     context: Arc<SourceContext>,
     policy: Box<dyn Policy>,
     sink: S,
@@ -95,7 +95,7 @@ impl<S: Sink> Visitor for Decider<S> {
     }
 
     fn damaged(&mut self, damaged: Damaged) -> Result<(), MergeError> {
-        if let Decision::Fail = self.policy.decide(&Change::Damaged(&damaged)) {
+        if let Decision::Fail = self.policy.decide(&Change::Damaged) {
             return Err(MergeError::Damaged(damaged));
         }
         self.context.events.emit(&Event::SegmentDamaged {
@@ -184,7 +184,7 @@ impl<S: Sink> Visitor for Decider<S> {
 
 impl<S: Sink> Decider<S> {
     /// Sends what is decided to `sink`.
-    pub fn new(context: &Arc<SourceContext>, policy: Box<dyn Policy>, sink: S) -> Self {
+    pub(crate) fn new(context: &Arc<SourceContext>, policy: Box<dyn Policy>, sink: S) -> Self {
         Self {
             context: Arc::clone(context),
             policy,

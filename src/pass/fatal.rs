@@ -12,7 +12,7 @@ use crate::store::StoreError;
 
 /// What ended the backup of a source.
 #[derive(Debug)]
-pub enum FatalError {
+pub(crate) enum FatalError {
     /// Every other request would fail like this one.
     Store(StoreError),
     /// The archive cannot be compressed as asked.
@@ -29,7 +29,7 @@ impl From<StoreError> for FatalError {
 
 /// Where the first of them is kept: later ones are mostly its consequences.
 #[derive(Debug, Clone)]
-pub struct FirstError {
+pub(crate) struct FirstError {
     error: Arc<Mutex<Option<FatalError>>>,
     stop: Arc<Stop>,
 }
@@ -37,7 +37,7 @@ pub struct FirstError {
 impl FirstError {
     /// Sets `stop` when an error is reported.
     #[must_use]
-    pub fn stopping(stop: &Arc<Stop>) -> Self {
+    pub(crate) fn stopping(stop: &Arc<Stop>) -> Self {
         Self {
             error: Arc::default(),
             stop: Arc::clone(stop),
@@ -45,7 +45,7 @@ impl FirstError {
     }
 
     /// Ends the source for this reason, unless there is one already.
-    pub fn report(&self, error: FatalError) {
+    pub(crate) fn report(&self, error: FatalError) {
         let mut first = self.error.lock().unwrap_or_else(PoisonError::into_inner);
         first.get_or_insert(error);
         drop(first);
@@ -54,7 +54,7 @@ impl FirstError {
 
     /// The error that was reported first, if one was.
     #[must_use]
-    pub fn take(&self) -> Option<FatalError> {
+    pub(crate) fn take(&self) -> Option<FatalError> {
         let mut first = self.error.lock().unwrap_or_else(PoisonError::into_inner);
         first.take()
     }

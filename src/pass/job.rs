@@ -1,13 +1,20 @@
 //! What is to be done with one source, as it was asked for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::archive::ArchiveOptions;
-use super::diff::Detect;
+use jiff::{SignedDuration, Timestamp};
+
 use super::policy::sessions::SessionOptions;
+use crate::archive::template::KeyTemplate;
+use crate::format::archive::Codec;
 use crate::format::keys::SourceName;
+use crate::format::snapshot::Snapshot;
 use crate::source::Place;
 use crate::store::Placement;
+
+/// Of two of the store's times the later one may look this much earlier.
+const CLOCK_STEP: SignedDuration = SignedDuration::from_mins(1);
 
 /// What is to be done with a source.
 #[derive(Debug, Clone)]
@@ -37,4 +44,48 @@ pub enum Method {
     Files,
     /// Many files into one archive.
     Archive(ArchiveOptions),
+}
+
+/// How closely files are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Detect {
+    /// Type, size, times and ownership tell.
+    #[default]
+    Metadata,
+    /// Every file is read and its SHA-256 compared.
+    Checksum,
+}
+
+/// How a source is archived.
+#[derive(Debug, Clone)]
+pub struct ArchiveOptions {
+    /// How archives are compressed.
+    pub codec: Codec,
+    /// How hard: 0 to 9 for gzip, -7 to 22 for zstd.
+    pub level: i32,
+    /// Where archives go.
+    pub template: KeyTemplate,
+    /// Whether an archive holds only what has changed since the last snapshot.
+    pub incremental: bool,
+    /// How old the last full archive may become.
+    pub full_every: Option<Duration>,
+}
+
+impl ArchiveOptions {
+    /// Whether the archive that is due is a full one.
+    #[must_use]
+    pub fn is_full_due(&self, parent: Option<&Snapshot>, now: Timestamp) -> bool {
+        let Some(full) = parent.and_then(|parent| parent.full) else {
+            return true;
+        };
+        let age = now.duration_since(full.created_at);
+        // A schedule is never exact: a pass that comes a little early is the one that was meant.
+        let is_old = |most: Duration| {
+            age >= SignedDuration::try_from(most - most / 24).unwrap_or(SignedDuration::MAX)
+        };
+        // Made under a clock that was ahead: nobody knows how old it is.
+        let is_from_the_future = age < -CLOCK_STEP;
+        let is_due = |most| is_from_the_future || is_old(most);
+        !self.incremental || self.full_every.is_some_and(is_due)
+    }
 }

@@ -13,20 +13,20 @@
 //! number of entries. Nothing is visible until the commit record is written, which is the last
 //! thing that happens.
 
-pub mod archive;
-pub mod capture;
+pub(crate) mod archive;
+pub(crate) mod capture;
 pub mod commit;
 pub mod context;
-pub mod decider;
-pub mod diff;
+pub(crate) mod decider;
+pub(crate) mod diff;
 pub mod error;
 mod fatal;
 mod gaps;
 pub mod job;
 mod opening;
-pub mod origins;
+pub(crate) mod origins;
 mod place;
 pub mod policy;
-pub mod steps;
-pub mod unfinished;
+pub(crate) mod steps;
+pub(crate) mod unfinished;
 mod writer;

@@ -12,7 +12,7 @@ impl SourceJob {
     ///
     /// # Errors
     /// It is missing, of another kind, or cannot be entered.
-    pub async fn open(&self) -> Result<Arc<dyn Source>, SourceError> {
+    pub(crate) async fn open(&self) -> Result<Arc<dyn Source>, SourceError> {
         let place = Arc::clone(&self.place);
         let opened = on_a_thread(move || place.open()).await;
         opened.map_err(|error| self.unusable(error))
@@ -34,7 +34,7 @@ impl SourceContext {
     ///
     /// # Errors
     /// Another one has taken its place, or nothing has.
-    pub async fn confirm(&self) -> Result<(), SourceError> {
+    pub(crate) async fn confirm(&self) -> Result<(), SourceError> {
         let source = Arc::clone(&self.source);
         let confirmed = on_a_thread(move || source.confirm()).await;
         confirmed.map_err(|error| self.job.unusable(error))
@@ -42,7 +42,7 @@ impl SourceContext {
 
     /// The error of a source in which nothing was found to back up, for its being empty or, if it is
     /// not, `otherwise`; its last snapshot has so many entries.
-    pub async fn nothing_there(&self, otherwise: Nothing, entries: u64) -> SourceError {
+    pub(crate) async fn nothing_there(&self, otherwise: Nothing, entries: u64) -> SourceError {
         if let Err(error) = self.confirm().await {
             return error;
         }

@@ -9,7 +9,7 @@ use crate::lease::Holder;
 /// What of the machine lasts from pass to pass. A pod and a task are new each time and their addresses
 /// come back by chance, so it is the namespace or the cluster that counts there.
 #[must_use]
-pub fn machine(holder: &Holder) -> String {
+pub(crate) fn machine(holder: &Holder) -> String {
     match (&holder.ecs_cluster, &holder.pod) {
         (Some(cluster), _) => format!("ECS cluster {cluster}"),
         (None, Some(pod)) => match pod.split_once('/') {

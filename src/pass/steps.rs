@@ -13,7 +13,7 @@ use crate::store::Placement;
 
 /// One step of the new manifest, in order.
 #[derive(Debug)]
-pub enum Step {
+pub(crate) enum Step {
     /// The entries that follow lie in the range of this segment of the last snapshot.
     Begin(Arc<StoredSegment>),
     /// That segment is done with, and another one is about to be loaded.
@@ -32,7 +32,7 @@ pub enum Step {
 
 /// Which of its file's names an order is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Name {
+pub(crate) enum Name {
     /// The only one.
     Only,
     /// The first of several.
@@ -46,7 +46,7 @@ pub enum Name {
 
 /// What became of a capture.
 #[derive(Debug)]
-pub enum Captured {
+pub(crate) enum Captured {
     /// Its contents were sent.
     Uploaded(Box<Entry>),
     /// Its contents are those recorded before.
@@ -65,36 +65,36 @@ pub enum Captured {
 
 /// A file or link to capture.
 #[derive(Debug)]
-pub struct Order {
+pub(crate) struct Order {
     /// What the walk found.
-    pub found: Found,
+    pub(crate) found: Found,
     /// Which name of its file this is.
-    pub name: Name,
+    pub(crate) name: Name,
     /// Contents that are not sent again if they are the same.
-    pub known: Option<Content>,
+    pub(crate) known: Option<Content>,
     /// What stands in for it if it cannot be captured.
-    pub fallback: Option<Box<Entry>>,
+    pub(crate) fallback: Option<Box<Entry>>,
     /// Where the result goes.
-    pub reply: oneshot::Sender<Captured>,
+    pub(crate) reply: oneshot::Sender<Captured>,
 }
 
 /// What goes into one archive together.
 #[derive(Debug)]
-pub struct Group {
+pub(crate) struct Group {
     /// Where the archive goes, unless something is there.
-    pub key: String,
+    pub(crate) key: String,
     /// What it is called, where there are several.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// How it is kept.
-    pub placement: Placement,
+    pub(crate) placement: Placement,
     /// Whether directories go into it. They do not where only what has to be read again goes there.
-    pub takes_directories: bool,
+    pub(crate) takes_directories: bool,
     /// Whether it is the only one, so that all names of a file are in it, and it ends with the source.
-    pub is_only: bool,
+    pub(crate) is_only: bool,
 }
 
 /// Where decisions go: to the writer and the captures, or, for a plan, nowhere.
-pub trait Sink {
+pub(crate) trait Sink {
     /// Takes a step.
     ///
     /// # Errors
@@ -140,11 +140,11 @@ impl<S: Sink + ?Sized> Sink for Box<S> {
 }
 
 /// Sends steps and orders on, waiting where a queue is full.
-pub struct Queues {
+pub(crate) struct Queues {
     /// To the manifest writer.
-    pub steps: mpsc::Sender<Step>,
+    pub(crate) steps: mpsc::Sender<Step>,
     /// To the threads that read.
-    pub orders: crossbeam_channel::Sender<Order>,
+    pub(crate) orders: crossbeam_channel::Sender<Order>,
 }
 
 impl Sink for Queues {

@@ -16,21 +16,21 @@ const MOST_PASSES: usize = 4;
 
 /// Keys of the segments to read for one killed pass, in order of their entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unfinished {
+pub(crate) struct Unfinished {
     /// The pass.
-    pub pass: PassId,
+    pub(crate) pass: PassId,
     /// Keys.
-    pub keys: Vec<String>,
+    pub(crate) keys: Vec<String>,
     /// Archives that it, and if it is the latest, any pass before it has completed: a pass that
     /// goes on from another one records what that one has archived.
-    pub archives: Vec<ArchiveRef>,
+    pub(crate) archives: Vec<ArchiveRef>,
 }
 
 /// Finds what passes after `committed`, and other than `own`, have left, the latest first.
 ///
 /// # Errors
 /// The listing fails.
-pub async fn find(
+pub(crate) async fn find(
     store: &dyn Store,
     source: &SourceName,
     committed: Option<PassId>,
@@ -75,7 +75,7 @@ fn is_archive_record(key: &str) -> bool {
 ///
 /// # Errors
 /// They cannot be listed, and are left to that rule, too.
-pub async fn abort_uploads(context: &SourceContext) -> StoreResult<()> {
+pub(crate) async fn abort_uploads(context: &SourceContext) -> StoreResult<()> {
     let source = &context.job;
     let store = &*context.store;
     let files = keys::all_contents(&source.name);

@@ -66,7 +66,7 @@ impl Sum {
 
 /// Makes a plan of a survey.
 #[must_use]
-pub fn plan(
+pub(crate) fn plan(
     (source, options): (&SourceJob, &SessionOptions),
     survey: Survey,
     parent: Option<&Snapshot>,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::identity::{self, Identity};
 use super::report::{self, End, Start, Verdict};
-use super::{Pass, SourceOutcome, World, clock, holders, names};
+use super::world::{Pass, SourceOutcome, World, names};
+use super::{clock, holders};
 use crate::events::Event;
 use crate::format::pass_id::PassId;
 use crate::lease::{self, Lease, LeaseError, Previous};

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::World;
+use super::world::World;
 use crate::events::Event;
 
 /// The difference that nobody's clock should have. AWS refuses requests that are 15 minutes off.

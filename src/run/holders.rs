@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{World, report};
+use super::report;
+use super::world::World;
 use crate::ecs::Tasks;
 use crate::events::Event;
 use crate::format::pass_id::PassId;

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::World;
+use super::world::World;
 use crate::format::pass_id::PassId;
 use crate::lease::{Lease, LeaseError};
 use crate::pass::job::SourceJob;

@@ -7,63 +7,22 @@ mod holders;
 mod identity;
 mod report;
 mod retry;
+mod world;
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use jiff::Timestamp;
+use std::time::Instant;
 
 use self::attempt::{Attempt, attempt};
 use self::report::{End, Start, Verdict};
 use self::retry::{Pauses, worth_another_attempt};
-use crate::boottime::Boottime;
-use crate::events::{Event, Events};
+use self::world::{SourceOutcome, names};
+use crate::events::Event;
 use crate::exit::ExitCode;
-use crate::format::keys::SourceName;
 use crate::format::pass_id::PassId;
 use crate::lease::Holder;
 use crate::pass::commit::SourceReport;
-use crate::pass::context::Limits;
-use crate::pass::error::SourceError;
 use crate::pass::job::SourceJob;
-use crate::stop::Stop;
-use crate::store::Store;
 
-/// What a pass does.
-#[derive(Debug, Clone)]
-pub struct Pass {
-    /// What is backed up, in this order.
-    pub sources: Vec<SourceJob>,
-    /// How much at once.
-    pub limits: Limits,
-    /// How long the lease lasts without renewal.
-    pub lock_ttl: Duration,
-    /// How long to wait while another pass holds the lock.
-    pub lock_wait: Duration,
-    /// For how long after its first failure by the store or the credentials it is tried again.
-    pub retry_for: Duration,
-}
-
-/// What a pass needs of the world around it.
-#[derive(Clone)]
-pub struct World {
-    /// Where backups go.
-    pub store: Arc<dyn Store>,
-    /// Where events go.
-    pub events: Events,
-    /// When to stop.
-    pub stop: Arc<Stop>,
-    /// Which signal was the reason to stop, once one was.
-    pub interrupted_by: fn() -> Option<ExitCode>,
-    /// Who we are.
-    pub holder: Holder,
-    /// Spreads pass ids that start in the same second.
-    pub random: u16,
-    /// This machine's wall clock.
-    pub clock: fn() -> Timestamp,
-    /// This machine's clock that only goes forward.
-    pub boottime: Boottime,
-}
+pub use self::world::{Pass, World};
 
 /// How a pass ended.
 #[derive(Debug)]
@@ -77,9 +36,6 @@ pub struct PassReport {
     /// What was committed.
     pub committed: Vec<SourceReport>,
 }
-
-/// One source, and what became of it.
-type SourceOutcome<'a> = (&'a SourceJob, Result<SourceReport, SourceError>);
 
 /// Runs one pass, in as many attempts as it needs and has time for.
 pub async fn run(pass: &Pass, world: &World) -> PassReport {
@@ -131,10 +87,6 @@ pub async fn run(pass: &Pass, world: &World) -> PassReport {
         pass: passes.pop(),
         committed,
     }
-}
-
-fn names(sources: &[&SourceJob]) -> Vec<SourceName> {
-    sources.iter().map(|source| source.name.clone()).collect()
 }
 
 /// Puts what a later attempt has done in the place of what an earlier one has.

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use super::identity::Identity;
-use super::{SourceOutcome, World};
+use super::world::{SourceOutcome, World};
 use crate::events::{Changes, Event};
 use crate::exit::ExitCode;
 use crate::format::origin;

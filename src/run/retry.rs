@@ -7,8 +7,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::SourceOutcome;
 use super::report::End;
+use super::world::SourceOutcome;
 use crate::lease::{Holder, LeaseError, Lost};
 use crate::pass::job::SourceJob;
 

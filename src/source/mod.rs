@@ -5,7 +5,7 @@
 
 pub mod directory;
 pub mod filter;
-pub mod session;
+pub(crate) mod session;
 pub mod stat;
 
 use std::collections::HashSet;

@@ -7,13 +7,13 @@ use crate::format::path::EntryPath;
 
 /// The session that a path lies in, or is; `None` for the root.
 #[must_use]
-pub fn name_of(path: &EntryPath) -> Option<&[u8]> {
+pub(crate) fn name_of(path: &EntryPath) -> Option<&[u8]> {
     path.components().next()
 }
 
 /// Whether a path has no directory between it and the root.
 #[must_use]
-pub fn is_in_root(path: &EntryPath) -> bool {
+pub(crate) fn is_in_root(path: &EntryPath) -> bool {
     path.components().count() == 1
 }
 
@@ -27,7 +27,7 @@ impl YearPattern {
     ///
     /// # Errors
     /// What it must be.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         match text.matches("{year}").count() {
             1 => Ok(Self(text.to_owned())),
             _ => Err("a pattern with one `{year}`, as in `*_{year}????`"),
@@ -36,7 +36,7 @@ impl YearPattern {
 
     /// The year in a name that matches.
     #[must_use]
-    pub fn find<'a>(&self, name: &'a str) -> Option<&'a str> {
+    pub(crate) fn find<'a>(&self, name: &'a str) -> Option<&'a str> {
         find(&self.0, name, None)
     }
 }
@@ -68,7 +68,7 @@ fn find<'a>(pattern: &str, name: &'a str, year: Option<&'a str>) -> Option<&'a s
 /// The year that a name shows where no pattern is set: its first four digits in a row, no more and
 /// no fewer, that begin with 19 or 20, or the first four of eight that are a date.
 #[must_use]
-pub fn year_in(name: &str) -> Option<&str> {
+pub(crate) fn year_in(name: &str) -> Option<&str> {
     let runs = name.split(|c: char| !c.is_ascii_digit());
     let mut runs = runs.filter(|run| run.starts_with("19") || run.starts_with("20"));
     runs.find(|run| run.len() == 4 || is_date(run))
@@ -81,7 +81,7 @@ fn is_date(run: &str) -> bool {
 
 /// The year of a time, in UTC.
 #[must_use]
-pub fn year_at(nanoseconds: i64) -> String {
+pub(crate) fn year_at(nanoseconds: i64) -> String {
     let time = Timestamp::from_nanosecond(nanoseconds.into()).unwrap_or_default();
     format!("{:04}", time.to_zoned(TimeZone::UTC).year())
 }

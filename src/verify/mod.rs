@@ -39,9 +39,6 @@ pub use self::report::{Compared, Finding, FindingKind, Report};
 use self::tally::Tally;
 pub use self::window::Window;
 
-/// What is read back is in memory up to so many bytes at once.
-const MEMORY_BYTES: usize = 64 << 20;
-
 /// How closely to look.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Depth {

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
-use super::MEMORY_BYTES;
 use super::compare::{Recorded, look};
 use super::fetched::Fetched;
 use super::report::{Evidence, Finding, FindingKind, Problem, Report};
@@ -12,6 +11,9 @@ use crate::format::entry::{Content, Entry};
 use crate::format::keys::SourceName;
 use crate::stop::Stop;
 use crate::store::{Store, StoreError, StoreErrorKind};
+
+/// What is read back is in memory up to so many bytes at once.
+const MEMORY_BYTES: usize = 64 << 20;
 
 /// How often contents are read that do not come the same twice. Each time they are fetched twice.
 const ATTEMPTS: usize = 2;

@@ -19,8 +19,8 @@ use offsite::exit::ExitCode;
 use offsite::format::archive::Codec;
 use offsite::format::keys::SourceName;
 use offsite::lease::Holder;
-use offsite::pass::archive::ArchiveOptions;
 use offsite::pass::context::Limits;
+use offsite::pass::job::ArchiveOptions;
 use offsite::pass::job::{Method, SourceJob};
 use offsite::run::{self, Pass, PassReport};
 use offsite::source::Place;
@@ -167,7 +167,7 @@ impl<'a> Stand<'a> {
         let job = SourceJob {
             name: SourceName::parse(SOURCE).unwrap(),
             place: kind.place(world.home.path()),
-            detect: offsite::pass::diff::Detect::Metadata,
+            detect: offsite::pass::job::Detect::Metadata,
             allow_empty: false,
             afresh: false,
             method: method.clone(),

@@ -22,61 +22,21 @@ mod packer;
 mod worker;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::capture::Capturer;
 use super::context::SourceContext;
 use super::fatal::{FatalError, spawn};
+use super::job::ArchiveOptions;
 use super::steps::{Group, Order, Sink, Step};
-use crate::archive::template::KeyTemplate;
-use crate::format::archive::{ArchiveRef, Codec};
+use crate::format::archive::ArchiveRef;
 use crate::format::entry::{Entry, Kind};
-use crate::format::snapshot::Snapshot;
 use crate::memory::budget::Budget;
 use crate::memory::buffers::Buffers;
 use crate::stop::Stopped;
 use crate::store::{Length, PART_BYTES, Uploader};
-
-/// Of two of the store's times the later one may look this much earlier.
-const CLOCK_STEP: SignedDuration = SignedDuration::from_mins(1);
-
-/// How a source is archived.
-#[derive(Debug, Clone)]
-pub struct ArchiveOptions {
-    /// How archives are compressed.
-    pub codec: Codec,
-    /// How hard: 0 to 9 for gzip, -7 to 22 for zstd.
-    pub level: i32,
-    /// Where archives go.
-    pub template: KeyTemplate,
-    /// Whether an archive holds only what has changed since the last snapshot.
-    pub incremental: bool,
-    /// How old the last full archive may become.
-    pub full_every: Option<Duration>,
-}
-
-impl ArchiveOptions {
-    /// Whether the archive that is due is a full one.
-    #[must_use]
-    pub fn is_full_due(&self, parent: Option<&Snapshot>, now: Timestamp) -> bool {
-        let Some(full) = parent.and_then(|parent| parent.full) else {
-            return true;
-        };
-        let age = now.duration_since(full.created_at);
-        // A schedule is never exact: a pass that comes a little early is the one that was meant.
-        let is_old = |most: Duration| {
-            age >= SignedDuration::try_from(most - most / 24).unwrap_or(SignedDuration::MAX)
-        };
-        // Made under a clock that was ahead: nobody knows how old it is.
-        let is_from_the_future = age < -CLOCK_STEP;
-        let is_due = |most| is_from_the_future || is_old(most);
-        !self.incremental || self.full_every.is_some_and(is_due)
-    }
-}
 
 /// Bytes of an archive for each entry besides its contents: a header, and one of what it has no
 /// room for.
@@ -85,7 +45,7 @@ const HEADER_BYTES: u64 = 1024;
 /// Requests that sending an archive of `entries` with so many bytes of contents takes, if they
 /// cannot be compressed.
 #[must_use]
-pub fn requests_at_most(bytes: u64, entries: u64) -> u64 {
+pub(crate) fn requests_at_most(bytes: u64, entries: u64) -> u64 {
     Length::Unknown.requests(bytes + entries * HEADER_BYTES)
 }
 
@@ -113,7 +73,7 @@ const STEPS_BETWEEN_CUTS: u32 = 1024;
 const ITEMS: usize = 1024;
 
 /// Sends steps to the manifest writer, and what belongs into the archive to the packer.
-pub struct ArchiveQueues {
+pub(crate) struct ArchiveQueues {
     steps: mpsc::Sender<Step>,
     items: crossbeam_channel::Sender<Item>,
     steps_since_cut: u32,
@@ -172,7 +132,7 @@ impl Sink for ArchiveQueues {
 }
 
 /// The threads that make an archive.
-pub struct Archiver {
+pub(crate) struct Archiver {
     reading: Budget,
     uploader: Uploader,
     threads: Vec<std::thread::JoinHandle<()>>,
@@ -184,7 +144,7 @@ impl Archiver {
     ///
     /// # Errors
     /// The compressor does not know the level, or a thread cannot be started.
-    pub fn start(
+    pub(crate) fn start(
         options: Arc<SourceContext>,
         archive: &ArchiveOptions,
         steps: mpsc::Sender<Step>,
@@ -240,7 +200,7 @@ impl Archiver {
     }
 
     /// Makes threads that wait for memory or a request give up.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.reading.close();
         self.uploader.close();
     }
@@ -250,7 +210,7 @@ impl Archiver {
     ///
     /// # Errors
     /// An archive was not finished.
-    pub fn join(self) -> Result<Vec<ArchiveRef>, Stopped> {
+    pub(crate) fn join(self) -> Result<Vec<ArchiveRef>, Stopped> {
         for thread in self.threads {
             // A thread that panicked has said so, and its captures count as aborted.
             let _ = thread.join();

@@ -11,7 +11,7 @@ use crate::archive::tar::{self, Member};
 use crate::format::entry::{Entry, Kind};
 use crate::memory::budget::Budget;
 use crate::memory::buffers::{Buffer, Buffers};
-use crate::pass::capture::file::{contents, has_changed, read_up_to};
+use crate::pass::capture::reading::{contents, has_changed, read_up_to};
 use crate::pass::capture::{Capture, Capturer, Refused, large};
 use crate::pass::steps::{Captured, Group, Name};
 use crate::stop::Stopped;

@@ -4,16 +4,16 @@ use std::io;
 use std::num::NonZero;
 use std::sync::Arc;
 
-use super::ArchiveOptions;
 use super::packer::{InGroup, InPiece, Job, Piece, Work};
 use crate::archive::codec::Compressor;
 use crate::archive::tar::{self, Member};
 use crate::format::entry::Kind;
 use crate::memory::buffers::{Buffer, Buffers};
-use crate::pass::capture::file::{Attempt, open_and_attempt};
 use crate::pass::capture::links::First;
+use crate::pass::capture::reading::{Attempt, open_and_attempt};
 use crate::pass::capture::{Capture, Capturer, Refused};
 use crate::pass::fatal::{FatalError, FirstError};
+use crate::pass::job::ArchiveOptions;
 use crate::pass::steps::Captured;
 use crate::stop::Stopped;
 

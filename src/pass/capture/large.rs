@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::file::{self, Attempt, has_changed, read_into};
+use super::reading::{self, Attempt, has_changed, read_into};
 use super::{Capture, Refused};
 use crate::source::Opened;
 use crate::store::{Checksum, Condition, Length, NewObject, PartWriter};
@@ -44,7 +44,7 @@ pub(super) fn capture(
         capturer.abort(writer);
     }
     match attempt {
-        Ok(Attempt::Changed) if is_last => file::empty(capture, before),
+        Ok(Attempt::Changed) if is_last => reading::empty(capture, before),
         other => other,
     }
 }

@@ -1,21 +1,12 @@
 //! Whether an entry has changed: a pure function of what is on disk and what the last snapshot says.
 
 use crate::format::entry::{Entry, Kind};
+use crate::pass::job::Detect;
 use crate::source::stat::Stat;
-
-/// How closely files are looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Detect {
-    /// Type, size, times and ownership tell.
-    #[default]
-    Metadata,
-    /// Every file is read and its SHA-256 compared.
-    Checksum,
-}
 
 /// What has to be done about an entry that was there before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Nothing.
     Unchanged,
     /// The metadata is recorded anew; there are no contents to look at.
@@ -35,7 +26,12 @@ const COARSE_TICK_NS: i64 = 2_000_000_000;
 /// Compares an entry on disk with the one recorded by a pass whose scan began at
 /// `scan_started_ns`.
 #[must_use]
-pub fn compare(found: &Stat, recorded: &Entry, scan_started_ns: i64, detect: Detect) -> Verdict {
+pub(crate) fn compare(
+    found: &Stat,
+    recorded: &Entry,
+    scan_started_ns: i64,
+    detect: Detect,
+) -> Verdict {
     let (now, then) = (&found.metadata, &recorded.metadata);
     let complete = recorded.unreadable.is_none() && !recorded.changed_while_reading;
     let settled = !recorded.racy && !is_racy(now.mtime_ns.max(now.ctime_ns), scan_started_ns);
@@ -63,7 +59,7 @@ pub(super) fn is_another_directory(found: &Stat, recorded: &Entry) -> bool {
 
 /// Whether a file stamped `changed_ns` could have changed once more, unseen, after a scan that
 /// began at `scan_started_ns` looked at it.
-pub fn is_racy(changed_ns: i64, scan_started_ns: i64) -> bool {
+pub(crate) fn is_racy(changed_ns: i64, scan_started_ns: i64) -> bool {
     let tick = match changed_ns % 1_000_000_000 {
         0 => COARSE_TICK_NS,
         _ => TICK_NS,

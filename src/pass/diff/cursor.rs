@@ -10,20 +10,20 @@ use crate::store::StoreError;
 
 /// A segment that cannot be used.
 #[derive(Debug, Clone)]
-pub struct Damaged {
+pub(crate) struct Damaged {
     /// The segment.
-    pub segment: Box<SegmentRef>,
+    pub(crate) segment: Box<SegmentRef>,
     /// What is wrong with it.
-    pub error: String,
+    pub(crate) error: String,
 }
 
 /// An entry as it was recorded.
 #[derive(Debug, Clone)]
-pub struct Recorded {
+pub(crate) struct Recorded {
     /// The entry.
-    pub entry: Entry,
+    pub(crate) entry: Entry,
     /// When the scan that vouches for it began.
-    pub scan_started_ns: i64,
+    pub(crate) scan_started_ns: i64,
 }
 
 /// Entries of a sequence of segments, in order, with one looked at ahead.

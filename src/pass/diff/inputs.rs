@@ -17,7 +17,7 @@ use crate::snapshots::entries::Segments;
 use crate::source::{Items, Scope};
 
 /// What exists, the last snapshot, and what passes since have left.
-pub struct Inputs {
+pub(crate) struct Inputs {
     items: Items,
     base: Segments,
     passes: Vec<Segments>,
@@ -29,7 +29,7 @@ impl Inputs {
     ///
     /// # Errors
     /// The root cannot be looked at.
-    pub fn open(
+    pub(crate) fn open(
         context: &SourceContext,
         only: Option<Arc<HashSet<Vec<u8>>>>,
         parent: Option<&Snapshot>,
@@ -54,7 +54,7 @@ impl Inputs {
 
     /// Shows a visitor everything, on a thread of its own: that blocks on the file system and, it may
     /// be, on full queues.
-    pub fn merge<V>(
+    pub(crate) fn merge<V>(
         self,
         context: &Arc<SourceContext>,
         visitor: V,
@@ -77,7 +77,7 @@ impl Inputs {
 ///
 /// # Errors
 /// It ended early.
-pub async fn joined<T>(merge: JoinHandle<Result<T, MergeError>>) -> Result<T, SourceError> {
+pub(crate) async fn joined<T>(merge: JoinHandle<Result<T, MergeError>>) -> Result<T, SourceError> {
     match merge.await {
         Ok(merged) => Ok(merged?),
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),

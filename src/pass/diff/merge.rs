@@ -15,7 +15,7 @@ use crate::store::StoreError;
 
 /// Why the merge ended before its inputs did.
 #[derive(Debug, thiserror::Error)]
-pub enum MergeError {
+pub(crate) enum MergeError {
     /// The pass is being stopped.
     #[error(transparent)]
     Stopped(#[from] Stopped),
@@ -29,28 +29,28 @@ pub enum MergeError {
 
 /// Something that exists, beside what was recorded of it.
 #[derive(Debug)]
-pub struct Pair {
+pub(crate) struct Pair {
     /// What exists.
-    pub found: Found,
+    pub(crate) found: Found,
     /// Of a directory that cannot be listed, why; nothing is known of what is in it.
-    pub unlisted: Option<String>,
+    pub(crate) unlisted: Option<String>,
     /// What the last snapshot has.
-    pub base: Option<Compared>,
+    pub(crate) base: Option<Compared>,
     /// What a pass that was killed has recorded.
-    pub continued: Option<Compared>,
+    pub(crate) continued: Option<Compared>,
 }
 
 /// An entry that was recorded, compared with what exists.
 #[derive(Debug)]
-pub struct Compared {
+pub(crate) struct Compared {
     /// The entry.
-    pub recorded: Recorded,
+    pub(crate) recorded: Recorded,
     /// What has to be done about it.
-    pub verdict: Verdict,
+    pub(crate) verdict: Verdict,
 }
 
 /// Who looks through the merge. Everything comes in the order of names.
-pub trait Visitor {
+pub(crate) trait Visitor {
     /// What it makes of all that.
     type Output;
 

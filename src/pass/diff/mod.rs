@@ -8,8 +8,8 @@ mod inputs;
 mod merge;
 mod moved;
 
-pub use self::compare::{Detect, Verdict, compare, is_racy};
-pub use self::cursor::{Damaged, Recorded};
-pub use self::inputs::{Inputs, joined};
-pub use self::merge::{Compared, MergeError, Pair, Visitor};
-pub use self::moved::Moved;
+pub(crate) use self::compare::{Verdict, compare, is_racy};
+pub(crate) use self::cursor::{Damaged, Recorded};
+pub(crate) use self::inputs::{Inputs, joined};
+pub(crate) use self::merge::{Compared, MergeError, Pair, Visitor};
+pub(crate) use self::moved::Moved;

@@ -3,15 +3,16 @@
 //! Renaming a directory leaves no trace on the files in it. Where another one stands under its name, its
 //! files may look like those that were recorded, and are known by their contents alone.
 
-use super::compare::{Detect, Verdict, compare, is_another_directory};
+use super::compare::{Verdict, compare, is_another_directory};
 use super::cursor::Recorded;
 use crate::format::entry::{Entry, Kind};
 use crate::format::path::EntryPath;
+use crate::pass::job::Detect;
 use crate::source::Found;
 
 /// What a walk, which comes to a directory before what is in it, has seen of them.
 #[derive(Debug, Default)]
-pub struct Moved {
+pub(crate) struct Moved {
     /// The uppermost one of those that the walk is in.
     at: Option<EntryPath>,
 }
@@ -36,7 +37,7 @@ impl Moved {
     }
 
     /// Compares an entry with the one that was recorded, as closely as has to be.
-    pub fn compare(&self, found: &Found, recorded: &Recorded, detect: Detect) -> Verdict {
+    pub(crate) fn compare(&self, found: &Found, recorded: &Recorded, detect: Detect) -> Verdict {
         let compare = |detect| {
             compare(
                 &found.stat,

@@ -1,14 +1,14 @@
 //! What is done about a difference: one policy for whole trees, one for sessions. Nothing else knows which
 //! it is.
 
-pub mod sessions;
-pub mod tree;
+pub(crate) mod sessions;
+pub(crate) mod tree;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::context::SourceContext;
-use super::diff::{Damaged, Moved, Pair, Recorded, Verdict};
+use super::diff::{Moved, Pair, Recorded, Verdict};
 use super::error::SourceError;
 use super::steps::Group;
 use super::unfinished::Unfinished;
@@ -19,7 +19,7 @@ use crate::format::snapshot::Snapshot;
 use crate::source::Found;
 
 /// How something that exists, or was recorded, differs.
-pub enum Change<'a> {
+pub(crate) enum Change<'a> {
     /// It looks as it was recorded.
     Same(&'a Pair),
     /// It does not.
@@ -31,13 +31,13 @@ pub enum Change<'a> {
     /// Where it was, nothing could be listed.
     Unknown(&'a Recorded),
     /// A segment of the last snapshot cannot be used; what it lists is not known.
-    Damaged(&'a Damaged),
+    Damaged,
 }
 
 impl<'a> Change<'a> {
     /// The difference of something that exists.
     #[must_use]
-    pub fn of(pair: &'a Pair) -> Self {
+    pub(crate) fn of(pair: &'a Pair) -> Self {
         match &pair.base {
             None => Self::New(pair),
             Some(base) if base.verdict == Verdict::Unchanged => Self::Same(pair),
@@ -48,7 +48,7 @@ impl<'a> Change<'a> {
 
 /// What is done about it.
 #[derive(Debug)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// The entry stays as it is.
     Keep,
     /// The last version stays, and is marked as not read.
@@ -66,7 +66,7 @@ pub enum Decision {
 }
 
 /// Decides what is done about differences.
-pub trait Policy: Send {
+pub(crate) trait Policy: Send {
     /// Compares something with what was recorded of it.
     fn compare(&self, found: &Found, recorded: &Recorded, moved: &Moved) -> Verdict;
 
@@ -81,32 +81,32 @@ pub trait Policy: Send {
 }
 
 /// How one pass goes about a source, settled before it begins.
-pub struct Approach {
+pub(crate) struct Approach {
     /// Who decides.
-    pub policy: Box<dyn Policy>,
+    pub(crate) policy: Box<dyn Policy>,
     /// Names in the root that are looked at; everything, if not set.
-    pub only: Option<Arc<HashSet<Vec<u8>>>>,
+    pub(crate) only: Option<Arc<HashSet<Vec<u8>>>>,
     /// Whether the archive is a full one.
-    pub is_full: bool,
+    pub(crate) is_full: bool,
     /// Whether all entries have their extended attributes afterwards.
-    pub xattrs: bool,
+    pub(crate) xattrs: bool,
     /// What of the source was asked for, where that is not everything.
-    pub selection: Option<SessionSelection>,
+    pub(crate) selection: Option<SessionSelection>,
     /// Entries that were seen before the pass begins and are to be come across, besides the root.
-    pub expected: u64,
+    pub(crate) expected: u64,
     /// Entries that no pass could read and none ever will.
-    pub lost: u64,
+    pub(crate) lost: u64,
     /// What exists, was never backed up and will not be by this pass.
-    pub left_out: u64,
+    pub(crate) left_out: u64,
     /// What has to be stored besides, before the commit.
-    pub notes: Option<sessions::Notes>,
+    pub(crate) notes: Option<sessions::Notes>,
 }
 
 /// Settles how a pass goes about a source.
 ///
 /// # Errors
 /// The policy has looked at the source, and found that there is no going about it.
-pub async fn settle(
+pub(crate) async fn settle(
     context: &Arc<SourceContext>,
     parent: Option<&Snapshot>,
     unfinished: &[Unfinished],

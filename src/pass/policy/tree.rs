@@ -6,10 +6,10 @@ use super::{Approach, Change, Decision, Policy};
 use crate::archive::template::Values;
 use crate::format::path::EntryPath;
 use crate::format::snapshot::Snapshot;
-use crate::pass::archive::ArchiveOptions;
 use crate::pass::context::SourceContext;
-use crate::pass::diff::{Detect, Moved, Recorded, Verdict};
-use crate::pass::job::Method;
+use crate::pass::diff::{Moved, Recorded, Verdict};
+use crate::pass::job::ArchiveOptions;
+use crate::pass::job::{Detect, Method};
 use crate::pass::steps::Group;
 use crate::source::Found;
 
@@ -70,7 +70,7 @@ impl Policy for Tree {
                 _ => Decision::Capture,
             },
             // What a damaged segment lists is captured again, if it still exists.
-            Change::Gone(_) | Change::Damaged(_) => Decision::Drop,
+            Change::Gone(_) | Change::Damaged => Decision::Drop,
             Change::Unknown(_) => Decision::Hold,
         }
     }

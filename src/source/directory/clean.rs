@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 /// be another directory than the one that the system finds, where `..` follows a link; so what is
 /// opened is the path as it was written. An empty path stays empty.
 #[must_use]
-pub fn clean(written: impl AsRef<Path>) -> PathBuf {
+pub(crate) fn clean(written: impl AsRef<Path>) -> PathBuf {
     let absolute = std::path::absolute(written).unwrap_or_default();
     let mut clean = PathBuf::new();
     for component in absolute.components() {

@@ -5,10 +5,10 @@
 //! followed, not even in the middle of a path: whoever can write into the source cannot make a backup read
 //! outside of it.
 
-pub mod clean;
-pub mod root;
-pub mod walk;
-pub mod xattr;
+pub(crate) mod clean;
+pub(crate) mod root;
+pub(crate) mod walk;
+pub(crate) mod xattr;
 
 use std::io;
 use std::path::PathBuf;

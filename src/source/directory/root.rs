@@ -48,7 +48,7 @@ impl Identity {
 
 /// The root of a source, open.
 #[derive(Debug)]
-pub struct Root {
+pub(crate) struct Root {
     fd: OwnedFd,
     /// Reading may leave access times alone: allowed to the owner of a file and to root.
     noatime: AtomicBool,
@@ -62,7 +62,7 @@ impl Root {
     ///
     /// # Errors
     /// What the system answers; `ENOTDIR` for anything but a directory.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(openat(rustix::fs::CWD, path, flags, Mode::empty())?.into())
     }
@@ -71,14 +71,14 @@ impl Root {
     ///
     /// # Errors
     /// It leads nowhere, or the system refuses.
-    pub fn is_still_at(&self, path: &Path) -> io::Result<bool> {
+    pub(crate) fn is_still_at(&self, path: &Path) -> io::Result<bool> {
         Ok(Identity::of(self)? == Identity::of(&Self::open(path)?)?)
     }
 
     /// The id of its file system, where that is a UUID which stays with it wherever it is mounted. Others
     /// make one of the device's number, which two may have in turn.
     #[must_use]
-    pub fn file_system(&self) -> Option<String> {
+    pub(crate) fn file_system(&self) -> Option<String> {
         const EXT4: i64 = 0xef53;
         const BTRFS: i64 = 0x9123_683e;
         let kind = fstatfs(self).ok()?.f_type;
@@ -90,7 +90,7 @@ impl Root {
     ///
     /// # Errors
     /// It cannot be listed.
-    pub fn is_empty(&self) -> io::Result<bool> {
+    pub(crate) fn is_empty(&self) -> io::Result<bool> {
         let directory = self.open_directory(&EntryPath::ROOT)?;
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut entries = RawDir::new(directory, &mut buffer);
@@ -106,7 +106,7 @@ impl Root {
     ///
     /// # Errors
     /// What the system answers; `ELOOP` where a directory on the way has become a symbolic link.
-    pub fn open_file(&self, path: &EntryPath) -> io::Result<OwnedFd> {
+    pub(crate) fn open_file(&self, path: &EntryPath) -> io::Result<OwnedFd> {
         // Opening a pipe that took the file's place must not block.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         if self.noatime.load(Ordering::Relaxed) {
@@ -122,7 +122,7 @@ impl Root {
     ///
     /// # Errors
     /// As [`open_file`](Self::open_file).
-    pub fn open_directory(&self, path: &EntryPath) -> io::Result<OwnedFd> {
+    pub(crate) fn open_directory(&self, path: &EntryPath) -> io::Result<OwnedFd> {
         self.open_beneath(
             path,
             OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
@@ -133,7 +133,7 @@ impl Root {
     ///
     /// # Errors
     /// What the system answers.
-    pub fn read_link(&self, path: &EntryPath) -> io::Result<Vec<u8>> {
+    pub(crate) fn read_link(&self, path: &EntryPath) -> io::Result<Vec<u8>> {
         let (directory, name) = self.open_above(path)?;
         Ok(readlinkat(directory, name, Vec::new())?.into_bytes())
     }
@@ -142,7 +142,7 @@ impl Root {
     ///
     /// # Errors
     /// What the system answers; `ENOSYS` without a `/proc`.
-    pub fn link_xattrs(&self, path: &EntryPath) -> io::Result<Xattrs> {
+    pub(crate) fn link_xattrs(&self, path: &EntryPath) -> io::Result<Xattrs> {
         let (directory, name) = self.open_above(path)?;
         match xattr::of_path(&path_in(directory.as_fd(), name)) {
             // It has not vanished.
@@ -156,7 +156,7 @@ impl Root {
     ///
     /// # Errors
     /// As [`open_file`](Self::open_file).
-    pub fn open_above<'a>(&self, path: &'a EntryPath) -> io::Result<(OwnedFd, &'a [u8])> {
+    pub(crate) fn open_above<'a>(&self, path: &'a EntryPath) -> io::Result<(OwnedFd, &'a [u8])> {
         let (above, name) = match path.as_bytes().iter().rposition(|b| *b == b'/') {
             Some(at) => (&path.as_bytes()[..at], &path.as_bytes()[at + 1..]),
             None => (&b""[..], path.as_bytes()),

@@ -19,7 +19,7 @@ const MAX_TOTAL_BYTES: usize = 4 << 20;
 ///
 /// # Errors
 /// What the system answers.
-pub fn of_open(file: impl AsFd) -> io::Result<Xattrs> {
+pub(crate) fn of_open(file: impl AsFd) -> io::Result<Xattrs> {
     let file = file.as_fd();
     collect(
         |buffer| flistxattr(file, buffer),
@@ -31,7 +31,7 @@ pub fn of_open(file: impl AsFd) -> io::Result<Xattrs> {
 ///
 /// # Errors
 /// What the system answers.
-pub fn of_path(path: &Path) -> io::Result<Xattrs> {
+pub(crate) fn of_path(path: &Path) -> io::Result<Xattrs> {
     collect(
         |buffer| llistxattr(path, buffer),
         |name, buffer| lgetxattr(path, name, buffer),

@@ -7,14 +7,14 @@ use super::{Session, SessionOptions, State, Survey};
 use crate::archive::template::Values;
 use crate::format::keys;
 use crate::format::pass_id::PassId;
-use crate::pass::archive::ArchiveOptions;
+use crate::pass::job::ArchiveOptions;
 use crate::pass::job::{Method, SourceJob};
 use crate::pass::steps::Group;
 use crate::store::Placement;
 
 /// What a pass does with a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// It is archived as a whole, whatever of it was archived before.
     Whole,
     /// A killed pass has archived it; what it has recorded is taken over.
@@ -27,49 +27,49 @@ pub enum Mode {
 
 /// What a pass does with the sessions it does something with. All others stay as they are.
 #[derive(Debug, Default)]
-pub struct Modes {
+pub(crate) struct Modes {
     /// By name.
-    pub by_name: HashMap<Vec<u8>, (Mode, Arc<Group>)>,
+    pub(crate) by_name: HashMap<Vec<u8>, (Mode, Arc<Group>)>,
     /// When the survey began, by this machine's clock.
-    pub surveyed_at_ns: i64,
+    pub(crate) surveyed_at_ns: i64,
     /// Whether every session on the disk is archived anew, so that nothing of the last snapshot is
     /// needed for them.
-    pub anew: bool,
+    pub(crate) anew: bool,
 }
 
 impl Modes {
     /// Names of the sessions that are looked at again.
     #[must_use]
-    pub fn names(&self) -> Arc<HashSet<Vec<u8>>> {
+    pub(crate) fn names(&self) -> Arc<HashSet<Vec<u8>>> {
         Arc::new(self.by_name.keys().cloned().collect())
     }
 }
 
 /// The sessions a pass does something with, in order of name.
 #[derive(Debug, Default)]
-pub struct Chosen {
+pub(crate) struct Chosen {
     /// What it does with them.
-    pub modes: Modes,
+    pub(crate) modes: Modes,
     /// Those whose notes are seen to.
-    pub with_notes: Vec<Session>,
+    pub(crate) with_notes: Vec<Session>,
     /// Entries of sessions that are gone which no pass could read. None ever will.
-    pub lost: u64,
+    pub(crate) lost: u64,
     /// Sessions that were never archived and will not be by this pass, because nobody asks for them.
-    pub left_out: u64,
+    pub(crate) left_out: u64,
     /// Entries that the survey has found in the sessions that this pass does something with.
-    pub surveyed: u64,
+    pub(crate) surveyed: u64,
 }
 
 /// Decides about every session.
 #[must_use]
-pub fn choose(
+pub(crate) fn choose(
     source: &SourceJob,
     options: &SessionOptions,
     survey: Survey,
     pass: PassId,
     surveyed_at_ns: i64,
 ) -> Chosen {
-    let choice = options.choice_of(source);
+    let choice = options.choice_of(source.afresh);
     let Method::Archive(archive) = &source.method else {
         return Chosen::default();
     };

@@ -19,17 +19,17 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::archive::template::KeyTemplate;
-use crate::pass::job::SourceJob;
 use crate::source::Found;
 use crate::source::filter::Globs;
 use crate::source::session::{self, YearPattern};
 
-pub use self::choice::{Choice, Wanted};
-pub use self::chosen::{Chosen, Mode, choose};
-pub use self::notes::Notes;
-pub use self::settle::check;
+pub(crate) use self::choice::{Choice, Wanted};
+pub(crate) use self::chosen::{Mode, choose};
+
+pub(crate) use self::notes::Notes;
+pub(crate) use self::settle::check;
 pub(super) use self::settle::settle;
-pub use self::survey::{Survey, survey};
+pub(crate) use self::survey::{Survey, survey};
 
 /// What is particular about a source of sessions.
 #[derive(Debug, Clone)]
@@ -134,9 +134,9 @@ pub struct Session {
 
 impl SessionOptions {
     /// What was asked for, by its own options or those of the source.
-    fn choice_of(&self, source: &SourceJob) -> Choice {
+    fn choice_of(&self, afresh: bool) -> Choice {
         Choice {
-            force: self.choice.force || source.afresh,
+            force: self.choice.force || afresh,
             ..self.choice.clone()
         }
     }

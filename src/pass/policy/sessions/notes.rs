@@ -12,7 +12,7 @@ use crate::archive::template::Values;
 use crate::events::Event;
 use crate::format::archive::Codec;
 use crate::format::keys;
-use crate::pass::capture::file::{WHOLE_BYTES, read_up_to};
+use crate::pass::capture::reading::{WHOLE_BYTES, read_up_to};
 use crate::pass::context::SourceContext;
 use crate::pass::error::SourceError;
 use crate::pass::place::{self, Place};
@@ -21,7 +21,7 @@ use crate::store::{Condition, ObjectInfo, Placement};
 
 /// The notes of some sessions.
 #[derive(Debug, Default)]
-pub struct Notes {
+pub(crate) struct Notes {
     pub(super) sessions: Vec<Session>,
 }
 
@@ -30,7 +30,7 @@ impl Notes {
     ///
     /// # Errors
     /// The store fails. Notes that cannot be read are passed over: the archive has said so.
-    pub async fn put(&self, context: &SourceContext) -> Result<(), SourceError> {
+    pub(crate) async fn put(&self, context: &SourceContext) -> Result<(), SourceError> {
         let Some(options) = &context.job.sessions else {
             return Ok(());
         };

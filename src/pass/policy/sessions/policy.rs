@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::chosen::{Mode, Modes};
 use crate::format::entry::Entry;
 use crate::format::path::EntryPath;
-use crate::pass::diff::{Detect, Moved, Pair, Recorded, Verdict, compare, is_racy};
+use crate::pass::diff::{Moved, Pair, Recorded, Verdict, compare, is_racy};
+use crate::pass::job::Detect;
 use crate::pass::policy::tree::Closeness;
 use crate::pass::policy::{Change, Decision, Policy};
 use crate::pass::steps::Group;
@@ -114,8 +115,8 @@ impl Policy for Sessions {
                 false => Decision::Hold,
             },
             // What it lists may be in no other place.
-            Change::Damaged(_) if !self.modes.anew => Decision::Fail,
-            Change::Damaged(_) => Decision::Drop,
+            Change::Damaged if !self.modes.anew => Decision::Fail,
+            Change::Damaged => Decision::Drop,
         }
     }
 

@@ -82,14 +82,14 @@ fn tell(context: &SourceContext, survey: &Survey) {
 ///
 /// # Errors
 /// There is not.
-pub async fn check(
+pub(crate) async fn check(
     context: &SourceContext,
     survey: &Survey,
     parent: Option<&Snapshot>,
 ) -> Result<(), SourceError> {
     let source = &context.job;
     let is_everything = (source.sessions.as_ref())
-        .is_some_and(|sessions| sessions.choice_of(source).is_everything());
+        .is_some_and(|sessions| sessions.choice_of(source.afresh).is_everything());
     if let Some(damaged) = survey.damaged.first().filter(|_| !is_everything) {
         return Err(damaged.clone().into());
     }

@@ -12,12 +12,13 @@ use super::{Choice, Session, SessionOptions, State};
 use crate::format::entry::{Entry, Kind};
 use crate::format::path::EntryPath;
 use crate::format::snapshot::Snapshot;
-use crate::pass::capture::file::read_up_to;
+use crate::pass::capture::reading::read_up_to;
 use crate::pass::context::SourceContext;
 use crate::pass::diff::{
-    Compared, Damaged, Detect, Inputs, MergeError, Moved, Pair, Recorded, Verdict, Visitor, joined,
+    Compared, Damaged, Inputs, MergeError, Moved, Pair, Recorded, Verdict, Visitor, joined,
 };
 use crate::pass::error::SourceError;
+use crate::pass::job::Detect;
 use crate::pass::unfinished::Unfinished;
 use crate::source::session::{is_in_root, name_of};
 use crate::source::{Body, Found, Refused};
@@ -28,15 +29,15 @@ const READ_BYTES: usize = 1 << 20;
 
 /// Everything there is.
 #[derive(Debug, Default)]
-pub struct Survey {
+pub(crate) struct Survey {
     /// On disk or in the snapshot, in order of name.
-    pub sessions: Vec<Session>,
+    pub(crate) sessions: Vec<Session>,
     /// What lies in the root and is no directory.
-    pub loose: u64,
+    pub(crate) loose: u64,
     /// Entries of sessions on disk.
-    pub found: u64,
+    pub(crate) found: u64,
     /// Segments of the last snapshot that cannot be used.
-    pub damaged: Vec<Damaged>,
+    pub(crate) damaged: Vec<Damaged>,
 }
 
 /// Looks at all sessions. Files that look touched are read if `reads` says so, to see whether they are
@@ -44,7 +45,7 @@ pub struct Survey {
 ///
 /// # Errors
 /// The root cannot be looked at, the store fails, or the pass is being stopped.
-pub async fn survey(
+pub(crate) async fn survey(
     context: &Arc<SourceContext>,
     sessions: &SessionOptions,
     (parent, unfinished): (Option<&Snapshot>, &[Unfinished]),

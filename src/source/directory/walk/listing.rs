@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustix::fs::{FileType, RawDir};
 use rustix::io::{self, Errno};
 
-use super::{Node, Step, WalkOptions, unreadable};
+use super::node::{Node, Step, WalkOptions, unreadable};
 use crate::format::entry::Kind;
 use crate::format::path::EntryPath;
 use crate::source::directory::root::Root;

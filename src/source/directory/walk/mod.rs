@@ -11,6 +11,7 @@
 //! largest directory on the path, some 20 bytes each, and with nothing else.
 
 mod listing;
+mod node;
 mod pool;
 
 use std::sync::Arc;
@@ -18,56 +19,16 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use self::listing::{Chunk, Rest};
+pub(crate) use self::node::WalkOptions;
+use self::node::{Node, Step, unreadable};
 use self::pool::{Pool, Task};
 use super::root::Root;
 use crate::format::path::EntryPath;
-use crate::source::filter::Filter;
 use crate::source::stat::Stat;
 use crate::source::{Found, Item, Unusable};
 
-/// What to walk, and how.
-#[derive(Debug, Clone)]
-pub struct WalkOptions {
-    /// What is left out.
-    pub filter: Filter,
-    /// Whether to stay on the root's file system. A directory on which another one is mounted is
-    /// an item then, and what lies in it is not.
-    pub one_file_system: bool,
-    /// Threads that work ahead.
-    pub threads: usize,
-}
-
-/// Something to give out, and the directory to enter after it.
-#[derive(Debug)]
-struct Step {
-    item: Item,
-    child: Option<Arc<Node>>,
-}
-
-/// A directory on the way down.
-#[derive(Debug)]
-struct Node {
-    path: EntryPath,
-    dev: u64,
-    ino: u64,
-    parent: Option<Arc<Node>>,
-}
-
-impl Node {
-    fn is_or_lies_below(&self, dev: u64, ino: u64) -> bool {
-        let mut node = Some(self);
-        while let Some(this) = node {
-            if (this.dev, this.ino) == (dev, ino) {
-                return true;
-            }
-            node = this.parent.as_deref();
-        }
-        false
-    }
-}
-
 /// The walk; an iterator that never ends early: what it cannot read, it says.
-pub struct Walk {
+pub(crate) struct Walk {
     pool: Arc<Pool>,
     workers: Vec<std::thread::JoinHandle<()>>,
     root: Option<Step>,
@@ -95,7 +56,7 @@ impl Walk {
     ///
     /// # Errors
     /// The system does not say what the root is, or gives no thread.
-    pub fn start(root: Arc<Root>, options: WalkOptions) -> Result<Self, Unusable> {
+    pub(crate) fn start(root: Arc<Root>, options: WalkOptions) -> Result<Self, Unusable> {
         let stat = Stat::of(&*root)?;
         let node = Arc::new(Node {
             path: EntryPath::ROOT,
@@ -177,10 +138,6 @@ impl Iterator for Walk {
             }
         }
     }
-}
-
-fn unreadable(path: EntryPath, error: Errno) -> Item {
-    Item::Unreadable(path, std::io::Error::from(error).to_string())
 }
 
 impl Drop for Walk {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use super::listing::{Chunk, Listed, Listing, Rest, Unlisted};
-use super::{Node, WalkOptions};
+use super::node::{Node, WalkOptions};
 use crate::format::path::EntryPath;
 use crate::source::directory::root::Root;
 

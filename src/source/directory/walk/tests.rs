@@ -1,4 +1,5 @@
 use super::*;
+use crate::source::filter::Filter;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
