@@ -81,7 +81,10 @@ impl Seen {
         self.age_at(now).is_some_and(|age| age > most)
     }
 
-    fn held(&self, now: Timestamp) -> Held {
+    /// What the lock object says of its holder, whether or not the lease looks expired at `now`, in the
+    /// store's time.
+    #[must_use]
+    pub fn held(&self, now: Timestamp) -> Held {
         let renewed_at = self.renewed_at();
         let until = renewed_at.unwrap_or(now).saturating_add(self.ttl());
         Held {

@@ -427,6 +427,31 @@ fn a_proxy_whose_date_is_ahead_takes_no_lease_over() {
 }
 
 #[test]
+fn a_proxy_whose_date_is_ahead_keeps_nobody_from_taking_the_lock_away() {
+    let world = world();
+    let (arrived, _never) = hold(&world, is_content);
+    let mut first = world.spawn(["run"]);
+    arrived.recv().unwrap();
+    first.kill().unwrap();
+    first.wait().unwrap();
+    world.server.clear_hook();
+    let ahead = Fault::on_any().always();
+    world
+        .server
+        .fault(ahead.date_ahead(Duration::from_secs(200)));
+    let shown = world.offsite(["unlock"]);
+    assert!(shown.stdout.contains("was not released"), "{shown:?}");
+    assert!(shown.stdout.contains(&first.id().to_string()), "{shown:?}");
+    assert!(locked_out(&world).contains("another pass holds the lock"));
+    let taken = world.offsite(["unlock", "--force"]);
+    assert_eq!(taken.code, 0, "{taken:?}");
+    assert!(taken.stdout.contains("was taken away"), "{taken:?}");
+    let shown = world.offsite(["unlock"]);
+    assert!(shown.stdout.contains("nobody holds the lock"), "{shown:?}");
+    world.back_up();
+}
+
+#[test]
 fn time_that_jumps_takes_no_lease_over() {
     let world = world();
     let (arrived, _never) = hold(&world, is_content);
