@@ -3,7 +3,10 @@
 //! Each server is one test, which goes through all cases, each in a place of its own, and names those
 //! that failed. What a server cannot do is skipped by name, with the reason.
 
+mod conditions;
+mod listings;
 mod parts;
+mod reads;
 mod servers;
 
 use std::future::Future;
@@ -11,7 +14,7 @@ use std::io::Write as _;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use local_s3::LocalS3;
+use local_s3::{LocalS3, Moto};
 use offsite::store::Store;
 
 /// A store with nothing in it.
@@ -36,9 +39,20 @@ macro_rules! cases {
 }
 
 const CASES: &[Case] = cases![
-    parts: streams_of_any_length_arrive, known_lengths_arrive, little_memory_is_enough,
-        what_is_aborted_leaves_nothing, what_cannot_be_sent_is_said, whoever_waits_is_let_go,
-        nothing_takes_the_place_of_something;
+    conditions: what_is_absent_is_put_once, the_same_bytes_may_be_put_again, contents_are_put_once,
+        only_the_version_that_was_seen_is_replaced, what_is_not_there_is_not_replaced,
+        of_many_who_put_at_once_one_has, an_answer_that_is_lost_is_found_out;
+    reads: a_range_is_what_it_says, no_more_is_read_than_is_expected, what_is_not_there_is_not_found,
+        nothing_is_known_of_what_is_not_there,
+        an_empty_object_is_an_object, a_checksum_is_kept, what_arrives_damaged_is_not_taken,
+        time_is_the_stores;
+    listings: objects_are_listed_with_what_is_known_of_them, keys_come_in_order_of_their_bytes,
+        folders_stand_for_what_is_in_them, long_listings_come_in_pages, awkward_keys_are_keys,
+        long_keys_are_keys, an_object_may_have_others_below_it;
+    parts: streams_of_any_length_arrive, known_lengths_arrive, checksums_are_kept,
+        little_memory_is_enough, no_upload_is_left_open, what_is_aborted_leaves_nothing,
+        what_cannot_be_sent_is_said, whoever_waits_is_let_go, nothing_takes_the_place_of_something,
+        only_the_version_that_was_seen_is_replaced;
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,12 +60,48 @@ async fn local_s3() {
     conform("local-s3", &[], servers::local_s3).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn moto() {
+    let moto = Moto::start();
+    let at = async |case| servers::foreign(case, moto.url()).await;
+    let lacks = [
+        (
+            "reads::nothing_is_known_of_what_is_not_there",
+            "answers a HEAD of nothing as a web page, as a proxy does",
+        ),
+        (
+            "reads::what_arrives_damaged_is_not_taken",
+            "does not look at checksums of what arrives",
+        ),
+        (
+            "parts::checksums_are_kept",
+            "keeps no checksum of an object that was sent in parts",
+        ),
+        (
+            "parts::no_upload_is_left_open",
+            "its list of open uploads does not say which prefix it is of",
+        ),
+        (
+            "parts::what_is_aborted_leaves_nothing",
+            "its list of open uploads does not say which prefix it is of",
+        ),
+        (
+            "parts::only_the_version_that_was_seen_is_replaced",
+            "ignores If-Match where parts become an object",
+        ),
+    ];
+    conform("moto", &[&CASES_OF_FAILURE[..], &lacks].concat(), at).await;
+}
+
+/// What no server of others can be asked for.
+const FAILING: &str = "nobody can make it fail";
+const CASES_OF_FAILURE: [(&str, &str); 2] = [
+    ("conditions::an_answer_that_is_lost_is_found_out", FAILING),
+    ("parts::what_cannot_be_sent_is_said", FAILING),
+];
+
 /// Goes through all cases but those that the server `lacks`, each with its reason.
-async fn conform<F: Future<Output = Stand>>(
-    server: &str,
-    lacks: &[(&str, &str)],
-    stand: impl Fn(&'static str) -> F,
-) {
+async fn conform(server: &str, lacks: &[(&str, &str)], stand: impl AsyncFn(&'static str) -> Stand) {
     let mut failed = Vec::new();
     for (name, case) in CASES {
         if let Some((_, reason)) = lacks.iter().find(|(lacking, _)| lacking == name) {

@@ -144,6 +144,10 @@ impl S3Store {
                         .crc64nvme
                         .map_or(has_parts(&info.etag), |crc| crc == crc64nvme)
                 {
+                    if error.kind == StoreErrorKind::PreconditionFailed {
+                        // Somebody else has put the same, and this upload is still open.
+                        let _ = self.abort(upload).await;
+                    }
                     return Ok(info.etag);
                 }
             }

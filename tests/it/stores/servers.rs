@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
+use aws_sdk_s3::config::{BehaviorVersion, Region};
 use local_s3::LocalS3;
 use offsite::store::open::{StoreUrl, open};
 use offsite::store::{Store, StoreOptions};
@@ -21,6 +22,33 @@ pub(super) async fn local_s3(case: &'static str) -> Stand {
     Stand {
         store,
         server: Some(server),
+    }
+}
+
+/// A server that is nobody's here, with a bucket for all cases, and a prefix for each.
+pub(super) async fn foreign(case: &'static str, url: String) -> Stand {
+    let credentials = as_credentials("test", "test");
+    create_bucket(&url, credentials.clone()).await;
+    Stand {
+        store: open_at(case, url, credentials).await,
+        server: None,
+    }
+}
+
+/// Makes the bucket, unless it is there.
+async fn create_bucket(url: &str, credentials: Credentials) {
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new("us-east-1"))
+        .endpoint_url(url)
+        .credentials_provider(credentials)
+        .force_path_style(true)
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .build();
+    let client = aws_sdk_s3::Client::from_conf(config);
+    let head = client.head_bucket().bucket(BUCKET).send();
+    if head.await.is_err() {
+        client.create_bucket().bucket(BUCKET).send().await.unwrap();
     }
 }
 
