@@ -58,7 +58,7 @@ pub struct Known {
     pub is_settled: bool,
 }
 
-/// Backs up one source and commits its snapshot. `machine` is what [`origins::machine`] says.
+/// Backs up one source and commits its snapshot. `machine` is what `origins::machine` says.
 ///
 /// # Errors
 /// The source was not backed up; no snapshot of this pass exists, and all earlier ones do.
