@@ -9,6 +9,7 @@ mod file;
 pub(super) mod large;
 pub(super) mod links;
 pub(super) mod reading;
+pub(super) mod stream;
 
 use std::io;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use crate::memory::regions::{self, Region, Regions};
 use crate::source;
 use crate::source::stat::Stat;
 use crate::stop::Stopped;
-use crate::store::{Length, PartWriter, StoreError, Uploader, WriteError};
+use crate::store::{Checksum, Length, PartWriter, StoreError, Uploader, WriteError, Written};
 
 /// Orders that wait for a thread.
 const QUEUE: usize = 1024;
@@ -65,7 +66,11 @@ impl Captures {
         let runtime = Handle::current();
         let threads = options.limits.read_threads.max(1);
         let memory = options.limits.memory_bytes;
-        let capturer = Capturer::new(options, memory, runtime);
+        let memory = Budget::of_bytes(memory, runtime.clone());
+        let requests = Budget::of_requests(options.limits.concurrency, runtime.clone());
+        let store = Arc::clone(&options.store);
+        let uploader = Uploader::within(store, memory.clone(), requests.clone());
+        let capturer = Capturer::new(options, (memory, requests), uploader, runtime);
         let threads = (0..threads).map(|_| {
             let (capturer, orders) = (Arc::clone(&capturer), orders.clone());
             spawn("capture", move || {
@@ -171,12 +176,14 @@ impl From<Stopped> for Refused {
 }
 
 impl Capturer {
-    pub(super) fn new(options: Arc<SourceContext>, memory: usize, runtime: Handle) -> Arc<Self> {
-        let memory = Budget::of_bytes(memory, runtime.clone());
-        let requests = Budget::of_requests(options.limits.concurrency, runtime.clone());
-        let store = Arc::clone(&options.store);
+    pub(super) fn new(
+        options: Arc<SourceContext>,
+        (memory, requests): (Budget, Budget),
+        uploader: Uploader,
+        runtime: Handle,
+    ) -> Arc<Self> {
         Arc::new(Self {
-            uploader: Uploader::within(store, memory.clone(), requests.clone()),
+            uploader,
             memory,
             requests,
             regions: Regions::default(),
@@ -300,8 +307,17 @@ impl Capture {
         }
     }
 
+    /// Contents that were sent, and have this SHA-256.
+    pub(super) fn sent(&self, written: &Written, sha256: [u8; 32]) -> Content {
+        let crc64nvme = match written.checksum {
+            Checksum::Crc64Nvme(crc64nvme) => Some(crc64nvme),
+            Checksum::Sha256(_) => None,
+        };
+        self.content(sha256, crc64nvme)
+    }
+
     /// Ends a capture whose contents have arrived in the store.
-    fn uploaded(self, entry: Entry) {
+    pub(super) fn uploaded(self, entry: Entry) {
         let key = self.key();
         if let Some(content) = &entry.content {
             self.options().events.emit(&Event::FileUploaded {

@@ -10,7 +10,7 @@ pub mod stat;
 
 use std::collections::HashSet;
 use std::fmt::Debug;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -148,6 +148,20 @@ pub enum Body {
     None,
     /// A file, which is read at offsets, by more than one attempt if it changes meanwhile.
     File(OwnedFd),
+    /// Contents that come as they are made. Their length is known when they end, whatever `Stat` says.
+    Stream(Box<dyn Produce>),
+}
+
+/// Makes contents as they are read.
+pub trait Produce: Read + Debug + Send {
+    /// Says whether that was all, once the stream has ended: its end alone is not success.
+    ///
+    /// # Errors
+    /// Something is missing. What was read is not kept.
+    fn finish(self: Box<Self>) -> Result<(), Refused>;
+
+    /// Ends it early: nobody wants the rest.
+    fn abort(self: Box<Self>);
 }
 
 /// Why something was not read.

@@ -48,7 +48,27 @@ async fn a_directory() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_lines_of_a_file() {
-    conform(&lines::Lines).await;
+    conform(&lines::Lines::AsFiles).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lines_of_a_file_as_streams() {
+    conform(&lines::Lines::AsStreams).await;
+    for method in [Method::Files, archive()] {
+        a_stream_that_breaks_off_is_not_kept(&method).await;
+    }
+}
+
+async fn a_stream_that_breaks_off_is_not_kept(method: &Method) {
+    let stand = Stand::new(&lines::Lines::AsStreams, method);
+    let first = stand.fill(&["one", "two", "three"]);
+    assert_eq!(stand.back_up().await.exit_code, ExitCode::Complete);
+    stand.fill(&["one", lines::BROKEN, "three"]);
+    stand.world.server.clear_requests();
+    assert_eq!(stand.back_up().await.exit_code, ExitCode::Incomplete);
+    assert!(stand.world.server.uploads(BUCKET).is_empty());
+    // The last version stays.
+    assert_eq!(stand.restored(), first);
 }
 
 async fn conform(kind: &dyn Kind) {

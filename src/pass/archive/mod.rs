@@ -162,7 +162,10 @@ impl Archiver {
         let sending = half.saturating_sub(PART_BYTES).max(PART_BYTES);
         let uploader = Uploader::new(Arc::clone(&options.store), sending, limits.concurrency);
         // Files in a group are paid for with their group.
-        let capturer = Capturer::new(options, usize::MAX, runtime);
+        let unlimited = Budget::of_bytes(usize::MAX, runtime.clone());
+        let requests = Budget::of_requests(limits.concurrency, runtime.clone());
+        let budgets = (unlimited, requests);
+        let capturer = Capturer::new(options, budgets, uploader.clone(), runtime);
 
         let (items_in, items) = crossbeam_channel::bounded(ITEMS);
         let (work_in, work) = crossbeam_channel::bounded(workers);

@@ -11,9 +11,10 @@ use crate::archive::tar::{self, Member};
 use crate::format::entry::{Entry, Kind};
 use crate::memory::budget::Budget;
 use crate::memory::buffers::{Buffer, Buffers};
-use crate::pass::capture::reading::{contents, has_changed, read_up_to};
-use crate::pass::capture::{Capture, Capturer, Refused, large};
+use crate::pass::capture::reading::{Attempt, contents, has_changed, read_up_to};
+use crate::pass::capture::{Capture, Capturer, Refused, large, stream};
 use crate::pass::steps::{Captured, Group, Name};
+use crate::source::Body;
 use crate::stop::Stopped;
 
 /// A group is closed once its files have so many bytes. It is what is fetched to restore a small
@@ -227,6 +228,10 @@ impl Packer {
         }
         match streamed {
             Ok(Streamed::Written(entry, before)) => self.slot(Slot::File(capture, entry, before)),
+            Ok(Streamed::Alone(entry)) => {
+                capture.uploaded(*entry);
+                Ok(())
+            }
             Ok(Streamed::Same(entry)) => {
                 capture.end(Ok(Captured::Same(entry)));
                 Ok(())
@@ -245,6 +250,15 @@ impl Packer {
     fn stream(&mut self, capture: &Capture) -> Result<Streamed, Failed> {
         let source = &capture.options().source;
         let mut opened = source.open(&capture.order.found).map_err(Refused::from)?;
+        if let Body::Stream(produce) = opened.body {
+            let mut attempt = stream::capture(capture, &opened.stat, produce)?;
+            attempt.set_xattrs(opened.xattrs);
+            return match attempt {
+                Attempt::Same(entry) => Ok(Streamed::Same(Box::new(entry))),
+                Attempt::Stored(entry) => Ok(Streamed::Alone(Box::new(entry))),
+                Attempt::Read(..) | Attempt::Changed => Err(Refused::Gone.into()),
+            };
+        }
         for is_last in [false, true] {
             let file = contents(&opened)?;
             let before = opened.stat;
@@ -357,6 +371,8 @@ impl Packer {
 /// What a large file has come to.
 enum Streamed {
     Same(Box<Entry>),
+    /// It is an object of its own.
+    Alone(Box<Entry>),
     Written(Box<Entry>, u64),
 }
 

@@ -11,7 +11,7 @@ use crate::format::entry::Kind;
 use crate::memory::buffers::{Buffer, Buffers};
 use crate::pass::capture::links::First;
 use crate::pass::capture::reading::{Attempt, open_and_attempt};
-use crate::pass::capture::{Capture, Capturer, Refused};
+use crate::pass::capture::{Capture, Capturer, Refused, stream};
 use crate::pass::fatal::{FatalError, FirstError};
 use crate::pass::job::ArchiveOptions;
 use crate::pass::steps::Captured;
@@ -160,7 +160,7 @@ fn file(capture: Box<Capture>, raw: &mut Raw) {
             "it has grown, or its first name could not be archived; the next pass tries again";
         Err(Refused::Unreadable(io::Error::other(error)))
     };
-    match open_and_attempt(&capture, grown) {
+    match open_and_attempt(&capture, grown, stream::capture) {
         Ok(Attempt::Read(entry, held)) => {
             let contents = &held.bytes;
             let size = contents.len() as u64;
@@ -173,7 +173,8 @@ fn file(capture: Box<Capture>, raw: &mut Raw) {
             raw.files.push(InPiece::File(capture, entry, before));
         }
         Ok(Attempt::Same(entry)) => capture.end(Ok(Captured::Same(Box::new(entry)))),
-        Ok(Attempt::Stored(_) | Attempt::Changed) => capture.end(Err(Refused::Gone)),
+        Ok(Attempt::Stored(entry)) => capture.uploaded(entry),
+        Ok(Attempt::Changed) => capture.end(Err(Refused::Gone)),
         Err(refused) => capture.end(Err(refused)),
     }
 }

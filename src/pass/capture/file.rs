@@ -3,13 +3,13 @@
 use bytes::Bytes;
 
 use super::reading::{Attempt, open_and_attempt};
-use super::{Capture, Captured, Held, Refused, large};
+use super::{Capture, Captured, Held, Refused, large, stream};
 use crate::format::entry::Entry;
 use crate::store::Condition;
 
 /// Captures a file, in a second attempt if it changes during the first.
 pub(super) fn capture(capture: Capture) {
-    let attempt = open_and_attempt(&capture, large::capture);
+    let attempt = open_and_attempt(&capture, large::capture, stream::capture);
     match attempt {
         Ok(Attempt::Stored(entry)) => capture.uploaded(entry),
         Ok(Attempt::Same(entry)) => capture.end(Ok(Captured::Same(Box::new(entry)))),

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::reading::{self, Attempt, has_changed, read_into};
 use super::{Capture, Refused};
 use crate::source::Opened;
-use crate::store::{Checksum, Condition, Length, NewObject, PartWriter};
+use crate::store::{Condition, Length, NewObject, PartWriter};
 
 /// Read at a time when a file is only hashed.
 const HASH_BYTES: usize = 1 << 20;
@@ -85,12 +85,8 @@ fn send(
     let written = written.map_err(|error| Refused::unwritten(&key, error))?;
     let mut entry = capture.entry(before, written.size);
     entry.changed_while_reading = changed;
-    let crc64nvme = match written.checksum {
-        Checksum::Crc64Nvme(crc64nvme) => Some(crc64nvme),
-        Checksum::Sha256(_) => None,
-    };
     let sha256 = written.sha256.expect("it was asked for");
-    entry.content = Some(capture.content(sha256, crc64nvme));
+    entry.content = Some(capture.sent(&written, sha256));
     Ok(Attempt::Stored(entry))
 }
 

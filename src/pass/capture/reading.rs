@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::{Capture, Held, Refused};
 use crate::format::entry::{Entry, Kind};
 use crate::source::stat::Stat;
-use crate::source::{Body, Opened};
+use crate::source::{Body, Opened, Produce, Xattrs};
 
 /// Files up to this size are read whole and sent in one request. Below it, parts would cost more
 /// requests and save no time; S3 itself asks for parts of 5 MiB or more.
@@ -26,25 +26,38 @@ pub(in crate::pass) enum Attempt {
     Read(Entry, Held),
 }
 
-/// Opens a file and reads it; one that is too large to be read whole is left to `large`.
+impl Attempt {
+    pub(in crate::pass) fn set_xattrs(&mut self, xattrs: Xattrs) {
+        match self {
+            Self::Changed => {}
+            Self::Same(entry) | Self::Stored(entry) | Self::Read(entry, _) => entry.xattrs = xattrs,
+        }
+    }
+}
+
+/// Opens a file and reads it; one that is too large to be read whole is left to `large`, and what comes as
+/// a stream to `stream`.
 pub(in crate::pass) fn open_and_attempt(
     capture: &Capture,
     large: impl Fn(&Capture, &Opened, &OwnedFd, bool) -> Result<Attempt, Refused>,
+    stream: impl FnOnce(&Capture, &Stat, Box<dyn Produce>) -> Result<Attempt, Refused>,
 ) -> Result<Attempt, Refused> {
     let source = &capture.options().source;
     let mut opened = source.open(&capture.order.found)?;
+    if let Body::Stream(produce) = opened.body {
+        let mut attempt = stream(capture, &opened.stat, produce)?;
+        attempt.set_xattrs(opened.xattrs);
+        return Ok(attempt);
+    }
     for is_last in [false, true] {
         let file = contents(&opened)?;
         let mut attempt = match opened.stat.metadata.size {
             0..=WHOLE_BYTES => whole(capture, &opened, file, is_last)?,
             _ => large(capture, &opened, file, is_last)?,
         };
-        match &mut attempt {
-            Attempt::Changed => {}
-            Attempt::Same(entry) | Attempt::Stored(entry) | Attempt::Read(entry, ..) => {
-                entry.xattrs = opened.xattrs;
-                return Ok(attempt);
-            }
+        if !matches!(attempt, Attempt::Changed) {
+            attempt.set_xattrs(opened.xattrs);
+            return Ok(attempt);
         }
         if let Some(now) = source.recheck(&opened)? {
             opened.stat = now;
@@ -57,7 +70,7 @@ pub(in crate::pass) fn open_and_attempt(
 pub(in crate::pass) fn contents(opened: &Opened) -> Result<&OwnedFd, Refused> {
     match &opened.body {
         Body::File(file) if opened.stat.metadata.kind == Kind::File => Ok(file),
-        Body::File(_) | Body::None => Err(Refused::Gone),
+        Body::File(_) | Body::Stream(_) | Body::None => Err(Refused::Gone),
     }
 }
 

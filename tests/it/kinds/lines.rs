@@ -1,8 +1,9 @@
-//! The lines of a file, each an item: a kind of source made of nothing but what ARCHITECTURE.md says.
+//! The lines of a file, each an item, as files or as streams: kinds of source made of nothing but what
+//! ARCHITECTURE.md says.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,17 +12,25 @@ use offsite::format::entry::{Kind as EntryKind, Metadata};
 use offsite::format::path::EntryPath;
 use offsite::source::stat::Stat;
 use offsite::source::{
-    Body, Found, Item, Items, Opened, Place, Refused, Scope, Source, Unusable, Xattrs,
+    Body, Found, Item, Items, Opened, Place, Produce, Refused, Scope, Source, Unusable, Xattrs,
 };
 use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::Kind;
 
-pub(super) struct Lines;
+/// How a line comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lines {
+    AsFiles,
+    AsStreams,
+}
+
+/// What a line has in it whose stream does not come to its end.
+pub(super) const BROKEN: &str = "broken";
 
 impl Kind for Lines {
     fn place(&self, home: &Path) -> Arc<dyn Place> {
-        Arc::new(LinesPlace(home.join("lines")))
+        Arc::new(LinesPlace(home.join("lines"), *self))
     }
 
     fn fill(&self, home: &Path, items: &[&str]) -> BTreeMap<String, Vec<u8>> {
@@ -38,7 +47,7 @@ fn name(number: usize) -> String {
 }
 
 #[derive(Debug)]
-struct LinesPlace(PathBuf);
+struct LinesPlace(PathBuf, Lines);
 
 impl Place for LinesPlace {
     fn text(&self) -> String {
@@ -52,6 +61,7 @@ impl Place for LinesPlace {
         let lines = lines.map(|line| line.strip_suffix(b"\n").unwrap_or(line).to_vec());
         Ok(Arc::new(OpenLines {
             place: self.0.clone(),
+            kind: self.1,
             lines: lines.collect(),
             about,
         }))
@@ -60,6 +70,7 @@ impl Place for LinesPlace {
 
 struct OpenLines {
     place: PathBuf,
+    kind: Lines,
     about: fs::Metadata,
     lines: Vec<Vec<u8>>,
 }
@@ -105,14 +116,20 @@ impl Source for OpenLines {
         let name = String::from_utf8_lossy(found.path.as_bytes()).into_owned();
         let number = name.strip_prefix("line ").and_then(|n| n.parse().ok());
         let line = number.and_then(|n: usize| self.lines.get(n));
-        let mut file = fs::File::from(memfd_create(&name, MemfdFlags::CLOEXEC)?);
-        file.write_all(line.ok_or(Refused::Gone)?)
-            .map_err(Refused::Unreadable)?;
+        let line = line.ok_or(Refused::Gone)?;
+        let body = match self.kind {
+            Lines::AsFiles => {
+                let mut file = fs::File::from(memfd_create(&name, MemfdFlags::CLOEXEC)?);
+                file.write_all(line).map_err(Refused::Unreadable)?;
+                Body::File(file.into())
+            }
+            Lines::AsStreams => Body::Stream(Box::new(Stream(io::Cursor::new(line.clone())))),
+        };
         Ok(Opened {
             stat: found.stat,
             xattrs: Xattrs::new(),
             target: None,
-            body: Body::File(file.into()),
+            body,
         })
     }
 
@@ -132,4 +149,26 @@ impl Source for OpenLines {
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.lines.is_empty())
     }
+}
+
+/// A line, byte by byte.
+#[derive(Debug)]
+struct Stream(io::Cursor<Vec<u8>>);
+
+impl Read for Stream {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let most = into.len().min(1);
+        self.0.read(&mut into[..most])
+    }
+}
+
+impl Produce for Stream {
+    fn finish(self: Box<Self>) -> Result<(), Refused> {
+        match self.0.get_ref() == BROKEN.as_bytes() {
+            true => Err(Refused::Unreadable(io::Error::other("it broke off"))),
+            false => Ok(()),
+        }
+    }
+
+    fn abort(self: Box<Self>) {}
 }

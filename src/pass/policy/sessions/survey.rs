@@ -265,7 +265,7 @@ impl Surveyor {
     fn sha256(&self, found: &Found) -> Result<Result<[u8; 32], Refused>, Stopped> {
         let file = match self.context.source.open(found).map(|opened| opened.body) {
             Ok(Body::File(file)) => file,
-            Ok(Body::None) => return Ok(Err(Refused::Gone)),
+            Ok(Body::Stream(_) | Body::None) => return Ok(Err(Refused::Gone)),
             Err(refused) => return Ok(Err(refused)),
         };
         let mut hasher = Sha256::new();
