@@ -17,6 +17,8 @@ use std::sync::Arc;
 use local_s3::{LocalS3, Moto};
 use offsite::store::Store;
 
+use self::servers::VersityGw;
+
 /// A store with nothing in it.
 struct Stand {
     store: Arc<dyn Store>,
@@ -91,6 +93,21 @@ async fn moto() {
         ),
     ];
     conform("moto", &[&CASES_OF_FAILURE[..], &lacks].concat(), at).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn versitygw() {
+    let Some(server) = VersityGw::start() else {
+        let _ = writeln!(std::io::stderr(), "versitygw: skipped: it is not installed");
+        return;
+    };
+    let at = async |case| servers::foreign(case, server.url()).await;
+    let as_files = "keeps objects as files: names have 255 bytes, and no file has others below it";
+    let lacks = [
+        ("listings::long_keys_are_keys", as_files),
+        ("listings::an_object_may_have_others_below_it", as_files),
+    ];
+    conform("versitygw", &[&CASES_OF_FAILURE[..], &lacks].concat(), at).await;
 }
 
 /// What no server of others can be asked for.

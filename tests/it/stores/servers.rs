@@ -1,7 +1,10 @@
 //! Servers, and stores in them.
 
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_credential_types::Credentials;
 use aws_sdk_s3::config::{BehaviorVersion, Region};
@@ -12,6 +15,9 @@ use offsite::store::{Store, StoreOptions};
 use super::Stand;
 
 const BUCKET: &str = "stores";
+
+/// For a server to listen, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server of its own for each case, which may make it fail.
 pub(super) async fn local_s3(case: &'static str) -> Stand {
@@ -67,4 +73,57 @@ async fn open_at(case: &str, endpoint_url: String, credentials: Credentials) -> 
 
 fn as_credentials(access_key: &str, secret_key: &str) -> Credentials {
     Credentials::new(access_key, secret_key, None, None, "test")
+}
+
+/// A versitygw server over a directory; its process ends with this value.
+pub(super) struct VersityGw {
+    child: Child,
+    url: String,
+    _directory: tempfile::TempDir,
+}
+
+impl VersityGw {
+    /// Starts what `dev/setup test` has installed; `None` where it could not.
+    pub(super) fn start() -> Option<Self> {
+        let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin/versitygw");
+        if !installed.exists() {
+            return None;
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let directory = tempfile::tempdir().unwrap();
+        let child = Command::new(installed)
+            .args(["--port", &address.to_string(), "posix"])
+            .arg(directory.path())
+            .env("ROOT_ACCESS_KEY", "test")
+            .env("ROOT_SECRET_KEY", "test")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let server = Self {
+            child,
+            url: format!("http://{address}"),
+            _directory: directory,
+        };
+        let begun = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            assert!(begun.elapsed() < PATIENCE, "versitygw does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Some(server)
+    }
+
+    pub(super) fn url(&self) -> String {
+        self.url.clone()
+    }
+}
+
+impl Drop for VersityGw {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
