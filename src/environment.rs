@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::lease::Holder;
+use crate::format::lock::Holder;
 
 /// A JSON object in one variable, as secret stores hand it to containers.
 pub const BUNDLE: &str = "API_KEYS";

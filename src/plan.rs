@@ -11,9 +11,9 @@ use crate::pass::decider::{Decider, Merged};
 use crate::pass::diff::{Inputs, joined};
 use crate::pass::error::{Nothing, SourceError};
 use crate::pass::job::{Method, SourceJob};
+use crate::pass::past::Past;
+use crate::pass::policy;
 use crate::pass::steps::{Order, Sink, Step};
-use crate::pass::{policy, unfinished};
-use crate::snapshots::chain;
 use crate::stop::Stopped;
 
 /// What a pass would do with one source.
@@ -73,28 +73,26 @@ impl Sink for Nobody {
 /// # Errors
 /// As a pass.
 pub async fn plan(pass: &PassContext, source: &SourceJob) -> Result<SourcePlan, SourceError> {
-    let store = &*pass.store;
-    let parent = chain::latest(store, &source.name).await?;
-    let committed = parent.as_ref().map(|parent| parent.pass);
-    let unfinished = unfinished::find(store, &source.name, committed, pass.pass).await?;
+    let past = &Past::find(pass, &source.name).await?;
     let opened = source.open().await?;
     let context = &pass.for_source(source, opened);
-    let approach = policy::settle(context, parent.as_ref(), &unfinished).await?;
+    let approach = policy::settle(context, past).await?;
     let may_be_empty = approach.policy.may_be_empty();
-    let inputs = Inputs::open(context, approach.only, parent.as_ref(), &unfinished)?;
+    let inputs = Inputs::open(context, approach.only, past)?;
     let decider = Decider::new(context, approach.policy, Nobody);
     let merged = joined(inputs.merge(context, decider)).await?;
     if merged.is_nothing() && !may_be_empty {
-        let entries = parent.as_ref().map_or(0, |parent| parent.totals.entries);
-        return Err(context.nothing_there(Nothing::LeftOut, entries).await);
+        let nothing = context.nothing_there(Nothing::LeftOut, past.entries());
+        return Err(nothing.await);
     }
     context.confirm().await?;
-    let segments = parent.as_ref().map_or(0, |parent| parent.segments.len());
+    let parent = past.parent.as_ref();
+    let segments = parent.map_or(0, |parent| parent.segments.len());
     let requests = sending(&merged, context) + segments as u64 + 2;
     Ok(SourcePlan {
         source: source.name.to_string(),
         directory: source.place.text(),
-        parent: committed,
+        parent: parent.map(|parent| parent.pass),
         new: merged.new,
         changed: merged.changed,
         removed: merged.removed,
@@ -115,10 +113,13 @@ fn sending(merged: &Merged, context: &SourceContext) -> u64 {
     match context.job.method {
         Method::Files => merged.requests_to_send,
         Method::Archive(_) if merged.new + merged.changed == 0 => 0,
-        Method::Archive(_) => archive::requests_at_most(
-            merged.bytes_to_send + merged.bytes_to_read,
-            merged.new + merged.changed,
-        ),
+        // The archive and, with it in, the table of objects.
+        Method::Archive(_) => {
+            1 + archive::requests_at_most(
+                merged.bytes_to_send + merged.bytes_to_read,
+                merged.new + merged.changed,
+            )
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Read};
 
 use flate2::bufread::MultiGzDecoder;
 
-use crate::format::archive::Codec;
+use crate::format::codec::Codec;
 
 /// Looked at before a large piece is compressed with gzip: this many bytes at its beginning, middle
 /// and end.

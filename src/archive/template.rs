@@ -1,6 +1,6 @@
 //! Keys of archives, from a template with placeholders.
 
-use crate::format::archive::Codec;
+use crate::format::codec::Codec;
 use crate::format::keys::{self, SourceName};
 use crate::format::pass_id::PassId;
 

@@ -55,6 +55,7 @@ pub(super) fn looking_only(job: &Job, store: &Arc<dyn Store>, stop: &Arc<Stop>) 
         events: events(Format::Text, job.log_level.min(Level::Error)),
         limits: job.pass.limits.clone(),
         pass: PassId::new(store.now(), None, 0),
+        generation: 0,
         started_at: store.now(),
         stop: Arc::clone(stop),
         clock: Timestamp::now,

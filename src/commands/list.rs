@@ -14,6 +14,7 @@ use crate::cli::ListArgs;
 use crate::error::Failure;
 use crate::exit::ExitCode;
 use crate::format::entry::{Entry, Kind};
+use crate::format::keys::SourceName;
 use crate::format::snapshot::Snapshot;
 use crate::snapshots::chain;
 use crate::snapshots::entries::{Entries, EntriesError};
@@ -43,7 +44,7 @@ struct Listed<'a> {
     source: &'a str,
     created_at: jiff::Timestamp,
     committed_at: jiff::Timestamp,
-    directory: &'a str,
+    place: &'a str,
     complete: bool,
     files: u64,
     bytes: u64,
@@ -77,10 +78,10 @@ async fn snapshots(store: &Arc<dyn Store>, args: &ListArgs) -> Result<ExitCode, 
     if args.json {
         let listed = snapshots.iter().map(|snapshot| Listed {
             id: snapshot.pass.as_str(),
-            source: &snapshot.source,
+            source: snapshot.source.as_str(),
             created_at: snapshot.created_at,
             committed_at: snapshot.committed_at,
-            directory: &snapshot.directory,
+            place: &snapshot.place,
             complete: snapshot.complete,
             files: snapshot.totals.files,
             bytes: snapshot.totals.bytes,
@@ -96,7 +97,7 @@ async fn snapshots(store: &Arc<dyn Store>, args: &ListArgs) -> Result<ExitCode, 
     for snapshot in &snapshots {
         table.row(vec![
             snapshot.pass.to_string(),
-            snapshot.source.clone(),
+            snapshot.source.to_string(),
             snapshot.created_at.to_string(),
             HumanCount(snapshot.totals.files).to_string(),
             HumanBytes(snapshot.totals.bytes).to_string(),
@@ -181,22 +182,22 @@ pub(super) fn globs(patterns: &[String]) -> Result<Option<Globs>, Failure> {
 }
 
 /// An entry as it stands in the manifest, with its source.
-fn print_line(source: &str, entry: &Entry, is_first: bool) {
+fn print_line(source: &SourceName, entry: &Entry, is_first: bool) {
     #[derive(Serialize)]
     struct Line<'a> {
-        source: &'a str,
+        source: &'a SourceName,
         #[serde(flatten)]
         entry: std::collections::BTreeMap<String, Box<RawValue>>,
     }
     let mut line = Vec::new();
-    entry.write_line(&mut line);
+    entry.write_line(source, &mut line);
     let entry = serde_json::from_slice(&line).unwrap_or_default();
     let before = if is_first { "[\n" } else { ",\n" };
     print(&format!("{before}{}", json(&Line { source, entry })));
 }
 
 /// An entry like `ls -l` shows it.
-fn line(source: Option<&String>, entry: &Entry) -> String {
+fn line(source: Option<&SourceName>, entry: &Entry) -> String {
     let m = &entry.metadata;
     let kind = match m.kind {
         Kind::File => '-',

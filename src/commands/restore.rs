@@ -49,7 +49,7 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<ExitCode,
         for snapshot in snapshots {
             let target = match &args.select.source {
                 Some(_) => args.to.clone(),
-                None => args.to.join(&snapshot.source),
+                None => args.to.join(snapshot.source.as_str()),
             };
             let options = RestoreOptions {
                 target,
@@ -105,7 +105,7 @@ fn done<'a>(work: &'a [Work], reports: &'a [Report]) -> Vec<Restored<'a>> {
     let mut reports = reports.iter();
     work.iter()
         .map(|(snapshot, options, plan)| Restored {
-            source: &snapshot.source,
+            source: snapshot.source.as_str(),
             snapshot: snapshot.pass.as_str(),
             target: options.target.display().to_string(),
             plan,
@@ -131,7 +131,9 @@ async fn in_thread<T: Send + 'static>(
 /// The snapshots of which something is wanted. A name that was mistyped restores nothing, and that
 /// is no success.
 fn matching(work: Vec<Work>, sessions: &[String]) -> Result<Vec<Work>, Failure> {
-    let names = work.iter().map(|(snapshot, ..)| snapshot.source.clone());
+    let names = work
+        .iter()
+        .map(|(snapshot, ..)| snapshot.source.to_string());
     let names = names.collect::<Vec<_>>().join(", ");
     let mut matching = work;
     matching.retain(|(_, _, plan)| !plan.is_empty());
@@ -207,6 +209,13 @@ fn refused(options: &RestoreOptions, error: &ApplyError) -> Failure {
         ApplyError::Target(error) if error.kind() == ErrorKind::PermissionDenied => {
             failure.hint(may_not_write())
         }
+        ApplyError::Store(error) => {
+            let failure = Failure::new(error.kind.exit_code(), text::one_line(&message));
+            match error.kind.hint() {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            }
+        }
         ApplyError::Target(_) => failure,
     }
 }
@@ -225,7 +234,7 @@ fn progress(snapshot: &Snapshot, plan: &Plan) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
-    bar.set_prefix(snapshot.source.clone());
+    bar.set_prefix(snapshot.source.to_string());
     bar
 }
 

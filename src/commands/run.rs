@@ -17,7 +17,7 @@ use crate::environment::Environment;
 use crate::error::Failure;
 use crate::events::{Event, Events, Format, Level, Output};
 use crate::exit::ExitCode;
-use crate::lease::Holder;
+use crate::format::lock::Holder;
 use crate::pass::commit::SourceReport;
 use crate::run::{PassReport, World};
 use crate::signal;
@@ -193,18 +193,18 @@ async fn copy_manifest(
         let totals = serde_json::to_string(&snapshot.totals)?;
         write!(
             out,
-            "{separator} {{\"source\": {}, \"directory\": {}, \"created_at\": {}, \"totals\": {totals}, \"entries\": [",
+            "{separator} {{\"source\": {}, \"place\": {}, \"created_at\": {}, \"totals\": {totals}, \"entries\": [",
             json!(snapshot.source),
-            json!(snapshot.directory),
+            json!(snapshot.place),
             json!(snapshot.created_at),
         )?;
-        let entries = Entries::of(store, snapshot);
+        let (entries, source) = (Entries::of(store, snapshot), snapshot.source.clone());
         // Reading entries blocks.
         out = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
             let mut line = Vec::new();
             for (index, entry) in entries.enumerate() {
                 line.clear();
-                entry?.write_line(&mut line);
+                entry?.write_line(&source, &mut line);
                 out.write_all(if index == 0 { b"\n  " } else { b",\n  " })?;
                 out.write_all(line.trim_ascii_end())?;
             }

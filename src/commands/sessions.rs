@@ -9,24 +9,28 @@ use crate::cli::{ChoiceArgs, SessionsArgs};
 use crate::config::{Job, Purpose};
 use crate::error::Failure;
 use crate::exit::ExitCode;
+use crate::format::objects::ObjectTable;
 use crate::format::snapshot::Snapshot;
 use crate::pass::context::PassContext;
 use crate::pass::error::SourceError;
 use crate::pass::job::SourceJob;
+use crate::pass::past::Past;
 use crate::pass::policy::sessions::{
     Choice, Session, SessionOptions, State, Survey, Wanted, check, survey,
 };
-use crate::pass::unfinished;
 use crate::signal;
-use crate::snapshots::chain;
+use crate::snapshots::objects;
 use crate::text;
 
 /// A row of `sessions --json`.
 #[derive(Serialize)]
-struct Row<'a> {
-    source: &'a str,
+struct Row {
+    source: String,
     #[serde(flatten)]
-    session: &'a Session,
+    session: Session,
+    /// The key of its archive, under the prefix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
 }
 
 pub(super) fn sessions(context: &Context, args: &SessionsArgs) -> Result<ExitCode, Failure> {
@@ -48,7 +52,14 @@ pub(super) fn sessions(context: &Context, args: &SessionsArgs) -> Result<ExitCod
             let Some(options) = &source.sessions else {
                 continue;
             };
-            let (survey, _) = look(&pass, source, options).await?;
+            let (survey, parent) = look(&pass, source, options).await?;
+            let objects = match &parent {
+                Some(parent) => {
+                    let loaded = objects::load(&*store, parent).await;
+                    loaded.map_err(SourceError::from)?
+                }
+                None => ObjectTable::default(),
+            };
             let limit = options.choice.limit.unwrap_or(u64::MAX);
             let is_wanted = |session: &Session| {
                 let is_new = session.state == State::New || !options.choice.only_new;
@@ -56,7 +67,14 @@ pub(super) fn sessions(context: &Context, args: &SessionsArgs) -> Result<ExitCod
             };
             let wanted = survey.sessions.into_iter().filter(is_wanted);
             let wanted = wanted.take(usize::try_from(limit).unwrap_or(usize::MAX));
-            listed.extend(wanted.map(|session| (source.name.to_string(), session)));
+            listed.extend(wanted.map(|session| {
+                let object = session.object.and_then(|id| objects.get(id));
+                Row {
+                    source: source.name.to_string(),
+                    key: object.map(|object| object.key.to_string()),
+                    session,
+                }
+            }));
             if survey.loose > 0 {
                 let what = text::count(survey.loose, "file");
                 note(&format!(
@@ -68,10 +86,7 @@ pub(super) fn sessions(context: &Context, args: &SessionsArgs) -> Result<ExitCod
         Ok::<_, Failure>(listed)
     })??;
     if args.json {
-        let rows = listed
-            .iter()
-            .map(|(source, session)| Row { source, session });
-        print_json(&rows.collect::<Vec<_>>());
+        print_json(&listed);
     } else {
         print(&table(&listed));
     }
@@ -114,24 +129,26 @@ pub(super) async fn look(
     source: &SourceJob,
     sessions: &SessionOptions,
 ) -> Result<(Survey, Option<Snapshot>), SourceError> {
-    let store = &*pass.store;
-    let parent = chain::latest(store, &source.name).await?;
-    let committed = parent.as_ref().map(|parent| parent.pass);
-    let unfinished = unfinished::find(store, &source.name, committed, pass.pass).await?;
+    let past = Past::find(pass, &source.name).await?;
     let opened = source.open().await?;
     let context = pass.for_source(source, opened);
-    let survey = survey(&context, sessions, (parent.as_ref(), &unfinished), false).await?;
-    check(&context, &survey, parent.as_ref()).await?;
+    let survey = survey(&context, sessions, &past, false).await?;
+    check(&context, &survey, &past).await?;
     context.confirm().await?;
-    Ok((survey, parent))
+    Ok((survey, past.parent))
 }
 
-fn table(listed: &[(String, Session)]) -> String {
+fn table(listed: &[Row]) -> String {
     let heading = [
         "SOURCE", "SESSION", "YEAR", "FILES", "SIZE", "STATE", "ARCHIVED", "KEY",
     ];
     let mut table = Table::new(&heading, &[3, 4]);
-    for (source, session) in listed {
+    for Row {
+        source,
+        session,
+        key,
+    } in listed
+    {
         let archived = session.archived_at.map(|at| at.to_string());
         table.row(vec![
             source.clone(),
@@ -141,7 +158,7 @@ fn table(listed: &[(String, Session)]) -> String {
             HumanBytes(session.bytes).to_string(),
             session.state.to_string(),
             archived.unwrap_or_default(),
-            session.key.clone().unwrap_or_default(),
+            key.clone().unwrap_or_default(),
         ]);
     }
     table.to_string()

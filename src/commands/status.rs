@@ -8,10 +8,13 @@ use super::{Context, block_on, connect, note, print, print_json};
 use crate::cli::StatusArgs;
 use crate::error::Failure;
 use crate::exit::ExitCode;
+use crate::format::lock::{Lock, LockState};
 use crate::format::origin::Alternation;
-use crate::lease::{self, Seen, State};
+use crate::format::pass_record::PassRecord;
+use crate::format::status::Status;
+use crate::lease::{self, Seen};
 use crate::snapshots::select::{self, SelectError};
-use crate::status::{PassRecord, Status, history};
+use crate::status::{self, history};
 use crate::text;
 
 /// What `status --json` says.
@@ -21,10 +24,10 @@ struct Shown {
     status: Option<Status>,
     /// Who holds the lock now.
     #[serde(skip_serializing_if = "Option::is_none")]
-    lock: Option<lease::Record>,
+    lock: Option<Lock>,
     /// Who let it expire without a word on how the pass ended.
     #[serde(skip_serializing_if = "Option::is_none")]
-    cut_off: Option<lease::Record>,
+    cut_off: Option<Lock>,
     #[serde(skip_serializing_if = "Option::is_none")]
     history: Option<Vec<PassRecord>>,
 }
@@ -35,10 +38,10 @@ pub(super) fn status(context: &Context, args: &StatusArgs) -> Result<ExitCode, F
         let store = connect(&job).await;
         let seen = lease::look(&*store).await?;
         let held = seen.as_ref().and_then(|seen| seen.held_at(store.now()));
-        let status = Status::read(&*store).await?;
+        let status = status::read(&*store).await?;
         let told = status.as_ref().map(|status| status.pass);
         let lost = seen.filter(|Seen { record, .. }| {
-            held.is_none() && record.state == State::Held && told != Some(record.pass)
+            held.is_none() && record.state == LockState::Held && told != Some(record.pass)
         });
         let shown = Shown {
             status,
@@ -109,7 +112,7 @@ fn text(shown: &Shown) -> String {
     text
 }
 
-fn who(record: &lease::Record) -> String {
+fn who(record: &Lock) -> String {
     format!(
         "pass {} by {}, since {}",
         record.pass, record.holder, record.acquired_at

@@ -4,7 +4,8 @@ use super::{Context, block_on, connect, print, print_json};
 use crate::cli::UnlockArgs;
 use crate::error::Failure;
 use crate::exit::ExitCode;
-use crate::lease::{self, Seen, State};
+use crate::format::lock::LockState;
+use crate::lease::{self, Seen};
 
 pub(super) fn unlock(context: &Context, args: &UnlockArgs) -> Result<ExitCode, Failure> {
     let job = context.reader()?;
@@ -13,7 +14,7 @@ pub(super) fn unlock(context: &Context, args: &UnlockArgs) -> Result<ExitCode, F
         let Some(seen) = lease::look(&*store).await? else {
             return Ok(show(args, None, "nobody has ever taken the lock"));
         };
-        if seen.record.state == State::Released {
+        if seen.record.state == LockState::Released {
             let pass = seen.record.pass;
             let text = format!("nobody holds the lock; the last one was pass {pass}");
             return Ok(show(args, Some(&seen), &text));

@@ -92,7 +92,7 @@ fn progress(snapshot: &Snapshot) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
-    bar.set_prefix(snapshot.source.clone());
+    bar.set_prefix(snapshot.source.to_string());
     bar
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::reader::{Placed, Section};
 use super::value::Bytes;
 use crate::events::{Files, Level};
-use crate::format::archive::Codec;
+use crate::format::codec::Codec;
 use crate::pass::job::Detect;
 use crate::pass::policy::sessions::TagRule;
 use crate::prices::Prices;

@@ -10,7 +10,7 @@ use super::Purpose;
 use super::reader::{Findings, Placed, complain};
 use super::settings::{Settings, Source, SourceMethod};
 use crate::archive::template::KeyTemplate;
-use crate::format::archive::Codec;
+use crate::format::codec::Codec;
 use crate::format::keys::SourceName;
 use crate::format::path::EntryPath;
 use crate::pass::job::ArchiveOptions;

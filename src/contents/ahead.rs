@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 use super::{Contents, ContentsError};
-use crate::format::archive::ArchiveRange;
+use crate::format::location::Member;
 use crate::memory::regions;
 use crate::store::StoreResult;
 
@@ -43,9 +43,8 @@ impl<'a> Ahead<'a> {
         }
     }
 
-    pub(super) fn of_range(contents: &'a Contents, range: &ArchiveRange) -> Self {
-        let end = range.offset.saturating_add(range.length);
-        Self::of(contents, range.key.to_string(), range.offset..end)
+    pub(super) fn of_member(contents: &'a Contents, key: &str, member: &Member) -> Self {
+        Self::of(contents, key.to_owned(), member.offset..member.end())
     }
 
     /// The next bytes, and the memory they take; `None` at the end.
@@ -85,9 +84,9 @@ impl<'a> Ahead<'a> {
     }
 
     /// What a failure to decompress means.
-    pub(super) fn failure(self, range: &ArchiveRange) -> ContentsError {
-        let altered = || ContentsError::Altered(range.key.to_string());
-        self.failure.unwrap_or_else(altered)
+    pub(super) fn failure(self) -> ContentsError {
+        let key = self.key;
+        self.failure.unwrap_or(ContentsError::Altered(key))
     }
 }
 

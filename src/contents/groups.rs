@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::ahead::Ahead;
 use super::{Contents, ContentsError};
 use crate::archive::codec::Decompressor;
-use crate::format::archive::ArchiveRange;
+use crate::format::location::{Member, ObjectId};
 use crate::memory::buffers::Buffers;
 
 /// Decompressed, no group is longer; what claims to be is damaged or hostile.
@@ -24,12 +24,12 @@ const GROUP_BYTES: usize = 3 << 19;
 const KEPT: usize = 4;
 
 /// Whether a file of `size` bytes lies in a range that is worth keeping.
-pub(super) fn is_group(range: &ArchiveRange, size: u64) -> bool {
-    range.skip.saturating_add(size).max(range.length) <= GROUP_BYTES as u64
+pub(super) fn is_group(member: &Member, size: u64) -> bool {
+    member.skip.saturating_add(size).max(member.length) <= GROUP_BYTES as u64
 }
 
-/// Where a group is: key and offset.
-type Place = (Box<str>, u64);
+/// Where a group is: its object, and the offset in it.
+type Place = (ObjectId, u64);
 
 /// A group, once it is there; locked while it is being fetched.
 type Slot = Arc<Mutex<Option<Bytes>>>;
@@ -52,20 +52,20 @@ impl Groups {
     pub(super) fn get(
         &self,
         contents: &Contents,
-        range: &ArchiveRange,
+        (key, member): (&str, &Member),
         decompressor: &mut Decompressor,
     ) -> Result<Bytes, ContentsError> {
-        let slot = self.slot(range);
+        let slot = self.slot(member);
         let mut slot = slot.lock().expect("nothing panics holding this");
         if let Some(group) = &*slot {
             return Ok(group.clone());
         }
-        let mut ahead = Ahead::of_range(contents, range);
+        let mut ahead = Ahead::of_member(contents, key, member);
         let mut group = self.buffers.take();
-        let decoder = decompressor.read(range.codec, &mut ahead);
+        let decoder = decompressor.read(member.codec, &mut ahead);
         let read = decoder.take(MOST_BYTES).read_to_end(&mut group);
         if read.is_err() {
-            return Err(ahead.failure(range));
+            return Err(ahead.failure());
         }
         let group = Bytes::from_owner(group);
         *slot = Some(group.clone());
@@ -73,25 +73,25 @@ impl Groups {
     }
 
     /// The next [`get`](Self::get) fetches the group anew.
-    pub(super) fn forget(&self, range: &ArchiveRange) {
+    pub(super) fn forget(&self, member: &Member) {
         let mut kept = self.kept.lock().expect("nothing panics holding this");
-        kept.retain(|(place, _)| !is_at(place, range));
+        kept.retain(|(at, _)| *at != place(member));
     }
 
-    fn slot(&self, range: &ArchiveRange) -> Slot {
+    fn slot(&self, member: &Member) -> Slot {
         let mut kept = self.kept.lock().expect("nothing panics holding this");
-        if let Some((_, slot)) = kept.iter().find(|(place, _)| is_at(place, range)) {
+        if let Some((_, slot)) = kept.iter().find(|(at, _)| *at == place(member)) {
             return Arc::clone(slot);
         }
         if kept.len() == KEPT {
             kept.pop_front();
         }
         let slot = Slot::default();
-        kept.push_back(((range.key.clone(), range.offset), Arc::clone(&slot)));
+        kept.push_back((place(member), Arc::clone(&slot)));
         slot
     }
 }
 
-fn is_at((key, offset): &Place, range: &ArchiveRange) -> bool {
-    (key, *offset) == (&range.key, range.offset)
+fn place(member: &Member) -> Place {
+    (member.of, member.offset)
 }

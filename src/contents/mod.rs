@@ -1,5 +1,5 @@
-//! Reading contents back, wherever in the store they are: in an object of their own, or in a range
-//! of an archive.
+//! Reading contents back, wherever they are: in the manifest, in an object of their own, or in a part of an
+//! object that others share. Nobody else makes requests of a [`Location`].
 //!
 //! What is read is handed on in pieces and hashed on the way; whoever reads compares the digest with
 //! the manifest's. Large contents are fetched in several ranges at once. Small files that share a
@@ -19,9 +19,10 @@ use tokio::runtime::Handle;
 use self::ahead::Ahead;
 use self::decompressors::Decompressors;
 use self::groups::Groups;
-use crate::format::archive::{ArchiveRange, Codec};
+use crate::format::codec::Codec;
 use crate::format::entry::{Content, Entry};
-use crate::format::keys::{self, SourceName};
+use crate::format::location::{Location, Member};
+use crate::format::objects::ObjectTable;
 use crate::memory::budget::Budget;
 use crate::stop::Stop;
 use crate::store::{Store, StoreError};
@@ -35,6 +36,9 @@ pub enum ContentsError {
     /// They are not what the manifest says, twice over.
     #[error("contents in the store do not have the SHA-256 of the manifest (object `{0}`)")]
     Altered(String),
+    /// The snapshot does not say where the object is that holds them.
+    #[error("{0}")]
+    Unknown(String),
     /// The store does not give them out.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -49,10 +53,14 @@ pub enum ContentsError {
 /// Told of each range that is read out of an archive: key, offset, bytes.
 pub type Observer = Box<dyn Fn(&str, u64, &[u8]) + Send + Sync>;
 
-/// Reads the contents of one source.
+/// The shared objects of a snapshot; or why their table cannot be had, so that what lies in objects of its
+/// own can be read all the same.
+pub type Objects = Result<Arc<ObjectTable>, String>;
+
+/// Reads the contents of one snapshot.
 pub struct Contents {
     store: Arc<dyn Store>,
-    source: SourceName,
+    objects: Objects,
     runtime: Handle,
     memory: Budget,
     decompressors: Decompressors,
@@ -62,18 +70,18 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// Contents of `source`, with so many bytes of memory for what is under way.
+    /// Contents of a snapshot with these objects, with so many bytes of memory for what is under way.
     #[must_use]
     pub fn of(
         store: &Arc<dyn Store>,
-        source: SourceName,
+        objects: Objects,
         memory_bytes: usize,
         stop: &Arc<Stop>,
     ) -> Self {
         let runtime = Handle::current();
         Self {
             store: Arc::clone(store),
-            source,
+            objects,
             memory: Budget::of_bytes(memory_bytes, runtime.clone()),
             decompressors: Decompressors::new(runtime.clone()),
             runtime,
@@ -90,14 +98,31 @@ impl Contents {
         self
     }
 
-    /// The object that holds the contents of an entry.
-    #[must_use]
-    pub fn key(&self, entry: &Entry, content: &Content) -> String {
-        match (&content.archive, &content.key) {
-            (Some(range), _) => range.key.to_string(),
-            (None, Some(key)) => key.to_string(),
-            (None, None) => keys::content(&self.source, content.pass, &entry.path),
+    /// The key of the object that holds contents; empty where there is none.
+    ///
+    /// # Errors
+    /// The snapshot does not say.
+    pub fn key<'a>(&'a self, content: &'a Content) -> Result<&'a str, ContentsError> {
+        match &content.location {
+            Location::Inline => Ok(""),
+            Location::Object(stored) => Ok(&stored.key),
+            Location::Member(member) => self.key_of(member),
         }
+    }
+
+    fn key_of(&self, member: &Member) -> Result<&str, ContentsError> {
+        let unknown = |error: String| ContentsError::Unknown(error);
+        let objects = self
+            .objects
+            .as_ref()
+            .map_err(|error| unknown(error.clone()))?;
+        let object = objects.get(member.of).ok_or_else(|| {
+            let of = member.of;
+            unknown(format!(
+                "the snapshot's table of objects has no object `{of}`"
+            ))
+        })?;
+        Ok(&object.key)
     }
 
     /// Reads the contents of `entry` in order; `take` gets each piece with its offset, and offset 0
@@ -118,11 +143,11 @@ impl Contents {
                 Err(ContentsError::Altered(_)) if attempt == 0 => {}
                 Err(error) => return Err(error),
             }
-            if let Some(range) = &content.archive {
-                self.groups.forget(range);
+            if let Some(member) = content.member() {
+                self.groups.forget(member);
             }
         }
-        Err(ContentsError::Altered(self.key(entry, content)))
+        Err(ContentsError::Altered(self.key(content)?.to_owned()))
     }
 
     fn read_once(
@@ -140,37 +165,47 @@ impl Contents {
             at += bytes.len() as u64;
             Ok(())
         };
-        match content.archive.as_deref() {
-            None => {
-                let key = self.key(entry, content);
-                self.plain(key, 0, size, &mut take)?;
+        match &content.location {
+            Location::Inline => {}
+            Location::Object(stored) => self.plain(&stored.key, 0, size, &mut take)?,
+            Location::Member(member) => {
+                let key = self.key_of(member)?;
+                self.member((key, member), size, &mut take)?;
             }
-            Some(range) if range.codec == Codec::None => {
-                self.plain(range.key.to_string(), range.offset, size, &mut take)?;
-            }
-            Some(range) if groups::is_group(range, size) => {
-                let mut decompressor = self.decompressors.take()?;
-                let group = self.groups.get(self, range, &mut decompressor)?;
-                let bytes = usize::try_from(range.skip)
-                    .ok()
-                    .zip(usize::try_from(range.skip.saturating_add(size)).ok())
-                    .and_then(|(from, to)| group.get(from..to));
-                take(bytes.ok_or_else(|| ContentsError::Altered(range.key.to_string()))?)?;
-            }
-            Some(range) => self.decompressed(range, size, &mut take)?,
         }
         Ok(hasher.finalize().into())
+    }
+
+    fn member(
+        &self,
+        (key, member): (&str, &Member),
+        size: u64,
+        take: &mut impl FnMut(&[u8]) -> Result<(), ContentsError>,
+    ) -> Result<(), ContentsError> {
+        if member.codec == Codec::None {
+            return self.plain(key, member.offset, size, take);
+        }
+        if !groups::is_group(member, size) {
+            return self.decompressed((key, member), size, take);
+        }
+        let mut decompressor = self.decompressors.take()?;
+        let group = self.groups.get(self, (key, member), &mut decompressor)?;
+        let bytes = usize::try_from(member.skip)
+            .ok()
+            .zip(usize::try_from(member.skip.saturating_add(size)).ok())
+            .and_then(|(from, to)| group.get(from..to));
+        take(bytes.ok_or_else(|| ContentsError::Altered(key.to_owned()))?)
     }
 
     /// Bytes of an object as they are.
     fn plain(
         &self,
-        key: String,
+        key: &str,
         offset: u64,
         size: u64,
         take: &mut impl FnMut(&[u8]) -> Result<(), ContentsError>,
     ) -> Result<(), ContentsError> {
-        let mut ahead = Ahead::of(self, key, offset..offset.saturating_add(size));
+        let mut ahead = Ahead::of(self, key.to_owned(), offset..offset.saturating_add(size));
         while let Some((bytes, _memory)) = ahead.fetch()? {
             take(&bytes)?;
         }
@@ -180,15 +215,18 @@ impl Contents {
     /// A large file out of a compressed archive.
     fn decompressed(
         &self,
-        range: &ArchiveRange,
+        (key, member): (&str, &Member),
         size: u64,
         take: &mut impl FnMut(&[u8]) -> Result<(), ContentsError>,
     ) -> Result<(), ContentsError> {
         let mut decompressor = self.decompressors.take()?;
-        let mut ahead = Ahead::of_range(self, range);
+        let mut ahead = Ahead::of_member(self, key, member);
         let result: std::io::Result<_> = (|| {
-            let mut decoder = decompressor.read(range.codec, &mut ahead);
-            std::io::copy(&mut decoder.by_ref().take(range.skip), &mut std::io::sink())?;
+            let mut decoder = decompressor.read(member.codec, &mut ahead);
+            std::io::copy(
+                &mut decoder.by_ref().take(member.skip),
+                &mut std::io::sink(),
+            )?;
             let mut buffer = vec![0; PIECE_BYTES];
             let mut left = size;
             while left > 0 {
@@ -197,7 +235,7 @@ impl Contents {
                     .min(PIECE_BYTES);
                 let length = decoder.read(&mut buffer[..most])?;
                 if length == 0 {
-                    return Ok(Err(ContentsError::Altered(range.key.to_string())));
+                    return Ok(Err(ContentsError::Altered(key.to_owned())));
                 }
                 if let Err(error) = take(&buffer[..length]) {
                     return Ok(Err(error));
@@ -210,7 +248,7 @@ impl Contents {
         })();
         match result {
             Ok(result) => result,
-            Err(_) => Err(ahead.failure(range)),
+            Err(_) => Err(ahead.failure()),
         }
     }
 }

@@ -137,12 +137,12 @@ fn line(event: &Event) -> String {
         Event::LockLost { error } => format!("lock lost: {error}"),
         Event::SourceStarted {
             source,
-            directory,
+            place,
             parent,
             continued_passes,
             ..
         } => {
-            let mut text = format!("{source}: {directory}");
+            let mut text = format!("{source}: {place}");
             match parent {
                 Some(parent) => text.push_str(&format!(", changes since {parent}")),
                 None => text.push_str(", first backup"),

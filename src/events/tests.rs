@@ -14,7 +14,7 @@ fn samples() -> Vec<Event> {
     let time = jiff::Timestamp::UNIX_EPOCH;
     let origin = || {
         Box::new(Origin {
-            directory: text(),
+            place: text(),
             machine: text(),
             file_system: Some(text()),
             first: pass,
@@ -44,7 +44,7 @@ fn samples() -> Vec<Event> {
         Event::LockLost { error: text() },
         Event::SourceStarted {
             source: source(),
-            directory: text(),
+            place: text(),
             parent: Some(pass),
             continued_passes: 0,
             expected_entries: 0,

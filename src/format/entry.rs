@@ -12,7 +12,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::archive::ArchiveRange;
+use super::keys::{self, SourceName};
+use super::location::{Checksum, ETag, Location, Member, Stored};
 use super::pass_id::PassId;
 use super::path::{EntryPath, PathError};
 
@@ -78,17 +79,34 @@ pub struct LinkGroup {
 /// The bytes of a file, and where they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
-    /// SHA-256 of the whole contents.
+    /// SHA-256 of the whole contents, as they are in the source.
     pub sha256: [u8; 32],
     /// The pass that captured them.
     pub pass: PassId,
-    /// The object's key where it does not follow from pass and path, as for a second hard link.
-    pub key: Option<Box<str>>,
-    /// CRC-64/NVME of the whole contents, kept for objects uploaded in parts: the store checks and
-    /// keeps this one for them, and SHA-256 for those uploaded in one request.
-    pub crc64nvme: Option<u64>,
-    /// Where in which archive they are, if they have no object of their own.
-    pub archive: Option<Box<ArchiveRange>>,
+    /// The path they were captured under, where that is another one: that of a file's first name.
+    pub captured_as: Option<Box<EntryPath>>,
+    /// Where they lie.
+    pub location: Location,
+}
+
+impl Content {
+    /// The part of a shared object that holds them, if one does.
+    #[must_use]
+    pub fn member(&self) -> Option<&Member> {
+        match &self.location {
+            Location::Member(member) => Some(member),
+            Location::Inline | Location::Object(_) => None,
+        }
+    }
+
+    /// The same contents, for another name of the file that was captured as `path`.
+    #[must_use]
+    pub fn captured_as(mut self, path: &EntryPath) -> Self {
+        if matches!(self.location, Location::Object(_)) && self.captured_as.is_none() {
+            self.captured_as = Some(Box::new(path.clone()));
+        }
+        self
+    }
 }
 
 /// Why an entry does not show what is on disk now.
@@ -172,16 +190,30 @@ impl Entry {
         }
     }
 
-    /// Appends the entry's line, with its newline.
-    pub fn write_line(&self, out: &mut Vec<u8>) {
+    /// Appends the entry's line, with its newline, for a manifest of `source`.
+    pub fn write_line(&self, source: &SourceName, out: &mut Vec<u8>) {
         let m = &self.metadata;
-        let (path, path_b64) = text_and_base64(self.path_bytes());
+        let (path, path_b64) = text_and_base64(self.path.text_bytes());
         let target = self.target.as_deref().map(text_and_base64);
         let (target, target_b64) = match target {
             Some((text, exact)) => (Some(text), exact),
             None => (None, None),
         };
         let content = self.content.as_ref();
+        let location = content.map(|content| &content.location);
+        let stored = match location {
+            Some(Location::Object(stored)) => Some(&**stored),
+            _ => None,
+        };
+        let captured_as = content.and_then(|content| content.captured_as.as_deref());
+        let own_key = content
+            .filter(|_| stored.is_some())
+            .map(|c| keys::content(source, c.pass, captured_as.unwrap_or(&self.path)));
+        let captured_as = captured_as.map(|path| text_and_base64(path.as_bytes()));
+        let (captured_as, captured_as_b64) = match captured_as {
+            Some((text, exact)) => (Some(text), exact),
+            None => (None, None),
+        };
         let line = Line {
             path,
             path_b64: path_b64.map(Text::from),
@@ -196,20 +228,27 @@ impl Entry {
             target_b64: target_b64.map(Text::from),
             sha256: content.map(|c| hex::encode(c.sha256).into()),
             pass: content.map(|c| c.pass),
-            key: content
-                .and_then(|c| c.key.as_deref())
-                .map(|k| Text(Cow::Borrowed(k))),
-            crc64nvme: content
-                .and_then(|c| c.crc64nvme)
-                .map(|crc| format!("{crc:016x}").into()),
-            archive: content.and_then(|c| c.archive.clone()),
+            captured_as: captured_as.map(Text),
+            captured_as_b64: captured_as_b64.map(Text::from),
+            inline: matches!(location, Some(Location::Inline)),
+            key: stored
+                .filter(|stored| Some(&*stored.key) != own_key.as_deref())
+                .map(|stored| Text(Cow::Borrowed(&stored.key))),
+            stored_size: stored.map(|s| s.size).filter(|size| *size != m.size),
+            checksum: stored
+                .map(|s| s.checksum)
+                .filter(|checksum| content.is_none_or(|c| *checksum != Checksum::Sha256(c.sha256))),
+            etag: stored
+                .and_then(|s| s.etag.as_ref())
+                .map(|etag| Text(Cow::Borrowed(etag.bare()))),
+            member: content.and_then(Content::member).map(Cow::Borrowed),
             hardlink: self.hardlink.map(|g| format!("{}:{}", g.dev, g.ino).into()),
             inode: self.inode,
             xattrs: (!self.xattrs.is_empty()).then(|| {
                 self.xattrs
                     .iter()
                     .map(|(name, value)| {
-                        let name = super::keys::percent_encode(name).into_owned();
+                        let name = keys::percent_encode(name).into_owned();
                         (name, BASE64_STANDARD.encode(value))
                     })
                     .collect()
@@ -223,20 +262,12 @@ impl Entry {
         out.push(b'\n');
     }
 
-    fn path_bytes(&self) -> &[u8] {
-        if self.path.is_root() {
-            b"."
-        } else {
-            self.path.as_bytes()
-        }
-    }
-
-    /// Reads one line, with or without its newline.
+    /// Reads one line of a manifest of `source`, with or without its newline.
     ///
     /// # Errors
     /// The line is not JSON, lacks a field, or names a path outside the source.
-    pub fn parse_line(line: &[u8]) -> Result<Self, EntryError> {
-        let line: Line<'_> = serde_json::from_slice(line)?;
+    pub fn parse_line(source: &SourceName, line: &[u8]) -> Result<Self, EntryError> {
+        let mut line: Line<'_> = serde_json::from_slice(line)?;
         let bad = |field| EntryError::Field {
             field,
             path: line.path.to_string(),
@@ -252,20 +283,40 @@ impl Entry {
             }
             None => None,
         };
+        let member = line.member.take().map(Cow::into_owned);
         let content = match (&line.sha256, line.pass) {
             (Some(sha256), Some(pass)) => {
                 let mut digest = [0; 32];
                 hex::decode_to_slice(sha256.as_bytes(), &mut digest).map_err(|_| bad("sha256"))?;
-                let crc64nvme = line
-                    .crc64nvme
-                    .as_deref()
-                    .map(|t| u64::from_str_radix(t, 16));
+                let captured_as = match &line.captured_as {
+                    Some(text) => {
+                        let bytes = exact(text, line.captured_as_b64.as_deref());
+                        let path = bytes.and_then(|bytes| EntryPath::parse(bytes).ok());
+                        Some(path.ok_or_else(|| bad("captured_as"))?)
+                    }
+                    None => None,
+                };
+                let location = match member {
+                    Some(member) => Location::Member(Box::new(member)),
+                    None if line.inline => Location::Inline,
+                    None => Location::Object(Box::new(Stored {
+                        key: match line.key.as_deref() {
+                            Some(key) => key.into(),
+                            None => {
+                                let captured_as = captured_as.as_ref().unwrap_or(&path);
+                                keys::content(source, pass, captured_as).into()
+                            }
+                        },
+                        size: line.stored_size.or(line.size).unwrap_or(0),
+                        checksum: line.checksum.unwrap_or(Checksum::Sha256(digest)),
+                        etag: line.etag.as_deref().map(|etag| ETag(etag.to_owned())),
+                    })),
+                };
                 Some(Content {
                     sha256: digest,
                     pass,
-                    key: line.key.as_deref().map(Into::into),
-                    crc64nvme: crc64nvme.transpose().map_err(|_| bad("crc64nvme"))?,
-                    archive: line.archive,
+                    captured_as: captured_as.map(Box::new),
+                    location,
                 })
             }
             (None, None) => None,
@@ -278,7 +329,7 @@ impl Entry {
         };
         let mut xattrs = Vec::new();
         for (name, value) in line.xattrs.iter().flatten() {
-            let name = super::keys::percent_decode(name).ok_or_else(|| bad("xattrs"))?;
+            let name = keys::percent_decode(name).ok_or_else(|| bad("xattrs"))?;
             let value = BASE64_STANDARD.decode(value).map_err(|_| bad("xattrs"))?;
             xattrs.push((name, value));
         }
@@ -332,15 +383,25 @@ struct Line<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pass: Option<PassId>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    key: Option<Text<'a>>,
+    captured_as: Option<Text<'a>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    crc64nvme: Option<Text<'a>>,
+    captured_as_b64: Option<Text<'a>>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    inline: bool,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    key: Option<Text<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stored_size: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    checksum: Option<Checksum>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    etag: Option<Text<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    member: Option<Cow<'a, Member>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     hardlink: Option<Text<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     inode: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    archive: Option<Box<ArchiveRange>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     xattrs: Option<BTreeMap<String, String>>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -373,7 +434,7 @@ impl From<String> for Text<'_> {
 }
 
 /// Bytes as text, and in Base64 where the text does not say them exactly.
-fn text_and_base64(bytes: &[u8]) -> (Cow<'_, str>, Option<String>) {
+pub(super) fn text_and_base64(bytes: &[u8]) -> (Cow<'_, str>, Option<String>) {
     match String::from_utf8_lossy(bytes) {
         Cow::Borrowed(text) => (Cow::Borrowed(text), None),
         lossy => (lossy, Some(BASE64_STANDARD.encode(bytes))),

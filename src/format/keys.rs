@@ -10,6 +10,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use super::location::ObjectId;
 use super::pass_id::PassId;
 use super::path::EntryPath;
 
@@ -86,6 +87,13 @@ impl SourceName {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for SourceName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
 impl fmt::Display for SourceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
@@ -116,34 +124,63 @@ pub fn segments(source: &SourceName) -> String {
     format!("{MANIFESTS}{source}/")
 }
 
-/// A segment that a commit record can refer to.
-#[must_use]
-pub fn segment(source: &SourceName, pass: PassId, number: u32, sha256: &[u8; 32]) -> String {
-    let sha256 = hex::encode(sha256);
-    format!("{MANIFESTS}{source}/{pass}/{number:05}.{sha256}.ndjson.zst")
+/// Where a segment stands in the manifest that a pass writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SegmentNumber {
+    /// The range of the source, from 0. There is one, unless several machines share the work.
+    pub range: u16,
+    /// Its number in the range, from 0.
+    pub number: u32,
 }
 
-/// A part of segment `number`, written while the segment is still growing, so that a pass that
-/// dies loses little. Sorts before the segment, which replaces all its checkpoints.
+impl fmt::Display for SegmentNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:03}-{:05}", self.range, self.number)
+    }
+}
+
+/// A segment that a commit record can refer to.
+#[must_use]
+pub fn segment(source: &SourceName, pass: PassId, at: SegmentNumber, sha256: &[u8; 32]) -> String {
+    let sha256 = hex::encode(sha256);
+    format!("{MANIFESTS}{source}/{pass}/{at}.{sha256}.ndjson.zst")
+}
+
+/// A part of a segment, written while the segment is still growing, so that a pass that dies loses
+/// little. Sorts before the segment, which replaces all its checkpoints.
 #[must_use]
 pub fn checkpoint(
     source: &SourceName,
     pass: PassId,
-    (number, part): (u32, u32),
+    (at, part): (SegmentNumber, u32),
     sha256: &[u8; 32],
 ) -> String {
     let sha256 = hex::encode(sha256);
-    format!("{MANIFESTS}{source}/{pass}/{number:05}-{part:04}.{sha256}.ndjson.zst")
+    format!("{MANIFESTS}{source}/{pass}/{at}-{part:04}.{sha256}.ndjson.zst")
 }
 
-/// Says that archive `number` of a pass is complete, for a pass that follows a kill.
+/// Says that a shared object is complete, for a pass that follows a kill.
 #[must_use]
-pub fn archive_record(source: &SourceName, pass: PassId, number: u32, sha256: &[u8; 32]) -> String {
-    let sha256 = hex::encode(sha256);
-    format!("{MANIFESTS}{source}/{pass}/{number:05}.{sha256}.archive.json")
+pub fn object_record(source: &SourceName, id: ObjectId, sha256: &[u8; 32]) -> String {
+    let (pass, number, sha256) = (id.pass, id.number, hex::encode(sha256));
+    format!("{MANIFESTS}{source}/{pass}/object-{number}.{sha256}.json")
 }
 
-/// The SHA-256, in hex, that the key of a segment, a checkpoint or an archive record has in it.
+/// Whether a key under [`segments`] is that of an [`object_record`].
+#[must_use]
+pub fn is_object_record(key: &str) -> bool {
+    let file = key.rsplit_once('/').map_or(key, |(_, file)| file);
+    file.starts_with("object-") && file.ends_with(".json")
+}
+
+/// The table of the shared objects that a snapshot needs.
+#[must_use]
+pub fn object_table(source: &SourceName, pass: PassId, sha256: &[u8; 32]) -> String {
+    let sha256 = hex::encode(sha256);
+    format!("{MANIFESTS}{source}/{pass}/objects.{sha256}.ndjson.zst")
+}
+
+/// The SHA-256, in hex, that the key of whatever lies under [`segments`] has in it.
 #[must_use]
 pub fn digest(key: &str) -> Option<&str> {
     let (_, file) = key.rsplit_once('/')?;
@@ -191,8 +228,8 @@ pub fn content(source: &SourceName, pass: PassId, path: &EntryPath) -> String {
 pub struct SegmentKey {
     /// The pass that wrote it.
     pub pass: PassId,
-    /// Number of the segment within the pass.
-    pub number: u32,
+    /// Where the segment stands in what that pass wrote.
+    pub at: SegmentNumber,
     /// For a checkpoint, which one of the segment.
     pub checkpoint: Option<u32>,
 }
@@ -205,13 +242,17 @@ impl SegmentKey {
         let (pass, file) = rest.split_once('/')?;
         let (stem, _) = file.strip_suffix(".ndjson.zst")?.split_once('.')?;
         digest(key)?;
-        let (number, checkpoint) = match stem.split_once('-') {
+        let (range, rest) = stem.split_once('-')?;
+        let (number, checkpoint) = match rest.split_once('-') {
             Some((number, part)) => (number, Some(part.parse().ok()?)),
-            None => (stem, None),
+            None => (rest, None),
         };
         Some(Self {
             pass: pass.parse().ok()?,
-            number: number.parse().ok()?,
+            at: SegmentNumber {
+                range: range.parse().ok()?,
+                number: number.parse().ok()?,
+            },
             checkpoint,
         })
     }
@@ -311,21 +352,33 @@ mod tests {
     #[test]
     fn segment_keys_are_recognised() {
         let sha256 = [0xab; 32];
-        let key = segment(&source(), pass_id(), 7, &sha256);
+        let at = SegmentNumber {
+            range: 0,
+            number: 7,
+        };
+        let key = segment(&source(), pass_id(), at, &sha256);
         assert_eq!(digest(&key), Some("ab".repeat(32).as_str()));
         let parsed = SegmentKey::parse(&source(), &key).unwrap();
-        assert_eq!((parsed.number, parsed.checkpoint), (7, None));
-        let part = checkpoint(&source(), pass_id(), (7, 2), &sha256);
+        assert_eq!((parsed.at, parsed.checkpoint), (at, None));
+        let part = checkpoint(&source(), pass_id(), (at, 2), &sha256);
         assert_eq!(digest(&part), digest(&key));
         assert!(part < key, "checkpoints are listed before their segment");
         let parsed = SegmentKey::parse(&source(), &part).unwrap();
-        assert_eq!((parsed.number, parsed.checkpoint), (7, Some(2)));
+        assert_eq!((parsed.at, parsed.checkpoint), (at, Some(2)));
         assert_eq!(SegmentKey::parse(&source(), "manifests/data/x/1"), None);
-        let without = format!("manifests/data/{}/00007.ndjson.zst", pass_id());
+        let without = format!("manifests/data/{}/000-00007.ndjson.zst", pass_id());
         assert_eq!(SegmentKey::parse(&source(), &without), None);
-        let record = archive_record(&source(), pass_id(), 7, &sha256);
-        assert_eq!(digest(&record), digest(&key));
-        assert_eq!(SegmentKey::parse(&source(), &record), None);
+        let id = ObjectId {
+            pass: pass_id(),
+            number: 7,
+        };
+        let record = object_record(&source(), id, &sha256);
+        let table = object_table(&source(), pass_id(), &sha256);
+        assert!(is_object_record(&record) && !is_object_record(&table));
+        for other in [record, table] {
+            assert_eq!(digest(&other), digest(&key));
+            assert_eq!(SegmentKey::parse(&source(), &other), None);
+        }
     }
 
     #[test]

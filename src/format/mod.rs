@@ -6,15 +6,23 @@
 //! fields they do not know and refuse format versions they do not know. Nothing here talks to a
 //! store or a file system.
 
-pub mod archive;
+pub mod changes;
+pub mod codec;
 pub mod entry;
 pub mod keys;
+pub mod lines;
+pub mod location;
+pub mod lock;
+pub mod objects;
 pub mod origin;
 pub mod pass_id;
+pub mod pass_record;
 pub mod path;
+pub mod requires;
 pub mod segment;
 pub mod selection;
 pub mod snapshot;
+pub mod status;
 pub mod totals;
 
 /// Version of everything in this module. Raised when a reader of the old version would draw wrong

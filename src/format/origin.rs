@@ -19,8 +19,8 @@ const SHOWN_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// A directory, and what of its surroundings lasts from pass to pass.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// The directory that was backed up: absolute and clean.
-    pub directory: String,
+    /// What was backed up: a directory, absolute and clean.
+    pub place: String,
     /// Where that was: a host, or what of a cluster outlives its pods and tasks.
     pub machine: String,
     /// The file system's own id, where it has one that lasts.
@@ -45,14 +45,14 @@ pub struct Alternation {
 
 impl Origin {
     fn is_same(&self, other: &Self) -> bool {
-        (&self.directory, &self.machine, &self.file_system)
-            == (&other.directory, &other.machine, &other.file_system)
+        (&self.place, &self.machine, &self.file_system)
+            == (&other.place, &other.machine, &other.file_system)
     }
 }
 
 impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "`{}` on {}", self.directory, self.machine)?;
+        write!(f, "`{}` on {}", self.place, self.machine)?;
         match &self.file_system {
             Some(id) => write!(f, " (file system {id})"),
             None => Ok(()),
@@ -112,7 +112,7 @@ mod tests {
             let pass: PassId = pass.parse().unwrap();
             let hours = i64::try_from(day).unwrap() * 24;
             let now = Origin {
-                directory: "/data".to_owned(),
+                place: "/data".to_owned(),
                 machine: machine.to_owned(),
                 file_system: (!file_system.is_empty()).then(|| file_system.to_owned()),
                 first: pass,

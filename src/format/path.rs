@@ -74,6 +74,12 @@ impl EntryPath {
         Self(path)
     }
 
+    /// The bytes as they are written, `.` for the root.
+    #[must_use]
+    pub(super) fn text_bytes(&self) -> &[u8] {
+        if self.is_root() { b"." } else { &self.0 }
+    }
+
     /// The bytes, empty for the root.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

@@ -2,17 +2,20 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::FORMAT;
-use super::archive::ArchiveRef;
+use super::keys::SourceName;
+use super::objects::TableRef;
 use super::origin::Origin;
 use super::pass_id::PassId;
-use super::segment::SegmentRef;
+use super::requires::{Requires, Unsupported};
+use super::segment::{Order, SegmentRef};
 use super::selection::SessionSelection;
 use super::totals::Totals;
 
 /// The largest commit record. A segment takes some 700 bytes of one, and as much as its first and last path
-/// are long; so this has room for ten billion files, or for the archives of 100,000 sessions.
+/// are long; so this has room for ten billion files.
 pub const RECORD_BYTES: u64 = 64 << 20;
 
 /// `snapshots/<source>/<pass>.json`, written last and once.
@@ -20,12 +23,21 @@ pub const RECORD_BYTES: u64 = 64 << 20;
 pub struct Snapshot {
     /// Format version of the record and of the segments it names.
     pub format: u32,
+    /// What a reader has to know besides.
+    #[serde(default, skip_serializing_if = "Requires::is_empty")]
+    pub requires: Requires,
     /// Name of the source.
-    pub source: String,
+    pub source: SourceName,
     /// The pass that committed it; with the source, this is the snapshot's name.
     pub pass: PassId,
-    /// The directory that was backed up, for people.
-    pub directory: String,
+    /// Generation of the lease under which that was done.
+    pub generation: u64,
+    /// How many snapshots came before it in its chain of parents.
+    pub sequence: u64,
+    /// What the source is.
+    pub kind: SourceKind,
+    /// Where it was, for people: a directory.
+    pub place: String,
     /// Where it came from, and where earlier snapshots did; this one's origin first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub origins: Vec<Origin>,
@@ -38,6 +50,12 @@ pub struct Snapshot {
     pub committed_at: Timestamp,
     /// The snapshot this one was compared with.
     pub parent: Option<PassId>,
+    /// SHA-256 of that one's record, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_sha256: Option<String>,
+    /// Killed passes whose work went on in this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub continued: Vec<PassId>,
     /// Whether everything that is in the source is in the snapshot: no entry is unreadable, no session
     /// was never asked for, and not too much vanished while the pass ran.
     pub complete: bool,
@@ -47,15 +65,30 @@ pub struct Snapshot {
     /// The last full archive, where the source is archived incrementally.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub full: Option<FullArchive>,
-    /// The archives that entries point into.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub archives: Vec<ArchiveRef>,
+    /// The table of the shared objects that entries point into, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<TableRef>,
+    /// The order of its entries.
+    pub order: Order,
     /// What the snapshot holds.
     pub totals: Totals,
     /// The manifest: segments in order.
     pub segments: Vec<SegmentRef>,
     /// Version of the program that wrote it.
     pub offsite: String,
+    /// SHA-256 of the record that this was read from, in hex; empty until it was.
+    #[serde(skip)]
+    pub sha256: String,
+}
+
+/// What a source is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceKind {
+    /// A directory.
+    Directory,
+    /// A directory of sessions.
+    Sessions,
 }
 
 /// An archive of everything in a source.
@@ -76,6 +109,9 @@ pub enum SnapshotError {
     /// Written by a newer program.
     #[error("has format version {0}, this program reads version {FORMAT}")]
     Format(u32),
+    /// Written by a newer program.
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
     /// It says that it is another one.
     #[error("says that it is snapshot `{pass}` of source `{source_name}`")]
     Misplaced {
@@ -127,15 +163,28 @@ impl Record {
         #[derive(Deserialize)]
         struct Head {
             format: u32,
+            #[serde(default)]
+            requires: Requires,
             #[serde(default = "live")]
             state: String,
         }
-        let Head { format, state } = serde_json::from_slice(bytes)?;
+        let sha256 = Sha256::digest(bytes);
+        // Further lines are no part of it.
+        let bytes = bytes.split(|byte| *byte == b'\n').next().unwrap_or(bytes);
+        let Head {
+            format,
+            requires,
+            state,
+        } = serde_json::from_slice(bytes)?;
         if format != FORMAT {
             return Err(SnapshotError::Format(format));
         }
+        requires.check()?;
         Ok(match state.as_str() {
-            LIVE => Self::Live(serde_json::from_slice(bytes)?),
+            LIVE => Self::Live(Box::new(Snapshot {
+                sha256: hex::encode(sha256),
+                ..serde_json::from_slice(bytes)?
+            })),
             VOID => Self::Void(serde_json::from_slice(bytes)?),
             _ => Self::Other(state),
         })
@@ -163,7 +212,7 @@ impl Void {
 }
 
 impl Snapshot {
-    /// The record as it is stored.
+    /// The record as it is stored, in one line.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         to_bytes(self)
@@ -171,7 +220,7 @@ impl Snapshot {
 }
 
 fn to_bytes(record: &impl Serialize) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec_pretty(record).expect("records are plain data");
+    let mut bytes = serde_json::to_vec(record).expect("records are plain data");
     bytes.push(b'\n');
     bytes
 }

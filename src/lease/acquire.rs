@@ -7,10 +7,11 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::expiry::{Held, Verdict, probe, stands};
-use super::record::{Holder, Outcome, Record, State};
+use super::record;
 use super::{Lease, LeaseError, Previous, Seen, look};
 use crate::boottime::Boottime;
 use crate::format::keys::{self, SourceName};
+use crate::format::lock::{Ending, Holder, Lock, LockState};
 use crate::stop::Stop;
 use crate::store::{Condition, ETag, Store, StoreErrorKind};
 
@@ -106,7 +107,7 @@ async fn free(
         return Err(LeaseError::NoClock);
     };
     let seen = match seen {
-        Some(seen) if seen.record.state == State::Held => seen,
+        Some(seen) if seen.record.state == LockState::Held => seen,
         free => return Ok(Free::Yes(free.map(Box::new))),
     };
     if let Some(held) = seen.held_at(now) {
@@ -132,7 +133,7 @@ async fn take(
     seen: Option<Box<Seen>>,
 ) -> Result<Option<(Lease, Option<Previous>)>, LeaseError> {
     let previous = seen.as_deref().map(Seen::to_previous);
-    let mut record = Record::new(request, store.now(), previous.as_ref());
+    let mut record = record::held(request, store.now(), previous.as_ref());
     record.conditions_checked = seen
         .as_ref()
         .is_some_and(|seen| seen.record.conditions_checked);
@@ -154,7 +155,7 @@ async fn take(
     let lease = Lease::new(Arc::clone(store), request, record, etag, sent);
     if let Err(error) = lease.settle().await {
         // What is left to settle stays in the lock.
-        let _ = lease.release(Outcome::Unfinished).await;
+        let _ = lease.release(Ending::Unfinished).await;
         return Err(error);
     }
     Ok(Some((lease, previous)))
@@ -162,9 +163,9 @@ async fn take(
 
 /// Makes sure, before a store is relied on, that it refuses what it should refuse. Should it not, the
 /// lock it has taken instead is nobody's.
-async fn check_conditions(store: &dyn Store, record: &Record) -> Result<(), LeaseError> {
+async fn check_conditions(store: &dyn Store, record: &Lock) -> Result<(), LeaseError> {
     let mut other = record.clone();
-    other.state = State::Released;
+    other.state = LockState::Released;
     let no_version = ETag(format!("\"{:032}\"", 0));
     for condition in [Condition::Absent, Condition::Matches(no_version)] {
         match store.put(keys::LOCK, other.to_bytes(), &condition).await {

@@ -10,9 +10,9 @@ use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::record::{Holder, Probe, Record, State};
 use super::{LeaseError, Seen, look};
 use crate::format::keys;
+use crate::format::lock::{Holder, Lock, LockState, Probe};
 use crate::store::{Condition, Store, StoreErrorKind};
 
 /// The store's times are whole seconds; this much is never counted against a holder.
@@ -22,7 +22,7 @@ const CLOCK_STEP: SignedDuration = SignedDuration::from_secs(1);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     /// What the lock object says.
-    pub record: Record,
+    pub record: Lock,
     /// When it was last renewed, in the store's time; `None` where the store does not say.
     pub renewed_at: Option<Timestamp>,
     /// When it expires unless it is renewed, in the store's time.
@@ -97,7 +97,7 @@ impl Seen {
     /// Whoever holds the lock at `now`, in the store's time, as far as one look can tell.
     #[must_use]
     pub fn held_at(&self, now: Timestamp) -> Option<Held> {
-        let is_held = self.record.state == State::Held && !self.has_expired_at(now);
+        let is_held = self.record.state == LockState::Held && !self.has_expired_at(now);
         is_held.then(|| self.held(now))
     }
 }

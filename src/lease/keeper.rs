@@ -7,12 +7,13 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::record::{Outcome, Record};
+use super::record;
 use super::settle::{Settled, Voider};
 use super::{LeaseError, Request};
 use crate::boottime::Boottime;
 use crate::exit::ExitCode;
 use crate::format::keys::{self, SourceName};
+use crate::format::lock::{Ending, Lock};
 use crate::format::pass_id::PassId;
 use crate::format::snapshot::RECORD_BYTES;
 use crate::store::{Condition, ETag, Store, StoreError, StoreErrorKind};
@@ -85,6 +86,7 @@ pub struct Lease {
 struct Shared {
     store: Arc<dyn Store>,
     sources: Vec<SourceName>,
+    generation: u64,
     /// Held over each request, so that versions follow one another.
     current: tokio::sync::Mutex<Current>,
     /// Until when the lease covers what is sent, on the clock of `boottime`.
@@ -97,7 +99,7 @@ struct Shared {
 }
 
 struct Current {
-    record: Record,
+    record: Lock,
     etag: ETag,
 }
 
@@ -106,7 +108,7 @@ impl Lease {
     pub(super) fn new(
         store: Arc<dyn Store>,
         request: &Request,
-        record: Record,
+        record: Lock,
         etag: ETag,
         sent: Duration,
     ) -> Self {
@@ -114,6 +116,7 @@ impl Lease {
         let shared = Arc::new(Shared {
             store,
             sources: request.sources.clone(),
+            generation: record.generation,
             current: tokio::sync::Mutex::new(Current { record, etag }),
             valid_until: Mutex::new(sent + ttl * 2 / 3),
             boottime: request.boottime,
@@ -125,8 +128,14 @@ impl Lease {
         Self { shared, renewal }
     }
 
+    /// Its number: one higher than that of the lease before.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.shared.generation
+    }
+
     /// What the lock object says of this lease.
-    pub async fn record(&self) -> Record {
+    pub async fn record(&self) -> Lock {
         self.shared.current.lock().await.record.clone()
     }
 
@@ -139,7 +148,7 @@ impl Lease {
             let mut current = self.shared.current.lock().await;
             let own = current.record.pass;
             let pass = PassId::new(own.started_at(), Some(own.max(other)), random);
-            current.record.rename(&self.shared.sources, pass);
+            record::rename(&mut current.record, &self.shared.sources, pass);
             pass
         };
         self.shared.renew().await?;
@@ -247,7 +256,7 @@ impl Lease {
     ///
     /// # Errors
     /// The request fails, and the lease ends by itself; or somebody else has taken the lock.
-    pub async fn release(self, outcome: Outcome) -> Result<(), StoreError> {
+    pub async fn release(self, outcome: Ending) -> Result<(), StoreError> {
         self.renewal.abort();
         if self.is_lost().is_some() {
             return Ok(());
@@ -295,7 +304,7 @@ impl Shared {
         self.unsettled().retain(|unsettled| unsettled != key);
     }
 
-    fn voider(&self, record: &Record) -> Voider {
+    fn voider(&self, record: &Lock) -> Voider {
         Voider {
             generation: record.generation,
             pass: record.pass,

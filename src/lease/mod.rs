@@ -27,15 +27,11 @@ use jiff::Timestamp;
 pub use self::acquire::{Observer, Request, acquire};
 pub use self::expiry::{Doubt, Held};
 pub use self::keeper::{CommitError, Lease, Lost};
-pub use self::record::{Holder, Outcome, Record, State};
 use crate::exit::ExitCode;
 use crate::format::keys;
+use crate::format::lock::{Ending, Holder, LOCK_BYTES, Lock, LockState};
 use crate::format::pass_id::PassId;
 use crate::store::{Condition, ETag, Store, StoreError, StoreErrorKind};
-
-/// The largest lock object. It takes some 600 bytes, and 100 for each commit that is not settled: room for
-/// 10,000 of them.
-const LOCK_BYTES: u64 = 1 << 20;
 
 /// Why there is no lease.
 #[derive(Debug, thiserror::Error)]
@@ -132,7 +128,7 @@ pub struct Previous {
     /// Its generation.
     pub generation: u64,
     /// How it ended; `None` when it never said.
-    pub outcome: Option<Outcome>,
+    pub outcome: Option<Ending>,
     /// Who it was.
     pub holder: Holder,
     /// Keys of commit records that may still be written, its own and those it had not settled.
@@ -143,7 +139,7 @@ pub struct Previous {
 #[derive(Debug, Clone)]
 pub struct Seen {
     /// The lease or what is left of it.
-    pub record: Record,
+    pub record: Lock,
     /// When it was last written, in the store's time; `None` where the store does not say.
     pub written_at: Option<Timestamp>,
     /// Its version.
@@ -155,7 +151,7 @@ impl Seen {
     fn to_previous(&self) -> Previous {
         let record = &self.record;
         let mut to_void = record.to_void.clone();
-        if record.state == State::Held {
+        if record.state == LockState::Held {
             to_void.extend(record.commits.iter().cloned());
         }
         Previous {
@@ -175,7 +171,7 @@ impl Seen {
 pub async fn look(store: &dyn Store) -> Result<Option<Seen>, LeaseError> {
     match store.get(keys::LOCK, LOCK_BYTES).await {
         Ok(object) => {
-            let record = Record::parse(&object.bytes).map_err(LeaseError::Malformed)?;
+            let record = Lock::parse(&object.bytes).map_err(LeaseError::Malformed)?;
             Ok(Some(Seen {
                 record,
                 written_at: object.last_modified,

@@ -10,9 +10,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::{CommitError, Holder, Lost, Observer, Request, acquire};
+use super::{CommitError, Lost, Observer, Request, acquire};
 use crate::boottime::boottime;
 use crate::format::keys::{self, SourceName};
+use crate::format::lock::Holder;
 use crate::lease::Held;
 use crate::stop::Stop;
 use crate::store::{

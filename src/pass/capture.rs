@@ -26,12 +26,13 @@ use super::steps::{Captured, Name, Order};
 use crate::events::Event;
 use crate::format::entry::{Content, Entry, Kind, LinkGroup, Unreadable};
 use crate::format::keys;
+use crate::format::location::Location;
 use crate::memory::budget::Budget;
 use crate::memory::regions::{self, Region, Regions};
 use crate::source;
 use crate::source::stat::Stat;
 use crate::stop::Stopped;
-use crate::store::{Checksum, Length, PartWriter, StoreError, Uploader, WriteError, Written};
+use crate::store::{Length, PartWriter, StoreError, Uploader, WriteError, Written};
 
 /// Orders that wait for a thread.
 const QUEUE: usize = 1024;
@@ -297,33 +298,29 @@ impl Capture {
     }
 
     /// Contents that this pass captures.
-    pub(super) fn content(&self, sha256: [u8; 32], crc64nvme: Option<u64>) -> Content {
+    pub(super) fn content(&self, sha256: [u8; 32], location: Location) -> Content {
         Content {
             sha256,
             pass: self.options().pass,
-            key: None,
-            crc64nvme,
-            archive: None,
+            captured_as: None,
+            location,
         }
     }
 
     /// Contents that were sent, and have this SHA-256.
-    pub(super) fn sent(&self, written: &Written, sha256: [u8; 32]) -> Content {
-        let crc64nvme = match written.checksum {
-            Checksum::Crc64Nvme(crc64nvme) => Some(crc64nvme),
-            Checksum::Sha256(_) => None,
-        };
-        self.content(sha256, crc64nvme)
+    pub(super) fn sent(&self, written: Written, sha256: [u8; 32]) -> Content {
+        self.content(sha256, Location::Object(Box::new(written.stored)))
     }
 
     /// Ends a capture whose contents have arrived in the store.
     pub(super) fn uploaded(self, entry: Entry) {
-        let key = self.key();
-        if let Some(content) = &entry.content {
+        if let Some(content) = &entry.content
+            && let Location::Object(stored) = &content.location
+        {
             self.options().events.emit(&Event::FileUploaded {
                 source: self.options().job.name.clone(),
                 path: entry.path.to_string(),
-                key,
+                key: stored.key.to_string(),
                 size: entry.metadata.size,
                 sha256: hex::encode(content.sha256),
                 duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -399,17 +396,15 @@ impl Capture {
             return;
         }
         let first = match captured {
-            Captured::Uploaded(entry) | Captured::Same(entry) if entry.hardlink == Some(group) => {
-                let mut entry = Entry::clone(entry);
-                if let Some(content) = &mut entry.content
-                    && content.archive.is_none()
-                    && content.key.is_none()
-                {
-                    let source = &self.options().job.name;
-                    let key = keys::content(source, content.pass, &entry.path);
-                    content.key = Some(key.into());
-                }
-                First::Stored(Arc::new(entry))
+            Captured::Uploaded(entry) | Captured::Inline(entry) | Captured::Same(entry)
+                if entry.hardlink == Some(group) =>
+            {
+                let content = entry.content.clone();
+                let content = content.map(|content| content.captured_as(&entry.path));
+                First::Stored(Arc::new(Entry {
+                    content,
+                    ..Entry::clone(entry)
+                }))
             }
             _ => First::Nothing,
         };
@@ -426,7 +421,8 @@ impl Capture {
     }
 
     fn finish(self, captured: Captured) {
-        if let Captured::Uploaded(entry) | Captured::Same(entry) = &captured
+        if let Captured::Uploaded(entry) | Captured::Inline(entry) | Captured::Same(entry) =
+            &captured
             && entry.changed_while_reading
         {
             self.options().events.emit(&Event::FileChangedWhileReading {

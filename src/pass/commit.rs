@@ -1,6 +1,6 @@
 //! Backing up one source, from its last snapshot to its next.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,19 +15,25 @@ use super::error::{Nothing, SourceError};
 use super::gaps::Gaps;
 use super::job::{Method, SourceJob};
 use super::origins;
+use super::past::Past;
 use super::policy::{self, Approach, Policy};
 use super::steps::{Queues, Sink};
-use super::unfinished::{self, Unfinished};
+use super::unfinished;
 use super::writer::{Manifest, Writer};
-use crate::events::{Changes, Event};
-use crate::format::archive::ArchiveRef;
+use crate::events::Event;
+use crate::format::changes::Changes;
 use crate::format::keys;
+use crate::format::location::ObjectId;
+use crate::format::objects::{ObjectTable, SharedObject, TableRef};
 use crate::format::pass_id::PassId;
-use crate::format::snapshot::{FullArchive, RECORD_BYTES, Snapshot};
+use crate::format::requires::Requires;
+use crate::format::segment::Order;
+use crate::format::snapshot::{FullArchive, RECORD_BYTES, Snapshot, SourceKind};
 use crate::format::totals::Totals;
 use crate::lease::Lease;
-use crate::snapshots::chain;
+use crate::snapshots::{chain, objects};
 use crate::stop::Stopped;
+use crate::store::Condition;
 
 /// Steps that wait for the manifest writer: how far captures may be ahead of the slowest one. A
 /// step takes some 300 bytes.
@@ -77,12 +83,13 @@ pub async fn back_up(
     }
     let opened = source.open().await?;
     let context = &pass.for_source(source, opened);
-    let unfinished = match known.is_settled {
-        true => Vec::new(),
-        false => unfinished(context, parent.as_ref()).await?,
-    };
-    let origins = origins::tell(context, machine, parent.as_ref());
-    let approach = policy::settle(context, parent.as_ref(), &unfinished).await?;
+    if !known.is_settled {
+        give_up_uploads(context).await;
+    }
+    let past = Past::of(pass, &source.name, parent, known.is_settled).await?;
+    let parent = past.parent.as_ref();
+    let origins = origins::tell(context, machine, parent);
+    let approach = policy::settle(context, &past).await?;
     let Approach {
         policy,
         only,
@@ -95,28 +102,25 @@ pub async fn back_up(
         notes,
     } = approach;
     let may_be_empty = policy.may_be_empty();
-    let mut archives = archives_known(parent.as_ref(), &unfinished);
-    let left_behind = archives_known(None, &unfinished);
     let scan_started_ns = context.now_ns();
-    let inputs = Inputs::open(context, only, parent.as_ref(), &unfinished)?;
+    let inputs = Inputs::open(context, only, &past)?;
     context.events.emit(&Event::SourceStarted {
         source: source.name.clone(),
-        directory: source.place.text(),
-        parent: parent.as_ref().map(|parent| parent.pass),
-        continued_passes: unfinished.len() as u64,
-        expected_entries: parent.as_ref().map_or(0, |parent| parent.totals.entries),
+        place: source.place.text(),
+        parent: parent.map(|parent| parent.pass),
+        continued_passes: past.unfinished.len() as u64,
+        expected_entries: past.entries(),
     });
     let captured = capture_all(context, policy, inputs, scan_started_ns).await?;
     let Captured {
         manifest,
         merged,
-        archives: written_archives,
+        objects,
     } = captured;
-    archives.extend(written_archives);
 
     if merged.is_nothing() && !may_be_empty {
-        let entries = parent.as_ref().map_or(0, |parent| parent.totals.entries);
-        return Err(context.nothing_there(Nothing::LeftOut, entries).await);
+        let nothing = context.nothing_there(Nothing::LeftOut, past.entries());
+        return Err(nothing.await);
     }
     if let Some(notes) = notes {
         notes.put(context).await?;
@@ -135,11 +139,19 @@ pub async fn back_up(
         listed: merged.listed() + unseen,
         vanished: changes.vanished,
     };
+    let (table, needed) = object_table(context, &past, objects, &manifest).await?;
     let snapshot = Snapshot {
         format: crate::format::FORMAT,
-        source: source.name.to_string(),
+        requires: Requires::default(),
+        source: source.name.clone(),
         pass: context.pass,
-        directory: source.place.text(),
+        generation: lease.generation(),
+        sequence: parent.map_or(0, |parent| parent.sequence + 1),
+        kind: match source.sessions {
+            Some(_) => SourceKind::Sessions,
+            None => SourceKind::Directory,
+        },
+        place: source.place.text(),
         origins,
         selection,
         created_at: context.started_at,
@@ -149,18 +161,24 @@ pub async fn back_up(
                 pass: context.pass,
                 created_at: context.started_at,
             }),
-            false => parent.as_ref().and_then(|parent| parent.full),
+            false => parent.and_then(|parent| parent.full),
         },
-        archives: archives_needed(archives, &manifest)?,
+        objects: table,
         xattrs,
         parent: parent.map(|parent| parent.pass),
+        parent_sha256: parent.map(|parent| parent.sha256.clone()),
+        continued: past.unfinished.iter().map(|pass| pass.pass).collect(),
+        order: Order::Path,
         complete: gaps.is_complete_snapshot(),
         totals,
         segments: manifest.segments,
         offsite: env!("CARGO_PKG_VERSION").to_owned(),
+        sha256: String::new(),
     };
-    let is_needed = |key: &str| snapshot.archives.iter().any(|needed| *needed.key == *key);
-    for archive in left_behind.iter().filter(|left| !is_needed(&left.key)) {
+    for archive in past.unfinished.iter().flat_map(|pass| &pass.objects) {
+        if needed.contains(&archive.object) {
+            continue;
+        }
         context.events.emit(&Event::Notice {
             message: format!(
                 "{}: archive `{}`, which a pass that was killed had completed, is part of no snapshot: what it was made of has changed or is gone, or all is archived anew",
@@ -196,11 +214,8 @@ pub async fn back_up(
     })
 }
 
-/// What passes since `parent` have left.
-async fn unfinished(
-    context: &SourceContext,
-    parent: Option<&Snapshot>,
-) -> Result<Vec<Unfinished>, SourceError> {
+/// Gives up what passes that were killed have left half sent.
+async fn give_up_uploads(context: &SourceContext) {
     let source = &context.job;
     if let Err(error) = unfinished::abort_uploads(context).await {
         context.events.emit(&Event::Notice {
@@ -210,42 +225,52 @@ async fn unfinished(
             ),
         });
     }
-    let committed = parent.map(|parent| parent.pass);
-    let found = unfinished::find(&*context.store, &source.name, committed, context.pass);
-    Ok(found.await?)
 }
 
-/// Archives that entries recorded so far may point into.
-fn archives_known(parent: Option<&Snapshot>, unfinished: &[Unfinished]) -> Vec<ArchiveRef> {
-    let recorded = parent.into_iter().flat_map(|parent| &parent.archives);
-    let continued = unfinished.iter().flat_map(|pass| &pass.archives);
-    recorded.chain(continued).cloned().collect()
-}
-
-/// Those that entries of the manifest do point into, in order of key.
-fn archives_needed(
-    known: Vec<ArchiveRef>,
+/// The table of those objects that entries of the manifest point into, and their ids: the last snapshot's
+/// table, if it needs the same.
+async fn object_table(
+    context: &SourceContext,
+    past: &Past,
+    new: Vec<SharedObject>,
     manifest: &Manifest,
-) -> Result<Vec<ArchiveRef>, SourceError> {
+) -> Result<(Option<TableRef>, BTreeSet<ObjectId>), SourceError> {
     let segments = manifest.segments.iter();
-    let needed: BTreeSet<_> = segments.flat_map(|segment| &segment.archives).collect();
-    let mut known: BTreeMap<_, _> = known.into_iter().map(|a| (a.key.clone(), a)).collect();
-    let needed = needed.into_iter();
-    needed
-        .map(|key| {
-            known
-                .remove(key)
-                .ok_or_else(|| SourceError::NoArchive(key.to_string()))
-        })
-        .collect()
+    let needed: BTreeSet<_> = segments.flat_map(|s| s.objects.keys().copied()).collect();
+    if past.objects() == needed {
+        let table = past.parent.as_ref();
+        return Ok((table.and_then(|parent| parent.objects.clone()), needed));
+    }
+    let recorded = match &past.parent {
+        Some(parent) => objects::load(&*context.store, parent).await?,
+        None => ObjectTable::default(),
+    };
+    let continued = past.unfinished.iter().flat_map(|pass| &pass.objects);
+    let new: ObjectTable = continued.cloned().chain(new).collect();
+    let find = |id: &ObjectId| {
+        let object = recorded.get(*id).or_else(|| new.get(*id)).cloned();
+        object.ok_or(SourceError::NoObject(*id))
+    };
+    let table: ObjectTable = needed.iter().map(find).collect::<Result<_, _>>()?;
+    if table.is_empty() {
+        return Ok((None, needed));
+    }
+    let body = table.to_body(&context.job.name, context.pass);
+    let body = body.ok_or(SourceError::ManyObjects(table.len()))?;
+    let key = keys::object_table(&context.job.name, context.pass, &body.sha256);
+    let put = context
+        .store
+        .put(&key, body.bytes.clone(), &Condition::Absent);
+    put.await?;
+    Ok((Some(body.stored_as(key)), needed))
 }
 
 /// What there is to commit.
 struct Captured {
     manifest: Manifest,
     merged: Merged,
-    /// Archives that were written.
-    archives: Vec<ArchiveRef>,
+    /// Shared objects that were written.
+    objects: Vec<SharedObject>,
 }
 
 /// Where contents go.
@@ -262,7 +287,7 @@ impl Backend {
         }
     }
 
-    fn join(self) -> Result<Vec<ArchiveRef>, Stopped> {
+    fn join(self) -> Result<Vec<SharedObject>, Stopped> {
         match self {
             Self::Files(captures) => {
                 captures.join();
@@ -314,8 +339,8 @@ async fn capture_all(
         None => merge.await,
     };
     // Joining blocks; the threads have nothing left to do but to finish what they are at.
-    let archives = match tokio::task::spawn_blocking(move || backend.join()).await {
-        Ok(archives) => archives,
+    let objects = match tokio::task::spawn_blocking(move || backend.join()).await {
+        Ok(objects) => objects,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     };
 
@@ -327,7 +352,7 @@ async fn capture_all(
         Ok(Ok(merged)) if !manifest.aborted && !context.stop.is_set() => Ok(Captured {
             manifest,
             merged,
-            archives: archives?,
+            objects: objects?,
         }),
         Ok(Ok(_)) => Err(SourceError::Interrupted),
         Ok(Err(error)) => Err(error.into()),

@@ -43,6 +43,8 @@ pub struct PassContext {
     pub limits: Limits,
     /// The pass.
     pub pass: PassId,
+    /// Generation of its lease; 0 for a command that only looks.
+    pub generation: u64,
     /// When it started, in the store's time.
     pub started_at: Timestamp,
     /// When to stop.
@@ -61,6 +63,8 @@ pub(crate) struct SourceContext {
     pub(crate) limits: Limits,
     /// The pass.
     pub(crate) pass: PassId,
+    /// Generation of its lease; 0 for a command that only looks.
+    pub(crate) generation: u64,
     /// When it started, in the store's time.
     pub(crate) started_at: Timestamp,
     /// This machine's wall clock, which file times are compared with.
@@ -89,6 +93,7 @@ impl PassContext {
             events: self.events.clone(),
             limits: self.limits.clone(),
             pass: self.pass,
+            generation: self.generation,
             started_at: self.started_at,
             clock: self.clock,
             job: job.clone(),

@@ -6,10 +6,12 @@ use super::diff::{Damaged, MergeError};
 use super::fatal::FatalError;
 use super::writer::WriterError;
 use crate::exit::ExitCode;
+use crate::format::location::ObjectId;
 use crate::format::pass_id::PassId;
 use crate::format::snapshot::RECORD_BYTES;
 use crate::lease::{CommitError, Lost};
 use crate::snapshots::chain::ChainError;
+use crate::snapshots::objects::ObjectsError;
 use crate::stop::Stopped;
 use crate::store::StoreError;
 
@@ -60,9 +62,15 @@ pub enum SourceError {
     /// The snapshot to be would not sort after the last one.
     #[error("the last snapshot, {0}, is later than this pass")]
     FromTheFuture(PassId),
-    /// The manifest points into an archive that nobody knows to be complete.
-    #[error("archive `{0}` was not completed")]
-    NoArchive(String),
+    /// The last snapshot's table of objects cannot be had.
+    #[error(transparent)]
+    Objects(#[from] ObjectsError),
+    /// The manifest points into an object that nobody knows to be complete.
+    #[error("the object `{0}` was not completed")]
+    NoObject(ObjectId),
+    /// The table of objects would be one that nobody reads.
+    #[error("the snapshot would need {0} archives, which are more than its table can hold")]
+    ManyObjects(usize),
     /// Sessions that are in the last snapshot and, it may be, nowhere else, cannot be read from it.
     #[error(
         "segment `{key}` of the last snapshot cannot be used ({error}), and without it what it lists would be lost: `{first}` to `{last}`"
@@ -197,16 +205,20 @@ impl SourceError {
             | Self::Replaced { .. }
             | Self::Empty { .. }
             | Self::FromTheFuture(_)
-            | Self::NoArchive(_)
+            | Self::NoObject(_)
+            | Self::ManyObjects(_)
             | Self::LargeRecord
             | Self::Compression(_)
             | Self::Thread(_)
             | Self::Manifest(WriterError::LongEntry(_)) => ExitCode::Failed,
             Self::NoSession { .. } | Self::NoYear { .. } => ExitCode::NotFound,
             Self::Interrupted => ExitCode::Terminated,
-            Self::Damaged { .. } | Self::Latest(ChainError::Record { .. }) => ExitCode::Integrity,
+            Self::Damaged { .. }
+            | Self::Latest(ChainError::Record { .. })
+            | Self::Objects(ObjectsError::Damaged { .. }) => ExitCode::Integrity,
             Self::Manifest(WriterError::Segment(_)) => ExitCode::Integrity,
             Self::Latest(ChainError::Store(error))
+            | Self::Objects(ObjectsError::Store(error))
             | Self::Store(error)
             | Self::Manifest(WriterError::Store(error)) => error.kind.exit_code(),
             Self::Commit(error) => error.exit_code(),
@@ -219,6 +231,7 @@ impl SourceError {
     pub fn is_worth_another_pass(&self) -> bool {
         match self {
             Self::Latest(ChainError::Store(error))
+            | Self::Objects(ObjectsError::Store(error))
             | Self::Store(error)
             | Self::Manifest(WriterError::Store(error))
             | Self::Commit(CommitError::Store(error)) => error.kind.is_worth_another_pass(),
@@ -228,10 +241,12 @@ impl SourceError {
             | Self::Replaced { .. }
             | Self::Empty { .. }
             | Self::Latest(ChainError::Record { .. })
+            | Self::Objects(ObjectsError::Damaged { .. })
             | Self::Manifest(WriterError::Segment(_) | WriterError::LongEntry(_))
             | Self::LargeRecord
             | Self::FromTheFuture(_)
-            | Self::NoArchive(_)
+            | Self::NoObject(_)
+            | Self::ManyObjects(_)
             | Self::Damaged { .. }
             | Self::Compression(_)
             | Self::Thread(_)
@@ -267,6 +282,7 @@ impl SourceError {
             ),
             Self::NoSession { .. } => Some("`offsite sessions` lists them all".to_owned()),
             Self::Latest(error) => error.hint().map(str::to_owned),
+            Self::Objects(error) => error.hint().map(str::to_owned),
             Self::Store(error)
             | Self::Manifest(WriterError::Store(error)) => error.kind.hint().map(str::to_owned),
             Self::Commit(CommitError::Store(error)) => error.kind.hint().map(str::to_owned),
@@ -283,7 +299,8 @@ impl SourceError {
             Self::Manifest(WriterError::Segment(_))
             | Self::Commit(CommitError::Lost(_) | CommitError::TimedOut)
             | Self::FromTheFuture(_)
-            | Self::NoArchive(_)
+            | Self::NoObject(_)
+            | Self::ManyObjects(_)
             | Self::Compression(_)
             | Self::Interrupted => None,
         }

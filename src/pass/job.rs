@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::policy::sessions::SessionOptions;
 use crate::archive::template::KeyTemplate;
-use crate::format::archive::Codec;
+use crate::format::codec::Codec;
 use crate::format::keys::SourceName;
 use crate::format::snapshot::Snapshot;
 use crate::source::Place;

@@ -25,6 +25,7 @@ mod gaps;
 pub mod job;
 mod opening;
 pub(crate) mod origins;
+pub(crate) mod past;
 mod place;
 pub mod policy;
 pub(crate) mod steps;

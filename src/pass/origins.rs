@@ -2,9 +2,9 @@
 
 use super::context::SourceContext;
 use crate::events::Event;
+use crate::format::lock::Holder;
 use crate::format::origin::{self, Origin};
 use crate::format::snapshot::Snapshot;
-use crate::lease::Holder;
 
 /// What of the machine lasts from pass to pass. A pod and a task are new each time and their addresses
 /// come back by chance, so it is the namespace or the cluster that counts there.
@@ -29,7 +29,7 @@ pub(super) fn tell(
 ) -> Vec<Origin> {
     let source = &context.job;
     let now = Origin {
-        directory: source.place.text(),
+        place: source.place.text(),
         machine: machine.to_owned(),
         file_system: context.source.identity(),
         first: context.pass,
@@ -44,11 +44,11 @@ pub(super) fn tell(
             origin: Box::new(origins[0].clone()),
             other: Box::new(other.clone()),
         });
-    } else if let Some(last) = parent.filter(|last| last.directory != now.directory) {
+    } else if let Some(last) = parent.filter(|last| last.place != now.place) {
         context.events.emit(&Event::Notice {
             message: format!(
                 "source `{}` was `{}` in its last snapshot and is `{}` now; if these are two, give one of them another name",
-                source.name, last.directory, now.directory
+                source.name, last.place, now.place
             ),
         });
     }

@@ -49,6 +49,8 @@ pub(crate) enum Name {
 pub(crate) enum Captured {
     /// Its contents were sent.
     Uploaded(Box<Entry>),
+    /// It is empty, and there was nothing to send.
+    Inline(Box<Entry>),
     /// Its contents are those recorded before.
     Same(Box<Entry>),
     /// It is another name of a file that was captured.

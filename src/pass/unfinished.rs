@@ -5,8 +5,8 @@ use sha2::{Digest, Sha256};
 
 use super::context::SourceContext;
 use super::job::Method;
-use crate::format::archive::{ArchiveRef, RECORD_BYTES};
-use crate::format::keys::{self, SegmentKey, SourceName};
+use crate::format::keys::{self, SegmentKey, SegmentNumber, SourceName};
+use crate::format::objects::{RECORD_BYTES, SharedObject};
 use crate::format::pass_id::PassId;
 use crate::store::{Listing, OpenUpload, Store, StoreResult, all_keys};
 
@@ -21,9 +21,9 @@ pub(crate) struct Unfinished {
     pub(crate) pass: PassId,
     /// Keys.
     pub(crate) keys: Vec<String>,
-    /// Archives that it, and if it is the latest, any pass before it has completed: a pass that
+    /// Shared objects that it, and if it is the latest, any pass before it has completed: a pass that
     /// goes on from another one records what that one has archived.
-    pub(crate) archives: Vec<ArchiveRef>,
+    pub(crate) objects: Vec<SharedObject>,
 }
 
 /// Finds what passes after `committed`, and other than `own`, have left, the latest first.
@@ -48,26 +48,22 @@ pub(crate) async fn find(
     let records: Vec<_> = listed
         .objects
         .iter()
-        .filter(|key| is_archive_record(key))
+        .filter(|key| keys::is_object_record(key))
         .cloned()
         .collect();
     let mut passes = arrange(source, own, listed.objects);
     if let Some(latest) = passes.first_mut() {
         for key in &records {
-            // A record that cannot be read is one archive that is not trusted.
+            // A record that cannot be read is one object that is not trusted.
             if let Ok(object) = store.get(key, RECORD_BYTES).await
                 && keys::digest(key) == Some(&hex::encode(Sha256::digest(&object.bytes)))
             {
-                let record = serde_json::from_slice::<ArchiveRef>(&object.bytes);
-                latest.archives.extend(record);
+                let record = serde_json::from_slice::<SharedObject>(&object.bytes);
+                latest.objects.extend(record);
             }
         }
     }
     Ok(passes)
-}
-
-fn is_archive_record(key: &str) -> bool {
-    key.ends_with(".archive.json")
 }
 
 /// Gives up uploads in parts that killed passes have left open, so that nobody pays for them. What
@@ -101,7 +97,7 @@ pub(crate) async fn abort_uploads(context: &SourceContext) -> StoreResult<()> {
 fn arrange(source: &SourceName, own: PassId, listed: Vec<String>) -> Vec<Unfinished> {
     let mut passes: Vec<Unfinished> = Vec::new();
     // Keys come in order of pass, then segment, and a segment's checkpoints before itself.
-    let mut checkpoints: Vec<(u32, String)> = Vec::new();
+    let mut checkpoints: Vec<(SegmentNumber, String)> = Vec::new();
     for key in listed {
         let Some(parsed) = SegmentKey::parse(source, &key) else {
             continue;
@@ -115,18 +111,18 @@ fn arrange(source: &SourceName, own: PassId, listed: Vec<String>) -> Vec<Unfinis
             passes.push(Unfinished {
                 pass: parsed.pass,
                 keys: Vec::new(),
-                archives: Vec::new(),
+                objects: Vec::new(),
             });
         }
         match parsed.checkpoint {
             Some(_) => {
-                if checkpoints.last().is_some_and(|(n, _)| *n != parsed.number) {
+                if checkpoints.last().is_some_and(|(at, _)| *at != parsed.at) {
                     settle(&mut passes, &mut checkpoints);
                 }
-                checkpoints.push((parsed.number, key));
+                checkpoints.push((parsed.at, key));
             }
             None => {
-                checkpoints.retain(|(number, _)| *number != parsed.number);
+                checkpoints.retain(|(at, _)| *at != parsed.at);
                 settle(&mut passes, &mut checkpoints);
                 if let Some(last) = passes.last_mut() {
                     last.keys.push(key);
@@ -140,7 +136,7 @@ fn arrange(source: &SourceName, own: PassId, listed: Vec<String>) -> Vec<Unfinis
     passes
 }
 
-fn settle(passes: &mut [Unfinished], checkpoints: &mut Vec<(u32, String)>) {
+fn settle(passes: &mut [Unfinished], checkpoints: &mut Vec<(SegmentNumber, String)>) {
     if let Some(last) = passes.last_mut() {
         last.keys.extend(checkpoints.drain(..).map(|(_, key)| key));
     }
@@ -155,8 +151,9 @@ mod tests {
         let source = SourceName::parse("data").unwrap();
         let pass = |n: u8| format!("20251227T02000{n}Z-0000");
         let digest = "00".repeat(32);
-        let key =
-            |n: u8, file: &str| format!("manifests/data/{}/{file}.{digest}.ndjson.zst", pass(n));
+        let key = |n: u8, file: &str| {
+            format!("manifests/data/{}/000-{file}.{digest}.ndjson.zst", pass(n))
+        };
         let listed = vec![
             key(1, "00000-0000"),
             key(1, "00000-0001"),
@@ -168,7 +165,7 @@ mod tests {
             key(2, "00001"),
             key(3, "00000"),
             "manifests/data/other".to_owned(),
-            format!("manifests/data/{}/00001.ndjson.zst", pass(3)),
+            format!("manifests/data/{}/000-00001.ndjson.zst", pass(3)),
         ];
         let arranged = arrange(&source, pass(3).parse().unwrap(), listed);
         let expected = [
@@ -181,7 +178,7 @@ mod tests {
         let expected = expected.map(|(n, keys)| Unfinished {
             pass: pass(n).parse().unwrap(),
             keys,
-            archives: Vec::new(),
+            objects: Vec::new(),
         });
         assert_eq!(arranged, expected);
     }

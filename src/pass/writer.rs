@@ -13,12 +13,15 @@ use tokio::time::Instant;
 
 use super::context::SourceContext;
 use super::steps::{Captured, Step};
-use crate::events::{Changes, Event};
+use crate::events::Event;
+use crate::format::changes::Changes;
 use crate::format::entry::Entry;
-use crate::format::keys;
+use crate::format::keys::{self, SegmentNumber};
+use crate::format::lines::LINE_BYTES;
 use crate::format::path::EntryPath;
+use crate::format::requires::Requires;
 use crate::format::segment::{
-    Header, LINE_BYTES, SegmentError, SegmentReader, SegmentRef, SegmentWriter,
+    Header, Order, SegmentError, SegmentReader, SegmentRef, SegmentWriter,
 };
 use crate::snapshots::entries::StoredSegment;
 use crate::store::{Condition, StoreError};
@@ -84,8 +87,11 @@ impl Writer {
         Self {
             header: Header {
                 format: crate::format::FORMAT,
-                source: context.job.name.to_string(),
+                requires: Requires::default(),
+                source: context.job.name.clone(),
                 pass: context.pass,
+                generation: context.generation,
+                order: Order::Path,
                 scan_started_ns,
                 xattrs: context.source.records_xattrs(),
             },
@@ -159,6 +165,10 @@ impl Writer {
             Captured::Uploaded(entry) => {
                 changes.uploaded_files += 1;
                 changes.uploaded_bytes += entry.metadata.size;
+                changes.changed_while_reading += u64::from(entry.changed_while_reading);
+                entry
+            }
+            Captured::Inline(entry) => {
                 changes.changed_while_reading += u64::from(entry.changed_while_reading);
                 entry
             }
@@ -254,7 +264,7 @@ impl Writer {
         self.rewrite().await?;
         let mut line = std::mem::take(&mut self.line);
         line.clear();
-        entry.write_line(&mut line);
+        entry.write_line(&self.context.job.name, &mut line);
         if line.len() as u64 > LINE_BYTES {
             return Err(WriterError::LongEntry(entry.path.clone()));
         }
@@ -309,15 +319,22 @@ impl Writer {
         }
     }
 
+    /// Of the next segment.
+    fn number(&self) -> SegmentNumber {
+        SegmentNumber {
+            range: 0,
+            number: u32::try_from(self.manifest.written).unwrap_or(u32::MAX),
+        }
+    }
+
     /// Stores the open segment.
     async fn flush(&mut self) -> Result<(), WriterError> {
         let Some(open) = self.open.take().filter(|open| open.entries() > 0) else {
             return Ok(());
         };
         let (source, pass) = (&self.context.job.name, &self.context.pass);
-        let number = u32::try_from(self.manifest.written).unwrap_or(u32::MAX);
         let body = open.finish();
-        let key = keys::segment(source, *pass, number, &body.sha256);
+        let key = keys::segment(source, *pass, self.number(), &body.sha256);
         let put = self
             .context
             .store
@@ -337,10 +354,9 @@ impl Writer {
             return Ok(());
         };
         let (source, pass) = (&self.context.job.name, &self.context.pass);
-        let number = u32::try_from(self.manifest.written).unwrap_or(u32::MAX);
         let entries = checkpoint.entries();
         let body = checkpoint.finish();
-        let place = (number, self.checkpoint_part);
+        let place = (self.number(), self.checkpoint_part);
         let key = keys::checkpoint(source, *pass, place, &body.sha256);
         let put = self
             .context

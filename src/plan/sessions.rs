@@ -99,12 +99,15 @@ pub(crate) fn plan(
         }
     }
     let notes: usize = chosen.with_notes.iter().map(|s| s.notes.len()).sum();
-    puts += notes as u64;
+    // Beside the notes, the table of the archives, where it changes.
+    puts += notes as u64 + u64::from(total.archive_sessions > 0);
     let segments = parent.map_or(0, |parent| parent.segments.len() as u64);
     let written = entries.div_ceil(limits.segment_entries);
     // Each archive and each note is looked for before it is put, and both the survey and the pass
     // read the last manifest.
-    let looks = total.archive_sessions + notes as u64 + 2 * segments;
+    let changes_table = total.archive_sessions > 0;
+    let table = u64::from(changes_table && parent.is_some_and(|parent| parent.objects.is_some()));
+    let looks = total.archive_sessions + notes as u64 + 2 * segments + table;
     let there = || {
         sessions
             .iter()

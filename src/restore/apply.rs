@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::fs::{fchmod, fsync, syncfs};
+use tokio::runtime::Handle;
 
 use super::directory::Directory;
 use super::file::{self, Placed};
@@ -15,10 +16,10 @@ use super::staging::{self, Record};
 use super::wanted::Wanted;
 use super::worker::{Report, Worker};
 use super::{RestoreOptions, leftover, target};
-use crate::format::keys::SourceName;
 use crate::format::snapshot::Snapshot;
+use crate::snapshots::objects::{self, ObjectsError};
 use crate::source::directory::root::Root;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Files that wait for a thread, each with its directory open.
 const QUEUE: usize = 64;
@@ -29,6 +30,9 @@ pub enum ApplyError {
     /// The target cannot be made, or is empty and cannot be written.
     #[error(transparent)]
     Target(#[from] std::io::Error),
+    /// The store does not say where archives are.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// Another restore is at work there.
     #[error("another restore is writing there{}", .0.as_ref().map_or(String::new(), |record| format!(" ({record})")))]
     InUse(Option<Box<Record>>),
@@ -45,6 +49,11 @@ pub fn apply(
     plan: &Arc<Plan>,
     progress: impl Fn(u64) + Send + Sync + 'static,
 ) -> Result<Report, ApplyError> {
+    let objects = match Handle::current().block_on(objects::load(&**store, snapshot)) {
+        Ok(objects) => Ok(Arc::new(objects)),
+        Err(ObjectsError::Store(error)) => return Err(error.into()),
+        Err(error) => Err(error.to_string()),
+    };
     let (root, made) = target::create(&options.target)?;
     check_free(&root, plan)?;
     if plan.target_is_empty && !made {
@@ -56,17 +65,16 @@ pub fn apply(
         fchmod(&root, target::PRIVATE_DIRECTORY).map_err(std::io::Error::from)?;
     }
     let record = Record {
-        source: snapshot.source.clone(),
+        source: snapshot.source.to_string(),
         snapshot: snapshot.pass.to_string(),
         host: options.host.clone(),
         pid: std::process::id(),
         started_at: options.started_at,
         target_is_new: plan.target_is_unfinished || (is_all && (made || plan.target_is_empty)),
     };
-    let source = SourceName::parse(&snapshot.source).map_err(std::io::Error::other)?;
     let worker = Arc::new(Worker::new(
         store,
-        source,
+        objects,
         options,
         plan,
         root.try_clone()?,

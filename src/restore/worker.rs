@@ -12,9 +12,8 @@ use super::metadata::Refused;
 use super::plan::Plan;
 use super::staging::{Record, StagingName};
 use super::{RestoreOptions, Shortfall};
-use crate::contents::{Contents, ContentsError};
+use crate::contents::{Contents, ContentsError, Objects};
 use crate::format::entry::Entry;
-use crate::format::keys::SourceName;
 use crate::format::path::EntryPath;
 use crate::source::directory::root::Root;
 use crate::store::Store;
@@ -112,7 +111,7 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(
         store: &Arc<dyn Store>,
-        source: SourceName,
+        objects: Objects,
         options: &RestoreOptions,
         plan: &Arc<Plan>,
         root: OwnedFd,
@@ -120,7 +119,7 @@ impl Worker {
         progress: Box<dyn Fn(u64) + Send + Sync>,
     ) -> Self {
         Self {
-            contents: Contents::of(store, source, options.memory_bytes, &options.stop),
+            contents: Contents::of(store, objects, options.memory_bytes, &options.stop),
             options: options.clone(),
             plan: Arc::clone(plan),
             root: root.into(),

@@ -8,14 +8,16 @@ use super::report::{self, End, Start, Verdict};
 use super::world::{Pass, SourceOutcome, World, names};
 use super::{clock, holders};
 use crate::events::Event;
+use crate::format::lock::Ending;
 use crate::format::pass_id::PassId;
+use crate::format::status::Status;
 use crate::lease::{self, Lease, LeaseError, Previous};
 use crate::pass::commit::{Known, back_up};
 use crate::pass::context::PassContext;
 use crate::pass::error::SourceError;
 use crate::pass::job::SourceJob;
 use crate::pass::origins;
-use crate::status::Status;
+use crate::status;
 use crate::stop::Stop;
 
 /// What came of an attempt.
@@ -58,7 +60,7 @@ pub(super) async fn attempt<'a>(
         Err(error) => return not_locked(error),
     };
     clock::tell_of_another_time(world);
-    let status = Status::read_to_replace(&*world.store).await;
+    let status = status::read_to_replace(&*world.store).await;
     let last = previous.as_ref().map(|previous| previous.pass);
     let status = status.map(|(status, unchanged)| {
         let status = status.map(|status| status.after_pass(last));
@@ -72,7 +74,7 @@ pub(super) async fn attempt<'a>(
     let identity = match identity {
         Ok(identity) => identity,
         Err(error) => {
-            report::release(world, lease, lease::Outcome::Unfinished).await;
+            report::release(world, lease, Ending::Unfinished).await;
             return not_locked(error);
         }
     };
@@ -161,6 +163,7 @@ async fn back_up_all<'a>(
         events: world.events.clone(),
         limits: pass.limits.clone(),
         pass: identity.pass,
+        generation: lease.generation(),
         started_at: identity.started_at,
         stop: Arc::clone(&world.stop),
         clock: world.clock,

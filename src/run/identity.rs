@@ -4,10 +4,10 @@ use jiff::Timestamp;
 
 use super::world::World;
 use crate::format::pass_id::PassId;
+use crate::format::status::Status;
 use crate::lease::{Lease, LeaseError};
 use crate::pass::job::SourceJob;
 use crate::snapshots::chain;
-use crate::status::Status;
 
 /// What a pass is called, and since when it runs.
 pub(super) struct Identity {

@@ -17,8 +17,8 @@ use self::retry::{Pauses, worth_another_attempt};
 use self::world::{SourceOutcome, names};
 use crate::events::Event;
 use crate::exit::ExitCode;
+use crate::format::lock::Holder;
 use crate::format::pass_id::PassId;
-use crate::lease::Holder;
 use crate::pass::commit::SourceReport;
 use crate::pass::job::SourceJob;
 

@@ -5,15 +5,19 @@ use std::time::{Duration, Instant};
 
 use super::identity::Identity;
 use super::world::{SourceOutcome, World};
-use crate::events::{Changes, Event};
+use crate::events::Event;
 use crate::exit::ExitCode;
+use crate::format::changes::Changes;
+use crate::format::lock::Ending;
 use crate::format::origin;
+use crate::format::pass_record::{Outcome, PassRecord, SourceResult};
+use crate::format::status::Status;
 use crate::format::totals::Totals;
-use crate::lease::{self, Held, Lease, LeaseError, Lost};
+use crate::lease::{Held, Lease, LeaseError, Lost};
 use crate::pass::commit::SourceReport;
 use crate::pass::error::SourceError;
 use crate::pass::job::SourceJob;
-use crate::status::{Outcome, PassRecord, SourceResult, Status};
+use crate::status;
 use crate::store::{Condition, Store, StoreResult};
 
 /// What a pass that has lost its lease has for its record: a few attempts at a small request.
@@ -162,30 +166,30 @@ pub(super) async fn write_down(
     let store = &*world.store;
     let record = record(world, identity, results, verdict, start);
     let notice = |what: &str, error: &dyn Display| notice(world, what, error);
-    if let Err(error) = record.write(store).await {
+    if let Err(error) = status::record(store, &record).await {
         notice("the record of this pass was not written", &error);
     }
     let mut outcome = match results.iter().all(|(_, result)| result.is_ok()) {
-        true => lease::Outcome::Committed,
-        false => lease::Outcome::Unfinished,
+        true => Ending::Committed,
+        false => Ending::Unfinished,
     };
     let status = match status {
         Ok((status, unchanged)) => {
             let status = Status::after(status, &record, identity.generation);
-            status.write(store, &unchanged).await
+            status::replace(store, &status, &unchanged).await
         }
         // Written anew, it would forget the sources that this pass has not touched.
         Err(error) => Err(error),
     };
     if let Err(error) = status {
         notice("`status.json` was not written", &error);
-        outcome = lease::Outcome::Unfinished;
+        outcome = Ending::Unfinished;
     }
     release(world, lease, outcome).await;
 }
 
 /// Gives the lock back.
-pub(super) async fn release(world: &World, lease: Lease, outcome: lease::Outcome) {
+pub(super) async fn release(world: &World, lease: Lease, outcome: Ending) {
     if let Err(error) = lease.release(outcome).await {
         notice(world, "the lock was not released", &error);
     }
@@ -207,7 +211,7 @@ pub(super) async fn write_down_loss(
 ) {
     let record = record(world, identity, results, verdict, start);
     // The lease may be lost because the store is.
-    let written = tokio::time::timeout(FAREWELL, record.write(&*world.store)).await;
+    let written = tokio::time::timeout(FAREWELL, status::record(&*world.store, &record)).await;
     if let Ok(Err(error)) = written {
         notice(world, "the record of this pass was not written", &error);
     }
@@ -249,7 +253,7 @@ fn source_result(
     };
     SourceResult {
         source: source.name.to_string(),
-        directory: source.place.text(),
+        place: source.place.text(),
         outcome,
         totals: report.map(|report| report.snapshot.totals),
         changes: report.map(|report| report.changes),

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::report::End;
 use super::world::SourceOutcome;
-use crate::lease::{Holder, LeaseError, Lost};
+use crate::format::lock::Holder;
+use crate::lease::{LeaseError, Lost};
 use crate::pass::job::SourceJob;
 
 /// A hiccup is over by then.

@@ -9,7 +9,7 @@ use crate::boottime::Boottime;
 use crate::events::Events;
 use crate::exit::ExitCode;
 use crate::format::keys::SourceName;
-use crate::lease::Holder;
+use crate::format::lock::Holder;
 use crate::pass::commit::SourceReport;
 use crate::pass::context::Limits;
 use crate::pass::error::SourceError;

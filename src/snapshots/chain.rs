@@ -89,9 +89,9 @@ fn parse(
     let Record::Live(snapshot) = Record::parse(bytes)? else {
         return Ok(None);
     };
-    if snapshot.source != source.as_str() || snapshot.pass != pass {
+    if snapshot.source != *source || snapshot.pass != pass {
         return Err(SnapshotError::Misplaced {
-            source_name: snapshot.source,
+            source_name: snapshot.source.to_string(),
             pass: snapshot.pass,
         });
     }

@@ -1,19 +1,19 @@
 //! The entries of a snapshot, from the store: segments loaded in order, one at a time, checked
 //! against the commit record before anything in them is believed.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 
+use super::fetch::fetch;
 use crate::format::entry::Entry;
 use crate::format::keys;
-use crate::format::segment::{LINES_BYTES, SEGMENT_BYTES, SegmentReader, SegmentRef};
+use crate::format::lines::{LINES_BYTES, OBJECT_BYTES};
+use crate::format::segment::{SegmentReader, SegmentRef};
 use crate::format::snapshot::Snapshot;
-use crate::format::totals::Totals;
-use crate::store::{Operation, Store, StoreError, StoreErrorKind};
+use crate::store::{Store, StoreError};
 use crate::text::count;
 
 /// A segment, in memory.
@@ -30,44 +30,19 @@ pub enum Loaded {
     /// The segment.
     Segment(Arc<StoredSegment>),
     /// It is missing or damaged; the text says how.
-    Damaged(SegmentRef, String),
+    Damaged(Box<SegmentRef>, String),
     /// The store failed.
     Failed(StoreError),
 }
 
-/// How often a segment is fetched that does not come the same twice.
-const READS: usize = 4;
-
-/// Loads a segment and checks its digest. What arrives damaged is fetched again: it is damaged in the
-/// store only if it comes the same twice.
+/// Loads a segment and checks its digest.
 pub async fn load(store: &dyn Store, reference: SegmentRef) -> Loaded {
-    let at_most = reference.size.min(SEGMENT_BYTES);
-    let mut last = None;
-    for _ in 0..READS {
-        let bytes = match store.get(&reference.key, at_most).await {
-            Ok(object) => object.bytes,
-            Err(error) if error.kind == StoreErrorKind::NotFound => {
-                return Loaded::Damaged(reference, "it is missing".to_owned());
-            }
-            Err(error) if matches!(error.kind, StoreErrorKind::TooLarge { .. }) => {
-                return Loaded::Damaged(reference, error.kind.to_string());
-            }
-            Err(error) => return Loaded::Failed(error),
-        };
-        let sha256 = hex::encode(Sha256::digest(&bytes));
-        if sha256 == reference.sha256 {
-            return Loaded::Segment(Arc::new(StoredSegment { reference, bytes }));
-        }
-        if last.replace(sha256.clone()) == Some(sha256) {
-            let error = "its SHA-256 is not the one in the commit record";
-            return Loaded::Damaged(reference, error.to_owned());
-        }
+    let at_most = reference.size.min(OBJECT_BYTES);
+    match fetch(store, &reference.key, at_most, &reference.sha256).await {
+        Ok(Ok(bytes)) => Loaded::Segment(Arc::new(StoredSegment { reference, bytes })),
+        Ok(Err(error)) => Loaded::Damaged(Box::new(reference), error),
+        Err(error) => Loaded::Failed(error),
     }
-    Loaded::Failed(StoreError {
-        operation: Operation::Get,
-        location: format!("{}{}", store.location(), reference.key),
-        kind: StoreErrorKind::Damaged("what is read differs each time".to_owned()),
-    })
 }
 
 /// Loads a segment that no commit record knows, with the digest that is in its name. What cannot be
@@ -76,15 +51,12 @@ async fn load_unrecorded(store: &dyn Store, key: String) -> Loaded {
     let reference = SegmentRef {
         sha256: keys::digest(&key).unwrap_or_default().to_owned(),
         key,
-        size: SEGMENT_BYTES,
+        size: OBJECT_BYTES,
         lines_bytes: LINES_BYTES,
-        totals: Totals::default(),
-        first: String::new(),
-        last: String::new(),
-        archives: BTreeSet::new(),
+        ..SegmentRef::default()
     };
     match load(store, reference.clone()).await {
-        Loaded::Failed(error) => Loaded::Damaged(reference, error.to_string()),
+        Loaded::Failed(error) => Loaded::Damaged(Box::new(reference), error.to_string()),
         loaded => loaded,
     }
 }
@@ -196,11 +168,8 @@ impl Entries {
 
     /// The next entry with its place.
     pub fn next_placed(&mut self) -> Option<Result<(Place, Entry), EntriesError>> {
-        let damaged = |segment: SegmentRef, error: String| {
-            Some(Err(EntriesError::Damaged {
-                segment: Box::new(segment),
-                error,
-            }))
+        let damaged = |segment: Box<SegmentRef>, error: String| {
+            Some(Err(EntriesError::Damaged { segment, error }))
         };
         loop {
             if let Some(mut current) = self.current.take() {
@@ -212,7 +181,7 @@ impl Entries {
                         return Some(Ok((place, entry)));
                     }
                     Ok(None) => {}
-                    Err(error) => return damaged(current.reference, error.to_string()),
+                    Err(error) => return damaged(Box::new(current.reference), error.to_string()),
                 }
             }
             let loaded = self.segments.load_next()?;
@@ -234,7 +203,7 @@ impl Entries {
                                 place,
                             });
                         }
-                        Err(error) => return damaged(reference, error.to_string()),
+                        Err(error) => return damaged(Box::new(reference), error.to_string()),
                     }
                 }
             }

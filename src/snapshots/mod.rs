@@ -2,4 +2,6 @@
 
 pub mod chain;
 pub mod entries;
+mod fetch;
+pub mod objects;
 pub mod select;

@@ -180,7 +180,7 @@ async fn of_directory(
     let directory = clean(directory);
     for name in known {
         let snapshot = chain::latest(store, name).await?;
-        if snapshot.is_some_and(|snapshot| clean(&snapshot.directory) == directory) {
+        if snapshot.is_some_and(|snapshot| clean(&snapshot.place) == directory) {
             found.push(name.clone());
         }
     }

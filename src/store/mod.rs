@@ -25,6 +25,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 
+pub use crate::format::location::ETag;
 pub use clock::Clock;
 pub use error::{Operation, StoreError, StoreErrorKind};
 pub use listing::{Keys, ListedObject, Listing, Page, Pages, all_keys};
@@ -34,10 +35,6 @@ pub use part_writer::{NewObject, PartWriter, Uploader, WriteError, Written};
 
 /// Result of a request to the store.
 pub type StoreResult<T> = Result<T, StoreError>;
-
-/// Identifies one version of an object's bytes; opaque.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ETag(pub String);
 
 /// An object that was read whole.
 #[derive(Debug, Clone)]
@@ -85,15 +82,6 @@ pub struct Placement {
     pub storage_class: Option<String>,
     /// Object tags.
     pub tags: BTreeMap<String, String>,
-}
-
-/// A checksum of a whole object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Checksum {
-    /// What is kept of an object that was put in one request.
-    Sha256([u8; 32]),
-    /// What is kept of one that was sent in parts: CRC-64/NVME.
-    Crc64Nvme(u64),
 }
 
 /// One part of an upload that the store has taken.

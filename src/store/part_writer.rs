@@ -18,9 +18,8 @@ use tokio::task::JoinSet;
 
 use super::hashes::Hashes;
 use super::part_sizes::{Length, PART_BYTES};
-use super::{
-    Checksum, Condition, ETag, Placement, Store, StoreError, StoreResult, Upload, UploadedPart,
-};
+use super::{Condition, Placement, Store, StoreError, StoreResult, Upload, UploadedPart};
+use crate::format::location::{Checksum, Stored};
 use crate::memory::budget::Budget;
 use crate::memory::buffers::{Buffer, Buffers};
 use crate::stop::Stopped;
@@ -52,14 +51,8 @@ pub struct NewObject {
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
-    /// Where it is.
-    pub key: String,
-    /// Its length in bytes.
-    pub size: u64,
-    /// What the store has checked on arrival, and keeps.
-    pub checksum: Checksum,
-    /// Its version.
-    pub etag: ETag,
+    /// The object.
+    pub stored: Stored,
     /// CRC-64/NVME of the whole.
     pub crc64nvme: u64,
     /// SHA-256 of the whole, where it was asked for or is what the store keeps.
@@ -304,10 +297,12 @@ impl PartWriter {
         let length = travelling.bytes.len();
         self.hashes.end_part(length);
         Ok(Written {
-            key: key.clone(),
-            size,
-            checksum: Checksum::Sha256(sha256),
-            etag,
+            stored: Stored {
+                key: key.as_str().into(),
+                size,
+                checksum: Checksum::Sha256(sha256),
+                etag: Some(etag),
+            },
             crc64nvme: self.hashes.crc64nvme(),
             sha256: Some(sha256),
         })
@@ -327,10 +322,12 @@ impl PartWriter {
         let store = &self.uploader.store;
         let complete = store.complete_upload(upload, parts, size, crc64nvme, condition);
         Ok(Written {
-            key: key.clone(),
-            size,
-            etag: complete.await?,
-            checksum: Checksum::Crc64Nvme(crc64nvme),
+            stored: Stored {
+                key: key.as_str().into(),
+                size,
+                checksum: Checksum::Crc64Nvme(crc64nvme),
+                etag: Some(complete.await?),
+            },
             crc64nvme,
             sha256: self.hashes.sha256(),
         })

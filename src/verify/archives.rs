@@ -1,4 +1,4 @@
-//! Archives: each is an object, which is looked at once for all files in it.
+//! Shared objects: each is looked at once for all files in it.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -10,23 +10,22 @@ use super::compare::{Look, Mismatch, Recorded, look};
 use super::fetched::Fetched;
 use super::report::{Evidence, Finding, FindingKind, Problem, Report};
 use super::whole::{Reader, Whole};
-use crate::format::archive::{ArchiveRange, ArchiveRef};
-use crate::format::pass_id::PassId;
+use crate::format::location::{Member, ObjectId};
+use crate::format::objects::{ObjectTable, SharedObject};
 use crate::format::path::EntryPath;
-use crate::format::snapshot::Snapshot;
 use crate::stop::Stop;
 use crate::store::{Store, StoreError};
 
-/// The archives of a snapshot, by key.
+/// The archives of a snapshot.
 pub(super) struct Archives {
     store: Arc<dyn Store>,
     runtime: Handle,
     stop: Arc<Stop>,
-    listed: BTreeMap<Box<str>, Archive>,
+    listed: BTreeMap<ObjectId, Archive>,
 }
 
 struct Archive {
-    reference: ArchiveRef,
+    object: SharedObject,
     /// `None` where the command was stopped before it was looked at.
     look: Option<Look>,
     /// Files in it, of those that the snapshot has.
@@ -39,36 +38,36 @@ impl Archives {
     /// Looks at all archives of a snapshot, up to `concurrency` at once.
     pub(super) fn look(
         store: &Arc<dyn Store>,
-        snapshot: &Snapshot,
+        objects: &ObjectTable,
         concurrency: usize,
         stop: &Arc<Stop>,
     ) -> Result<Self, StoreError> {
         let runtime = Handle::current();
-        let archives = snapshot.archives.iter().map(|reference| {
+        let archives = objects.iter().map(|object| {
             let archive = Archive {
-                reference: reference.clone(),
+                object: object.clone(),
                 look: None,
                 files: 0,
                 directory: None,
             };
-            (reference.key.clone(), archive)
+            (object.object, archive)
         });
         let mut listed: BTreeMap<_, _> = archives.collect();
-        let mut rest = snapshot.archives.iter();
+        let mut rest = objects.iter();
         let mut looks = JoinSet::new();
         loop {
             while looks.len() < concurrency.max(1) && !stop.is_set() {
                 let Some(archive) = rest.next() else { break };
-                let (store, key) = (Arc::clone(store), archive.key.clone());
-                let recorded = Recorded::of_archive(archive);
-                let look = async move { (look(&*store, &key, &recorded).await, key) };
+                let (store, key, id) = (Arc::clone(store), archive.key.clone(), archive.object);
+                let recorded = Recorded::of_shared(archive);
+                let look = async move { (look(&*store, &key, &recorded).await, id) };
                 looks.spawn_on(look, &runtime);
             }
             match runtime.block_on(looks.join_next()) {
                 None => break,
-                Some(Ok((look, key))) => {
+                Some(Ok((look, id))) => {
                     let look = Some(look?);
-                    listed.entry(key).and_modify(|archive| archive.look = look);
+                    listed.entry(id).and_modify(|archive| archive.look = look);
                 }
                 Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
             }
@@ -82,8 +81,8 @@ impl Archives {
     }
 
     /// Notes that a file lies in an archive.
-    pub(super) fn note(&mut self, range: &ArchiveRange, path: &EntryPath) {
-        if let Some(archive) = self.listed.get_mut(&range.key) {
+    pub(super) fn note(&mut self, member: &Member, path: &EntryPath) {
+        if let Some(archive) = self.listed.get_mut(&member.of) {
             archive.files += 1;
             archive.directory = Some(match &archive.directory {
                 Some(directory) => directory.common(path),
@@ -92,18 +91,14 @@ impl Archives {
         }
     }
 
-    /// What is wrong with a range that `pass` has recorded, for certain and without reading it.
-    pub(super) fn problem(&self, range: &ArchiveRange, pass: PassId) -> Option<Problem> {
+    /// What is wrong with a member, for certain and without reading it.
+    pub(super) fn problem(&self, member: &Member) -> Option<Problem> {
         let lost = |text: String| Some(Problem::new(FindingKind::Altered, text));
-        let Some(archive) = self.listed.get(&range.key) else {
-            let text = "its archive is not in the commit record";
+        let Some(archive) = self.listed.get(&member.of) else {
+            let text = "its archive is not in the snapshot's table of objects";
             return Some(Problem::new(FindingKind::Record, text));
         };
-        let size = archive.reference.size;
-        let end = range.offset.saturating_add(range.length);
-        if archive.reference.pass != pass {
-            return lost("recorded by another pass than the one that wrote its archive".to_owned());
-        }
+        let (size, end) = (archive.object.size, member.end());
         if end > size {
             return lost(format!(
                 "ends at byte {end} of its archive, which has {size}"
@@ -123,10 +118,10 @@ impl Archives {
     }
 
     /// Whether an archive cannot be read before it is thawed.
-    pub(super) fn is_archived(&self, key: &str) -> bool {
+    pub(super) fn is_archived(&self, id: ObjectId) -> bool {
         let look = self
             .listed
-            .get(key)
+            .get(&id)
             .and_then(|archive| archive.look.as_ref());
         look.is_some_and(|look| look.is_archived)
     }
@@ -151,7 +146,8 @@ impl Archives {
             runtime: &self.runtime,
             stop: &self.stop,
         };
-        for (key, archive) in &self.listed {
+        for archive in self.listed.values() {
+            let key = &archive.object.key;
             let Some(look) = &archive.look else { continue };
             let is_named = named.contains(&**key);
             let mut is_archived = look.is_archived || refused.contains(&**key);
@@ -160,7 +156,7 @@ impl Archives {
             if let Some(fetched) = fetched
                 && !is_named
             {
-                match reader.read(&archive.reference, &fetched.take(key))? {
+                match reader.read(&archive.object, &fetched.take(key))? {
                     Whole::Sound => result = Ok(Evidence::Contents),
                     Whole::Wrong(problem) => result = Err(problem.after(result)),
                     Whole::Archived => is_archived = true,
@@ -188,7 +184,7 @@ impl Archive {
         let directory = self.directory.clone().unwrap_or(EntryPath::ROOT);
         Finding {
             files: Some(self.files),
-            ..problem.at(directory.to_string(), &*self.reference.key)
+            ..problem.at(directory.to_string(), &*self.object.key)
         }
     }
 }

@@ -4,8 +4,8 @@
 //! Where the checksums agree an ETag proves nothing: a copy in place changes it and no byte.
 
 use super::report::{Evidence, FindingKind, Problem};
-use crate::format::archive::ArchiveRef;
-use crate::format::entry::{Content, Entry};
+use crate::format::location::{Checksum, ETag, Stored};
+use crate::format::objects::SharedObject;
 use crate::store::{ObjectInfo, Store, StoreErrorKind, StoreResult};
 
 /// What was recorded of an object; digests in hex.
@@ -13,7 +13,7 @@ pub(super) struct Recorded {
     size: u64,
     sha256: Option<String>,
     crc64nvme: Option<String>,
-    etag: Option<String>,
+    etag: Option<ETag>,
 }
 
 /// How an object differs from what was recorded.
@@ -72,21 +72,28 @@ impl Look {
 }
 
 impl Recorded {
-    pub(super) fn of_contents(entry: &Entry, content: &Content) -> Self {
+    /// An object that holds one file as it is, of this SHA-256.
+    pub(super) fn of_file(stored: &Stored, sha256: [u8; 32]) -> Self {
         Self {
-            size: entry.metadata.size,
-            sha256: Some(hex::encode(content.sha256)),
-            crc64nvme: content.crc64nvme.map(|crc| format!("{crc:016x}")),
-            etag: None,
+            size: stored.size,
+            sha256: Some(hex::encode(sha256)),
+            crc64nvme: match stored.checksum {
+                Checksum::Crc64Nvme(crc) => Some(format!("{crc:016x}")),
+                Checksum::Sha256(_) => None,
+            },
+            etag: stored.etag.clone(),
         }
     }
 
-    pub(super) fn of_archive(archive: &ArchiveRef) -> Self {
+    pub(super) fn of_shared(object: &SharedObject) -> Self {
         Self {
-            size: archive.size,
-            sha256: archive.sha256.clone(),
-            crc64nvme: Some(archive.crc64nvme.clone()),
-            etag: archive.etag.clone(),
+            size: object.size,
+            sha256: match object.checksum {
+                Checksum::Sha256(sha256) => Some(hex::encode(sha256)),
+                Checksum::Crc64Nvme(_) => None,
+            },
+            crc64nvme: Some(object.crc64nvme.clone()),
+            etag: object.etag.clone(),
         }
     }
 
@@ -121,19 +128,14 @@ impl Recorded {
         match &self.etag {
             _ if is_same => Ok(Evidence::Checksum),
             _ if has_checksum => Err(Mismatch::OtherChecksum),
-            Some(recorded) if bare(recorded) == bare(&info.etag.0) => Ok(Evidence::ETag),
+            Some(recorded) if recorded.bare() == info.etag.bare() => Ok(Evidence::ETag),
             Some(recorded) => Err(Mismatch::ETag {
-                recorded: recorded.clone(),
-                stored: info.etag.0.clone(),
+                recorded: recorded.bare().to_owned(),
+                stored: info.etag.bare().to_owned(),
             }),
             None => Ok(Evidence::Size),
         }
     }
-}
-
-/// Without the quotes, which a proxy or a gateway may add or take away.
-fn bare(etag: &str) -> &str {
-    etag.trim_matches('"')
 }
 
 impl Mismatch {
@@ -165,9 +167,7 @@ impl Mismatch {
             Self::ETag { recorded, stored } => Problem::new(
                 FindingKind::Replaced,
                 format!(
-                    "put again by something else: ETag mismatch: recorded {}, stored {}",
-                    bare(recorded),
-                    bare(stored)
+                    "put again by something else: ETag mismatch: recorded {recorded}, stored {stored}"
                 ),
             ),
         }
@@ -177,14 +177,13 @@ impl Mismatch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::ETag;
 
     fn recorded() -> Recorded {
         Recorded {
             size: 3,
             sha256: Some(hex::encode([7; 32])),
             crc64nvme: Some(format!("{:016x}", 9)),
-            etag: Some("\"e\"".to_owned()),
+            etag: Some(ETag("\"e\"".to_owned())),
         }
     }
 

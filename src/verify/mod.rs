@@ -12,8 +12,8 @@
 
 mod archives;
 mod compare;
+mod contents;
 mod fetched;
-mod objects;
 mod report;
 mod tally;
 mod whole;
@@ -26,14 +26,14 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::format::entry::Content;
-use crate::format::keys::SourceName;
 use crate::format::snapshot::Snapshot;
 use crate::snapshots::entries::{Entries, EntriesError};
+use crate::snapshots::objects::{self, ObjectsError};
 use crate::stop::Stop;
 use crate::store::{Store, StoreError};
 
 use self::archives::Archives;
-use self::objects::Checker;
+use self::contents::Checker;
 use self::report::Problem;
 pub use self::report::{Compared, Finding, FindingKind, Report};
 use self::tally::Tally;
@@ -68,18 +68,25 @@ pub fn verify(
 ) -> Result<Report, StoreError> {
     let runtime = Handle::current();
     let mut report = Report {
-        source: snapshot.source.clone(),
+        source: snapshot.source.to_string(),
         snapshot: snapshot.pass.to_string(),
         unreadable: snapshot.totals.unreadable,
         ..Report::default()
     };
-    let Ok(source) = SourceName::parse(&snapshot.source) else {
-        let problem = Problem::new(FindingKind::Record, "its source cannot have this name");
-        report.findings.push(problem.at(".", &*snapshot.source));
-        return Ok(report);
+    let objects = match runtime.block_on(objects::load(&**store, snapshot)) {
+        Ok(objects) => Some(Arc::new(objects)),
+        Err(ObjectsError::Store(error)) => return Err(error),
+        Err(ObjectsError::Damaged { key, error, .. }) => {
+            let problem = Problem::new(FindingKind::Record, format!("table of objects: {error}"));
+            report.findings.push(problem.at(".", key));
+            None
+        }
     };
-    let mut archives = Archives::look(store, snapshot, concurrency, stop)?;
-    let checker = Arc::new(Checker::of(store, source, report, stop, progress));
+    // Without the table there is nothing to be said of what it names.
+    let knows_objects = objects.is_some();
+    let objects = objects.unwrap_or_default();
+    let mut archives = Archives::look(store, &objects, concurrency, stop)?;
+    let checker = Arc::new(Checker::of(store, objects, report, stop, progress));
     let mut tally = Tally::of(snapshot);
     let slots = Arc::new(Semaphore::new(concurrency.max(1)));
     let mut shared = HashSet::new();
@@ -103,12 +110,15 @@ pub fn verify(
         let Some(content) = &entry.content else {
             continue;
         };
-        let key = checker.key(&entry, content);
+        let key = checker.key(content);
         let reads = depth.reads(content);
-        if let Some(range) = &content.archive {
-            archives.note(range, &entry.path);
-            let problem = archives.problem(range, content.pass);
-            let is_cold = archives.is_archived(&key) || checker.is_refused(&key);
+        if let Some(member) = content.member() {
+            if !knows_objects {
+                continue;
+            }
+            archives.note(member, &entry.path);
+            let problem = archives.problem(member);
+            let is_cold = archives.is_archived(member.of) || checker.is_refused(&key);
             if problem.is_some() || is_cold || !reads {
                 if let Some(problem) = problem {
                     checker.find(problem.at(entry.path.to_string(), key));
@@ -116,7 +126,7 @@ pub fn verify(
                 checker.advance();
                 continue;
             }
-        } else if content.key.is_some() || entry.hardlink.is_some() {
+        } else if content.captured_as.is_some() || entry.hardlink.is_some() {
             // Names of one file share an object; what each has recorded of it is compared.
             let recorded = (key.clone(), content.sha256, entry.metadata.size);
             if !shared.insert(recorded) {

@@ -1,10 +1,11 @@
 //! What a commit record says of its segments, against what they hold.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use super::report::{Finding, FindingKind, Problem};
-use crate::format::entry::Entry;
+use crate::format::entry::{Content, Entry};
 use crate::format::keys;
+use crate::format::location::ObjectId;
 use crate::format::snapshot::Snapshot;
 use crate::format::totals::Totals;
 use crate::snapshots::entries::Place;
@@ -13,7 +14,7 @@ use crate::snapshots::entries::Place;
 #[derive(Default)]
 struct Held {
     totals: Totals,
-    archives: BTreeSet<Box<str>>,
+    objects: BTreeMap<ObjectId, u64>,
 }
 
 /// Counts entries by segment.
@@ -39,12 +40,9 @@ impl<'a> Tally<'a> {
             return;
         };
         held.totals += Totals::of(entry);
-        let archive = entry
-            .content
-            .as_ref()
-            .and_then(|content| content.archive.as_ref());
-        if let Some(range) = archive.filter(|range| !held.archives.contains(&range.key)) {
-            held.archives.insert(range.key.clone());
+        if let Some(member) = entry.content.as_ref().and_then(Content::member) {
+            let live = held.objects.entry(member.of).or_default();
+            *live = live.saturating_add(entry.metadata.size);
         }
     }
 
@@ -78,10 +76,10 @@ impl<'a> Tally<'a> {
                     format!("the totals of `{key}` are not those of its entries"),
                 );
             }
-            if segment.archives != held.archives {
+            if segment.objects != held.objects {
                 find(
                     path,
-                    format!("the archives of `{key}` are not those its entries point into"),
+                    format!("the objects of `{key}` are not those its entries point into"),
                 );
             }
         }

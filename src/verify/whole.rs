@@ -5,7 +5,7 @@ use tokio::runtime::Handle;
 
 use super::fetched::Pieces;
 use super::report::{FindingKind, Problem};
-use crate::format::archive::ArchiveRef;
+use crate::format::objects::SharedObject;
 use crate::stop::Stop;
 use crate::store::{Store, StoreError, StoreErrorKind};
 
@@ -42,7 +42,11 @@ impl Reader<'_> {
     ///
     /// Where that is wrong, the same is fetched once more, then everything: a piece may be damaged
     /// without a file in it noticing. What two reads agree on is what the store has.
-    pub(super) fn read(&self, archive: &ArchiveRef, pieces: &Pieces) -> Result<Whole, StoreError> {
+    pub(super) fn read(
+        &self,
+        archive: &SharedObject,
+        pieces: &Pieces,
+    ) -> Result<Whole, StoreError> {
         let nothing = Pieces::new();
         let mut seen = Vec::new();
         for known in [pieces, pieces, &nothing, &nothing] {
@@ -71,7 +75,7 @@ impl Reader<'_> {
 
     /// CRC-64/NVME of a whole archive, pieces of which were read. `None` if the command is being
     /// stopped.
-    fn checksum(&self, archive: &ArchiveRef, known: &Pieces) -> Result<Option<u64>, StoreError> {
+    fn checksum(&self, archive: &SharedObject, known: &Pieces) -> Result<Option<u64>, StoreError> {
         let (mut crc, mut at) = (0, 0);
         let mut add = |part: u64, length: u64| {
             crc = crc_fast::checksum_combine(Crc64Nvme, crc, part, length);
@@ -99,7 +103,7 @@ impl Reader<'_> {
     }
 }
 
-fn altered(archive: &ArchiveRef, read: u64) -> Problem {
+fn altered(archive: &SharedObject, read: u64) -> Problem {
     let text = format!(
         "altered outside of its files: CRC-64/NVME mismatch: recorded {}, read {read:016x}",
         archive.crc64nvme

@@ -71,10 +71,8 @@ fn entries(world: &World) -> Vec<Value> {
 
 /// The archives that the entries point into.
 fn archives(entries: &[Value]) -> BTreeSet<&str> {
-    let archives = entries.iter().map(|entry| &entry["archive"]);
-    archives
-        .filter_map(|archive| archive["key"].as_str())
-        .collect()
+    let members = entries.iter().map(|entry| &entry["member"]);
+    members.filter_map(|member| member["of"].as_str()).collect()
 }
 
 /// What comes back. Links get the time of their making, hard links become files of their own, owners
@@ -183,7 +181,7 @@ fn files_in_archives_are_cut_out(codec: &str, magic: Option<[u8; 4]>) {
     let files: Vec<_> = files.filter(|file| file["size"] != 0).collect();
     assert_eq!(files.len(), 14);
     assert_eq!(archives(&entries).len(), 1);
-    let number = |file: &Value, field: &str| file["archive"][field].as_u64().unwrap();
+    let number = |file: &Value, field: &str| file["member"][field].as_u64().unwrap();
     let ranges: BTreeSet<_> = files.iter().map(|file| number(file, "offset")).collect();
     if let Some(magic) = magic {
         assert_eq!(ranges.len(), 6, "{files:#?}");
@@ -193,7 +191,8 @@ fn files_in_archives_are_cut_out(codec: &str, magic: Option<[u8; 4]>) {
             .iter()
             .find(|file| file["path"] == "large/text")
             .unwrap();
-        let object = world.full_key(text["archive"]["key"].as_str().unwrap());
+        assert_eq!(text["member"]["of"], world.objects()[0]["object"]);
+        let object = world.full_key(world.objects()[0]["key"].as_str().unwrap());
         let object = world.server.object(BUCKET, &object).unwrap().bytes;
         let begin = usize::try_from(number(text, "offset")).unwrap();
         let end = begin + usize::try_from(number(text, "length")).unwrap();
@@ -264,7 +263,7 @@ fn a_chain_of_archives_and_files_is_restored() {
         let entries = entries(&world);
         let objects = entries
             .iter()
-            .filter(|entry| entry["type"] == "file" && entry["archive"].is_null());
+            .filter(|entry| entry["type"] == "file" && entry["member"].is_null());
         found.push((archives(&entries).len(), objects.count()));
     }
     assert_eq!(found, [(1, 0), (2, 0), (3, 0), (3, 2)]);

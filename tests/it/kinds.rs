@@ -16,9 +16,9 @@ use local_s3::{HookAction, Operation, RequestInfo};
 use offsite::boottime::boottime;
 use offsite::events::{Events, Files, Format, Level, Output};
 use offsite::exit::ExitCode;
-use offsite::format::archive::Codec;
+use offsite::format::codec::Codec;
 use offsite::format::keys::SourceName;
-use offsite::lease::Holder;
+use offsite::format::lock::Holder;
 use offsite::pass::context::Limits;
 use offsite::pass::job::ArchiveOptions;
 use offsite::pass::job::{Method, SourceJob};
@@ -254,6 +254,7 @@ impl<'a> Stand<'a> {
             events: events(),
             limits: limits(),
             pass: "20251227T020000Z-7f3a".parse().unwrap(),
+            generation: 0,
             started_at: Timestamp::now(),
             stop: Arc::default(),
             clock: Timestamp::now,

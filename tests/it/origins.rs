@@ -44,7 +44,7 @@ fn one_directory_is_one_source_however_its_path_is_written() {
         assert_eq!(output.code, 0, "{written}: {output:?}");
         let started = output.event("source_started");
         assert_eq!(started["source"], name, "{written}");
-        assert_eq!(started["directory"], absolute.to_str().unwrap());
+        assert_eq!(started["place"], absolute.to_str().unwrap());
         assert_eq!(started["parent"].is_null(), number == 0, "{written}");
         assert!(output.events_named("notice").is_empty(), "{output:?}");
         let sent = &output.event("snapshot_committed")["uploaded_files"];
@@ -80,7 +80,7 @@ fn a_link_names_its_source_wherever_it_leads() {
         assert_eq!(output.code, 0, "{output:?}");
         let started = output.event("source_started");
         let directory = home.join("current").display().to_string();
-        assert_eq!(started["directory"], directory);
+        assert_eq!(started["place"], directory);
         assert!(output.events_named("notice").is_empty(), "{output:?}");
     }
     // What is opened is what was written: `..` after a link is not where the link is.
@@ -163,8 +163,8 @@ fn two_directories_that_take_turns_under_one_name_are_told() {
     let event = back.event("origin_returned");
     assert_eq!(event["level"], "WARN");
     let path = |name: &str| world.path(name).display().to_string();
-    assert_eq!(event["origin"]["directory"], path("one"));
-    assert_eq!(event["other"]["directory"], path("two"));
+    assert_eq!(event["origin"]["place"], path("one"));
+    assert_eq!(event["other"]["place"], path("two"));
     let before = &world.snapshots()[3];
     assert_eq!(event["other"]["last"], **before);
     assert_eq!(told(&run("two")), [0, 1]);

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::kill::{Moment, at_every_request, pass_with_signal};
 use crate::sources::{set_mode, swap, without_privileges, write_twins};
 use crate::support::tree::{self, assert_same, read, settle};
-use crate::support::{BUCKET, Output, SOURCE, World, noise};
+use crate::support::{BUCKET, Output, SOURCE, World, is_object_record, noise};
 
 /// A world whose source has sessions, with settings of its own.
 fn world_with(settings: &str) -> World {
@@ -388,9 +388,7 @@ fn killed_at(index: usize, moment: Moment, is_first: bool) -> bool {
     let complete: BTreeSet<String> = world
         .keys()
         .iter()
-        .filter(|key| {
-            key.ends_with(".archive.json") && !committed.iter().any(|id| key.contains(id))
-        })
+        .filter(|key| is_object_record(key) && !committed.iter().any(|id| key.contains(id)))
         .map(|key| {
             let record = world.server.object(BUCKET, &world.full_key(key)).unwrap();
             let record: Value = serde_json::from_slice(&record.bytes).unwrap();
@@ -735,7 +733,7 @@ fn an_archive_is_complete_once_its_entries_are_recorded() {
         if request.operation != Operation::PutObject || !key.contains("/manifests/") {
             return HookAction::Proceed;
         }
-        if key.ends_with(".archive.json") {
+        if is_object_record(key) {
             let number = seen.fetch_add(1, Ordering::SeqCst) + 1;
             is_early.fetch_or(
                 number > checkpoints.load(Ordering::SeqCst),
@@ -910,8 +908,8 @@ fn a_damaged_segment_costs_no_session() {
 
     // For good: there is no snapshot without the sessions that it lists.
     let last = world.snapshots().pop().unwrap();
-    let folder = format!("manifests/{SOURCE}/{last}/00000.");
-    let key = world.full_key(&world.key_like(&folder, ".ndjson.zst"));
+    let folder = format!("manifests/{SOURCE}/{last}/000-00000.");
+    let key = world.full_key(&world.segment_key(&folder));
     let sound = world.server.object(BUCKET, &key).unwrap().bytes;
     world.server.corrupt(BUCKET, &key, 30);
     world.write("NGC_7000_20210506/new", "new");

@@ -508,7 +508,7 @@ fn a_directory_may_be_called_by_a_dot() {
         .unwrap()
         .display()
         .to_string();
-    assert_eq!(started["directory"], directory);
+    assert_eq!(started["place"], directory);
     let name = started["source"].as_str().unwrap();
     assert_eq!(name, directory.trim_start_matches('/').replace('/', "-"));
     // From elsewhere it is another one, with another name.

@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::support::tree::settle;
-use crate::support::{BUCKET, Output, World, finish, noise};
+use crate::support::{BUCKET, Output, SOURCE, World, finish, noise};
 
 fn world() -> World {
     let mut world = World::new();
@@ -16,7 +16,9 @@ fn world() -> World {
         world.write(&format!("{index:02}"), format!("contents of {index}"));
     }
     world.write("in parts", noise(1, 17 << 20));
-    world.write("zero", "");
+    // It has no object.
+    world.write("empty", "");
+    world.write("zero", [0]);
     settle();
     world.back_up();
     world
@@ -132,7 +134,7 @@ fn damaged_segments_are_named_with_what_they_list() {
     assert_eq!(
         found,
         [
-            ".: segment: its SHA-256 is not the one in the commit record",
+            ".: segment: its SHA-256 is not the one on record",
             "15: segment: it is missing"
         ]
     );
@@ -181,7 +183,7 @@ fn a_snapshot_of_a_later_format_is_refused() {
     world.server.replace(
         BUCKET,
         &key,
-        text.replacen("\"format\": 1", "\"format\": 2", 1),
+        text.replacen("\"format\":1", "\"format\":2", 1),
     );
     for command in [
         &["verify"][..],
@@ -197,7 +199,7 @@ fn a_snapshot_of_a_later_format_is_refused() {
 }
 
 #[test]
-fn an_archive_of_another_pass_than_the_one_recorded_is_found_without_download() {
+fn an_archive_that_the_snapshot_does_not_name_is_found_without_download() {
     let mut world = World::new();
     world.set("DEFAULTS__METHOD", "archive");
     world.write("a", "contents");
@@ -207,11 +209,52 @@ fn an_archive_of_another_pass_than_the_one_recorded_is_found_without_download() 
     let key = world.full_key(&world.key_like("snapshots/", ".json"));
     let object = world.server.object(BUCKET, &key).unwrap();
     let mut snapshot: Value = serde_json::from_slice(&object.bytes).unwrap();
-    snapshot["archives"][0]["pass"] = "20200101T000000Z-0000".into();
+    snapshot["objects"] = Value::Null;
     world.server.replace(BUCKET, &key, snapshot.to_string());
     let (code, found) = findings(&world, &[]);
     assert_eq!(code, 4);
-    assert!(found[0].contains("another pass"), "{found:?}");
+    assert!(found[0].contains("table of objects"), "{found:?}");
+}
+
+#[test]
+fn without_its_table_of_objects_a_snapshot_is_damaged_and_gives_what_it_can() {
+    let mut world = World::new();
+    world.write("apart", "in an object of its own");
+    settle();
+    world.back_up();
+    world.set("DEFAULTS__METHOD", "archive");
+    world.write("together", "in an archive");
+    settle();
+    world.back_up();
+    let table = world.full_key(&world.table_key());
+    let sound = world.server.object(BUCKET, &table).unwrap().bytes;
+    let damages: [&dyn Fn(); 2] = [&|| world.server.corrupt(BUCKET, &table, 20), &|| {
+        assert!(world.server.remove(BUCKET, &table));
+    }];
+    for (index, damage) in damages.into_iter().enumerate() {
+        damage();
+        let (code, found) = findings(&world, &["--read"]);
+        assert_eq!((code, found.len()), (4, 1), "{found:?}");
+        assert!(found[0].contains("table of objects"), "{found:?}");
+        // Nor is there a next one that would need another table.
+        world.write("together", format!("changed {index}"));
+        let run = world.offsite(["run"]);
+        assert_eq!(run.code, 4, "{run:?}");
+        assert_eq!(world.snapshots().len(), 2);
+        let to = format!("out {index}");
+        let restored = world.offsite(["restore", "--source", SOURCE, "--to", &to]);
+        assert_eq!(restored.code, 3, "{restored:?}");
+        assert!(
+            restored.stderr.contains("together: table of objects"),
+            "{restored:?}"
+        );
+        let text = std::fs::read_to_string(world.path(&to).join("apart")).unwrap();
+        assert_eq!(text, "in an object of its own");
+        assert!(!world.path(&to).join("together").exists());
+    }
+    world.server.replace(BUCKET, &table, sound);
+    world.back_up();
+    assert_eq!(findings(&world, &["--read"]), (0, vec![]));
 }
 
 /// The commands that the hints of `offsite verify` name, in order.

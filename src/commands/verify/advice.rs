@@ -65,7 +65,7 @@ pub(super) fn advice(report: &Report, depth: Depth, kind: SourceKind) -> Vec<Str
     }
     if !of(&[FindingKind::Record]).is_empty() {
         advice.push(
-            "the commit record does not fit its segments; put it back from an earlier version of it, if the bucket keeps any"
+            "the commit record does not fit what it names; put it and what it names back from earlier versions, if the bucket keeps any"
                 .to_owned(),
         );
     }

@@ -8,11 +8,13 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
-use super::packer::{InPiece, Piece, Slot};
+use super::packer::{Contents, InPiece, Piece, Slot};
 use crate::events::Event;
-use crate::format::archive::{ArchiveRange, ArchiveRef, Codec};
+use crate::format::codec::Codec;
 use crate::format::entry::{Content, Entry, LinkGroup};
 use crate::format::keys;
+use crate::format::location::{ETag, Location, Member, ObjectId};
+use crate::format::objects::SharedObject;
 use crate::pass::capture::{Capture, Capturer};
 use crate::pass::place::{self, Place};
 use crate::pass::steps::{Captured, Group, Name};
@@ -26,11 +28,14 @@ pub(super) struct Assembler {
     codec: Codec,
     uploader: Uploader,
     archive: Option<Open>,
-    written: Vec<ArchiveRef>,
+    /// Archives that were begun.
+    begun: u32,
+    written: Vec<SharedObject>,
 }
 
 /// An archive that is being written.
 struct Open {
+    id: ObjectId,
     key: String,
     target: Arc<Group>,
     started: Instant,
@@ -80,6 +85,7 @@ impl Assembler {
             codec,
             uploader,
             archive: None,
+            begun: 0,
             written: Vec::new(),
         }
     }
@@ -89,7 +95,7 @@ impl Assembler {
     pub(super) fn run(
         mut self,
         mut slots: mpsc::Receiver<Slot>,
-    ) -> Result<Vec<ArchiveRef>, Stopped> {
+    ) -> Result<Vec<SharedObject>, Stopped> {
         let mut result = Ok(());
         while let (Ok(()), Some(slot)) = (&result, slots.blocking_recv()) {
             result = self.take(slot);
@@ -119,13 +125,13 @@ impl Assembler {
                 }
                 Ok(())
             }
-            Slot::File(capture, entry, before) => {
+            Slot::File(capture, entry, contents) => {
                 let Some(archive) = &mut self.archive else {
                     return Err(Failure::Stopped);
                 };
                 archive.members += 1;
                 let range = (archive.mark, archive.position);
-                archive.file(capture, *entry, range, before, self.codec);
+                archive.file(capture, *entry, range, contents, self.codec);
                 Ok(())
             }
             Slot::End(is_recorded) => self.end(is_recorded),
@@ -150,7 +156,13 @@ impl Assembler {
             length: Length::Unknown,
             with_sha256: false,
         });
+        let id = ObjectId {
+            pass: options.pass,
+            number: self.begun,
+        };
+        self.begun += 1;
         self.archive = Some(Open {
+            id,
             key,
             target,
             started: Instant::now(),
@@ -181,8 +193,8 @@ impl Assembler {
         let range = (begin, archive.position);
         for settled in files {
             match settled {
-                InPiece::File(capture, entry, before) => {
-                    archive.file(capture, entry, range, before, self.codec);
+                InPiece::File(capture, entry, contents) => {
+                    archive.file(capture, entry, range, contents, self.codec);
                 }
                 InPiece::Link(capture, entry) => archive.link(*capture, entry),
             }
@@ -210,38 +222,39 @@ impl Assembler {
             }
         };
         let options = &self.capturer.options;
-        let reference = ArchiveRef {
-            key: archive.key.into(),
-            pass: options.pass,
+        let crc64nvme = format!("{:016x}", written.crc64nvme);
+        let stored = written.stored;
+        let object = SharedObject {
+            object: archive.id,
+            key: stored.key,
+            size: stored.size,
+            checksum: stored.checksum,
+            crc64nvme,
+            etag: stored.etag.map(|etag| ETag(etag.bare().to_owned())),
             codec: self.codec,
-            size: written.size,
-            etag: Some(written.etag.0),
-            crc64nvme: format!("{:016x}", written.crc64nvme),
-            sha256: written.sha256.map(hex::encode),
             members: archive.members,
             bytes: archive.bytes,
         };
         options.events.emit(&Event::BackupArchiveUploaded {
             source: options.job.name.clone(),
             session: archive.target.name.clone(),
-            key: reference.key.to_string(),
-            size: reference.size,
-            crc64nvme: reference.crc64nvme.clone(),
-            members: reference.members,
-            bytes: reference.bytes,
+            key: object.key.to_string(),
+            size: object.size,
+            crc64nvme: object.crc64nvme.clone(),
+            members: object.members,
+            bytes: object.bytes,
             duration_ms: u64::try_from(archive.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         });
         if let Some(is_recorded) = is_recorded {
             is_recorded.blocking_recv().map_err(|_| Failure::Stopped)?;
         }
         // From now on a pass that follows a kill can trust what points into this archive.
-        let number = u32::try_from(self.written.len()).unwrap_or(u32::MAX);
-        let record = serde_json::to_vec_pretty(&reference).unwrap_or_default();
+        let record = serde_json::to_vec(&object).unwrap_or_default();
         let sha256 = Sha256::digest(&record).into();
-        let key = keys::archive_record(&options.job.name, options.pass, number, &sha256);
+        let key = keys::object_record(&options.job.name, object.object, &sha256);
         let put = options.store.put(&key, record.into(), &Condition::Absent);
         self.capturer.wait(put)??;
-        self.written.push(reference);
+        self.written.push(object);
         Ok(())
     }
 
@@ -254,37 +267,34 @@ impl Assembler {
 }
 
 impl Open {
-    /// Settles a capture whose contents lie in a range, `before` bytes after its decompressed
-    /// beginning.
+    /// Settles a capture whose contents lie in a range.
     fn file(
         &mut self,
         capture: Box<Capture>,
         mut entry: Entry,
         (begin, end): (u64, u64),
-        before: u64,
+        contents: Contents,
         codec: Codec,
     ) {
         let size = entry.metadata.size;
         self.bytes += size;
-        let range = match codec {
+        let Contents { sha256, before } = contents;
+        let (offset, length, skip) = match codec {
             Codec::None => (begin + before, size, 0),
             Codec::Gzip | Codec::Zstd => (begin, end - begin, before),
         };
-        let (offset, length, skip) = range;
-        if let Some(content) = &mut entry.content {
-            content.archive = Some(Box::new(ArchiveRange {
-                key: self.key.as_str().into(),
-                codec,
-                offset,
-                length,
-                skip,
-            }));
-        }
-        if let (Name::First, Some(group), Some(content)) =
-            (capture.order.name, entry.hardlink, &entry.content)
-        {
+        let member = Member {
+            of: self.id,
+            offset,
+            length,
+            codec,
+            skip,
+        };
+        let content = capture.content(sha256, Location::Member(Box::new(member)));
+        if let (Name::First, Some(group)) = (capture.order.name, entry.hardlink) {
             self.links.insert(group, content.clone());
         }
+        entry.content = Some(content);
         capture.archived(entry, &self.key);
     }
 

@@ -31,8 +31,8 @@ use super::context::SourceContext;
 use super::fatal::{FatalError, spawn};
 use super::job::ArchiveOptions;
 use super::steps::{Group, Order, Sink, Step};
-use crate::format::archive::ArchiveRef;
 use crate::format::entry::{Entry, Kind};
+use crate::format::objects::SharedObject;
 use crate::memory::budget::Budget;
 use crate::memory::buffers::Buffers;
 use crate::stop::Stopped;
@@ -136,7 +136,7 @@ pub(crate) struct Archiver {
     reading: Budget,
     uploader: Uploader,
     threads: Vec<std::thread::JoinHandle<()>>,
-    assembler: std::thread::JoinHandle<Result<Vec<ArchiveRef>, Stopped>>,
+    assembler: std::thread::JoinHandle<Result<Vec<SharedObject>, Stopped>>,
 }
 
 impl Archiver {
@@ -213,7 +213,7 @@ impl Archiver {
     ///
     /// # Errors
     /// An archive was not finished.
-    pub(crate) fn join(self) -> Result<Vec<ArchiveRef>, Stopped> {
+    pub(crate) fn join(self) -> Result<Vec<SharedObject>, Stopped> {
         for thread in self.threads {
             // A thread that panicked has said so, and its captures count as aborted.
             let _ = thread.join();

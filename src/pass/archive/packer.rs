@@ -64,10 +64,18 @@ pub(super) struct Piece {
     pub(super) memory: OwnedSemaphorePermit,
 }
 
+/// Contents in a piece.
+#[derive(Clone, Copy)]
+pub(super) struct Contents {
+    pub(super) sha256: [u8; 32],
+    /// Bytes of the piece, decompressed, that come before them.
+    pub(super) before: u64,
+}
+
 /// A capture that is settled once it is known where its piece lies.
 pub(super) enum InPiece {
-    /// Its contents are in the piece, so much of which comes before them.
-    File(Box<Capture>, Entry, u64),
+    /// Its contents are in the piece.
+    File(Box<Capture>, Entry, Contents),
     /// Another name of a file in this archive.
     Link(Box<Capture>, Entry),
 }
@@ -80,9 +88,8 @@ pub(super) enum Slot {
     Piece(oneshot::Receiver<Piece>),
     /// A large file begins with the next piece.
     Mark,
-    /// The large file whose beginning was marked ends here; so much of its first piece comes before
-    /// its contents.
-    File(Box<Capture>, Box<Entry>, u64),
+    /// The large file whose beginning was marked ends here. Its contents begin in the first piece of it.
+    File(Box<Capture>, Box<Entry>, Contents),
     /// The archive ends. Its record waits until its entries are recorded, where there is somebody
     /// to tell.
     End(Option<oneshot::Receiver<()>>),
@@ -227,7 +234,9 @@ impl Packer {
             capture.is_member(entry);
         }
         match streamed {
-            Ok(Streamed::Written(entry, before)) => self.slot(Slot::File(capture, entry, before)),
+            Ok(Streamed::Written(entry, contents)) => {
+                self.slot(Slot::File(capture, entry, contents))
+            }
             Ok(Streamed::Alone(entry)) => {
                 capture.uploaded(*entry);
                 Ok(())
@@ -275,7 +284,7 @@ impl Packer {
             }
             let mut entry = capture.entry(&before, size);
             entry.xattrs.clone_from(&opened.xattrs);
-            let (sha256, read, skip) = self.member(capture, file, &entry)?;
+            let (contents, read) = self.member(capture, file, &entry)?;
             let changed = read != size || has_changed(capture, &opened)?;
             if changed && !is_last {
                 // The member that follows takes its place when the archive is extracted.
@@ -286,24 +295,22 @@ impl Packer {
             }
             entry.metadata.size = read;
             entry.changed_while_reading = changed;
-            entry.content = Some(capture.content(sha256, None));
-            return Ok(Streamed::Written(Box::new(entry), skip));
+            return Ok(Streamed::Written(Box::new(entry), contents));
         }
         Err(Refused::Gone.into())
     }
 
-    /// Writes one member, of the size its entry has. Returns the digest of what was read, how much
-    /// that was, and how much of the member comes before it.
+    /// Writes one member, of the size its entry has. Returns what was read, and how much that was.
     fn member(
         &mut self,
         capture: &Capture,
         file: &OwnedFd,
         entry: &Entry,
-    ) -> Result<([u8; 32], u64, u64), Failed> {
+    ) -> Result<(Contents, u64), Failed> {
         let size = entry.metadata.size;
         let mut raw = self.buffers.take();
         tar::begin(&mut raw, entry, Member::File(size));
-        let skip = raw.len() as u64;
+        let before = raw.len() as u64;
         self.open()?;
         self.slot(Slot::Mark)?;
         let mut hasher = Sha256::new();
@@ -346,7 +353,10 @@ impl Packer {
         self.piece(Work::Bytes(raw))?;
         match failed {
             Some(error) => Err(Refused::from(error).into()),
-            None => Ok((hasher.finalize().into(), read, skip)),
+            None => {
+                let sha256 = hasher.finalize().into();
+                Ok((Contents { sha256, before }, read))
+            }
         }
     }
 
@@ -373,7 +383,7 @@ enum Streamed {
     Same(Box<Entry>),
     /// It is an object of its own.
     Alone(Box<Entry>),
-    Written(Box<Entry>, u64),
+    Written(Box<Entry>, Contents),
 }
 
 enum Failed {

@@ -4,7 +4,7 @@ use std::io;
 use std::num::NonZero;
 use std::sync::Arc;
 
-use super::packer::{InGroup, InPiece, Job, Piece, Work};
+use super::packer::{Contents, InGroup, InPiece, Job, Piece, Work};
 use crate::archive::codec::Compressor;
 use crate::archive::tar::{self, Member};
 use crate::format::entry::Kind;
@@ -161,7 +161,7 @@ fn file(capture: Box<Capture>, raw: &mut Raw) {
         Err(Refused::Unreadable(io::Error::other(error)))
     };
     match open_and_attempt(&capture, grown, stream::capture) {
-        Ok(Attempt::Read(entry, held)) => {
+        Ok(Attempt::Read(entry, sha256, held)) => {
             let contents = &held.bytes;
             let size = contents.len() as u64;
             tar::begin(&mut raw.bytes, &entry, Member::File(size));
@@ -170,7 +170,8 @@ fn file(capture: Box<Capture>, raw: &mut Raw) {
             tar::pad(&mut raw.bytes, size);
             raw.members += 1;
             capture.is_member(&entry);
-            raw.files.push(InPiece::File(capture, entry, before));
+            raw.files
+                .push(InPiece::File(capture, entry, Contents { sha256, before }));
         }
         Ok(Attempt::Same(entry)) => capture.end(Ok(Captured::Same(Box::new(entry)))),
         Ok(Attempt::Stored(entry)) => capture.uploaded(entry),

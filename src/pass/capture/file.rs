@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::reading::{Attempt, open_and_attempt};
 use super::{Capture, Captured, Held, Refused, large, stream};
 use crate::format::entry::Entry;
+use crate::format::location::{Checksum, Location, Stored};
 use crate::store::Condition;
 
 /// Captures a file, in a second attempt if it changes during the first.
@@ -13,14 +14,19 @@ pub(super) fn capture(capture: Capture) {
     match attempt {
         Ok(Attempt::Stored(entry)) => capture.uploaded(entry),
         Ok(Attempt::Same(entry)) => capture.end(Ok(Captured::Same(Box::new(entry)))),
-        Ok(Attempt::Read(entry, held)) => send(capture, entry, held),
+        Ok(Attempt::Read(entry, sha256, held)) => send(capture, entry, sha256, held),
         Ok(Attempt::Changed) => capture.end(Err(Refused::Gone)),
         Err(refused) => capture.end(Err(refused)),
     }
 }
 
 /// Sends contents in one request, without keeping the thread.
-fn send(capture: Capture, entry: Entry, held: Held) {
+fn send(capture: Capture, mut entry: Entry, sha256: [u8; 32], held: Held) {
+    if held.bytes.is_empty() {
+        // The manifest says it all.
+        entry.content = Some(capture.content(sha256, Location::Inline));
+        return capture.end(Ok(Captured::Inline(Box::new(entry))));
+    }
     let request = match capture.capturer.requests.take_one() {
         Ok(request) => request,
         Err(closed) => return capture.end(Err(closed.into())),
@@ -29,7 +35,6 @@ fn send(capture: Capture, entry: Entry, held: Held) {
     runtime.spawn(async move {
         let key = capture.key();
         let options = capture.options();
-        let sha256 = entry.content.as_ref().map_or([0; 32], |c| c.sha256);
         let placement = &options.job.placement;
         let bytes = Bytes::from_owner(held);
         let absent = Condition::Absent;
@@ -40,7 +45,16 @@ fn send(capture: Capture, entry: Entry, held: Held) {
         };
         drop(request);
         match result {
-            Some(Ok(_)) => capture.uploaded(entry),
+            Some(Ok(etag)) => {
+                let location = Location::Object(Box::new(Stored {
+                    key: key.into(),
+                    size: entry.metadata.size,
+                    checksum: Checksum::Sha256(sha256),
+                    etag: Some(etag),
+                }));
+                entry.content = Some(capture.content(sha256, location));
+                capture.uploaded(entry);
+            }
             Some(Err(error)) => capture.end(Err(Refused::Store(key, error))),
             None => capture.end(Err(Refused::Stopped)),
         }

@@ -83,10 +83,10 @@ fn send(
     }
     let written = capturer.wait(writer.finish())?;
     let written = written.map_err(|error| Refused::unwritten(&key, error))?;
-    let mut entry = capture.entry(before, written.size);
+    let mut entry = capture.entry(before, written.stored.size);
     entry.changed_while_reading = changed;
     let sha256 = written.sha256.expect("it was asked for");
-    entry.content = Some(capture.sent(&written, sha256));
+    entry.content = Some(capture.sent(written, sha256));
     Ok(Attempt::Stored(entry))
 }
 

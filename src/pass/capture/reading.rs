@@ -22,15 +22,17 @@ pub(in crate::pass) enum Attempt {
     Same(Entry),
     /// The contents are in the store.
     Stored(Entry),
-    /// The contents are in memory, ready to be sent in one request.
-    Read(Entry, Held),
+    /// The contents, of this SHA-256, are in memory, ready to be sent in one request.
+    Read(Entry, [u8; 32], Held),
 }
 
 impl Attempt {
     pub(in crate::pass) fn set_xattrs(&mut self, xattrs: Xattrs) {
         match self {
             Self::Changed => {}
-            Self::Same(entry) | Self::Stored(entry) | Self::Read(entry, _) => entry.xattrs = xattrs,
+            Self::Same(entry) | Self::Stored(entry) | Self::Read(entry, ..) => {
+                entry.xattrs = xattrs;
+            }
         }
     }
 }
@@ -107,8 +109,7 @@ fn finish(capture: &Capture, before: &Stat, held: Held, changed: bool) -> Result
         entry.content = Some(known);
         return Ok(Attempt::Same(entry));
     }
-    entry.content = Some(capture.content(sha256, None));
-    Ok(Attempt::Read(entry, held))
+    Ok(Attempt::Read(entry, sha256, held))
 }
 
 /// Whether a file is another than it was.

@@ -57,7 +57,7 @@ pub(in crate::pass) fn capture(
     let finished = finished.and_then(|it| it.map_err(|error| Refused::unwritten(&key, error)));
     match finished {
         Ok(written) => {
-            entry.content = Some(capture.sent(&written, sha256));
+            entry.content = Some(capture.sent(written, sha256));
             Ok(Attempt::Stored(entry))
         }
         Err(refused) => {

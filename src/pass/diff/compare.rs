@@ -71,6 +71,7 @@ pub(crate) fn is_racy(changed_ns: i64, scan_started_ns: i64) -> bool {
 mod tests {
     use super::*;
     use crate::format::entry::{Content, Metadata, Unreadable};
+    use crate::format::location::Location;
     use crate::format::path::EntryPath;
 
     const SCAN: i64 = 1_800_000_000_500_000_000;
@@ -99,9 +100,8 @@ mod tests {
         entry.content = (stat.metadata.kind == Kind::File).then(|| Content {
             sha256: [0; 32],
             pass: "20251227T020000Z-7f3a".parse().unwrap(),
-            key: None,
-            crc64nvme: None,
-            archive: None,
+            captured_as: None,
+            location: Location::Inline,
         });
         entry
     }

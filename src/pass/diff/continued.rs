@@ -7,36 +7,30 @@
 use std::collections::HashSet;
 
 use super::cursor::{Cursor, Recorded};
-use crate::format::entry::Entry;
-use crate::format::pass_id::PassId;
+use crate::format::entry::{Content, Entry};
+use crate::format::location::ObjectId;
 use crate::format::path::EntryPath;
-use crate::format::snapshot::Snapshot;
-use crate::pass::unfinished::Unfinished;
+use crate::pass::past::Past;
 use crate::snapshots::entries::Segments;
 use crate::store::StoreError;
 
-/// Archives that are complete, by key and by the pass that wrote them: a killed pass may have
-/// recorded entries of an archive it never completed, whose key a later one has taken.
+/// Shared objects that are complete. A killed pass may have recorded entries of one that it never
+/// completed.
 #[derive(Debug, Default)]
-pub(super) struct Trusted(HashSet<(Box<str>, PassId)>);
+pub(super) struct Trusted(HashSet<ObjectId>);
 
 impl Trusted {
-    /// Those that the last snapshot names, and those that killed passes have recorded.
-    #[must_use]
-    pub(super) fn of(parent: Option<&Snapshot>, unfinished: &[Unfinished]) -> Self {
-        let recorded = parent.into_iter().flat_map(|parent| &parent.archives);
-        let continued = unfinished.iter().flat_map(|pass| &pass.archives);
-        let archives = recorded.chain(continued);
-        Self(archives.map(|a| (a.key.clone(), a.pass)).collect())
+    /// Those of the last snapshot, and those that killed passes have recorded.
+    pub(super) fn of(past: &Past) -> Self {
+        let continued = past.unfinished.iter().flat_map(|pass| &pass.objects);
+        let continued = continued.map(|object| object.object);
+        Self(past.objects().into_iter().chain(continued).collect())
     }
 
-    /// Whether the contents of an entry are where it says, as far as archives go.
+    /// Whether the contents of an entry are where it says, as far as shared objects go.
     fn has(&self, entry: &Entry) -> bool {
-        let Some(content) = &entry.content else {
-            return true;
-        };
-        let range = content.archive.as_ref();
-        range.is_none_or(|range| self.0.contains(&(range.key.clone(), content.pass)))
+        let member = entry.content.as_ref().and_then(Content::member);
+        member.is_none_or(|member| self.0.contains(&member.of))
     }
 }
 
@@ -51,7 +45,7 @@ pub(super) struct Continued {
 }
 
 impl Continued {
-    /// Reads what `passes` have left. An entry that points into an archive counts only where that
+    /// Reads what `passes` have left. An entry that points into a shared object counts only where that
     /// is one of `trusted`: another one was never completed.
     #[must_use]
     pub(super) fn new(passes: Vec<Segments>, trusted: Trusted, xattrs: bool) -> Self {
@@ -62,8 +56,7 @@ impl Continued {
         }
     }
 
-    /// The entry at `path`. Entries before `path` are
-    /// passed over for good.
+    /// The entry at `path`. Entries before it are passed over for good.
     ///
     /// # Errors
     /// The store fails.

@@ -72,7 +72,6 @@ impl Cursor {
                 None => break,
                 Some(Loaded::Failed(error)) => return Err(error),
                 Some(Loaded::Damaged(segment, error)) => {
-                    let segment = Box::new(segment);
                     self.damaged.push(Damaged { segment, error });
                 }
                 Some(Loaded::Segment(segment)) => self.begin(segment),

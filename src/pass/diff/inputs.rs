@@ -9,10 +9,9 @@ use tokio::task::JoinHandle;
 use super::continued::{Continued, Trusted};
 use super::cursor::Cursor;
 use super::merge::{Merge, MergeError, Visitor};
-use crate::format::snapshot::Snapshot;
 use crate::pass::context::SourceContext;
 use crate::pass::error::SourceError;
-use crate::pass::unfinished::Unfinished;
+use crate::pass::past::Past;
 use crate::snapshots::entries::Segments;
 use crate::source::{Items, Scope};
 
@@ -32,23 +31,23 @@ impl Inputs {
     pub(crate) fn open(
         context: &SourceContext,
         only: Option<Arc<HashSet<Vec<u8>>>>,
-        parent: Option<&Snapshot>,
-        unfinished: &[Unfinished],
+        past: &Past,
     ) -> Result<Self, SourceError> {
         let scope = Scope {
             only,
             threads: context.limits.scan_threads,
         };
         let items = context.source.items(&scope);
-        let segments = parent.map_or(&[][..], |parent| &parent.segments);
-        let passes = unfinished.iter().map(|pass| pass.keys.clone());
+        let segments = past.parent.as_ref();
+        let segments = segments.map_or(&[][..], |parent| &parent.segments);
+        let passes = past.unfinished.iter().map(|pass| pass.keys.clone());
         Ok(Self {
             items: items.map_err(|error| context.job.unusable(error))?,
             base: Segments::recorded(&context.store, segments),
             passes: passes
                 .map(|keys| Segments::unrecorded(&context.store, keys))
                 .collect(),
-            trusted: Trusted::of(parent, unfinished),
+            trusted: Trusted::of(past),
         })
     }
 

@@ -10,12 +10,11 @@ use std::sync::Arc;
 use super::context::SourceContext;
 use super::diff::{Moved, Pair, Recorded, Verdict};
 use super::error::SourceError;
+use super::past::Past;
 use super::steps::Group;
-use super::unfinished::Unfinished;
 use crate::format::entry::Entry;
 use crate::format::path::EntryPath;
 use crate::format::selection::SessionSelection;
-use crate::format::snapshot::Snapshot;
 use crate::source::Found;
 
 /// How something that exists, or was recorded, differs.
@@ -108,11 +107,10 @@ pub(crate) struct Approach {
 /// The policy has looked at the source, and found that there is no going about it.
 pub(crate) async fn settle(
     context: &Arc<SourceContext>,
-    parent: Option<&Snapshot>,
-    unfinished: &[Unfinished],
+    past: &Past,
 ) -> Result<Approach, SourceError> {
     match &context.job.sessions {
-        Some(options) => sessions::settle(context, options, parent, unfinished).await,
-        None => Ok(tree::settle(context, parent)),
+        Some(options) => sessions::settle(context, options, past).await,
+        None => Ok(tree::settle(context, past.parent.as_ref())),
     }
 }

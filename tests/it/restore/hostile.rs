@@ -2,9 +2,12 @@
 
 use offsite::format::FORMAT;
 use offsite::format::entry::{Content, Entry, Kind, Metadata};
+use offsite::format::keys::SourceName;
+use offsite::format::location::{Checksum, Location, Stored};
 use offsite::format::path::EntryPath;
-use offsite::format::segment::{Header, SegmentWriter};
-use offsite::format::snapshot::Snapshot;
+use offsite::format::requires::Requires;
+use offsite::format::segment::{Header, Order, SegmentRef, SegmentWriter};
+use offsite::format::snapshot::{Snapshot, SourceKind};
 use offsite::format::totals::Totals;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -17,8 +20,11 @@ pub(super) fn hostile(world: &World, entries: &[Entry]) {
     let pass = "20300101T000000Z-0000".parse().unwrap();
     let header = Header {
         format: FORMAT,
-        source: SOURCE.to_owned(),
+        requires: Requires::default(),
+        source: source(),
         pass,
+        generation: 1,
+        order: Order::Path,
         scan_started_ns: 0,
         xattrs: false,
     };
@@ -33,27 +39,34 @@ pub(super) fn hostile(world: &World, entries: &[Entry]) {
 }
 
 fn store(world: &World, pass: offsite::format::pass_id::PassId, segment: Vec<u8>, entries: u64) {
-    let key = format!("manifests/{SOURCE}/{pass}/00000.ndjson.zst");
+    let key = format!("manifests/{SOURCE}/{pass}/000-00000.ndjson.zst");
     let totals = Totals {
         entries,
         ..Totals::default()
     };
     let snapshot = Snapshot {
         format: FORMAT,
-        source: SOURCE.to_owned(),
+        requires: Requires::default(),
+        source: source(),
         pass,
-        directory: "/".to_owned(),
+        generation: 1,
+        sequence: 0,
+        kind: SourceKind::Directory,
+        place: "/".to_owned(),
         origins: Vec::new(),
         selection: None,
         created_at: pass.started_at(),
         committed_at: pass.started_at(),
         parent: None,
+        parent_sha256: None,
+        continued: Vec::new(),
         complete: true,
         xattrs: false,
         totals,
         full: None,
-        archives: Vec::new(),
-        segments: vec![offsite::format::segment::SegmentRef {
+        objects: None,
+        order: Order::Path,
+        segments: vec![SegmentRef {
             key: key.clone(),
             sha256: hex::encode(Sha256::digest(&segment)),
             size: segment.len() as u64,
@@ -61,9 +74,10 @@ fn store(world: &World, pass: offsite::format::pass_id::PassId, segment: Vec<u8>
             totals,
             first: ".".to_owned(),
             last: "z".to_owned(),
-            archives: Default::default(),
+            ..SegmentRef::default()
         }],
         offsite: "0".to_owned(),
+        sha256: String::new(),
     };
     world.server.replace(BUCKET, &world.full_key(&key), segment);
     let key = format!("snapshots/{SOURCE}/{pass}.json");
@@ -72,6 +86,20 @@ fn store(world: &World, pass: offsite::format::pass_id::PassId, segment: Vec<u8>
         .replace(BUCKET, &world.full_key(&key), snapshot.to_bytes());
     let key = format!("files/{SOURCE}/{pass}/payload");
     world.server.replace(BUCKET, &world.full_key(&key), "evil");
+}
+
+/// An object that is as long as these contents.
+pub(super) fn location(path: &str, contents: &[u8]) -> Location {
+    Location::Object(Box::new(Stored {
+        key: format!("files/{SOURCE}/{PASS}/{path}").into(),
+        size: contents.len() as u64,
+        checksum: Checksum::Sha256(Sha256::digest(contents).into()),
+        etag: None,
+    }))
+}
+
+fn source() -> SourceName {
+    SourceName::parse(SOURCE).unwrap()
 }
 
 pub(super) fn entry(path: &str, kind: Kind) -> Entry {
@@ -90,9 +118,8 @@ pub(super) fn entry(path: &str, kind: Kind) -> Entry {
             entry.content = Some(Content {
                 sha256: Sha256::digest(b"evil").into(),
                 pass: "20300101T000000Z-0000".parse().unwrap(),
-                key: Some("files/data/20300101T000000Z-0000/payload".into()),
-                crc64nvme: None,
-                archive: None,
+                captured_as: None,
+                location: location("payload", b"evil"),
             });
         }
         Kind::Symlink => entry.target = Some(b"../outside".to_vec()),
@@ -160,14 +187,16 @@ fn a_path_that_leads_out_is_refused_by_name() {
     ] {
         let mut lines = Vec::new();
         let header = serde_json::json!({"segment": {
-            "format": 1, "source": SOURCE, "pass": "20300101T000000Z-0000", "scan_started_ns": 0}});
+            "format": 1, "source": SOURCE, "pass": "20300101T000000Z-0000", "generation": 1,
+            "order": "path", "scan_started_ns": 0}});
         lines.extend(header.to_string().into_bytes());
         lines.push(b'\n');
-        entry(".", Kind::Directory).write_line(&mut lines);
+        entry(".", Kind::Directory).write_line(&source(), &mut lines);
         let mut line = Vec::new();
-        entry("REPLACED", Kind::File).write_line(&mut line);
+        entry("REPLACED", Kind::File).write_line(&source(), &mut line);
         let line = String::from_utf8(line).unwrap().replace("REPLACED", path);
         lines.extend(line.into_bytes());
+        lines.extend(b"{\"end\":{\"entries\":2,\"first\":\".\",\"last\":\"z\"}}\n");
         let segment = zstd::encode_all(&lines[..], 1).unwrap();
         store(&world, "20300101T000000Z-0000".parse().unwrap(), segment, 2);
         let _ = std::fs::remove_dir_all(world.path("out"));
@@ -202,7 +231,11 @@ fn a_commit_record_that_names_another_source_or_pass_is_refused() {
             let output = world.offsite(command);
             assert_eq!(output.code, 4, "{command:?}: {output:?}");
             let said = output.stderr + &output.stdout;
-            assert!(said.contains("says that it is snapshot"), "{said}");
+            let why = match other {
+                "../escaped" => "is not a source name",
+                _ => "says that it is snapshot",
+            };
+            assert!(said.contains(why), "{said}");
             assert!(said.contains(other), "{said}");
         }
         assert!(!world.path("out").exists());

@@ -6,7 +6,7 @@ use std::path::Path;
 use offsite::format::entry::{Entry, Kind, LinkGroup};
 use sha2::{Digest, Sha256};
 
-use super::hostile::{PASS, entry, hostile};
+use super::hostile::{PASS, entry, hostile, location};
 use super::{inode, restore, text, world};
 use crate::support::tree::{self, assert_same, set_mode, settle};
 use crate::support::{BUCKET, SOURCE, World};
@@ -21,7 +21,7 @@ fn linked(world: &World, path: &str, contents: &str) -> Entry {
     entry.hardlink = Some(LinkGroup { dev: 1, ino: 7 });
     let content = entry.content.as_mut().unwrap();
     content.sha256 = Sha256::digest(contents).into();
-    content.key = None;
+    content.location = location(path, contents.as_bytes());
     entry
 }
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use local_s3::{Fault, Operation};
+use offsite::format::location::Checksum;
 use offsite::store::{
-    Checksum, Condition, ETag, Length, NewObject, PART_BYTES, Placement, StoreErrorKind, Uploader,
+    Condition, ETag, Length, NewObject, PART_BYTES, Placement, StoreErrorKind, Uploader,
     WriteError, Written,
 };
 use sha2::{Digest as _, Sha256};
@@ -53,13 +54,24 @@ async fn write(
 
 /// What was written is there, and is what the writer has said.
 async fn is_there(stand: &Stand, written: &Written, bytes: &Bytes) {
-    assert_eq!(written.size, bytes.len() as u64);
+    assert_eq!(written.stored.size, bytes.len() as u64);
     let crc64nvme = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, bytes);
     assert_eq!(written.crc64nvme, crc64nvme);
-    let info = stand.store.head(&written.key).await.unwrap();
-    assert_eq!((info.size, &info.etag), (written.size, &written.etag));
-    let object = stand.store.get(&written.key, written.size).await.unwrap();
-    assert!(object.bytes == *bytes, "{} is another one", written.key);
+    let info = stand.store.head(&written.stored.key).await.unwrap();
+    assert_eq!(
+        (info.size, Some(&info.etag)),
+        (written.stored.size, written.stored.etag.as_ref())
+    );
+    let object = stand
+        .store
+        .get(&written.stored.key, written.stored.size)
+        .await
+        .unwrap();
+    assert!(
+        object.bytes == *bytes,
+        "{} is another one",
+        written.stored.key
+    );
 }
 
 async fn open_uploads(stand: &Stand) -> usize {
@@ -83,7 +95,10 @@ pub(super) async fn streams_of_any_length_arrive(stand: Stand) {
             let written = write(&uploader, object, &bytes, piece).await.unwrap();
             is_there(&stand, &written, &bytes).await;
             let is_whole = length < PART_BYTES;
-            assert_eq!(matches!(written.checksum, Checksum::Sha256(_)), is_whole);
+            assert_eq!(
+                matches!(written.stored.checksum, Checksum::Sha256(_)),
+                is_whole
+            );
             assert_eq!(written.sha256.is_some(), is_whole);
         }
     }
@@ -95,8 +110,8 @@ pub(super) async fn checksums_are_kept(stand: Stand) {
         let bytes = Bytes::from(noise(8, length));
         let object = object(&format!("{length}"), Length::Unknown);
         let written = write(&uploader, object, &bytes, length).await.unwrap();
-        let info = stand.store.head(&written.key).await.unwrap();
-        match written.checksum {
+        let info = stand.store.head(&written.stored.key).await.unwrap();
+        match written.stored.checksum {
             Checksum::Sha256(sha256) => assert_eq!(info.sha256, Some(sha256)),
             Checksum::Crc64Nvme(crc64nvme) => assert_eq!(info.crc64nvme, Some(crc64nvme)),
         }

@@ -270,6 +270,52 @@ impl World {
         format!("{PREFIX}{key}")
     }
 
+    /// The shared objects of the latest snapshot.
+    pub(crate) fn objects(&self) -> Vec<Value> {
+        let keys = self.keys();
+        let commits = keys.iter().filter(|key| key.starts_with("snapshots/"));
+        let record = self.get(commits.max().expect("a snapshot"));
+        let record: Value = serde_json::from_slice(&record).unwrap();
+        let table = self.get(
+            record["objects"]["key"]
+                .as_str()
+                .expect("a table of objects"),
+        );
+        let lines = String::from_utf8(zstd::decode_all(&table[..]).unwrap()).unwrap();
+        let lines: Vec<Value> = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        lines[1..lines.len() - 1].to_vec()
+    }
+
+    /// What lies under a key.
+    fn get(&self, key: &str) -> Vec<u8> {
+        let object = self.server.object(BUCKET, &self.full_key(key)).unwrap();
+        object.bytes.to_vec()
+    }
+
+    /// The key of the only table of objects.
+    pub(crate) fn table_key(&self) -> String {
+        let keys = self.keys();
+        let mut found = keys.iter().filter(|key| key.contains("/objects."));
+        let key = found.next().expect("a table of objects");
+        assert_eq!(found.next(), None, "{keys:#?}");
+        key.clone()
+    }
+
+    /// The key of the only segment below this one.
+    pub(crate) fn segment_key(&self, start: &str) -> String {
+        let keys = self.keys();
+        let is_segment = |key: &&String| {
+            key.starts_with(start) && key.ends_with(".ndjson.zst") && !key.contains("/objects.")
+        };
+        let mut found = keys.iter().filter(is_segment);
+        let key = found.next().expect("a segment");
+        assert_eq!(found.next(), None, "{keys:#?}");
+        key.clone()
+    }
+
     /// The one key that begins and ends so.
     pub(crate) fn key_like(&self, start: &str, end: &str) -> String {
         let keys = self.keys();
@@ -389,4 +435,9 @@ pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
 pub(crate) fn os(bytes: &[u8]) -> &Path {
     use std::os::unix::ffi::OsStrExt;
     Path::new(OsStr::from_bytes(bytes))
+}
+
+/// Whether a key is that of the record of a shared object that is complete.
+pub(crate) fn is_object_record(key: &str) -> bool {
+    key.contains("/object-") && key.ends_with(".json")
 }

@@ -19,6 +19,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::archive::template::KeyTemplate;
+use crate::format::location::ObjectId;
 use crate::source::Found;
 use crate::source::filter::Globs;
 use crate::source::session::{self, YearPattern};
@@ -121,9 +122,9 @@ pub struct Session {
     pub touched_bytes: u64,
     /// Entries that could not be looked at or read; of a session that is gone, those that never were.
     pub unreadable: u64,
-    /// Its archive, under the prefix.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
+    /// Its archive.
+    #[serde(skip)]
+    pub object: Option<ObjectId>,
     /// When that was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub archived_at: Option<Timestamp>,

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::{Session, SessionOptions};
 use crate::archive::template::Values;
 use crate::events::Event;
-use crate::format::archive::Codec;
+use crate::format::codec::Codec;
 use crate::format::keys;
 use crate::pass::capture::reading::{WHOLE_BYTES, read_up_to};
 use crate::pass::context::SourceContext;

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use super::policy::Sessions;
 use super::{Notes, SessionOptions, State, Survey, choose, survey};
 use crate::events::Event;
-use crate::format::snapshot::Snapshot;
 use crate::pass::context::SourceContext;
 use crate::pass::error::{Nothing, SourceError};
+use crate::pass::past::Past;
 use crate::pass::policy::Approach;
 use crate::pass::policy::tree::Closeness;
-use crate::pass::unfinished::Unfinished;
 use crate::text;
 
 /// How alike a name must be to be the one that was meant.
@@ -24,13 +23,13 @@ const ALIKE: f64 = 0.85;
 pub(in crate::pass) async fn settle(
     context: &Arc<SourceContext>,
     options: &SessionOptions,
-    parent: Option<&Snapshot>,
-    unfinished: &[Unfinished],
+    past: &Past,
 ) -> Result<Approach, SourceError> {
     let source = &context.job;
     let started_ns = context.now_ns();
-    let survey = survey(context, options, (parent, unfinished), true).await?;
-    check(context, &survey, parent).await?;
+    let survey = survey(context, options, past, true).await?;
+    check(context, &survey, past).await?;
+    let parent = past.parent.as_ref();
     tell(context, &survey);
     let chosen = choose(source, options, survey, context.pass, started_ns);
     Ok(Approach {
@@ -85,7 +84,7 @@ fn tell(context: &SourceContext, survey: &Survey) {
 pub(crate) async fn check(
     context: &SourceContext,
     survey: &Survey,
-    parent: Option<&Snapshot>,
+    past: &Past,
 ) -> Result<(), SourceError> {
     let source = &context.job;
     let is_everything = (source.sessions.as_ref())
@@ -94,8 +93,8 @@ pub(crate) async fn check(
         return Err(damaged.clone().into());
     }
     if survey.found == 0 && !source.allow_empty {
-        let entries = parent.map_or(0, |parent| parent.totals.entries);
-        return Err(context.nothing_there(Nothing::NoSessions, entries).await);
+        let nothing = context.nothing_there(Nothing::NoSessions, past.entries());
+        return Err(nothing.await);
     }
     let choice = source.sessions.as_ref().map(|sessions| &sessions.choice);
     if let Some(year) = choice.and_then(|choice| choice.year.as_ref())

@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 
 use super::{Choice, Session, SessionOptions, State};
 use crate::format::entry::{Entry, Kind};
+use crate::format::location::ObjectId;
 use crate::format::path::EntryPath;
-use crate::format::snapshot::Snapshot;
 use crate::pass::capture::reading::read_up_to;
 use crate::pass::context::SourceContext;
 use crate::pass::diff::{
@@ -19,7 +19,7 @@ use crate::pass::diff::{
 };
 use crate::pass::error::SourceError;
 use crate::pass::job::Detect;
-use crate::pass::unfinished::Unfinished;
+use crate::pass::past::Past;
 use crate::source::session::{is_in_root, name_of};
 use crate::source::{Body, Found, Refused};
 use crate::stop::Stopped;
@@ -48,10 +48,10 @@ pub(crate) struct Survey {
 pub(crate) async fn survey(
     context: &Arc<SourceContext>,
     sessions: &SessionOptions,
-    (parent, unfinished): (Option<&Snapshot>, &[Unfinished]),
+    past: &Past,
     reads: bool,
 ) -> Result<Survey, SourceError> {
-    let inputs = Inputs::open(context, None, parent, unfinished)?;
+    let inputs = Inputs::open(context, None, past)?;
     let surveyor = Surveyor {
         context: Arc::clone(context),
         choice: sessions.choice.clone(),
@@ -94,7 +94,7 @@ struct Open {
     /// Entries besides directories, on disk and in the last snapshot.
     contents: u64,
     recorded_contents: u64,
-    key: Option<String>,
+    object: Option<ObjectId>,
     /// Whether the last snapshot has some of it in one archive and some in another, as when a file
     /// could not be read while the others were archived.
     is_scattered: bool,
@@ -338,13 +338,14 @@ impl Open {
         self.recorded += 1;
         self.recorded_contents += u64::from(entry.metadata.kind != Kind::Directory);
         if let Some(content) = &entry.content {
-            if let (Some(range), Some(key)) = (&content.archive, &self.key) {
-                self.is_scattered |= *range.key != **key;
+            let object = content.member().map(|member| member.of);
+            if let (Some(object), Some(other)) = (object, self.object) {
+                self.is_scattered |= object != other;
             }
             let at = Some(content.pass.started_at());
             if at >= self.archived_at {
                 self.archived_at = at;
-                self.key = content.archive.as_ref().map(|range| range.key.to_string());
+                self.object = object;
             }
         }
     }
@@ -395,7 +396,7 @@ impl Open {
             touched: self.touched,
             touched_bytes: self.touched_bytes,
             unreadable: self.unreadable,
-            key: self.key,
+            object: self.object,
             archived_at: self.archived_at,
             notes: self.notes,
         }

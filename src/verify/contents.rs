@@ -8,7 +8,8 @@ use super::fetched::Fetched;
 use super::report::{Evidence, Finding, FindingKind, Problem, Report};
 use crate::contents::{Contents, ContentsError};
 use crate::format::entry::{Content, Entry};
-use crate::format::keys::SourceName;
+use crate::format::location::Location;
+use crate::format::objects::ObjectTable;
 use crate::stop::Stop;
 use crate::store::{Store, StoreError, StoreErrorKind};
 
@@ -43,7 +44,7 @@ enum Back {
 impl Checker {
     pub(super) fn of(
         store: &Arc<dyn Store>,
-        source: SourceName,
+        objects: Arc<ObjectTable>,
         report: Report,
         stop: &Arc<Stop>,
         progress: impl Fn(u64) + Send + Sync + 'static,
@@ -55,7 +56,7 @@ impl Checker {
         });
         Self {
             store: Arc::clone(store),
-            contents: Contents::of(store, source, MEMORY_BYTES, stop).observed_by(observer),
+            contents: Contents::of(store, Ok(objects), MEMORY_BYTES, stop).observed_by(observer),
             fetched,
             report: Mutex::new(report),
             refused: Mutex::default(),
@@ -64,9 +65,9 @@ impl Checker {
         }
     }
 
-    /// The object that holds the contents of an entry.
-    pub(super) fn key(&self, entry: &Entry, content: &Content) -> String {
-        self.contents.key(entry, content)
+    /// The key of the object that holds contents, where the snapshot says so.
+    pub(super) fn key(&self, content: &Content) -> String {
+        self.contents.key(content).unwrap_or_default().to_owned()
     }
 
     pub(super) fn failure(&self) -> Option<StoreError> {
@@ -101,12 +102,13 @@ impl Checker {
     /// Checks the contents of an entry under `key`. A failure of the store is kept.
     pub(super) async fn check(self: Arc<Self>, entry: Entry, key: String, reads: bool) {
         let entry = Arc::new(entry);
-        let checked = match &entry.content {
-            Some(content) if content.archive.is_none() => {
-                self.object(&entry, content, &key, reads).await
+        let checked = match entry.content.as_ref().map(|c| (&c.location, c.sha256)) {
+            Some((Location::Object(stored), sha256)) => {
+                let recorded = Recorded::of_file(stored, sha256);
+                self.object(&entry, recorded, &key, reads).await
             }
-            Some(_) => self.member(&entry, &key).await,
-            None => Ok(()),
+            Some((Location::Member(_), _)) => self.member(&entry, &key).await,
+            Some((Location::Inline, _)) | None => Ok(()),
         };
         self.advance();
         if let Err(error) = checked {
@@ -119,11 +121,10 @@ impl Checker {
     async fn object(
         self: &Arc<Self>,
         entry: &Arc<Entry>,
-        content: &Content,
+        recorded: Recorded,
         key: &str,
         reads: bool,
     ) -> Result<(), StoreError> {
-        let recorded = Recorded::of_contents(entry, content);
         let look = look(&*self.store, key, &recorded).await?;
         let mut is_archived = look.is_archived;
         let is_worth_reading = look.is_worth_reading();
@@ -185,6 +186,9 @@ impl Checker {
                     });
                     return Ok(Back::Sound);
                 }
+                Ok(Err(ContentsError::Unknown(error))) => {
+                    return Ok(Back::Wrong(Problem::new(FindingKind::Record, error)));
+                }
                 Ok(Err(ContentsError::Altered(_))) => {
                     if self.fetched.is_confirmed(key, extent(entry)) {
                         let text = "altered: SHA-256 mismatch of what was read";
@@ -210,12 +214,8 @@ impl Checker {
 
 /// Where the contents of an entry lie in their object.
 fn extent(entry: &Entry) -> std::ops::Range<u64> {
-    let archive = entry
-        .content
-        .as_ref()
-        .and_then(|content| content.archive.as_ref());
-    match archive {
-        Some(range) => range.offset..range.offset.saturating_add(range.length),
+    match entry.content.as_ref().and_then(Content::member) {
+        Some(member) => member.offset..member.end(),
         None => 0..entry.metadata.size,
     }
 }
