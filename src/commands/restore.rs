@@ -295,8 +295,8 @@ fn summary(restored: &Restored<'_>) {
     }
     if report.special > 0 {
         note(&format!(
-            "note: {} not restored",
-            text::count(report.special, "socket, pipe or device")
+            "note: {} not restored: sockets, pipes and devices are only recorded",
+            text::count(report.special, "special file")
         ));
     }
     let Restored {
