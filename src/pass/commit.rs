@@ -237,13 +237,16 @@ async fn object_table(
 ) -> Result<(Option<TableRef>, BTreeSet<ObjectId>), SourceError> {
     let segments = manifest.segments.iter();
     let needed: BTreeSet<_> = segments.flat_map(|s| s.objects.keys().copied()).collect();
-    if past.objects() == needed {
+    let known = past.objects();
+    if known == needed {
         let table = past.parent.as_ref();
         return Ok((table.and_then(|parent| parent.objects.clone()), needed));
     }
     let recorded = match &past.parent {
-        Some(parent) => objects::load(&*context.store, parent).await?,
-        None => ObjectTable::default(),
+        Some(parent) if !known.is_disjoint(&needed) => {
+            objects::load(&*context.store, parent).await?
+        }
+        _ => ObjectTable::default(),
     };
     let continued = past.unfinished.iter().flat_map(|pass| &pass.objects);
     let new: ObjectTable = continued.cloned().chain(new).collect();

@@ -219,13 +219,17 @@ fn an_archive_that_the_snapshot_does_not_name_is_found_without_download() {
 #[test]
 fn without_its_table_of_objects_a_snapshot_is_damaged_and_gives_what_it_can() {
     let mut world = World::new();
+    world.set("DEFAULTS__METHOD", "archive");
+    world.set("DEFAULTS__ARCHIVE__INCREMENTAL", true);
+    world.write("together", "in an archive");
+    world.write("together, too", "in the same");
+    settle();
+    world.back_up();
+    world.set("DEFAULTS__METHOD", "files");
     world.write("apart", "in an object of its own");
     settle();
     world.back_up();
     world.set("DEFAULTS__METHOD", "archive");
-    world.write("together", "in an archive");
-    settle();
-    world.back_up();
     let table = world.full_key(&world.table_key());
     let sound = world.server.object(BUCKET, &table).unwrap().bytes;
     let damages: [&dyn Fn(); 2] = [&|| world.server.corrupt(BUCKET, &table, 20), &|| {
