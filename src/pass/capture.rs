@@ -5,6 +5,7 @@
 //! file is `fstat`ed before and after it is read; one that changed meanwhile is read once more, and
 //! kept as read then.
 
+pub(super) mod apart;
 mod file;
 pub(super) mod large;
 pub(super) mod links;

@@ -99,7 +99,6 @@ pub async fn back_up(
         expected,
         lost,
         left_out,
-        notes,
     } = approach;
     let may_be_empty = policy.may_be_empty();
     let scan_started_ns = context.now_ns();
@@ -121,9 +120,6 @@ pub async fn back_up(
     if merged.is_nothing() && !may_be_empty {
         let nothing = context.nothing_there(Nothing::LeftOut, past.entries());
         return Err(nothing.await);
-    }
-    if let Some(notes) = notes {
-        notes.put(context).await?;
     }
     // What was seen beforehand, besides the root.
     let unseen = (expected + 1).saturating_sub(merged.listed());

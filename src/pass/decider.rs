@@ -221,6 +221,7 @@ impl<S: Sink> Decider<S> {
 
     /// Sees to it that an entry that is new or different gets captured.
     fn capture(&mut self, pair: Pair) -> Result<(), MergeError> {
+        let apart = self.policy.apart(&pair);
         let Pair {
             found,
             base,
@@ -274,6 +275,7 @@ impl<S: Sink> Decider<S> {
             name,
             known,
             fallback,
+            apart,
             reply,
         };
         Ok(self.sink.order(order)?)

@@ -1,19 +1,11 @@
-//! Where something goes whose key is made from a template: nothing is ever put over anything else.
+//! Where something goes whose key is made from a template: nothing is ever put over anything else, and nothing
+//! that lies there is taken for what was to go there, as nobody may need it any more.
 
 use crate::archive::template::candidates;
 use crate::format::pass_id::PassId;
-use crate::store::{ObjectInfo, Store, StoreErrorKind, StoreResult};
+use crate::store::{Store, StoreErrorKind, StoreResult};
 
-/// What has been found out about a key and those that may be taken instead of it.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Nothing is under this key.
-    Free(String),
-    /// What was to go there is there.
-    Occupied,
-}
-
-/// Looks for a place, beginning with `key`. An object that `is_same` is not put twice.
+/// A key that is free: `key`, or one of those that are taken instead of it.
 ///
 /// # Errors
 /// The store fails.
@@ -21,17 +13,15 @@ pub(super) async fn find(
     store: &dyn Store,
     (key, ending): (&str, &str),
     pass: PassId,
-    is_same: impl Fn(&ObjectInfo) -> bool,
-) -> StoreResult<Place> {
+) -> StoreResult<String> {
     let mut last = key.to_owned();
     for key in candidates(key, ending, pass) {
         match store.head(&key).await {
-            Ok(object) if is_same(&object) => return Ok(Place::Occupied),
             Ok(_) => last = key,
-            Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(Place::Free(key)),
+            Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(key),
             Err(error) => return Err(error),
         }
     }
     // The put says that it is taken.
-    Ok(Place::Free(last))
+    Ok(last)
 }

@@ -76,8 +76,19 @@ pub(crate) struct Order {
     pub(crate) known: Option<Content>,
     /// What stands in for it if it cannot be captured.
     pub(crate) fallback: Option<Box<Entry>>,
+    /// Where it goes besides the archive that it goes into.
+    pub(crate) apart: Option<Box<Apart>>,
     /// Where the result goes.
     pub(crate) reply: oneshot::Sender<Captured>,
+}
+
+/// Where a file of an archive goes as an object of its own as well, to which its entry points then.
+#[derive(Debug)]
+pub(crate) struct Apart {
+    /// Its key, unless something is there.
+    pub(crate) key: String,
+    /// Contents that are such an object already, and are not sent again if they are the same.
+    pub(crate) known: Option<Content>,
 }
 
 /// What goes into one archive together.

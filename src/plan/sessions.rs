@@ -78,7 +78,7 @@ pub(crate) fn plan(
     let chosen = choose(source, options, survey, pass, 0);
     let mode = |session: &Session| {
         let chosen = chosen.modes.by_name.get(&session.bytes_of_name);
-        chosen.map(|(mode, _)| *mode)
+        chosen.map(|assigned| assigned.mode)
     };
     let mut years: BTreeMap<String, Sum> = BTreeMap::new();
     let (mut total, mut archive, mut puts) = (Sum::default(), Vec::new(), 0);
@@ -98,16 +98,15 @@ pub(crate) fn plan(
             read_bytes += session.touched_bytes;
         }
     }
-    let notes: usize = chosen.with_notes.iter().map(|s| s.notes.len()).sum();
     // Beside the notes, the table of the archives, where it changes.
-    puts += notes as u64 + u64::from(total.archive_sessions > 0);
+    puts += chosen.notes + u64::from(total.archive_sessions > 0);
     let segments = parent.map_or(0, |parent| parent.segments.len() as u64);
     let written = entries.div_ceil(limits.segment_entries);
     // Each archive and each note is looked for before it is put, and both the survey and the pass
     // read the last manifest.
     let changes_table = total.archive_sessions > 0;
     let table = u64::from(changes_table && parent.is_some_and(|parent| parent.objects.is_some()));
-    let looks = total.archive_sessions + notes as u64 + 2 * segments + table;
+    let looks = total.archive_sessions + chosen.notes + 2 * segments + table;
     let there = || {
         sessions
             .iter()

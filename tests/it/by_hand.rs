@@ -297,6 +297,9 @@ fn sessions_are_restored_from_their_archives() {
     now.extend(gone.map(|(path, facts)| (path.clone(), facts.clone())));
     assert_restored(&now, &world, &snapshots[1]);
     let are = entries(&world);
+    // Notes are objects of their own.
+    let keys = are.iter().filter_map(|entry| entry["key"].as_str());
+    assert_eq!(keys.filter(|key| key.starts_with("sessions/")).count(), 3);
     let (were, are) = (archives(&were), archives(&are));
     assert_eq!((were.len(), are.len()), (3, 3));
     assert_eq!(were.intersection(&are).count(), 2);

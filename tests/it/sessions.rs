@@ -1,5 +1,7 @@
 //! Sessions: each directory is archived once, as a whole, into an object of its own.
 
+mod notes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -395,6 +397,8 @@ fn killed_at(index: usize, moment: Moment, is_first: bool) -> bool {
             record["key"].as_str().unwrap().to_owned()
         })
         .collect();
+    let is_note = |key: &String| key.starts_with("sessions/");
+    let left: Vec<_> = world.keys().into_iter().filter(is_note).collect();
     if !is_committed {
         let states = states(&world);
         let done = states
@@ -421,8 +425,22 @@ fn killed_at(index: usize, moment: Moment, is_first: bool) -> bool {
     }
     assert_same(&now, &read(&world.restored_latest()));
     assert_eq!(states(&world), ["archived"; 3]);
-    let notes = |key: &String| key.starts_with("sessions/");
-    assert_eq!(world.keys().into_iter().filter(notes).count(), 3);
+    // A note that the killed pass has put without recording it keeps its key, and is put beside it.
+    let (first, beside): (Vec<_>, Vec<_>) = world
+        .keys()
+        .into_iter()
+        .filter(is_note)
+        .partition(|key| !key.contains(&pass));
+    assert_eq!(first.len(), 3, "{first:?}");
+    assert!(is_first || beside.is_empty(), "{beside:?}");
+    for key in beside {
+        let first = key.replace(&format!("_{pass}"), "");
+        assert!(left.contains(&first), "{key} beside nothing");
+        let session = first.split('/').next_back().unwrap();
+        let session = session.trim_end_matches("_notes.md");
+        let is_complete = complete.iter().any(|key| key.contains(session));
+        assert!(!is_complete, "{key} is sent again");
+    }
     let verified = world.offsite(["verify", "--read"]);
     assert_eq!(verified.code, 0, "{verified:?}");
     let open = world.server.uploads(BUCKET);

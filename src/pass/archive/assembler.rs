@@ -16,7 +16,7 @@ use crate::format::keys;
 use crate::format::location::{ETag, Location, Member, ObjectId};
 use crate::format::objects::SharedObject;
 use crate::pass::capture::{Capture, Capturer};
-use crate::pass::place::{self, Place};
+use crate::pass::place;
 use crate::pass::steps::{Captured, Group, Name};
 use crate::stop::Stopped;
 use crate::store::{
@@ -145,10 +145,8 @@ impl Assembler {
         let options = &self.capturer.options;
         let ending = format!(".{}", self.codec.extension());
         let key = (target.key.as_str(), ending.as_str());
-        let place = place::find(&*options.store, key, options.pass, |_| false);
-        let Place::Free(key) = self.capturer.wait(place)?? else {
-            return Err(Failure::Stopped);
-        };
+        let place = place::find(&*options.store, key, options.pass);
+        let key = self.capturer.wait(place)??;
         let writer = self.uploader.begin(NewObject {
             key: key.clone(),
             condition: Condition::Absent,
@@ -267,7 +265,7 @@ impl Assembler {
 }
 
 impl Open {
-    /// Settles a capture whose contents lie in a range.
+    /// Settles a capture whose contents lie in a range. An entry that has contents already points elsewhere.
     fn file(
         &mut self,
         capture: Box<Capture>,
@@ -290,7 +288,10 @@ impl Open {
             codec,
             skip,
         };
-        let content = capture.content(sha256, Location::Member(Box::new(member)));
+        let content = match entry.content.take() {
+            Some(apart) => apart,
+            None => capture.content(sha256, Location::Member(Box::new(member))),
+        };
         if let (Name::First, Some(group)) = (capture.order.name, entry.hardlink) {
             self.links.insert(group, content.clone());
         }

@@ -11,7 +11,7 @@ use crate::format::entry::Kind;
 use crate::memory::buffers::{Buffer, Buffers};
 use crate::pass::capture::links::First;
 use crate::pass::capture::reading::{Attempt, open_and_attempt};
-use crate::pass::capture::{Capture, Capturer, Refused, stream};
+use crate::pass::capture::{Capture, Capturer, Refused, apart, stream};
 use crate::pass::fatal::{FatalError, FirstError};
 use crate::pass::job::ArchiveOptions;
 use crate::pass::steps::Captured;
@@ -161,7 +161,7 @@ fn file(capture: Box<Capture>, raw: &mut Raw) {
         Err(Refused::Unreadable(io::Error::other(error)))
     };
     match open_and_attempt(&capture, grown, stream::capture) {
-        Ok(Attempt::Read(entry, sha256, held)) => {
+        Ok(Attempt::Read(mut entry, sha256, held)) => {
             let contents = &held.bytes;
             let size = contents.len() as u64;
             tar::begin(&mut raw.bytes, &entry, Member::File(size));
@@ -169,6 +169,12 @@ fn file(capture: Box<Capture>, raw: &mut Raw) {
             raw.bytes.extend_from_slice(contents);
             tar::pad(&mut raw.bytes, size);
             raw.members += 1;
+            if let Some(apart) = &capture.order.apart {
+                match apart::put(&capture, apart, held, sha256) {
+                    Ok(content) => entry.content = Some(content),
+                    Err(refused) => return capture.end(Err(refused)),
+                }
+            }
             capture.is_member(&entry);
             raw.files
                 .push(InPiece::File(capture, entry, Contents { sha256, before }));

@@ -11,7 +11,7 @@ use super::context::SourceContext;
 use super::diff::{Moved, Pair, Recorded, Verdict};
 use super::error::SourceError;
 use super::past::Past;
-use super::steps::Group;
+use super::steps::{Apart, Group};
 use crate::format::entry::Entry;
 use crate::format::path::EntryPath;
 use crate::format::selection::SessionSelection;
@@ -72,6 +72,11 @@ pub(crate) trait Policy: Send {
     /// What the contents of a name go into together with others'; `None` for an object of their own.
     fn group(&self, name: &EntryPath) -> Option<Arc<Group>>;
 
+    /// Where something that goes into an archive goes besides, if anywhere.
+    fn apart(&self, _: &Pair) -> Option<Box<Apart>> {
+        None
+    }
+
     /// Decides. Where there is nothing that it exists beside, `Record`, `Take` and `Capture` have no meaning.
     fn decide(&mut self, change: &Change<'_>) -> Decision;
 
@@ -97,8 +102,6 @@ pub(crate) struct Approach {
     pub(crate) lost: u64,
     /// What exists, was never backed up and will not be by this pass.
     pub(crate) left_out: u64,
-    /// What has to be stored besides, before the commit.
-    pub(crate) notes: Option<sessions::Notes>,
 }
 
 /// Settles how a pass goes about a source.

@@ -103,7 +103,6 @@ pub(super) fn settle(context: &SourceContext, parent: Option<&Snapshot>) -> Appr
         expected: 0,
         lost: 0,
         left_out: 0,
-        notes: None,
     }
 }
 

@@ -25,11 +25,22 @@ pub(crate) enum Mode {
     Retried,
 }
 
+/// A session that a pass does something with.
+#[derive(Debug)]
+pub(crate) struct Assigned {
+    /// What it does.
+    pub(crate) mode: Mode,
+    /// What of it is captured goes here.
+    pub(crate) group: Arc<Group>,
+    /// Its year.
+    pub(crate) year: String,
+}
+
 /// What a pass does with the sessions it does something with. All others stay as they are.
 #[derive(Debug, Default)]
 pub(crate) struct Modes {
     /// By name.
-    pub(crate) by_name: HashMap<Vec<u8>, (Mode, Arc<Group>)>,
+    pub(crate) by_name: HashMap<Vec<u8>, Assigned>,
     /// When the survey began, by this machine's clock.
     pub(crate) surveyed_at_ns: i64,
     /// Whether every session on the disk is archived anew, so that nothing of the last snapshot is
@@ -50,8 +61,8 @@ impl Modes {
 pub(crate) struct Chosen {
     /// What it does with them.
     pub(crate) modes: Modes,
-    /// Those whose notes are seen to.
-    pub(crate) with_notes: Vec<Session>,
+    /// Notes in those that are archived as a whole.
+    pub(crate) notes: u64,
     /// Entries of sessions that are gone which no pass could read. None ever will.
     pub(crate) lost: u64,
     /// Sessions that were never archived and will not be by this pass, because nobody asks for them.
@@ -97,12 +108,16 @@ pub(crate) fn choose(
             }
         };
         chosen.surveyed += session.entries;
-        let group = group(source, options, archive, (&session, mode), pass);
-        let name = session.bytes_of_name.clone();
-        chosen.modes.by_name.insert(name, (mode, Arc::new(group)));
-        if matches!(mode, Mode::Whole | Mode::Continued) && !session.notes.is_empty() {
-            chosen.with_notes.push(session);
+        if mode == Mode::Whole {
+            chosen.notes += session.notes;
         }
+        let group = group(source, options, archive, (&session, mode), pass);
+        let assigned = Assigned {
+            mode,
+            group: Arc::new(group),
+            year: session.year,
+        };
+        chosen.modes.by_name.insert(session.bytes_of_name, assigned);
     }
     chosen
 }

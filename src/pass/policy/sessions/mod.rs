@@ -20,14 +20,12 @@ use serde::Serialize;
 
 use crate::archive::template::KeyTemplate;
 use crate::format::location::ObjectId;
-use crate::source::Found;
 use crate::source::filter::Globs;
 use crate::source::session::{self, YearPattern};
 
 pub(crate) use self::choice::{Choice, Wanted};
 pub(crate) use self::chosen::{Mode, choose};
 
-pub(crate) use self::notes::Notes;
 pub(crate) use self::settle::check;
 pub(super) use self::settle::settle;
 pub(crate) use self::survey::{Survey, survey};
@@ -128,9 +126,9 @@ pub struct Session {
     /// When that was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub archived_at: Option<Timestamp>,
-    /// Files in it that become objects of their own.
+    /// Files in it that become objects of their own as well.
     #[serde(skip)]
-    pub notes: Vec<Found>,
+    pub notes: u64,
 }
 
 impl SessionOptions {

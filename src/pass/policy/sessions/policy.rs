@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use super::chosen::{Mode, Modes};
+use super::chosen::{Assigned, Mode, Modes};
+use super::notes::Notes;
 use crate::format::entry::Entry;
 use crate::format::path::EntryPath;
 use crate::pass::diff::{Moved, Pair, Recorded, Verdict, compare, is_racy};
 use crate::pass::job::Detect;
 use crate::pass::policy::tree::Closeness;
 use crate::pass::policy::{Change, Decision, Policy};
-use crate::pass::steps::Group;
+use crate::pass::steps::{Apart, Group};
 use crate::source::Found;
 use crate::source::session::{is_in_root, name_of};
 
@@ -18,12 +19,16 @@ pub(super) struct Sessions {
     /// How the root is compared, which belongs to no session.
     pub(super) root: Closeness,
     pub(super) xattrs: bool,
+    pub(super) notes: Notes,
 }
 
 impl Sessions {
     fn mode(&self, path: &EntryPath) -> Option<Mode> {
-        let chosen = self.modes.by_name.get(name_of(path)?);
-        chosen.map(|(mode, _)| *mode)
+        Some(self.assigned(path)?.mode)
+    }
+
+    fn assigned(&self, path: &EntryPath) -> Option<&Assigned> {
+        self.modes.by_name.get(name_of(path)?)
     }
 
     /// Whether an entry of the last snapshot that does not exist stays in the manifest as it is: one of a
@@ -91,8 +96,12 @@ impl Policy for Sessions {
     }
 
     fn group(&self, name: &EntryPath) -> Option<Arc<Group>> {
-        let chosen = self.modes.by_name.get(name_of(name)?);
-        chosen.map(|(_, group)| Arc::clone(group))
+        Some(Arc::clone(&self.assigned(name)?.group))
+    }
+
+    fn apart(&self, pair: &Pair) -> Option<Box<Apart>> {
+        let assigned = self.assigned(&pair.found.path)?;
+        self.notes.apart(pair, &assigned.year).map(Box::new)
     }
 
     fn decide(&mut self, change: &Change<'_>) -> Decision {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::notes::Notes;
 use super::policy::Sessions;
-use super::{Notes, SessionOptions, State, Survey, choose, survey};
+use super::{SessionOptions, State, Survey, choose, survey};
 use crate::events::Event;
 use crate::pass::context::SourceContext;
 use crate::pass::error::{Nothing, SourceError};
@@ -41,11 +42,9 @@ pub(in crate::pass) async fn settle(
         expected: chosen.surveyed,
         lost: chosen.lost,
         left_out: chosen.left_out,
-        notes: Some(Notes {
-            sessions: chosen.with_notes,
-        }),
         policy: Box::new(Sessions {
             modes: chosen.modes,
+            notes: Notes::of(source, options, context.pass),
             root: Closeness::of(context, parent),
             xattrs: context.source.records_xattrs(),
         }),

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use super::notes::is_note;
 use super::{Choice, Session, SessionOptions, State};
 use crate::format::entry::{Entry, Kind};
 use crate::format::location::ObjectId;
+use crate::format::pass_id::PassId;
 use crate::format::path::EntryPath;
 use crate::pass::capture::reading::read_up_to;
 use crate::pass::context::SourceContext;
@@ -85,6 +87,9 @@ struct Open {
     recorded: u64,
     /// Entries that a killed pass has archived as they are.
     continued: u64,
+    /// Those of them that point into an archive, and those that are objects of their own.
+    continued_members: u64,
+    continued_apart: u64,
     new: u64,
     changed: u64,
     removed: u64,
@@ -95,11 +100,13 @@ struct Open {
     contents: u64,
     recorded_contents: u64,
     object: Option<ObjectId>,
+    /// The last pass that has put some of it as objects of their own.
+    apart: Option<PassId>,
     /// Whether the last snapshot has some of it in one archive and some in another, as when a file
     /// could not be read while the others were archived.
     is_scattered: bool,
     archived_at: Option<Timestamp>,
-    notes: Vec<Found>,
+    notes: u64,
 }
 
 impl Visitor for Surveyor {
@@ -140,15 +147,15 @@ impl Visitor for Surveyor {
         };
         let continued = pair.continued.as_ref();
         let is_continued = continued.is_some_and(|c| c.verdict == Verdict::Unchanged);
-        let is_note = metadata.kind == Kind::File && self.is_note(path);
+        let is_note = metadata.kind == Kind::File && is_note(self.sessions.notes.as_ref(), path);
         let open = self.open.get_or_insert_default();
         open.found += 1;
         open.contents += u64::from(metadata.kind != Kind::Directory);
         open.count(metadata.kind, metadata.size, metadata.mtime_ns);
-        open.continued += u64::from(is_continued);
-        if is_note {
-            open.notes.push(found.clone());
+        if let Some(continued) = continued.filter(|_| is_continued) {
+            open.continued(&continued.recorded.entry);
         }
+        open.notes += u64::from(is_note);
         if let Some(base) = &pair.base {
             open.recorded(&base.recorded.entry);
         }
@@ -285,16 +292,6 @@ impl Surveyor {
         Err(Stopped)
     }
 
-    fn is_note(&self, path: &EntryPath) -> bool {
-        let mut components = path.components().skip(1);
-        let (Some(name), None, Some(globs)) =
-            (components.next(), components.next(), &self.sessions.notes)
-        else {
-            return false;
-        };
-        EntryPath::parse(name).is_ok_and(|name| globs.match_itself(&name, false))
-    }
-
     /// The session of this name, which comes next if it is not the one at hand.
     fn session(&mut self, name: &[u8], is_gone: bool) -> &mut Open {
         if self.open.as_ref().is_none_or(|open| open.name != name) {
@@ -338,16 +335,37 @@ impl Open {
         self.recorded += 1;
         self.recorded_contents += u64::from(entry.metadata.kind != Kind::Directory);
         if let Some(content) = &entry.content {
-            let object = content.member().map(|member| member.of);
-            if let (Some(object), Some(other)) = (object, self.object) {
-                self.is_scattered |= object != other;
+            match content.member() {
+                Some(member) => {
+                    let object = Some(member.of);
+                    self.is_scattered |= self.object.is_some() && self.object != object;
+                    self.object = self.object.max(object);
+                }
+                None => self.apart = self.apart.max(Some(content.pass)),
             }
-            let at = Some(content.pass.started_at());
-            if at >= self.archived_at {
-                self.archived_at = at;
-                self.object = object;
-            }
+            self.archived_at = self.archived_at.max(Some(content.pass.started_at()));
         }
+    }
+
+    fn continued(&mut self, entry: &Entry) {
+        self.continued += 1;
+        let content = entry.content.as_ref();
+        let is_member = content.is_some_and(|content| content.member().is_some());
+        self.continued_members += u64::from(is_member);
+        self.continued_apart += u64::from(content.is_some() && !is_member);
+    }
+
+    /// Whether a killed pass has archived all of it. Objects of their own do not tell whether there is an
+    /// archive that has them, too; what points into it does.
+    fn is_continued(&self) -> bool {
+        let has_archive = self.continued_members > 0 || self.continued_apart == 0;
+        self.found > 0 && self.continued == self.found && has_archive
+    }
+
+    /// Whether no archive has all of it.
+    fn is_scattered(&self) -> bool {
+        let object = self.object.map(|object| object.pass);
+        self.is_scattered || (object.is_some() && self.apart > object)
     }
 
     fn has_changed(&self) -> bool {
@@ -363,14 +381,14 @@ impl Open {
         match self {
             _ if self.is_gone => State::Gone,
             _ if self.is_emptied() && !allow_empty => State::Emptied,
-            _ if self.found > 0 && self.continued == self.found => match self.has_changed() {
+            _ if self.is_continued() => match self.has_changed() {
                 true => State::Uncommitted,
                 false => State::Archived,
             },
             _ if self.recorded == 0 => State::New,
             _ if self.has_changed() => State::Changed,
             // All of it can be read now, and goes into one archive.
-            _ if self.is_scattered && self.unreadable == 0 => State::Changed,
+            _ if self.is_scattered() && self.unreadable == 0 => State::Changed,
             _ if self.touched + self.unreadable > 0 => State::Touched,
             _ => State::Archived,
         }
