@@ -34,8 +34,8 @@ pub struct Snapshot {
     pub generation: u64,
     /// How many snapshots came before it in its chain of parents.
     pub sequence: u64,
-    /// What the source is.
-    pub kind: SourceKind,
+    /// What the source is: `directory`.
+    pub kind: String,
     /// Where it was, for people: a directory.
     pub place: String,
     /// Where it came from, and where earlier snapshots did; this one's origin first.
@@ -79,16 +79,6 @@ pub struct Snapshot {
     /// SHA-256 of the record that this was read from, in hex; empty until it was.
     #[serde(skip)]
     pub sha256: String,
-}
-
-/// What a source is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SourceKind {
-    /// A directory.
-    Directory,
-    /// A directory of sessions.
-    Sessions,
 }
 
 /// An archive of everything in a source.

@@ -28,7 +28,7 @@ use crate::format::objects::{ObjectTable, SharedObject, TableRef};
 use crate::format::pass_id::PassId;
 use crate::format::requires::Requires;
 use crate::format::segment::Order;
-use crate::format::snapshot::{FullArchive, RECORD_BYTES, Snapshot, SourceKind};
+use crate::format::snapshot::{FullArchive, RECORD_BYTES, Snapshot};
 use crate::format::totals::Totals;
 use crate::lease::Lease;
 use crate::snapshots::{chain, objects};
@@ -143,10 +143,7 @@ pub async fn back_up(
         pass: context.pass,
         generation: lease.generation(),
         sequence: parent.map_or(0, |parent| parent.sequence + 1),
-        kind: match source.sessions {
-            Some(_) => SourceKind::Sessions,
-            None => SourceKind::Directory,
-        },
+        kind: source.place.kind().to_owned(),
         place: source.place.text(),
         origins,
         selection,

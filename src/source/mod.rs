@@ -23,6 +23,9 @@ pub type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Where a source is, before it is opened.
 pub trait Place: Debug + Send + Sync {
+    /// What kind of thing it is, as commit records have it: `directory`.
+    fn kind(&self) -> &'static str;
+
     /// The place as names and records have it.
     fn text(&self) -> String;
 

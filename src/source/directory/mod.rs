@@ -40,6 +40,10 @@ pub struct DirectoryPlace {
 }
 
 impl Place for DirectoryPlace {
+    fn kind(&self) -> &'static str {
+        "directory"
+    }
+
     fn text(&self) -> String {
         self.directory.display().to_string()
     }

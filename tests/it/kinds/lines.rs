@@ -50,6 +50,10 @@ fn name(number: usize) -> String {
 struct LinesPlace(PathBuf, Lines);
 
 impl Place for LinesPlace {
+    fn kind(&self) -> &'static str {
+        "lines"
+    }
+
     fn text(&self) -> String {
         self.0.display().to_string()
     }

@@ -7,7 +7,7 @@ use offsite::format::location::{Checksum, Location, Stored};
 use offsite::format::path::EntryPath;
 use offsite::format::requires::Requires;
 use offsite::format::segment::{Header, Order, SegmentRef, SegmentWriter};
-use offsite::format::snapshot::{Snapshot, SourceKind};
+use offsite::format::snapshot::Snapshot;
 use offsite::format::totals::Totals;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -51,7 +51,7 @@ fn store(world: &World, pass: offsite::format::pass_id::PassId, segment: Vec<u8>
         pass,
         generation: 1,
         sequence: 0,
-        kind: SourceKind::Directory,
+        kind: "directory".to_owned(),
         place: "/".to_owned(),
         origins: Vec::new(),
         selection: None,
