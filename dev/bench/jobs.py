@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import peers
+import tools
 from measure import Command
 from place import Place
 from trees import MixedTree, Tree
@@ -15,11 +16,13 @@ OFFSITE = "offsite"
 
 @dataclass(frozen=True)
 class Contender:
-    """Somebody who does a job; `before` makes a place ready and is not measured."""
+    """Somebody who does a job; `before` makes a place ready and is not measured. Whoever `shares` works
+    on what was made ready for that one."""
 
     name: str
     step: Step
     before: tuple[Step, ...] = ()
+    shares: str | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Job:
     aims: tuple[Aim, ...]
     # Whether each turn finds what the last one left, rather than a place of its own.
     stays: bool = False
+    # Whether something is restored, so that contents matter.
+    restores: bool = False
 
 
 MIRRORS = ("s5cmd", "rclone", "aws s3 sync")
@@ -136,6 +141,72 @@ def archive(tree: MixedTree) -> Job:
     )
 
 
+def restore_small(tree: Tree) -> Job:
+    return restore("restore-small", tree, peers.s5cmd_restore, peers.rclone_restore, peers.floor_get)
+
+
+def restore_large(tree: Tree) -> Job:
+    return restore(
+        "restore-large", tree, peers.s5cmd_restore_large, peers.rclone_restore_large, peers.floor_get_parts
+    )
+
+
+def restore(name: str, tree: Tree, s5cmd: Step, rclone: Step, floor: Step) -> Job:
+    contenders = (
+        Contender(OFFSITE, peers.offsite_restore, (peers.offsite,)),
+        Contender("floor", floor, shares="s5cmd"),
+        Contender("s5cmd", s5cmd, (peers.s5cmd_large,)),
+        Contender("rclone", rclone, shares="s5cmd"),
+        Contender("aws s3 sync", peers.aws_restore, shares="s5cmd"),
+        Contender("restic", peers.restic_restore, (peers.restic_init, peers.restic)),
+        *rustic(),
+    )
+    return Job(
+        name,
+        f"Restore of {tree}",
+        tree,
+        contenders,
+        aims(tuple(each.name for each in contenders if each.name not in (OFFSITE, "floor"))),
+        stays=True,
+        restores=True,
+    )
+
+
+def restore_archive(tree: MixedTree) -> Job:
+    archives = ("tar, zstd, aws", "tar, zstd, s5cmd", "tar, zstd, rclone")
+    others = (
+        Contender("restic", peers.restic_restore, (peers.restic_init, peers.restic_compressed)),
+        *rustic(),
+    )
+    return Job(
+        "restore-archive",
+        f"Restore of {tree}, out of a tar compressed with zstd",
+        tree,
+        (
+            Contender(OFFSITE, peers.offsite_restore, (peers.offsite_archive_zstd,)),
+            Contender(archives[0], peers.untar_aws, (peers.tar_zstd,)),
+            Contender(archives[1], peers.untar_s5cmd, shares=archives[0]),
+            Contender(archives[2], peers.untar_rclone, shares=archives[0]),
+            *others,
+        ),
+        aims((*archives, *(each.name for each in others))),
+        stays=True,
+        restores=True,
+    )
+
+
+def rustic() -> tuple[Contender, ...]:
+    contender = Contender("rustic", peers.rustic_restore, (peers.rustic_init, peers.rustic))
+    return (contender,) if tools.rustic() else ()
+
+
+def aims(peers: tuple[str, ...]) -> tuple[Aim, ...]:
+    return (
+        Aim("CPU below the best peer's", "cpu", 1, peers),
+        Aim("wall below the fastest peer's", "wall", 1, peers),
+    )
+
+
 def all_jobs(quick: bool) -> list[Job]:
     """All jobs; small ones where the driver is what is tried out."""
     shrink = 100 if quick else 1
@@ -146,4 +217,7 @@ def all_jobs(quick: bool) -> list[Job]:
         large(Tree(1, (2 << 30) // shrink)),
         walk(Tree(1_000_000 // shrink, 24)),
         archive(MixedTree((2 << 30) // shrink)),
+        restore_small(small),
+        restore_large(Tree(1, (2 << 30) // shrink)),
+        restore_archive(MixedTree((2 << 30) // shrink)),
     ]

@@ -3,12 +3,15 @@
 All of these are functions from a place to a command. `_again` finds what `_first` has left.
 """
 
+import shlex
 from pathlib import Path
 
 from measure import Command
 from place import Place
 from sink import BUCKET
 from tools import python_tool, s5cmd
+from tools import restic as restic_tool
+from tools import rustic as rustic_tool
 
 # What offsite has at most in flight, for all that have such a setting.
 REQUESTS = "64"
@@ -22,6 +25,14 @@ def offsite(place: Place) -> Command:
         place.tools.offsite, "run",
         "--endpoint-url", place.sink.endpoint, "--bucket", BUCKET, "--prefix", f"{place.prefix}/",
         "--dirs", place.tree,
+    )  # fmt: skip
+
+
+def offsite_restore(place: Place) -> Command:
+    return place.command(
+        place.tools.offsite, "restore", "latest",
+        "--endpoint-url", place.sink.endpoint, "--bucket", BUCKET, "--prefix", f"{place.prefix}/",
+        "--source", place.tree.name, "--to", place.fresh(),
     )  # fmt: skip
 
 
@@ -64,8 +75,39 @@ def _tar(place: Place, compress: str, extension: str) -> Command:
     )
     return place.command(
         "bash", "-c", line,
-        environment={"AWS_CONFIG_FILE": str(Path(__file__).with_name("aws-config"))},
+        environment=_aws_settings(),
     )  # fmt: skip
+
+
+def untar_aws(place: Place) -> Command:
+    copy = ["s3", "cp", "--only-show-errors", _archive(place), "-"]
+    return _untar(place, [str(python_tool("aws")), "--endpoint-url", place.sink.endpoint, *copy])
+
+
+def untar_s5cmd(place: Place) -> Command:
+    endpoint = ["--endpoint-url", place.sink.endpoint, "--log", "error"]
+    parts = ["--concurrency", PARTS, "--part-size", "16"]
+    return _untar(place, [str(s5cmd()), *endpoint, "cat", *parts, _archive(place)])
+
+
+def untar_rclone(place: Place) -> Command:
+    archive = f":s3:{place.target}/archive.tar.zst"
+    settings = ["--s3-no-head-object"]
+    return _untar(place, [str(python_tool("rclone")), "cat", *settings, archive])
+
+
+def _archive(place: Place) -> str:
+    return f"s3://{place.target}/archive.tar.zst"
+
+
+def _untar(place: Place, fetch: list[str]) -> Command:
+    """What people write to get out again what `tar_zstd` has sent."""
+    line = f"set -o pipefail; {shlex.join(fetch)} | zstd -d --quiet | tar -C {place.fresh()} -x"
+    return place.command("bash", "-c", line, environment=_aws_settings() | _remote(place))
+
+
+def _aws_settings() -> dict[str, str]:
+    return {"AWS_CONFIG_FILE": str(Path(__file__).with_name("aws-config"))}
 
 
 def floor_files(place: Place) -> Command:
@@ -79,7 +121,22 @@ def floor_parts(place: Place) -> Command:
 
 def _floor(place: Place, connections: str) -> Command:
     return place.command(
-        place.tools.floor, place.sink.authority, f"/{place.target}", place.tree, connections
+        place.tools.floor, "put", place.sink.authority, f"/{place.target}", place.tree, connections
+    )
+
+
+def floor_get(place: Place) -> Command:
+    return _floor_get(place, REQUESTS)
+
+
+def floor_get_parts(place: Place) -> Command:
+    return _floor_get(place, "4")
+
+
+def _floor_get(place: Place, connections: str) -> Command:
+    """It takes names and sizes from the tree, and everything else from the server."""
+    return place.command(
+        place.tools.floor, "get", place.sink.authority, f"/{place.target}", place.tree, connections, place.fresh()
     )
 
 
@@ -95,6 +152,15 @@ def s5cmd_again(place: Place) -> Command:
 def s5cmd_large(place: Place) -> Command:
     settings = ["--concurrency", PARTS, "--part-size", "16"]
     return _s5cmd(place, "cp", *settings, f"{place.tree}/", f"s3://{place.target}/")
+
+
+def s5cmd_restore(place: Place) -> Command:
+    return _s5cmd(place, "cp", f"s3://{place.target}/*", f"{place.fresh()}/")
+
+
+def s5cmd_restore_large(place: Place) -> Command:
+    settings = ["--concurrency", PARTS, "--part-size", "16"]
+    return _s5cmd(place, "cp", *settings, f"s3://{place.target}/*", f"{place.fresh()}/")
 
 
 def _s5cmd(place: Place, *arguments: str) -> Command:
@@ -121,26 +187,55 @@ def rclone_large(place: Place) -> Command:
     return _rclone(place, "copy", *checks, *parts, "--s3-upload-concurrency", PARTS)
 
 
+def rclone_restore(place: Place) -> Command:
+    """Without a request before each file, and without times of modification, which need one."""
+    return _rclone_back(place)
+
+
+def rclone_restore_large(place: Place) -> Command:
+    return _rclone_back(place, "--multi-thread-streams", PARTS)
+
+
+def _rclone_back(place: Place, *settings: str) -> Command:
+    fewer = ["--no-check-dest", "--s3-no-head-object", "--use-server-modtime"]
+    many = ["--transfers", REQUESTS, "--checkers", REQUESTS]
+    return place.command(
+        python_tool("rclone"), "copy", f":s3:{place.target}", place.fresh(), *many, *fewer, *settings,
+        environment=_remote(place),
+    )  # fmt: skip
+
+
 def _rclone(place: Place, verb: str, *settings: str) -> Command:
-    remote = {
+    many = ["--transfers", REQUESTS, "--checkers", REQUESTS]
+    return place.command(
+        python_tool("rclone"), verb, place.tree, f":s3:{place.target}", *many, *settings,
+        environment=_remote(place),
+    )  # fmt: skip
+
+
+def _remote(place: Place) -> dict[str, str]:
+    return {
         "RCLONE_CONFIG": "/dev/null",
         "RCLONE_S3_PROVIDER": "Other",
         "RCLONE_S3_ENDPOINT": place.sink.endpoint,
         "RCLONE_S3_ENV_AUTH": "true",
         "RCLONE_S3_NO_CHECK_BUCKET": "true",
     }
-    many = ["--transfers", REQUESTS, "--checkers", REQUESTS]
-    return place.command(
-        python_tool("rclone"), verb, place.tree, f":s3:{place.target}", *many, *settings,
-        environment=remote,
-    )  # fmt: skip
 
 
 def aws(place: Place) -> Command:
     return place.command(
         python_tool("aws"), "--endpoint-url", place.sink.endpoint,
         "s3", "sync", "--only-show-errors", place.tree, f"s3://{place.target}/",
-        environment={"AWS_CONFIG_FILE": str(Path(__file__).with_name("aws-config"))},
+        environment=_aws_settings(),
+    )  # fmt: skip
+
+
+def aws_restore(place: Place) -> Command:
+    return place.command(
+        python_tool("aws"), "--endpoint-url", place.sink.endpoint,
+        "s3", "sync", "--only-show-errors", f"s3://{place.target}/", place.fresh(),
+        environment=_aws_settings(),
     )  # fmt: skip
 
 
@@ -153,6 +248,15 @@ def restic(place: Place) -> Command:
     return _restic(place, "backup", "--compression", "off", str(place.tree))
 
 
+def restic_compressed(place: Place) -> Command:
+    return _restic(place, "backup", str(place.tree))
+
+
+def restic_restore(place: Place) -> Command:
+    """Without a look at what was written, as is its default."""
+    return _restic(place, "restore", f"latest:{place.tree}", "--target", str(place.fresh()))
+
+
 def _restic(place: Place, *arguments: str) -> Command:
     repository = {
         "RESTIC_REPOSITORY": f"s3:{place.sink.endpoint}/{BUCKET}/{place.prefix}",
@@ -160,7 +264,34 @@ def _restic(place: Place, *arguments: str) -> Command:
         "RESTIC_CACHE_DIR": str(place.scratch / "restic"),
     }
     return place.command(
-        "restic", "--quiet", "-o", f"s3.connections={REQUESTS}", *arguments, environment=repository
+        restic_tool(), "--quiet", "-o", f"s3.connections={REQUESTS}", *arguments, environment=repository
+    )
+
+
+def rustic_init(place: Place) -> Command:
+    return _rustic(place, "init")
+
+
+def rustic(place: Place) -> Command:
+    return _rustic(place, "backup", str(place.tree))
+
+
+def rustic_restore(place: Place) -> Command:
+    return _rustic(place, "restore", f"latest:{place.tree}", str(place.fresh()))
+
+
+def _rustic(place: Place, *arguments: str) -> Command:
+    repository = {
+        "RUSTIC_REPOSITORY": "opendal:s3",
+        "RUSTIC_PASSWORD": "bench",
+        "RUSTIC_CACHE_DIR": str(place.scratch / "rustic"),
+        "OPENDAL_BUCKET": BUCKET,
+        "OPENDAL_ROOT": f"/{place.prefix}",
+        "OPENDAL_ENDPOINT": place.sink.endpoint,
+        "OPENDAL_REGION": "us-east-1",
+    }
+    return place.command(
+        rustic_tool() or "rustic", "--no-progress", "--log-level", "warn", *arguments, environment=repository
     )
 
 

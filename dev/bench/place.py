@@ -1,15 +1,19 @@
 """Where a command works: what it reads, where it sends it, where it may leave things."""
 
+import re
 import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 
 from measure import Command
 from sink import BUCKET, Sink
 from tools import Tools
 
+# What directories to restore into begin with.
+RESTORED = "restored-"
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -27,6 +31,13 @@ class Place:
     def target(self) -> str:
         """Where a mirror goes; below `files`, the server forgets contents."""
         return f"{BUCKET}/{self.prefix}/files"
+
+    def fresh(self) -> Path:
+        """An empty directory of its own to restore into."""
+        return Path(mkdtemp(prefix=RESTORED, dir=self.scratch))
+
+    def restored(self) -> list[Path]:
+        return list(self.scratch.glob(f"{RESTORED}*"))
 
     def command(
         self, *arguments: str | Path, environment: Mapping[str, str] | None = None
@@ -46,6 +57,7 @@ class Place:
     def shown(self, command: Command) -> str:
         """The command as people write it, with words for what differs from place to place."""
         line = shlex.join([Path(command.arguments[0]).name, *command.arguments[1:]])
+        line = re.sub(rf"{re.escape(str(self.scratch))}/{RESTORED}\w+", "TARGET", line)
         words = {
             str(self.tree): "TREE",
             self.sink.endpoint: "ENDPOINT",

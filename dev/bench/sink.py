@@ -1,4 +1,5 @@
-"""The server that everybody sends to: local-s3, which counts requests and forgets contents."""
+"""The server that everybody talks to: local-s3, which counts requests, and forgets contents unless they are
+to be restored."""
 
 import json
 import os
@@ -16,10 +17,11 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 class Sink:
     """A running server; use it in a `with`. It also ends with this process, and by itself."""
 
-    def __init__(self, executable: Path) -> None:
+    def __init__(self, executable: Path, keeps_contents: bool = False) -> None:
         where = ["--listen", "127.0.0.1:0", "--bucket", BUCKET]
         # Besides contents below `files`, it forgets those where restic has its packs.
-        what = ["--sink", "--sink-discard", "/data/"]
+        forgets = ["--sink-discard", "/data/"]
+        what = ["--sink", *(["--sink-keep"] if keeps_contents else forgets)]
         until = ["--exit-with-parent", "--stop-after", str(LIFETIME_SECONDS)]
         self._process = subprocess.Popen(
             [executable, *where, *what, *until], stdout=subprocess.PIPE, text=True

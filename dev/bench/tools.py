@@ -1,6 +1,7 @@
 """Where the programs are."""
 
 import importlib.util
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,16 @@ class Tools:
     @property
     def floor(self) -> Path:
         return self.built / "floor"
+
+
+def restic() -> Path:
+    return Path("target/tools/bin/restic").absolute()
+
+
+def rustic() -> Path | None:
+    """Only where somebody has installed it: it takes long to build."""
+    found = shutil.which("rustic")
+    return Path(found) if found else None
 
 
 def python_tool(name: str) -> Path:

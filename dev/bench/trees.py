@@ -18,6 +18,10 @@ class Tree:
     file_bytes: int
     per_directory: int = 1000
 
+    @property
+    def total_bytes(self) -> int:
+        return self.files * self.file_bytes
+
     def __str__(self) -> str:
         """Such as `20,000 files of 4 KiB`."""
         files = "1 file" if self.files == 1 else f"{self.files:,} files"
@@ -124,6 +128,12 @@ def readable(count: int) -> str:
         if count >= 1 << exponent:
             return f"{count / (1 << exponent):g} {unit}"
     return f"{count} bytes"
+
+
+def size(path: Path) -> int:
+    """Bytes of all files."""
+    files = (os.path.join(directory, name) for directory, _, names in os.walk(path) for name in names)
+    return sum(map(os.path.getsize, files))
 
 
 def read_once(path: Path) -> None:

@@ -1,17 +1,22 @@
 """Does a job: everybody in turns, side by side."""
 
+import os
+import shutil
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from jobs import Contender, Job
-from measure import Usage, measure
+from measure import CommandFailed, Usage, measure
 from place import Place
 from sink import Sink
 from tell import tell
 from tools import Tools
-from trees import read_once
+from trees import read_once, size
+
+# Restored trees of this size are not kept.
+LARGE_BYTES = 1 << 29
 
 
 @dataclass(frozen=True)
@@ -31,9 +36,10 @@ def take_turns(job: Job, turns: int, tools: Tools, work: Path) -> Result:
     tree = job.tree.ensure(work / "trees")
     read_once(tree)
     result = Result()
-    with Sink(tools.local_s3) as sink, TemporaryDirectory(dir=work) as scratch:
+    with Sink(tools.local_s3, keeps_contents=job.restores) as sink, TemporaryDirectory(dir=work) as scratch:
         places = Places(tools, tree, sink, Path(scratch))
-        kept = {each.name: places.settle(each) for each in job.contenders if job.stays}
+        kept = {each.name: places.settle(each) for each in job.contenders if job.stays and not each.shares}
+        kept |= {each.name: kept[each.shares] for each in job.contenders if each.shares}
         for turn in range(turns):
             # Nobody always comes after the same one.
             first = turn % len(job.contenders)
@@ -42,11 +48,25 @@ def take_turns(job: Job, turns: int, tools: Tools, work: Path) -> Result:
                 command = contender.step(place)
                 usage = measure(command, sink, place.scratch)
                 result.add(contender.name, usage, place.shown(command))
+                if job.restores:
+                    check_restored(place, job.tree.total_bytes)
                 tell(
                     f"{job.name}: turn {turn + 1} of {turns}: {contender.name}: "
                     f"{usage.cpu_seconds:.2f} s of CPU, {usage.wall_seconds:.2f} s"
                 )
     return result
+
+
+def check_restored(place: Place, total_bytes: int) -> None:
+    """Makes sure that everything was restored, and that it is on the disk: otherwise the kernel would write
+    it while the next one is measured. What is large is removed; what is small stays, because ext4 is slow to
+    make files where many were just removed."""
+    *_, last = sorted(place.restored(), key=lambda path: path.stat().st_ctime_ns)
+    if size(last) != total_bytes:
+        raise CommandFailed(f"{last} has {size(last)} bytes in place of {total_bytes}")
+    os.sync()
+    if total_bytes > LARGE_BYTES:
+        shutil.rmtree(last)
 
 
 class Places:

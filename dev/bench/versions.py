@@ -4,7 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from tools import Tools, python_tool, s5cmd
+from tools import Tools, python_tool, restic, rustic, s5cmd
 
 
 def versions(tools: Tools) -> dict[str, str]:
@@ -14,11 +14,13 @@ def versions(tools: Tools) -> dict[str, str]:
         "s5cmd": (s5cmd(), "version"),
         "rclone": (python_tool("rclone"), "--version"),
         "aws s3 sync": (python_tool("aws"), "--version"),
-        "restic": ("restic", "version"),
+        "restic": (restic(), "version"),
         "gdu": ("gdu", "--version"),
         "fd": ("fdfind", "--version"),
         "du": ("du", "--version"),
     }
+    if found := rustic():
+        ask["rustic"] = (found, "--version")
     return {name: first_number(output(*command)) for name, command in ask.items()}
 
 

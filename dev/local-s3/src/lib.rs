@@ -64,4 +64,4 @@ pub use crate::moto::Moto;
 pub use crate::object::{Attributes, Encryption, OpenUpload, Restore, StoredObject, StoredPart};
 pub use crate::operation::Operation;
 pub use crate::server::LocalS3;
-pub use crate::sink::{EntityTags, Sink, SinkOptions};
+pub use crate::sink::{EntityTags, Keep, Sink, SinkOptions};

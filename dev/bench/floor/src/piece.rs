@@ -1,4 +1,4 @@
-//! What is to be sent: whole files, and parts of large ones.
+//! What is to be sent or fetched: whole files, and parts of large ones.
 
 use std::fs::{self, File};
 use std::io;
@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Files above this are sent in parts of this size, the size offsite uses.
+/// Files above this are moved in parts of this size, the size offsite uses.
 const PART_BYTES: u64 = 8 << 20;
 
 /// The pieces of all files below a directory, given out one by one.
@@ -25,6 +25,8 @@ pub(crate) struct Piece {
     pub(crate) offset: u64,
     /// Its length, as it was when the directory was listed.
     pub(crate) bytes: u64,
+    /// Whether it is all of its file.
+    pub(crate) is_whole: bool,
 }
 
 impl Pieces {
@@ -40,6 +42,10 @@ impl Pieces {
 
     pub(crate) fn next(&self) -> Option<&Piece> {
         self.pieces.get(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Piece> {
+        self.pieces.iter()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -73,6 +79,7 @@ fn collect(root: &Path, below: &Path, pieces: &mut Vec<Piece>) -> io::Result<()>
             path: path.clone(),
             offset,
             bytes: PART_BYTES.min(size - offset),
+            is_whole: size <= PART_BYTES,
         }));
     }
     Ok(())

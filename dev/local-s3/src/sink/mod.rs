@@ -5,7 +5,8 @@
 //! remembered (size, entity tag, time, user metadata), so that clients find an unchanged tree
 //! unchanged. Content is kept where clients read back what they write about their own work
 //! (manifests, indices, keys): that of objects up to 32 MiB, but never that of files, whose keys
-//! have the component `files`, nor that of keys which are to be discarded.
+//! have the component `files`, nor that of keys which are to be discarded. For benchmarks that restore
+//! something, it keeps everything.
 //!
 //! `GET /_stats` tells how many requests of each operation there were, `POST /_stats/reset`
 //! starts the count again.
@@ -44,8 +45,28 @@ pub struct SinkOptions {
     pub buckets: Vec<String>,
     /// What entity tags are.
     pub entity_tags: EntityTags,
-    /// Content of objects whose key contains one of these is not kept.
-    pub discard: Vec<String>,
+    /// What content is kept.
+    pub keep: Keep,
+}
+
+/// What content a sink keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// What clients read back about their own work: objects up to 32 MiB, without contents of files.
+    Records {
+        /// Objects whose key contains one of these are not kept either.
+        discard: Vec<String>,
+    },
+    /// All of it, for restores.
+    Everything,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self::Records {
+            discard: Vec::new(),
+        }
+    }
 }
 
 /// Whether entity tags are the MD5 of the content.
@@ -66,7 +87,7 @@ impl Sink {
     /// The address is not a loopback address or is taken.
     pub fn start(address: SocketAddr, options: SinkOptions) -> io::Result<Self> {
         let served = Arc::new(Served {
-            store: Store::new(&options.buckets, options.discard),
+            store: Store::new(&options.buckets, options.keep),
             stats: Stats::default(),
             entity_tags: options.entity_tags,
         });

@@ -88,15 +88,16 @@ impl Served {
         let upload = upload.ok_or_else(no_such_upload)?;
         let parts: Vec<Received> = upload.parts.into_values().collect();
         let size = parts.iter().map(|part| part.size).sum();
+        let etag = self.joined_etag(&parts);
         let entry = Entry {
             size,
-            etag: self.joined_etag(&parts),
+            etag,
             last_modified: SystemTime::now(),
             headers: upload.headers,
             bytes: self
                 .store
                 .is_kept(key, Some(size))
-                .then(|| join(&parts))
+                .then(|| join(parts, size))
                 .flatten()
                 .map(BytesMut::freeze),
         };
@@ -129,10 +130,10 @@ impl Served {
 }
 
 /// The content of all parts, if that of each was kept.
-fn join(parts: &[Received]) -> Option<BytesMut> {
-    let mut joined = BytesMut::new();
+fn join(parts: Vec<Received>, size: u64) -> Option<BytesMut> {
+    let mut joined = BytesMut::with_capacity(usize::try_from(size).ok()?);
     for part in parts {
-        joined.extend_from_slice(part.bytes.as_ref()?);
+        joined.extend_from_slice(&part.bytes?);
     }
     Some(joined)
 }

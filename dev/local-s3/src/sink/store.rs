@@ -1,5 +1,6 @@
 //! What the sink remembers.
 
+use super::Keep;
 use super::receive::Received;
 use crate::hook::detached;
 use crate::s3::listing::Listed;
@@ -69,16 +70,16 @@ pub(super) struct Upload {
 
 #[derive(Debug, Default)]
 pub(super) struct Store {
-    discard: Vec<String>,
+    keep: Keep,
     buckets: Mutex<BTreeMap<String, Bucket>>,
     uploads: Mutex<HashMap<String, Upload>>,
     next: AtomicU64,
 }
 
 impl Store {
-    pub(super) fn new(buckets: &[String], discard: Vec<String>) -> Self {
+    pub(super) fn new(buckets: &[String], keep: Keep) -> Self {
         let store = Self {
-            discard,
+            keep,
             ..Self::default()
         };
         for name in buckets {
@@ -90,13 +91,13 @@ impl Store {
     /// Whether the content of an object is to be kept. Nobody knows the size of a body before it
     /// has arrived if the client does not tell it.
     pub(super) fn is_kept(&self, key: &str, size: Option<u64>) -> bool {
-        size.is_some_and(|size| size <= LARGEST_KEPT) && !self.is_discarded(key)
-    }
-
-    fn is_discarded(&self, key: &str) -> bool {
-        key.starts_with(FILES)
+        let Keep::Records { discard } = &self.keep else {
+            return true;
+        };
+        let is_discarded = key.starts_with(FILES)
             || key.contains(BELOW_FILES)
-            || self.discard.iter().any(|part| key.contains(part.as_str()))
+            || discard.iter().any(|part| key.contains(part.as_str()));
+        size.is_some_and(|size| size <= LARGEST_KEPT) && !is_discarded
     }
 
     pub(super) fn create_bucket(&self, name: &str) {

@@ -6,7 +6,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::types::{
     CompletedMultipartUpload, CompletedPart, Delete, MetadataDirective, ObjectIdentifier,
 };
-use local_s3::{EntityTags, Sink, SinkOptions};
+use local_s3::{EntityTags, Keep, Sink, SinkOptions};
 
 const ANY_PORT: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
 
@@ -124,7 +124,9 @@ async fn what_clients_say_about_their_own_work_keeps_its_content() {
 #[tokio::test]
 async fn contents_of_files_and_of_discarded_keys_are_not_kept() {
     let (_sink, _, client) = sink_with(SinkOptions {
-        discard: vec!["mirror/".to_owned(), "/data/".to_owned()],
+        keep: Keep::Records {
+            discard: vec!["mirror/".to_owned(), "/data/".to_owned()],
+        },
         ..SinkOptions::default()
     });
     for (key, is_kept) in [
@@ -140,6 +142,22 @@ async fn contents_of_files_and_of_discarded_keys_are_not_kept() {
             let got = client.get_object().bucket("bucket").key(key).send().await;
             assert_eq!(got.is_ok(), is_kept, "{key}");
         }
+    }
+}
+
+#[tokio::test]
+async fn for_restores_everything_is_kept() {
+    let (_sink, _, client) = sink_with(SinkOptions {
+        keep: Keep::Everything,
+        ..SinkOptions::default()
+    });
+    let large = vec![7; (32 << 20) + 1];
+    for (key, body) in [("p/files/one", &b"small"[..]), ("data/one", &large)] {
+        let put = client.put_object().bucket("bucket").key(key);
+        put.body(body.to_vec().into()).send().await.unwrap();
+        let got = client.get_object().bucket("bucket").key(key).send().await;
+        let got = got.unwrap().body.collect().await.unwrap().to_vec();
+        assert!(got == body, "{key}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! What can be said on the command line.
 
 use clap::Parser;
-use local_s3::EntityTags;
+use local_s3::{EntityTags, Keep};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -53,6 +53,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SUBSTRING", requires = "sink")]
     pub(crate) sink_discard: Vec<String>,
 
+    /// In the sink, keep the content of everything, in memory
+    #[arg(long, requires = "sink", conflicts_with = "sink_discard")]
+    pub(crate) sink_keep: bool,
+
     /// Stop when the process that started this one ends
     #[arg(long)]
     pub(crate) exit_with_parent: bool,
@@ -70,6 +74,15 @@ pub(crate) enum Mode {
 }
 
 impl Arguments {
+    pub(crate) fn keep(&self) -> Keep {
+        match self.sink_keep {
+            true => Keep::Everything,
+            false => Keep::Records {
+                discard: self.sink_discard.clone(),
+            },
+        }
+    }
+
     pub(crate) fn mode(&self) -> Mode {
         match (self.sink, self.sink_md5) {
             (false, _) => Mode::Server,

@@ -57,7 +57,7 @@ fn start(arguments: &Arguments) -> io::Result<Running> {
         let options = SinkOptions {
             buckets: arguments.buckets.clone(),
             entity_tags,
-            discard: arguments.sink_discard.clone(),
+            keep: arguments.keep(),
         };
         return Sink::start(arguments.listen, options).map(Running::Sink);
     }
