@@ -2,12 +2,13 @@
 //! object that others share. Nobody else makes requests of a [`Location`].
 //!
 //! What is read is handed on in pieces and hashed on the way; whoever reads compares the digest with
-//! the manifest's. Large contents are fetched in several ranges at once. Small files that share a
-//! group of an archive share its fetch.
+//! the manifest's. Large contents are fetched in several ranges at once, small ones several by one task.
+//! Small files that share a group of an archive share its fetch.
 
 mod ahead;
 mod decompressors;
 mod groups;
+mod small;
 
 use std::io::Read as _;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use tokio::runtime::Handle;
 use self::ahead::Ahead;
 use self::decompressors::Decompressors;
 use self::groups::Groups;
+pub use self::small::Fetched;
 use crate::format::codec::Codec;
 use crate::format::entry::{Content, Entry};
 use crate::format::location::{Location, Member};
@@ -48,6 +50,17 @@ pub enum ContentsError {
     /// The command is being stopped.
     #[error("interrupted")]
     Stopped,
+}
+
+impl ContentsError {
+    /// Whether it will be the same for all other contents.
+    fn is_fatal(&self) -> bool {
+        match self {
+            Self::Store(error) => error.kind.is_fatal(),
+            Self::Stopped => true,
+            Self::Altered(_) | Self::Unknown(_) | Self::Write(_) => false,
+        }
+    }
 }
 
 /// Told of each range that is read out of an archive: key, offset, bytes.

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use rustix::fs::{fchmod, fsync, syncfs};
 use tokio::runtime::Handle;
 
+use super::batch::Batch;
 use super::directory::Directory;
-use super::file::{self, Placed};
 use super::filler::Filler;
-use super::links::Name;
 use super::names::Names;
 use super::plan::Plan;
 use super::staging::{self, Record};
@@ -21,7 +20,7 @@ use crate::snapshots::objects::{self, ObjectsError};
 use crate::source::directory::root::Root;
 use crate::store::{Store, StoreError};
 
-/// Files that wait for a thread, each with its directory open.
+/// Batches that wait for a thread, each with its directory open.
 const QUEUE: usize = 64;
 
 /// Why a plan was not carried out at all.
@@ -138,15 +137,14 @@ fn fill(
     report: &mut Report,
 ) {
     let options = &worker.options;
-    let (sender, receiver) = crossbeam_channel::bounded::<(Placed, Name)>(QUEUE);
+    let (sender, receiver) = crossbeam_channel::bounded::<Batch>(QUEUE);
     let threads: Vec<_> = (0..options.concurrency.clamp(1, 64))
         .map(|_| {
             let (worker, receiver) = (Arc::clone(worker), receiver.clone());
             std::thread::spawn(move || {
-                for (placed, name) in receiver {
+                for batch in receiver {
                     if !worker.options.stop.is_set() {
-                        let result = file::restore(&worker, &placed, name);
-                        worker.settle(&placed.entry.path, result);
+                        batch.restore(&worker);
                     }
                 }
             })
@@ -159,8 +157,8 @@ fn fill(
         }
         filler.take(wanted);
     }
+    filler.finish();
     // Without a sender the threads end; without the directories, those are given their metadata.
-    drop(filler);
     for thread in threads {
         // A thread that panicked has said so; its file is missing and never got its name.
         let _ = thread.join();

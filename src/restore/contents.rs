@@ -6,6 +6,7 @@ use rustix::fs::ftruncate;
 use rustix::io::{self, Errno, pread};
 use sha2::{Digest, Sha256};
 
+use super::file::Placed;
 use super::target;
 use super::worker::Worker;
 use crate::contents::ContentsError;
@@ -17,13 +18,18 @@ const BLOCK: usize = 4096;
 /// Read at a time when contents are copied.
 const COPY_BYTES: usize = 1 << 20;
 
-/// Writes the contents of `entry` to a file, every byte of them checked.
+/// Writes the contents of an entry to a file, every byte of them checked.
 pub(super) fn write(
     worker: &Worker,
     file: &OwnedFd,
-    entry: &Entry,
+    placed: &Placed,
     content: &Content,
 ) -> Result<(), ContentsError> {
+    let entry = &placed.entry;
+    if let Some(fetched) = &placed.fetched {
+        write_at(file, entry, fetched, 0)?;
+        return Ok(end(file, entry)?);
+    }
     let mut is_begun = false;
     worker.contents.read(entry, content, |at, bytes| {
         if at == 0 && std::mem::replace(&mut is_begun, true) {

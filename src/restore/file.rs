@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rustix::fs::{AtFlags, linkat, symlinkat};
 use rustix::io::{self, Errno};
 
@@ -24,6 +25,8 @@ pub(super) struct Placed {
     pub(super) directory: Arc<Directory>,
     pub(super) entry: Entry,
     pub(super) action: Action,
+    /// Its contents, where they were fetched and checked together with others.
+    pub(super) fetched: Option<Bytes>,
 }
 
 impl Placed {
@@ -101,7 +104,7 @@ fn restore_contents(worker: &Worker, placed: &Placed) -> Result<(), Unrestored> 
         return keep(worker, placed, content);
     }
     let made = making::file(worker, placed, |file| {
-        contents::write(worker, file, entry, content)?;
+        contents::write(worker, file, placed, content)?;
         give_metadata(worker, file, entry);
         Ok(())
     });
@@ -147,7 +150,7 @@ fn keep(worker: &Worker, placed: &Placed, content: &Content) -> Result<(), Unres
             None => false,
         };
         if !is_copied {
-            contents::write(worker, file, entry, content)?;
+            contents::write(worker, file, placed, content)?;
         }
         give_metadata(worker, file, entry);
         Ok(())

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use super::batch::{self, Batch};
 use super::directory::Directory;
 use super::file::{self, Placed};
-use super::links::Name;
 use super::plan::Action;
 use super::wanted::WantedEntry;
 use super::worker::{Report, Unrestored, Worker};
@@ -24,7 +24,9 @@ pub(super) struct Filler<'a> {
     target: Arc<Directory>,
     /// Directories below the target on the way to the current entry.
     open: Vec<(EntryPath, Arc<Directory>)>,
-    files: crossbeam_channel::Sender<(Placed, Name)>,
+    files: crossbeam_channel::Sender<Batch>,
+    /// Small files of the directory at hand, to be handed out together.
+    small: Vec<Placed>,
 }
 
 impl<'a> Filler<'a> {
@@ -32,7 +34,7 @@ impl<'a> Filler<'a> {
         worker: &'a Arc<Worker>,
         report: &'a mut Report,
         target: Arc<Directory>,
-        files: crossbeam_channel::Sender<(Placed, Name)>,
+        files: crossbeam_channel::Sender<Batch>,
     ) -> Self {
         Self {
             worker,
@@ -40,6 +42,7 @@ impl<'a> Filler<'a> {
             target,
             open: Vec::new(),
             files,
+            small: Vec::new(),
         }
     }
 
@@ -85,6 +88,7 @@ impl<'a> Filler<'a> {
 
     fn directory(&mut self, entry: Entry, action: Action) -> Result<(), Unrestored> {
         self.report.directories += 1;
+        self.hand_out_small()?;
         let Some(name) = entry.path.name() else {
             self.target(entry);
             return Ok(());
@@ -121,13 +125,37 @@ impl<'a> Filler<'a> {
             directory: self.above(&entry.path)?,
             entry,
             action,
+            fetched: None,
         };
         if placed.entry.metadata.kind == Kind::Symlink {
             return file::restore_symlink(self.worker, &placed);
         }
         let name = self.worker.links.name(&placed.entry);
-        let sent = self.files.send((placed, name));
+        if !batch::is_small(&placed, &name) {
+            return self.hand_out(Batch::One(Box::new(placed), name));
+        }
+        if !batch::has_room(&self.small, &placed) {
+            self.hand_out_small()?;
+        }
+        self.small.push(placed);
+        Ok(())
+    }
+
+    fn hand_out_small(&mut self) -> Result<(), Unrestored> {
+        match std::mem::take(&mut self.small) {
+            none if none.is_empty() => Ok(()),
+            some => self.hand_out(Batch::Small(some)),
+        }
+    }
+
+    fn hand_out(&self, batch: Batch) -> Result<(), Unrestored> {
+        let sent = self.files.send(batch);
         sent.map_err(|_| ContentsError::Stopped.into())
+    }
+
+    /// Hands out what is left. No more files come after this.
+    pub(super) fn finish(mut self) {
+        let _ = self.hand_out_small();
     }
 
     /// The directory something goes into.

@@ -39,7 +39,8 @@ fn unnamed(
     placed: &Placed,
     fill: impl Fn(&OwnedFd) -> Result<(), Unrestored>,
 ) -> Result<bool, Unrestored> {
-    let file = match placed.directory.change(|fd| target::make_unnamed_file(fd)) {
+    let mode = placed.entry.metadata.mode;
+    let file = match (placed.directory).change(|fd| target::make_unnamed_file(fd, mode)) {
         Ok(file) => file,
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => return Ok(false),
         Err(error) => return Err(error.into()),

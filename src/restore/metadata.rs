@@ -40,15 +40,18 @@ impl Refused {
 }
 
 /// For something that is open. The owner goes first, because changing it clears setuid and setgid;
-/// the times go last, because everything else may change them.
+/// the times go last, because everything else may change them. What is as it should be is not given: on
+/// a file server each call is a round trip.
 pub(super) fn of_open(file: &OwnedFd, entry: &Entry, owners: bool) -> Result<(), Refused> {
     let mut refused = Refused::default();
     let mut mode = Mode::from_raw_mode(entry.metadata.mode);
-    if owners {
+    let mut stat = Stat::of(file).ok();
+    if owners && !belongs_to_its_owner(stat.as_ref(), entry) {
         let (uid, gid) = owner(entry);
         refused.done("owner", fchown(file, uid, gid));
+        stat = Stat::of(file).ok();
     }
-    if mode.intersects(Mode::SUID | Mode::SGID) && !belongs_to_its_owner(file, entry) {
+    if mode.intersects(Mode::SUID | Mode::SGID) && !belongs_to_its_owner(stat.as_ref(), entry) {
         // Nothing is run as somebody it did not belong to.
         mode -= Mode::SUID | Mode::SGID;
     }
@@ -56,7 +59,12 @@ pub(super) fn of_open(file: &OwnedFd, entry: &Entry, owners: bool) -> Result<(),
         let set = fsetxattr(file, &name[..], value, XattrFlags::empty());
         refused.done(attribute(name), set);
     }
-    refused.done("mode", fchmod(file, mode));
+    // An attribute may be a list of who may do what, which changes the mode.
+    let has_mode = entry.xattrs.is_empty()
+        && stat.is_some_and(|stat| stat.metadata.mode == mode.as_raw_mode());
+    if !has_mode {
+        refused.done("mode", fchmod(file, mode));
+    }
     refused.done("times", give_time(file, entry.metadata.mtime_ns));
     refused.or_nothing()
 }
@@ -138,10 +146,9 @@ fn owner(entry: &Entry) -> (Option<Uid>, Option<Gid>) {
 }
 
 /// Whether the owner is the entry's, whoever has given it that.
-fn belongs_to_its_owner(file: &OwnedFd, entry: &Entry) -> bool {
+fn belongs_to_its_owner(stat: Option<&Stat>, entry: &Entry) -> bool {
     let Entry { metadata, .. } = entry;
-    Stat::of(file)
-        .is_ok_and(|stat| (stat.metadata.uid, stat.metadata.gid) == (metadata.uid, metadata.gid))
+    stat.is_some_and(|stat| (stat.metadata.uid, stat.metadata.gid) == (metadata.uid, metadata.gid))
 }
 
 /// The access time is not recorded; it becomes that of the modification.

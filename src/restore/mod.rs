@@ -11,6 +11,7 @@
 //! is followed on the way.
 
 mod apply;
+mod batch;
 mod compare;
 mod contents;
 mod directory;

@@ -106,9 +106,12 @@ pub(super) fn make_file(directory: impl AsFd, name: &[u8]) -> io::Result<OwnedFd
 }
 
 /// Makes a new file for writing that has no name, and is gone with its descriptor unless it gets one.
-pub(super) fn make_unnamed_file(directory: impl AsFd) -> io::Result<OwnedFd> {
+/// With no name, it may have the mode that it is to have in the end, as far as that gives nobody rights that
+/// its owner has.
+pub(super) fn make_unnamed_file(directory: impl AsFd, mode: u32) -> io::Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-    openat(directory, c".", flags, PRIVATE_FILE)
+    let rights = Mode::RWXU | Mode::RWXG | Mode::RWXO;
+    openat(directory, c".", flags, Mode::from_raw_mode(mode) & rights)
 }
 
 /// Writes all of `bytes` at an offset.

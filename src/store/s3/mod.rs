@@ -119,6 +119,10 @@ impl Store for S3Store {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
+        self.ready(Operation::Get, key).await?;
+        if let Some(bytes) = self.read_directly(key, &range).await {
+            return Ok(bytes);
+        }
         Ok(self.read(key, &Wanted::Range(range)).await?.bytes)
     }
 

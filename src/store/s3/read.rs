@@ -32,16 +32,23 @@ struct Announced {
 }
 
 impl S3Store {
+    /// Reads a range by the direct way; `None` where that has not led to all of it.
+    pub(super) async fn read_directly(&self, key: &str, range: &Range<u64>) -> Option<Bytes> {
+        let direct = self.clients.direct.as_ref()?;
+        let timeout = self.options.timeout(length(range));
+        let (key, header) = (self.key(key), in_header(range));
+        let answer = direct.get(&key, &header, timeout).await?;
+        let wanted = Wanted::Range(range.clone());
+        let object = take_in(answer, &wanted, &self.regions).await;
+        object.ok().map(|object| object.bytes)
+    }
+
     /// Reads, again where the body breaks off: the SDK retries until an answer begins, and no further.
     pub(super) async fn read(&self, key: &str, wanted: &Wanted) -> StoreResult<Object> {
         let (range, expected) = match wanted {
             Wanted::Whole { .. } => (None, 0),
-            Wanted::Range(range) => {
-                let text = format!("bytes={}-{}", range.start, range.end - 1);
-                (Some(text), range.end - range.start)
-            }
+            Wanted::Range(range) => (Some(in_header(range)), length(range)),
         };
-        let expected = usize::try_from(expected).unwrap_or(usize::MAX);
         let request = || {
             self.clients
                 .s3
@@ -71,6 +78,15 @@ impl S3Store {
             }
         }
     }
+}
+
+/// A range as a request's header has it (RFC 9110, section 14.1).
+fn in_header(range: &Range<u64>) -> String {
+    format!("bytes={}-{}", range.start, range.end - 1)
+}
+
+fn length(range: &Range<u64>) -> usize {
+    usize::try_from(range.end - range.start).unwrap_or(usize::MAX)
 }
 
 async fn take_in(
