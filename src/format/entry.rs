@@ -17,6 +17,12 @@ use super::location::{Checksum, ETag, Location, Member, Stored};
 use super::pass_id::PassId;
 use super::path::{EntryPath, PathError};
 
+/// SHA-256 of no bytes.
+const EMPTY_SHA256: [u8; 32] = [
+    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24,
+    0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+];
+
 /// What kind of thing an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -298,7 +304,10 @@ impl Entry {
                 };
                 let location = match member {
                     Some(member) => Location::Member(Box::new(member)),
-                    None if line.inline => Location::Inline,
+                    None if line.inline => match line.size {
+                        Some(0) if digest == EMPTY_SHA256 => Location::Inline,
+                        _ => return Err(bad("inline")),
+                    },
                     None => Location::Object(Box::new(Stored {
                         key: match line.key.as_deref() {
                             Some(key) => key.into(),
@@ -454,4 +463,27 @@ fn parse_link_group(text: &str) -> Option<LinkGroup> {
         dev: dev.parse().ok()?,
         ino: ino.parse().ok()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_nothing_lies_in_the_manifest() {
+        let parse = |size: u64, sha256: [u8; 32]| {
+            let line = format!(
+                r#"{{"path":"a","type":"file","size":{size},"mtime_ns":0,"ctime_ns":0,"mode":"0644","uid":0,"gid":0,"sha256":"{}","pass":"20251227T020000Z-7f3a","inline":true}}"#,
+                hex::encode(sha256)
+            );
+            let source = SourceName::parse("data").unwrap();
+            Entry::parse_line(&source, line.as_bytes())
+        };
+        let entry = parse(0, EMPTY_SHA256).unwrap();
+        assert_eq!(entry.content.unwrap().location, Location::Inline);
+        for (size, sha256) in [(3, EMPTY_SHA256), (0, [7; 32])] {
+            let error = parse(size, sha256).unwrap_err().to_string();
+            assert!(error.contains("`inline`"), "{error}");
+        }
+    }
 }

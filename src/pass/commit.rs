@@ -231,9 +231,10 @@ async fn object_table(
     let segments = manifest.segments.iter();
     let needed: BTreeSet<_> = segments.flat_map(|s| s.objects.keys().copied()).collect();
     let known = past.objects();
-    if known == needed {
-        let table = past.parent.as_ref();
-        return Ok((table.and_then(|parent| parent.objects.clone()), needed));
+    let table = past.parent.as_ref();
+    let table = table.and_then(|parent| parent.objects.clone());
+    if known == needed && (table.is_some() || needed.is_empty()) {
+        return Ok((table, needed));
     }
     let recorded = match &past.parent {
         Some(parent) if !known.is_disjoint(&needed) => {

@@ -215,7 +215,9 @@ impl SourceError {
             Self::Interrupted => ExitCode::Terminated,
             Self::Damaged { .. }
             | Self::Latest(ChainError::Record { .. })
-            | Self::Objects(ObjectsError::Damaged { .. }) => ExitCode::Integrity,
+            | Self::Objects(ObjectsError::Damaged { .. } | ObjectsError::Newer { .. }) => {
+                ExitCode::Integrity
+            }
             Self::Manifest(WriterError::Segment(_)) => ExitCode::Integrity,
             Self::Latest(ChainError::Store(error))
             | Self::Objects(ObjectsError::Store(error))
@@ -241,7 +243,7 @@ impl SourceError {
             | Self::Replaced { .. }
             | Self::Empty { .. }
             | Self::Latest(ChainError::Record { .. })
-            | Self::Objects(ObjectsError::Damaged { .. })
+            | Self::Objects(ObjectsError::Damaged { .. } | ObjectsError::Newer { .. })
             | Self::Manifest(WriterError::Segment(_) | WriterError::LongEntry(_))
             | Self::LargeRecord
             | Self::FromTheFuture(_)

@@ -39,7 +39,11 @@ fn unnamed(
     placed: &Placed,
     fill: impl Fn(&OwnedFd) -> Result<(), Unrestored>,
 ) -> Result<bool, Unrestored> {
-    let mode = placed.entry.metadata.mode;
+    // Attributes can be given only to what its owner may write.
+    let mode = match placed.entry.xattrs.is_empty() {
+        true => placed.entry.metadata.mode,
+        false => 0o600,
+    };
     let file = match (placed.directory).change(|fd| target::make_unnamed_file(fd, mode)) {
         Ok(file) => file,
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => return Ok(false),

@@ -2,7 +2,7 @@
 
 use super::fetch::fetch;
 use crate::format::lines::OBJECT_BYTES;
-use crate::format::objects::ObjectTable;
+use crate::format::objects::{ObjectTable, TableError};
 use crate::format::snapshot::Snapshot;
 use crate::store::{Store, StoreError};
 
@@ -12,6 +12,14 @@ pub enum ObjectsError {
     /// The store fails.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It was written by a newer program.
+    #[error("table of objects `{key}` {error}")]
+    Newer {
+        /// Its key under the prefix.
+        key: String,
+        /// Which version or feature it has.
+        error: TableError,
+    },
     /// It is missing or damaged.
     #[error("table of objects `{key}` of snapshot {snapshot} is damaged: {error}")]
     Damaged {
@@ -30,6 +38,7 @@ impl ObjectsError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Store(error) => error.kind.hint(),
+            Self::Newer { .. } => None,
             Self::Damaged { .. } => Some(
                 "nothing that lies in archives can be found without it; move the commit record away, and the snapshot before it counts",
             ),
@@ -53,5 +62,11 @@ pub async fn load(store: &dyn Store, snapshot: &Snapshot) -> Result<ObjectTable,
     let at_most = table.size.min(OBJECT_BYTES);
     let bytes = fetch(store, &table.key, at_most, &table.sha256).await?;
     let read = ObjectTable::parse(bytes.map_err(damaged)?, table.lines_bytes);
-    read.map_err(|error| damaged(format!("it {error}")))
+    read.map_err(|error| match error {
+        TableError::Format(_) | TableError::Unsupported(_) => ObjectsError::Newer {
+            key: table.key.clone(),
+            error,
+        },
+        TableError::Lines(_) | TableError::Line(_) => damaged(format!("it {error}")),
+    })
 }

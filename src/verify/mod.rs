@@ -76,6 +76,11 @@ pub fn verify(
     let objects = match runtime.block_on(objects::load(&**store, snapshot)) {
         Ok(objects) => Some(Arc::new(objects)),
         Err(ObjectsError::Store(error)) => return Err(error),
+        Err(ObjectsError::Newer { key, error }) => {
+            let problem = Problem::new(FindingKind::Record, format!("table of objects {error}"));
+            report.findings.push(problem.at(".", key));
+            None
+        }
         Err(ObjectsError::Damaged { key, error, .. }) => {
             let problem = Problem::new(FindingKind::Record, format!("table of objects: {error}"));
             report.findings.push(problem.at(".", key));

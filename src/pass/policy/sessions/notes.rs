@@ -53,7 +53,11 @@ impl Notes {
         };
         let recorded = [&pair.continued, &pair.base].into_iter().flatten();
         let mut contents = recorded.filter_map(|compared| compared.recorded.entry.content.as_ref());
-        let is_object = |content: &&Content| matches!(content.location, Location::Object(_));
+        // One that was put as a file of its own is kept as those are, and has another key.
+        let is_object = |content: &&Content| match &content.location {
+            Location::Object(stored) => keys::pass_of_contents(&self.source, &stored.key).is_none(),
+            Location::Inline | Location::Member(_) => false,
+        };
         Some(Apart {
             key: self.key.key(&values),
             known: contents.find(is_object).filter(|_| !self.afresh).cloned(),
