@@ -330,6 +330,16 @@ impl Capture {
         self.end(Ok(Captured::Uploaded(Box::new(entry))));
     }
 
+    /// Tells why a file of an archive is not an object of its own as well. Nothing is lost: the archive has it.
+    pub(super) fn in_archive_alone(&self, why: &str) {
+        let (source, path) = (&self.options().job.name, &self.order.found.path);
+        self.options().events.emit(&Event::Notice {
+            message: format!(
+                "{source}: `{path}` is in its archive alone, and no object of its own as well: {why}"
+            ),
+        });
+    }
+
     /// Ends a capture whose contents are in an archive that is being written.
     pub(super) fn archived(self, entry: Entry, archive: &str) {
         self.options().events.emit(&Event::FileArchived {

@@ -142,7 +142,7 @@ pub async fn back_up(
         source: source.name.clone(),
         pass: context.pass,
         generation: lease.generation(),
-        sequence: parent.map_or(0, |parent| parent.sequence + 1),
+        sequence: parent.map_or(0, |parent| parent.sequence.saturating_add(1)),
         kind: source.place.kind().to_owned(),
         place: source.place.text(),
         origins,

@@ -8,7 +8,6 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::Item;
 use crate::archive::tar::{self, Member};
-use crate::events::Event;
 use crate::format::entry::{Entry, Kind};
 use crate::memory::budget::Budget;
 use crate::memory::buffers::{Buffer, Buffers};
@@ -234,13 +233,7 @@ impl Packer {
         if let Ok(Streamed::Written(entry, _)) = &streamed {
             capture.is_member(entry);
             if capture.order.apart.is_some() {
-                capture.options().events.emit(&Event::Notice {
-                    message: format!(
-                        "{}: `{}` is too large to be an object of its own as well; it is in the archive alone",
-                        capture.options().job.name,
-                        entry.path
-                    ),
-                });
+                capture.in_archive_alone("it is too large");
             }
         }
         match streamed {

@@ -172,6 +172,9 @@ fn file(capture: Box<Capture>, raw: &mut Raw) {
             if let Some(apart) = &capture.order.apart {
                 match apart::put(&capture, apart, held, sha256) {
                     Ok(content) => entry.content = Some(content),
+                    Err(Refused::Store(key, error)) if !error.kind.is_fatal() => {
+                        capture.in_archive_alone(&format!("`{key}` was not taken: {error}"));
+                    }
                     Err(refused) => return capture.end(Err(refused)),
                 }
             }

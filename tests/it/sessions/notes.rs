@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use local_s3::Operation;
+use local_s3::{Fault, Operation};
 use rustix::process::Signal;
 
 use super::{extracted, fill, names, run, states, world, world_with};
@@ -110,7 +110,8 @@ fn a_note_that_is_too_large_is_in_the_archive_alone() {
     let notice = output.event("notice");
     let message = notice["message"].as_str().unwrap();
     assert!(
-        message.contains("`M31_2020/notes.md` is too large"),
+        message.contains("`M31_2020/notes.md` is in its archive alone")
+            && message.contains("too large"),
         "{notice}"
     );
     let expected = ["empty", "short"].map(|name| format!("sessions/2020/M31_2020_{name}.md"));
@@ -119,6 +120,38 @@ fn a_note_that_is_too_large_is_in_the_archive_alone() {
     assert_same(&read(&world.data()), &read(&world.restored_latest()));
     assert_eq!(names(&world.back_up()), [""; 0]);
     assert_eq!(states(&world), ["archived"]);
+}
+
+/// The store has no room for a key as long as that, say; the archive has the note all the same.
+#[test]
+fn a_note_that_the_store_does_not_take_is_in_the_archive_alone() {
+    for (status, code) in [(400, "KeyTooLongError"), (503, "SlowDown")] {
+        let world = world_with("");
+        world.write("M31_2020/light/1.fits", noise(1, 5000));
+        world.write("M31_2020/notes.md", "a note");
+        settle();
+        let put = Fault::on(Operation::PutObject).key_contains("/sessions/");
+        let refused = world.server.fault(put.always().status(status, code));
+        let output = world.back_up();
+        assert!(refused.fired() > 0);
+        let notice = output.event("notice")["message"].to_string();
+        assert!(
+            notice.contains("`M31_2020/notes.md` is in its archive alone"),
+            "{notice}"
+        );
+        assert!(
+            notice.contains("sessions/2020/M31_2020_notes.md"),
+            "{notice}"
+        );
+        assert_eq!(notes(&world), [""; 0]);
+        assert_eq!(findings(&world, &["--read"]), (0, vec![]));
+        assert_same(&read(&world.data()), &read(&world.restored_latest()));
+        // The session is not archived again for that, but it can be asked for.
+        assert_eq!(names(&world.back_up()), [""; 0]);
+        world.server.clear_faults();
+        run(&world, &["--force"]);
+        assert_eq!(notes(&world), ["sessions/2020/M31_2020_notes.md"]);
+    }
 }
 
 /// One pass over a session that has nothing but a note, killed at a request. Whether there was one.
