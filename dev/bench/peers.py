@@ -30,9 +30,9 @@ def offsite(place: Place) -> Command:
 
 def offsite_restore(place: Place) -> Command:
     return place.command(
-        place.tools.offsite, "restore", "latest",
+        place.tools.offsite, "restore",
         "--endpoint-url", place.sink.endpoint, "--bucket", BUCKET, "--prefix", f"{place.prefix}/",
-        "--source", place.tree.name, "--to", place.fresh(),
+        "--to", place.fresh(),
     )  # fmt: skip
 
 
@@ -92,8 +92,7 @@ def untar_s5cmd(place: Place) -> Command:
 
 def untar_rclone(place: Place) -> Command:
     archive = f":s3:{place.target}/archive.tar.zst"
-    settings = ["--s3-no-head-object"]
-    return _untar(place, [str(python_tool("rclone")), "cat", *settings, archive])
+    return _untar(place, [str(python_tool("rclone")), "cat", archive])
 
 
 def _archive(place: Place) -> str:
