@@ -27,4 +27,5 @@ mod stdio;
 pub mod stop;
 pub mod store;
 mod text;
+mod unnamed;
 pub mod verify;

@@ -42,13 +42,13 @@ struct Shared {
     provider: SharedCredentialsProvider,
     answers: Noting,
     patience: Duration,
-    held: Mutex<Option<Arc<Held>>>,
+    held: Mutex<Option<Arc<KnownCredentials>>>,
     /// Held by whoever asks; when asking has failed last, and how.
     asking: tokio::sync::Mutex<Option<(Instant, NoCredentials)>>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct KnownCredentials {
     credentials: Credentials,
     /// The same, as signers take them.
     identity: Identity,
@@ -58,7 +58,7 @@ struct Held {
     asked_at: Instant,
 }
 
-impl Held {
+impl KnownCredentials {
     fn ends_within(&self, time: Duration) -> bool {
         let ends = self.credentials.expiry();
         ends.is_some_and(|ends| ends <= SystemTime::now() + time)
@@ -100,7 +100,7 @@ impl Keeper {
     /// Asks again where those of this number are refused, unless somebody has already; whether there
     /// are others now.
     pub(crate) async fn others_than(&self, number: u64) -> Result<bool, NoCredentials> {
-        let is_other = |held: &Held| held.number != number;
+        let is_other = |held: &KnownCredentials| held.number != number;
         let held = self.shared.ask_in_turn(is_other, Some(number)).await?;
         Ok(is_other(&held))
     }
@@ -110,7 +110,7 @@ impl Keeper {
         Ok(self.held().await?.identity.clone())
     }
 
-    async fn held(&self) -> Result<Arc<Held>, NoCredentials> {
+    async fn held(&self) -> Result<Arc<KnownCredentials>, NoCredentials> {
         let shared = &self.shared;
         let usable = match shared.known() {
             Some(held) if !held.ends_within(RENEW_BEFORE) || held.was_just_asked_for() => {
@@ -119,7 +119,9 @@ impl Keeper {
             held => held.filter(|held| !held.ends_within(Duration::ZERO)),
         };
         let Some(held) = usable else {
-            return shared.ask_in_turn(Held::was_just_asked_for, None).await;
+            return shared
+                .ask_in_turn(KnownCredentials::was_just_asked_for, None)
+                .await;
         };
         // Nobody waits for what is not needed yet.
         let Ok(_asking) = shared.asking.try_lock() else {
@@ -136,19 +138,19 @@ impl Keeper {
 }
 
 impl Shared {
-    fn known(&self) -> Option<Arc<Held>> {
+    fn known(&self) -> Option<Arc<KnownCredentials>> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.clone()
     }
 
-    fn keep(&self, credentials: Credentials) -> Arc<Held> {
+    fn keep(&self, credentials: Credentials) -> Arc<KnownCredentials> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let number = match &*held {
             None => 0,
             Some(held) if held.credentials == credentials => held.number,
             Some(held) => held.number + 1,
         };
-        let now = Arc::new(Held {
+        let now = Arc::new(KnownCredentials {
             identity: credentials.clone().into(),
             credentials,
             number,
@@ -161,12 +163,12 @@ impl Shared {
     /// Asks for a while, unless somebody has meanwhile: then that came of it for all who wait.
     async fn ask_in_turn(
         &self,
-        will_do: impl Fn(&Held) -> bool,
+        will_do: impl Fn(&KnownCredentials) -> bool,
         refused: Option<u64>,
-    ) -> Result<Arc<Held>, NoCredentials> {
+    ) -> Result<Arc<KnownCredentials>, NoCredentials> {
         let began = Instant::now();
         let mut last_failure = self.asking.lock().await;
-        let is_new = |held: &Arc<Held>| will_do(held) || held.asked_at > began;
+        let is_new = |held: &Arc<KnownCredentials>| will_do(held) || held.asked_at > began;
         if let Some(held) = self.known().filter(is_new) {
             return Ok(held);
         }
@@ -184,7 +186,10 @@ impl Shared {
 
     /// Asks for a while. Those of the number `refused` do not count once they have ended: some give out
     /// the last they had for as long as they cannot get others.
-    async fn ask_patiently(&self, refused: Option<u64>) -> Result<Arc<Held>, NoCredentials> {
+    async fn ask_patiently(
+        &self,
+        refused: Option<u64>,
+    ) -> Result<Arc<KnownCredentials>, NoCredentials> {
         let deadline = Instant::now() + self.patience;
         let mut pause = self.patience / FIRST_PAUSE;
         loop {
@@ -204,7 +209,7 @@ impl Shared {
         }
     }
 
-    async fn ask(&self) -> Result<Arc<Held>, NoCredentials> {
+    async fn ask(&self) -> Result<Arc<KnownCredentials>, NoCredentials> {
         self.answers.take_status();
         let patience = self.patience / ATTEMPT;
         let asked = timeout(patience, self.provider.provide_credentials()).await;

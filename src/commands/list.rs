@@ -39,7 +39,7 @@ pub(super) fn list(context: &Context, args: &ListArgs) -> Result<ExitCode, Failu
 
 /// What `list --json` says of a snapshot.
 #[derive(Serialize)]
-struct Listed<'a> {
+struct SnapshotLine<'a> {
     id: &'a str,
     source: &'a str,
     created_at: jiff::Timestamp,
@@ -76,7 +76,7 @@ async fn snapshots(store: &Arc<dyn Store>, args: &ListArgs) -> Result<ExitCode, 
     }
     snapshots.sort_by(|a, b| (a.pass, &a.source).cmp(&(b.pass, &b.source)));
     if args.json {
-        let listed = snapshots.iter().map(|snapshot| Listed {
+        let listed = snapshots.iter().map(|snapshot| SnapshotLine {
             id: snapshot.pass.as_str(),
             source: snapshot.source.as_str(),
             created_at: snapshot.created_at,

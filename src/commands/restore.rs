@@ -13,7 +13,7 @@ use crate::cli::RestoreArgs;
 use crate::error::Failure;
 use crate::exit::ExitCode;
 use crate::format::snapshot::Snapshot;
-use crate::restore::{ApplyError, Plan, Report, RestoreOptions, Shortfall, apply, plan};
+use crate::restore::{ApplyError, Plan, RestoreOptions, RestoreReport, Shortfall, apply, plan};
 use crate::signal;
 use crate::snapshots::select::select;
 use crate::stdio;
@@ -29,7 +29,7 @@ struct Restored<'a> {
     target: String,
     plan: &'a Plan,
     #[serde(skip_serializing_if = "Option::is_none")]
-    report: Option<&'a Report>,
+    report: Option<&'a RestoreReport>,
 }
 
 pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<ExitCode, Failure> {
@@ -99,9 +99,9 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<ExitCode,
     })?
 }
 
-type Work = (Snapshot, RestoreOptions, Arc<Plan>);
+type Planned = (Snapshot, RestoreOptions, Arc<Plan>);
 
-fn done<'a>(work: &'a [Work], reports: &'a [Report]) -> Vec<Restored<'a>> {
+fn done<'a>(work: &'a [Planned], reports: &'a [RestoreReport]) -> Vec<Restored<'a>> {
     let mut reports = reports.iter();
     work.iter()
         .map(|(snapshot, options, plan)| Restored {
@@ -130,7 +130,7 @@ async fn in_thread<T: Send + 'static>(
 
 /// The snapshots of which something is wanted. A name that was mistyped restores nothing, and that
 /// is no success.
-fn matching(work: Vec<Work>, sessions: &[String]) -> Result<Vec<Work>, Failure> {
+fn matching(work: Vec<Planned>, sessions: &[String]) -> Result<Vec<Planned>, Failure> {
     let names = work
         .iter()
         .map(|(snapshot, ..)| snapshot.source.to_string());
@@ -153,7 +153,7 @@ fn matching(work: Vec<Work>, sessions: &[String]) -> Result<Vec<Work>, Failure> 
 }
 
 /// What stands in the way, of all snapshots together, before anything is written.
-fn conflicts(work: &[Work]) -> Option<Failure> {
+fn conflicts(work: &[Planned]) -> Option<Failure> {
     let count: u64 = work.iter().map(|(_, _, plan)| plan.conflict_count).sum();
     if count == 0 {
         return None;
@@ -172,7 +172,10 @@ fn conflicts(work: &[Work]) -> Option<Failure> {
     Some(Failure::new(ExitCode::Failed, message).hint(hint))
 }
 
-async fn carry_out(store: &Arc<dyn Store>, work: &[Work]) -> Result<Vec<Report>, Failure> {
+async fn carry_out(
+    store: &Arc<dyn Store>,
+    work: &[Planned],
+) -> Result<Vec<RestoreReport>, Failure> {
     let mut reports = Vec::new();
     for (snapshot, options, plan) in work {
         let bar = progress(snapshot, plan);
@@ -238,7 +241,7 @@ fn progress(snapshot: &Snapshot, plan: &Plan) -> ProgressBar {
     bar
 }
 
-fn exit_code(reports: &[Report]) -> ExitCode {
+fn exit_code(reports: &[RestoreReport]) -> ExitCode {
     let ended = reports.iter().any(|report| report.ended_early.is_some());
     let failed = reports.iter().any(|report| report.failure_count > 0);
     match (signal::received(), ended, failed) {

@@ -18,7 +18,7 @@ use crate::error::Failure;
 use crate::events::{Event, Events, Format, Level, Output};
 use crate::exit::ExitCode;
 use crate::format::lock::Holder;
-use crate::pass::commit::SourceReport;
+use crate::pass::back_up::SourceReport;
 use crate::run::{PassReport, World};
 use crate::signal;
 use crate::snapshots::entries::Entries;

@@ -16,7 +16,7 @@ use crate::pass::error::SourceError;
 use crate::pass::job::SourceJob;
 use crate::pass::past::Past;
 use crate::pass::policy::sessions::{
-    Choice, Session, SessionOptions, State, Survey, Wanted, check, survey,
+    Choice, NamePattern, Session, SessionOptions, SessionState, Survey, check, survey,
 };
 use crate::signal;
 use crate::snapshots::objects;
@@ -62,7 +62,7 @@ pub(super) fn sessions(context: &Context, args: &SessionsArgs) -> Result<ExitCod
             };
             let limit = options.choice.limit.unwrap_or(u64::MAX);
             let is_wanted = |session: &Session| {
-                let is_new = session.state == State::New || !options.choice.only_new;
+                let is_new = session.state == SessionState::New || !options.choice.only_new;
                 is_new && options.choice.has(session)
             };
             let wanted = survey.sessions.into_iter().filter(is_wanted);
@@ -104,7 +104,11 @@ pub(super) fn choose(job: &mut Job, args: &ChoiceArgs) -> Result<(), Failure> {
         return Ok(());
     }
     let choice = Choice {
-        names: args.session.iter().map(|text| Wanted::new(text)).collect(),
+        names: args
+            .session
+            .iter()
+            .map(|text| NamePattern::new(text))
+            .collect(),
         year: args.year.clone(),
         limit: args.limit,
         only_new: args.not_backed_up,

@@ -16,7 +16,7 @@ use crate::signal;
 use crate::snapshots::select::select;
 use crate::stdio;
 use crate::text::{count, one_line};
-use crate::verify::{Compared, Depth, Finding, Report, Window, verify as verify_snapshot};
+use crate::verify::{Compared, Depth, Finding, VerifyReport, Window, verify as verify_snapshot};
 
 use self::advice::SourceKind;
 
@@ -97,7 +97,7 @@ fn progress(snapshot: &Snapshot) -> ProgressBar {
 }
 
 /// Says what was found and what to do, and then, on standard output, the verdict.
-fn summary(report: &Report, depth: Depth, kind: SourceKind) {
+fn summary(report: &VerifyReport, depth: Depth, kind: SourceKind) {
     for finding in &report.findings {
         note(&one_line(&described(finding)));
     }
@@ -138,7 +138,7 @@ fn described(finding: &Finding) -> String {
 }
 
 /// What was compared and how, and what came of it.
-fn verdict(report: &Report) -> String {
+fn verdict(report: &VerifyReport) -> String {
     let Compared {
         contents,
         checksum,

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Purpose;
+use super::log_format::LogFormat;
 use super::reader::{Findings, Placed, complain};
-use super::settings::{Incomplete, LogFormat, Metrics, Settings};
+use super::settings::{Incomplete, Metrics, Settings};
 use super::sources::sources;
 use super::store;
 use super::value::Bytes;
@@ -14,7 +15,7 @@ use crate::pass::context::Limits;
 use crate::prices::Prices;
 use crate::run::Pass;
 use crate::store::StoreOptions;
-use crate::store::open::StoreUrl;
+use crate::store::url::StoreUrl;
 
 /// What the program is to do, valid.
 #[derive(Debug)]

@@ -7,6 +7,7 @@
 
 mod job;
 mod layers;
+mod log_format;
 mod problem;
 mod reader;
 mod settings;
@@ -19,11 +20,12 @@ use std::path::Path;
 
 pub use self::job::Job;
 pub use self::layers::{DOCUMENT_VARIABLE, Flag, NAMED_VARIABLES, VARIABLE_PREFIX, document};
+pub use self::log_format::LogFormat;
 pub use self::problem::{ConfigError, Problem};
 pub use self::reader::Shown;
 use self::reader::{Findings, Section};
 use self::settings::Settings;
-pub use self::settings::{Incomplete, LogFormat, Metrics};
+pub use self::settings::{Incomplete, Metrics};
 pub use self::value::{Bytes, parse_duration};
 
 /// A job, and the settings it was made from.

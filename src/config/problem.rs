@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::settings::LogFormat;
+use super::log_format::LogFormat;
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]

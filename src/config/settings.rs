@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::log_format::LogFormat;
 use super::reader::{Placed, Section};
 use super::value::Bytes;
 use crate::events::{Files, Level};
@@ -175,30 +176,6 @@ impl Archive {
         };
         section.finish();
         archive
-    }
-}
-
-/// How events are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// JSON, unless standard output is a terminal.
-    Auto,
-    /// One JSON object a line, on standard output.
-    Json,
-    /// Text, on standard error.
-    Text,
-}
-
-impl std::str::FromStr for LogFormat {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, &'static str> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "json" => Ok(Self::Json),
-            "text" => Ok(Self::Text),
-            _ => Err("one of auto, json, text"),
-        }
     }
 }
 

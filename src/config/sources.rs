@@ -23,7 +23,7 @@ use crate::source::filter::{Filter, Globs};
 use crate::store::Placement;
 
 /// A source and where it stands in the configuration.
-struct Listed {
+struct SourceAt {
     source: SourceJob,
     place: DirectoryPlace,
     tag: Tag,
@@ -54,7 +54,7 @@ pub(super) fn sources(
         let name = parsed.unwrap_or_else(|| name_of(&directory.value));
         Some(listed(settings, findings, source, name, directory))
     });
-    let configured: Vec<Listed> = configured.collect();
+    let configured: Vec<SourceAt> = configured.collect();
     let none = Source::default();
     let dirs = settings.s3.include_dirs.as_ref();
     let named = dirs.map(|dirs| {
@@ -68,16 +68,16 @@ pub(super) fn sources(
             listed(settings, findings, &none, name, &directory)
         })
     });
-    let named: Vec<Listed> = named.into_iter().flatten().collect();
+    let named: Vec<SourceAt> = named.into_iter().flatten().collect();
 
-    let all: Vec<Listed> = match dirs.is_some_and(|dirs| findings.is_flag(dirs.tag)) {
+    let all: Vec<SourceAt> = match dirs.is_some_and(|dirs| findings.is_flag(dirs.tag)) {
         // --dirs picks what is backed up; what is configured for one of them stays so.
         true => named
             .into_iter()
             .map(|named| {
-                let same = |listed: &&Listed| listed.place.directory == named.place.directory;
+                let same = |listed: &&SourceAt| listed.place.directory == named.place.directory;
                 match configured.iter().find(same) {
-                    Some(listed) => Listed {
+                    Some(listed) => SourceAt {
                         source: listed.source.clone(),
                         place: DirectoryPlace {
                             written_as: named.place.written_as,
@@ -113,7 +113,7 @@ fn listed(
     source: &Source,
     name: SourceName,
     directory: &Placed<String>,
-) -> Listed {
+) -> SourceAt {
     let defaults = &settings.defaults;
     let include = source.include.as_ref().or(defaults.include.as_ref());
     let exclude = [defaults.exclude.as_ref(), source.exclude.as_ref()];
@@ -164,7 +164,7 @@ fn listed(
         one_file_system: flag(|source| source.one_file_system),
         xattrs: flag(|source| source.xattrs),
     };
-    Listed {
+    SourceAt {
         tag: directory.tag,
         field: directory.field.clone(),
         source: SourceJob {
@@ -315,9 +315,9 @@ fn holds(outer: &DirectoryPlace, inner: &DirectoryPlace) -> bool {
 }
 
 /// Two sources must not share a name, and must not hold each other's files.
-fn check_apart(all: &[Listed], findings: &Findings) {
+fn check_apart(all: &[SourceAt], findings: &Findings) {
     for (index, listed) in all.iter().enumerate() {
-        let Listed {
+        let SourceAt {
             source,
             place,
             tag,

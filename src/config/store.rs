@@ -10,7 +10,7 @@ use figment::value::Tag;
 use super::reader::{Findings, Placed, complain};
 use super::settings::Settings;
 use crate::store::StoreOptions;
-use crate::store::open::{BadStore, StoreUrl};
+use crate::store::url::{BadStore, StoreUrl};
 
 /// The shortest time to wait for an answer.
 const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);

@@ -29,14 +29,14 @@ pub(super) fn is_group(member: &Member, size: u64) -> bool {
 }
 
 /// Where a group is: its object, and the offset in it.
-type Place = (ObjectId, u64);
+type GroupStart = (ObjectId, u64);
 
 /// A group, once it is there; locked while it is being fetched.
 type Slot = Arc<Mutex<Option<Bytes>>>;
 
 /// The groups used last.
 pub(super) struct Groups {
-    kept: Mutex<VecDeque<(Place, Slot)>>,
+    kept: Mutex<VecDeque<(GroupStart, Slot)>>,
     buffers: Buffers,
 }
 
@@ -92,6 +92,6 @@ impl Groups {
     }
 }
 
-fn place(member: &Member) -> Place {
+fn place(member: &Member) -> GroupStart {
     (member.of, member.offset)
 }

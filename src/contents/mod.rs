@@ -11,11 +11,13 @@ mod groups;
 mod small;
 
 use std::io::Read as _;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
+use bytes::Bytes;
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
 
 use self::ahead::Ahead;
 use self::decompressors::Decompressors;
@@ -28,6 +30,9 @@ use crate::format::objects::ObjectTable;
 use crate::memory::budget::Budget;
 use crate::stop::Stop;
 use crate::store::{Store, StoreError};
+
+/// From this length on it pays to hash contents on a thread of their own.
+const LARGE_BYTES: u64 = 32 << 20;
 
 /// Decompressed at a time.
 const PIECE_BYTES: usize = 256 << 10;
@@ -170,6 +175,11 @@ impl Contents {
         take: &mut impl FnMut(u64, &[u8]) -> Result<(), Errno>,
     ) -> Result<[u8; 32], ContentsError> {
         let size = entry.metadata.size;
+        if let Location::Object(stored) = &content.location
+            && size >= LARGE_BYTES
+        {
+            return self.large(&stored.key, size, take);
+        }
         let mut hasher = Sha256::new();
         let mut at = 0;
         let mut take = |bytes: &[u8]| -> Result<(), ContentsError> {
@@ -187,6 +197,37 @@ impl Contents {
             }
         }
         Ok(hasher.finalize().into())
+    }
+
+    /// A large object as it is. One thread hashes what has come while this one takes it.
+    fn large(
+        &self,
+        key: &str,
+        size: u64,
+        take: &mut impl FnMut(u64, &[u8]) -> Result<(), Errno>,
+    ) -> Result<[u8; 32], ContentsError> {
+        std::thread::scope(|scope| {
+            let (come, pieces) = mpsc::sync_channel::<(Bytes, Arc<OwnedSemaphorePermit>)>(1);
+            let hashing = scope.spawn(move || {
+                let mut hasher = Sha256::new();
+                for (piece, _memory) in pieces {
+                    hasher.update(&piece);
+                }
+                hasher.finalize().into()
+            });
+            let mut ahead = Ahead::of(self, key.to_owned(), 0..size);
+            let mut at = 0;
+            while let Some((piece, memory)) = ahead.fetch()? {
+                let memory = Arc::new(memory);
+                if come.send((piece.clone(), Arc::clone(&memory))).is_err() {
+                    break;
+                }
+                take(at, &piece)?;
+                at += piece.len() as u64;
+            }
+            drop(come);
+            hashing.join().map_err(|_| ContentsError::Stopped)
+        })
     }
 
     fn member(

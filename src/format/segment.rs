@@ -96,8 +96,11 @@ struct EndLine {
 const END: &[u8] = b"{\"end\":";
 
 impl End {
-    /// Adds an entry.
-    fn add(&mut self, entry: &Entry) {
+    /// Adds the next entry.
+    pub fn add(&mut self, entry: &Entry) {
+        if self.entries == 0 {
+            (self.first, self.first_b64) = bound(&entry.path);
+        }
         self.entries += 1;
         let Some(content) = &entry.content else {
             return;
@@ -114,6 +117,11 @@ impl End {
                 *live = live.saturating_add(entry.metadata.size);
             }
         }
+    }
+
+    /// Says which entry was the last one.
+    pub fn close(&mut self, last: &EntryPath) {
+        (self.last, self.last_b64) = bound(last);
     }
 }
 
@@ -152,6 +160,24 @@ pub struct SegmentRef {
     /// Entries whose contents were captured under another path.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub foreign: u64,
+}
+
+impl SegmentRef {
+    /// What of this is not so, of a segment whose entries come to `totals` and `end`.
+    #[must_use]
+    pub fn differs(&self, totals: Totals, end: &End) -> Option<&'static str> {
+        let bounds = (&self.first, &self.first_b64, &self.last, &self.last_b64);
+        let bounds_there = (&end.first, &end.first_b64, &end.last, &end.last_b64);
+        let passes = (end.passes.first().copied(), end.passes.last().copied());
+        match () {
+            () if self.totals != totals => Some("totals"),
+            () if bounds != bounds_there => Some("first and last path"),
+            () if self.objects != end.objects => Some("shared objects"),
+            () if (self.oldest, self.newest) != passes => Some("passes"),
+            () if self.foreign != end.foreign => Some("contents captured elsewhere"),
+            () => None,
+        }
+    }
 }
 
 /// A segment that is not one.
@@ -288,9 +314,6 @@ impl SegmentWriter {
         }
         self.lines.push(line);
         self.totals += Totals::of(entry);
-        if self.end.entries == 0 {
-            (self.end.first, self.end.first_b64) = bound(path);
-        }
         self.end.add(entry);
         self.last = Some(path.clone());
     }
@@ -299,7 +322,7 @@ impl SegmentWriter {
     #[must_use]
     pub fn finish(mut self) -> SegmentBody {
         if let Some(last) = &self.last {
-            (self.end.last, self.end.last_b64) = bound(last);
+            self.end.close(last);
         }
         let end = self.end;
         self.lines.push_json(&EndLine { end: end.clone() });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::expiry::{Held, Verdict, probe, stands};
+use super::expiry::{Held, Standing, probe, stands};
 use super::record;
 use super::{Lease, LeaseError, Previous, Seen, look};
 use crate::boottime::Boottime;
@@ -119,9 +119,9 @@ async fn free(
     let nonce = fastrand::u32(..);
     Ok(
         match probe(&**store, &seen, &request.holder, nonce).await? {
-            Verdict::Expired(seen) => Free::Yes(Some(seen)),
-            Verdict::Stands(error) => Free::No(error),
-            Verdict::Changed => Free::Changed,
+            Standing::Expired(seen) => Free::Yes(Some(seen)),
+            Standing::Stands(error) => Free::No(error),
+            Standing::Changed => Free::Changed,
         },
     )
 }

@@ -52,7 +52,7 @@ impl fmt::Display for Doubt {
 }
 
 /// What became of a lease that is in the way.
-pub(super) enum Verdict {
+pub(super) enum Standing {
     /// It is in force, or may be.
     Stands(LeaseError),
     /// It has expired, and this is what the lock object says now.
@@ -123,10 +123,10 @@ pub(super) async fn probe(
     seen: &Seen,
     by: &Holder,
     nonce: u32,
-) -> Result<Verdict, LeaseError> {
+) -> Result<Standing, LeaseError> {
     let doubtful = |doubt| {
         let held = Box::new(seen.held(store.now()));
-        Ok(Verdict::Stands(LeaseError::Doubtful { held, doubt }))
+        Ok(Standing::Stands(LeaseError::Doubtful { held, doubt }))
     };
     let Some(renewed_at) = seen.renewed_at() else {
         return doubtful(Doubt::Undated);
@@ -141,18 +141,18 @@ pub(super) async fn probe(
     let etag = match store.put(keys::LOCK, record.to_bytes(), &condition).await {
         Ok(etag) => etag,
         Err(error) if error.kind == StoreErrorKind::PreconditionFailed => {
-            return Ok(Verdict::Changed);
+            return Ok(Standing::Changed);
         }
         Err(error) => return Err(error.into()),
     };
     let probed = match look(store).await? {
         Some(probed) if probed.etag == etag => probed,
-        _ => return Ok(Verdict::Changed),
+        _ => return Ok(Standing::Changed),
     };
     Ok(match probed.written_at {
         _ if store.clock().has_jumped() => return doubtful(Doubt::Jumped),
         None => return doubtful(Doubt::Undated),
-        Some(now) if probed.has_expired_at(now) => Verdict::Expired(Box::new(probed)),
-        Some(now) => Verdict::Stands(stands(probed.held(now))),
+        Some(now) if probed.has_expired_at(now) => Standing::Expired(Box::new(probed)),
+        Some(now) => Standing::Stands(stands(probed.held(now))),
     })
 }

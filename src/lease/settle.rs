@@ -48,34 +48,34 @@ impl Voider {
             }
             attempt += 1;
             condition = match self.look(store, key).await? {
-                Found::Nothing => Condition::Absent,
-                Found::Settled(settled) => return Ok(settled),
-                Found::Older(condition) => condition,
+                AtKey::Nothing => Condition::Absent,
+                AtKey::Settled(settled) => return Ok(settled),
+                AtKey::Older(condition) => condition,
             };
         }
     }
 
-    async fn look(self, store: &dyn Store, key: &str) -> Result<Found, StoreError> {
+    async fn look(self, store: &dyn Store, key: &str) -> Result<AtKey, StoreError> {
         let object = match store.get(key, RECORD_BYTES).await {
             Ok(object) => object,
-            Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(Found::Nothing),
+            Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(AtKey::Nothing),
             Err(error) if matches!(error.kind, StoreErrorKind::TooLarge { .. }) => {
-                return Ok(Found::Settled(Settled::Taken));
+                return Ok(AtKey::Settled(Settled::Taken));
             }
             Err(error) => return Err(error),
         };
         Ok(match Record::parse(&object.bytes) {
             Ok(Record::Void(void)) if void.generation < self.generation => {
-                Found::Older(Condition::Matches(object.etag))
+                AtKey::Older(Condition::Matches(object.etag))
             }
-            Ok(Record::Void(_)) => Found::Settled(Settled::Blocked),
+            Ok(Record::Void(_)) => AtKey::Settled(Settled::Blocked),
             // What cannot be read takes the key as well as what can.
-            Ok(Record::Live(_) | Record::Other(_)) | Err(_) => Found::Settled(Settled::Taken),
+            Ok(Record::Live(_) | Record::Other(_)) | Err(_) => AtKey::Settled(Settled::Taken),
         })
     }
 }
 
-enum Found {
+enum AtKey {
     Nothing,
     Settled(Settled),
     /// A void record of an earlier lease, and the condition that it still is.

@@ -23,7 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use self::links::{First, Links};
 use super::context::SourceContext;
 use super::fatal::{FatalError, spawn};
-use super::steps::{Captured, Name, Order};
+use super::steps::{Captured, Order, WhichName};
 use crate::events::Event;
 use crate::format::entry::{Content, Entry, Kind, LinkGroup, Unreadable};
 use crate::format::keys;
@@ -115,13 +115,13 @@ pub(super) struct Capturer {
 
 /// Memory for contents; it counts as in use until nobody has it any more.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct InMemory {
     pub(super) bytes: Region,
     // Last: what is given back is free before somebody else may take it.
     _memory: OwnedSemaphorePermit,
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for InMemory {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
@@ -135,7 +135,7 @@ pub(super) struct Capture {
 }
 
 /// Why a file was not captured.
-pub(super) enum Refused {
+pub(super) enum Uncaptured {
     /// Something else is there, or nothing.
     Gone,
     /// The system refuses.
@@ -146,7 +146,7 @@ pub(super) enum Refused {
     Stopped,
 }
 
-impl Refused {
+impl Uncaptured {
     /// What could not be written under `key`.
     fn unwritten(key: &str, error: WriteError) -> Self {
         match error {
@@ -156,7 +156,7 @@ impl Refused {
     }
 }
 
-impl From<source::Refused> for Refused {
+impl From<source::Refused> for Uncaptured {
     fn from(refused: source::Refused) -> Self {
         match refused {
             source::Refused::Gone => Self::Gone,
@@ -165,13 +165,13 @@ impl From<source::Refused> for Refused {
     }
 }
 
-impl From<Errno> for Refused {
+impl From<Errno> for Uncaptured {
     fn from(error: Errno) -> Self {
         source::Refused::from(error).into()
     }
 }
 
-impl From<Stopped> for Refused {
+impl From<Stopped> for Uncaptured {
     fn from(_: Stopped) -> Self {
         Self::Stopped
     }
@@ -197,13 +197,13 @@ impl Capturer {
 
     /// Waits for memory for so many bytes of contents. It may be in the hands of a connection that
     /// stands still, so that nobody can give it back before the end.
-    pub(super) fn hold(&self, length: usize) -> Result<Held, Stopped> {
+    pub(super) fn hold(&self, length: usize) -> Result<InMemory, Stopped> {
         let taken = regions::taken(length);
         let memory = match self.memory.try_take_bytes(taken) {
             Some(memory) => memory,
             None => self.wait(self.memory.bytes(taken))??,
         };
-        Ok(Held {
+        Ok(InMemory {
             bytes: self.regions.take(length),
             _memory: memory,
         })
@@ -248,7 +248,7 @@ impl Capturer {
     fn take(self: &Arc<Self>, order: Order) {
         let capture = self.begin(order);
         if self.options.stop.is_set() {
-            return capture.end(Err(Refused::Stopped));
+            return capture.end(Err(Uncaptured::Stopped));
         }
         match capture.order.found.stat.metadata.kind {
             Kind::File => match capture.another_name() {
@@ -272,7 +272,7 @@ impl Capture {
     }
 
     /// Captures a symbolic link or a directory.
-    pub(super) fn without_contents(&self) -> Result<Captured, Refused> {
+    pub(super) fn without_contents(&self) -> Result<Captured, Uncaptured> {
         let found = &self.order.found;
         let opened = self.options().source.open(found)?;
         let mut entry = Entry::new(found.path.clone(), opened.stat.metadata);
@@ -355,7 +355,7 @@ impl Capture {
     /// What the first name has become and how the file looks now, where this is another name of the
     /// same file and it has not changed since.
     pub(super) fn another_name(&self) -> Option<(First, Stat)> {
-        if !matches!(self.order.name, Name::Further { .. }) {
+        if !matches!(self.order.name, WhichName::Further { .. }) {
             return None;
         }
         let group = self.order.found.stat.link_group()?;
@@ -384,7 +384,7 @@ impl Capture {
     /// written, before it is known where.
     pub(super) fn is_member(&self, entry: &Entry) {
         let group = self.order.found.stat.link_group();
-        if let (Name::First, Some(group)) = (self.order.name, group) {
+        if let (WhichName::First, Some(group)) = (self.order.name, group) {
             let first = match entry.hardlink == Some(group) {
                 true => First::Member(Arc::new(entry.clone())),
                 false => First::Nothing,
@@ -403,7 +403,7 @@ impl Capture {
         let Some(group) = self.order.found.stat.link_group() else {
             return;
         };
-        if self.order.name != Name::First {
+        if self.order.name != WhichName::First {
             return;
         }
         let first = match captured {
@@ -422,7 +422,7 @@ impl Capture {
         self.settle_as(group, first);
     }
 
-    pub(super) fn end(self, result: Result<Captured, Refused>) {
+    pub(super) fn end(self, result: Result<Captured, Uncaptured>) {
         let captured = match result {
             Ok(captured) => captured,
             Err(refused) => self.refused(refused),
@@ -444,17 +444,17 @@ impl Capture {
         reply(self.order.reply, captured);
     }
 
-    fn refused(&self, refused: Refused) -> Captured {
+    fn refused(&self, refused: Uncaptured) -> Captured {
         let source = self.options().job.name.clone();
         let path = self.order.found.path.to_string();
         let (event, error, is_unsent) = match refused {
-            Refused::Stopped => return Captured::Aborted,
-            Refused::Gone => {
+            Uncaptured::Stopped => return Captured::Aborted,
+            Uncaptured::Gone => {
                 let event = Event::FileVanished { source, path };
                 self.options().events.emit(&event);
                 return Captured::Vanished;
             }
-            Refused::Unreadable(error) => {
+            Uncaptured::Unreadable(error) => {
                 let error = error.to_string();
                 let event = Event::FileUnreadable {
                     source,
@@ -463,7 +463,7 @@ impl Capture {
                 };
                 (event, error, false)
             }
-            Refused::Store(key, error) => {
+            Uncaptured::Store(key, error) => {
                 let text = error.to_string();
                 let event = Event::FileUploadFailed {
                     source,

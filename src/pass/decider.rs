@@ -12,7 +12,7 @@ use super::diff::{
     Compared, Damaged, MergeError, Moved, Pair, Recorded, Verdict, Visitor, is_racy,
 };
 use super::policy::{Change, Decision, Policy};
-use super::steps::{Group, Name, Order, Sink, Step};
+use super::steps::{Group, Order, Sink, Step, WhichName};
 use crate::events::{Event, Level};
 use crate::format::entry::{Content, Entry, Kind, LinkGroup, Unreadable};
 use crate::format::path::EntryPath;
@@ -253,10 +253,10 @@ impl<S: Sink> Decider<S> {
             Some(group) if self.group.as_ref().is_none_or(|group| group.is_only) => {
                 self.name(group, found.stat.nlink)
             }
-            _ => Name::Only,
+            _ => WhichName::Only,
         };
         match (metadata.kind, &known) {
-            _ if matches!(name, Name::Further { .. }) => {}
+            _ if matches!(name, WhichName::Further { .. }) => {}
             (Kind::File, None) => {
                 self.merged.files_to_send += 1;
                 self.merged.bytes_to_send += metadata.size;
@@ -340,11 +340,11 @@ impl<S: Sink> Decider<S> {
 
     /// Which name of its file this is. Names outside the source, which will never come, are
     /// forgotten with the merge.
-    fn name(&mut self, group: LinkGroup, names: u32) -> Name {
+    fn name(&mut self, group: LinkGroup, names: u32) -> WhichName {
         match self.links.entry(group) {
             hash_map::Entry::Vacant(entry) => {
                 entry.insert(names - 1);
-                Name::First
+                WhichName::First
             }
             hash_map::Entry::Occupied(mut entry) => {
                 *entry.get_mut() -= 1;
@@ -352,7 +352,7 @@ impl<S: Sink> Decider<S> {
                 if is_last {
                     entry.remove();
                 }
-                Name::Further { is_last }
+                WhichName::Further { is_last }
             }
         }
     }

@@ -14,13 +14,15 @@
 //! thing that happens.
 
 pub(crate) mod archive;
+pub mod back_up;
 pub(crate) mod capture;
-pub mod commit;
+mod commit;
 pub mod context;
 pub(crate) mod decider;
 pub(crate) mod diff;
 pub mod error;
 mod fatal;
+mod flow;
 mod gaps;
 pub mod job;
 mod opening;

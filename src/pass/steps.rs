@@ -32,7 +32,7 @@ pub(crate) enum Step {
 
 /// Which of its file's names an order is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Name {
+pub(crate) enum WhichName {
     /// The only one.
     Only,
     /// The first of several.
@@ -71,7 +71,7 @@ pub(crate) struct Order {
     /// What the walk found.
     pub(crate) found: Found,
     /// Which name of its file this is.
-    pub(crate) name: Name,
+    pub(crate) name: WhichName,
     /// Contents that are not sent again if they are the same.
     pub(crate) known: Option<Content>,
     /// What stands in for it if it cannot be captured.

@@ -10,7 +10,7 @@ use crate::format::snapshot::Snapshot;
 use crate::pass::archive;
 use crate::pass::context::Limits;
 use crate::pass::job::SourceJob;
-use crate::pass::policy::sessions::{Mode, Session, SessionOptions, State, Survey, choose};
+use crate::pass::policy::sessions::{Mode, Session, SessionOptions, SessionState, Survey, choose};
 use crate::prices::{Cost, Prices};
 
 /// What a pass would do with sessions, and what that takes.
@@ -110,7 +110,7 @@ pub(crate) fn plan(
     let there = || {
         sessions
             .iter()
-            .filter(|s| !matches!(s.state, State::Emptied | State::Gone))
+            .filter(|s| !matches!(s.state, SessionState::Emptied | SessionState::Gone))
     };
     let sum = |of: fn(&Session) -> u64| there().map(of).sum::<u64>();
     let chosen_sum = |of: fn(&Session) -> u64| {

@@ -11,9 +11,9 @@ use super::directory::Directory;
 use super::filler::Filler;
 use super::names::Names;
 use super::plan::Plan;
-use super::staging::{self, Record};
+use super::staging::{self, StagingRecord};
 use super::wanted::Wanted;
-use super::worker::{Report, Worker};
+use super::worker::{RestoreReport, Worker};
 use super::{RestoreOptions, leftover, target};
 use crate::format::snapshot::Snapshot;
 use crate::snapshots::objects::{self, ObjectsError};
@@ -34,7 +34,7 @@ pub enum ApplyError {
     Store(#[from] StoreError),
     /// Another restore is at work there.
     #[error("another restore is writing there{}", .0.as_ref().map_or(String::new(), |record| format!(" ({record})")))]
-    InUse(Option<Box<Record>>),
+    InUse(Option<Box<StagingRecord>>),
 }
 
 /// Carries out a plan that has no conflicts. Blocks; `progress` is told of each file with its size.
@@ -47,7 +47,7 @@ pub fn apply(
     options: &RestoreOptions,
     plan: &Arc<Plan>,
     progress: impl Fn(u64) + Send + Sync + 'static,
-) -> Result<Report, ApplyError> {
+) -> Result<RestoreReport, ApplyError> {
     let objects = match Handle::current().block_on(objects::load(&**store, snapshot)) {
         Ok(objects) => Ok(Arc::new(objects)),
         Err(ObjectsError::Store(error)) => return Err(error.into()),
@@ -63,7 +63,7 @@ pub fn apply(
         // For good, should its entry be lost.
         fchmod(&root, target::PRIVATE_DIRECTORY).map_err(std::io::Error::from)?;
     }
-    let record = Record {
+    let record = StagingRecord {
         source: snapshot.source.to_string(),
         snapshot: snapshot.pass.to_string(),
         host: options.host.clone(),
@@ -86,7 +86,7 @@ pub fn apply(
         target.staging().map_err(std::io::Error::from)?;
     }
     clean(&worker);
-    let mut report = Report::default();
+    let mut report = RestoreReport::default();
     fill(store, snapshot, &worker, &target, &mut report);
     // One call instead of one for each file; what was restored survives a power failure then.
     sync(&worker, |root| syncfs(root));
@@ -134,7 +134,7 @@ fn fill(
     snapshot: &Snapshot,
     worker: &Arc<Worker>,
     target: &Arc<Directory>,
-    report: &mut Report,
+    report: &mut RestoreReport,
 ) {
     let options = &worker.options;
     let (sender, receiver) = crossbeam_channel::bounded::<Batch>(QUEUE);

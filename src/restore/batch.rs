@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
-use super::file::{self, Placed};
-use super::links::Name;
-use super::plan::Action;
+use super::action::Action;
+use super::file;
+use super::links::NameToMake;
+use super::placed::Placed;
 use super::worker::Worker;
 use crate::contents::Contents;
 
@@ -15,15 +16,15 @@ use crate::contents::Contents;
 const MOST_FILES: usize = 16;
 
 pub(super) enum Batch {
-    One(Box<Placed>, Name),
+    One(Box<Placed>, NameToMake),
     /// Of one directory, and with one name each: none of them waits for another file.
     Small(Vec<Placed>),
 }
 
 /// Whether a file may be in a batch with others.
-pub(super) fn is_small(placed: &Placed, name: &Name) -> bool {
+pub(super) fn is_small(placed: &Placed, name: &NameToMake) -> bool {
     let content = placed.entry.content.as_ref();
-    matches!(name, Name::Only)
+    matches!(name, NameToMake::Only)
         && matches!(placed.action, Action::Create | Action::Replace)
         && content.is_some_and(|content| Contents::is_small(&placed.entry, content))
 }
@@ -61,7 +62,7 @@ fn small(worker: &Worker, batch: Vec<Placed>) {
         let result = match contents {
             Ok(bytes) => {
                 placed.fetched = Some(bytes);
-                file::restore(worker, &placed, Name::Only)
+                file::restore(worker, &placed, NameToMake::Only)
             }
             Err(error) => Err(error.into()),
         };

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
-use super::plan::Action;
+use super::action::Action;
 use super::target;
 use crate::format::entry::{Entry, Kind};
 use crate::source::stat::Stat;

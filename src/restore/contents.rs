@@ -6,7 +6,7 @@ use rustix::fs::ftruncate;
 use rustix::io::{self, Errno, pread};
 use sha2::{Digest, Sha256};
 
-use super::file::Placed;
+use super::placed::Placed;
 use super::target;
 use super::worker::Worker;
 use crate::contents::ContentsError;

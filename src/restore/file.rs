@@ -4,69 +4,29 @@ use std::cell::Cell;
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
 
-use bytes::Bytes;
 use rustix::fs::{AtFlags, linkat, symlinkat};
 use rustix::io::{self, Errno};
 
-use super::compare::compare;
-use super::directory::Directory;
-use super::links::{Further, Name};
-use super::plan::Action;
+use super::action::Action;
+use super::links::{Further, NameToMake};
+use super::placed::Placed;
 use super::worker::{Unrestored, Worker};
-use super::{contents, making, metadata, names, target};
+use super::{contents, making, metadata, target};
 use crate::format::entry::{Content, Entry};
 use crate::format::path::EntryPath;
 use crate::source::stat::Stat;
 
-/// A file or link and where it goes.
-pub(super) struct Placed {
-    pub(super) directory: Arc<Directory>,
-    pub(super) entry: Entry,
-    pub(super) action: Action,
-    /// Its contents, where they were fetched and checked together with others.
-    pub(super) fetched: Option<Bytes>,
-}
-
-impl Placed {
-    pub(super) fn name(&self) -> &OsStr {
-        OsStr::from_bytes(self.entry.path.name().unwrap_or_default())
-    }
-
-    /// Whether nothing was in its place when the target was looked at.
-    pub(super) fn is_free(&self) -> bool {
-        self.action == Action::Create
-    }
-
-    fn look(&self) -> io::Result<Stat> {
-        Stat::at(&self.directory.fd, self.name().as_bytes())
-    }
-
-    fn open(&self) -> io::Result<OwnedFd> {
-        target::open_file(&self.directory.fd, self.name().as_bytes())
-    }
-
-    /// For a place that was free and is taken: whether by just what belongs there. Another restore, or
-    /// a directory that could not be looked into.
-    fn has_come(&self) -> Result<(), Unrestored> {
-        let (directory, name) = (&self.directory.fd, self.name().as_bytes());
-        if !names::holds(directory, name)? {
-            return Err(Unrestored::Alias);
-        }
-        match compare(directory, name, &self.entry)? {
-            (Action::Keep, _) => Ok(()),
-            _ => Err(Unrestored::Appeared),
-        }
-    }
-}
-
 /// Restores a regular file: under one of its names with its contents, under the others as a link.
-pub(super) fn restore(worker: &Worker, placed: &Placed, name: Name) -> Result<(), Unrestored> {
+pub(super) fn restore(
+    worker: &Worker,
+    placed: &Placed,
+    name: NameToMake,
+) -> Result<(), Unrestored> {
     let turn = match name {
-        Name::Only => return restore_contents(worker, placed),
-        Name::First(turn) => turn,
-        Name::Further(inode) => match worker.links.further(inode) {
+        NameToMake::Only => return restore_contents(worker, placed),
+        NameToMake::First(turn) => turn,
+        NameToMake::Further(inode) => match worker.links.further(inode) {
             Further::First(turn) => turn,
             Further::Link(first) => {
                 let Err(error) = restore_link(worker, &first, placed) else {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use super::action::Action;
 use super::batch::{self, Batch};
 use super::directory::Directory;
-use super::file::{self, Placed};
-use super::plan::Action;
+use super::file;
+use super::placed::Placed;
 use super::wanted::WantedEntry;
-use super::worker::{Report, Unrestored, Worker};
+use super::worker::{RestoreReport, Unrestored, Worker};
 use super::{metadata, names, target};
 use crate::contents::ContentsError;
 use crate::format::entry::{Entry, Kind};
@@ -20,7 +21,7 @@ use crate::snapshots::entries::EntriesError;
 /// Where the restore is in the tree.
 pub(super) struct Filler<'a> {
     worker: &'a Arc<Worker>,
-    report: &'a mut Report,
+    report: &'a mut RestoreReport,
     target: Arc<Directory>,
     /// Directories below the target on the way to the current entry.
     open: Vec<(EntryPath, Arc<Directory>)>,
@@ -32,7 +33,7 @@ pub(super) struct Filler<'a> {
 impl<'a> Filler<'a> {
     pub(super) fn new(
         worker: &'a Arc<Worker>,
-        report: &'a mut Report,
+        report: &'a mut RestoreReport,
         target: Arc<Directory>,
         files: crossbeam_channel::Sender<Batch>,
     ) -> Self {

@@ -6,7 +6,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::{self, Errno};
 
 use super::names::Names;
-use super::staging::{self, Record, StagingName};
+use super::staging::{self, StagingName, StagingRecord};
 use super::target;
 use crate::format::entry::Kind;
 
@@ -29,7 +29,7 @@ pub(super) fn find(directory: impl AsFd, names: &Names) -> io::Result<Vec<Stagin
 
 /// Whose it is; `None` where its restore was killed before it could write that, or only others may
 /// read it.
-pub(super) fn record(above: impl AsFd, name: &StagingName) -> Option<Record> {
+pub(super) fn record(above: impl AsFd, name: &StagingName) -> Option<StagingRecord> {
     let directory = target::enter(above, name.as_str().as_bytes()).ok()?;
     let file = target::open_file(directory, staging::RECORD).ok()?;
     let mut bytes = vec![0; RECORD_BYTES];

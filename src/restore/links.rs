@@ -31,7 +31,7 @@ impl Inode {
 }
 
 /// What there is of a file.
-enum Known {
+enum LinkState {
     /// One of its names is being restored.
     Coming,
     /// It has been made under this name, or found there.
@@ -43,12 +43,12 @@ enum Known {
 /// What is known of files with several names.
 #[derive(Default)]
 pub(super) struct Links {
-    known: Mutex<HashMap<Inode, Known>>,
+    known: Mutex<HashMap<Inode, LinkState>>,
     changed: Condvar,
 }
 
 /// Which of its file's names one is.
-pub(super) enum Name {
+pub(super) enum NameToMake {
     /// The only one.
     Only,
     /// The first to be restored.
@@ -73,15 +73,15 @@ pub(super) struct Turn {
 
 impl Links {
     /// Says which name `entry` is. To be asked in order.
-    pub(super) fn name(self: &Arc<Self>, entry: &Entry) -> Name {
+    pub(super) fn name(self: &Arc<Self>, entry: &Entry) -> NameToMake {
         let Some(inode) = Inode::of(entry) else {
-            return Name::Only;
+            return NameToMake::Only;
         };
         match self.known().entry(inode) {
-            hash_map::Entry::Occupied(_) => Name::Further(inode),
+            hash_map::Entry::Occupied(_) => NameToMake::Further(inode),
             hash_map::Entry::Vacant(unknown) => {
-                unknown.insert(Known::Coming);
-                Name::First(self.turn(inode))
+                unknown.insert(LinkState::Coming);
+                NameToMake::First(self.turn(inode))
             }
         }
     }
@@ -92,13 +92,13 @@ impl Links {
         let mut known = self.known();
         loop {
             match known.get(&inode) {
-                Some(Known::There(path)) => return Further::Link(path.clone()),
-                Some(Known::Coming) => {
+                Some(LinkState::There(path)) => return Further::Link(path.clone()),
+                Some(LinkState::Coming) => {
                     let waited = self.changed.wait(known);
                     known = waited.expect("nothing panics holding this");
                 }
-                Some(Known::Nothing) | None => {
-                    known.insert(inode, Known::Coming);
+                Some(LinkState::Nothing) | None => {
+                    known.insert(inode, LinkState::Coming);
                     return Further::First(self.turn(inode));
                 }
             }
@@ -113,7 +113,7 @@ impl Links {
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<Inode, Known>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<Inode, LinkState>> {
         self.known.lock().expect("nothing panics holding this")
     }
 }
@@ -121,7 +121,7 @@ impl Links {
 impl Turn {
     /// The file is there under this name, and names that follow are linked to it.
     pub(super) fn made(self, path: &EntryPath) {
-        let there = Known::There(path.clone());
+        let there = LinkState::There(path.clone());
         self.links.known().insert(self.inode, there);
     }
 }
@@ -129,8 +129,8 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         let mut known = self.links.known();
-        if let Some(known @ Known::Coming) = known.get_mut(&self.inode) {
-            *known = Known::Nothing;
+        if let Some(known @ LinkState::Coming) = known.get_mut(&self.inode) {
+            *known = LinkState::Nothing;
         }
         drop(known);
         self.links.changed.notify_all();

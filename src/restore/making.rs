@@ -3,14 +3,15 @@
 //! Where the file system can, a file has no name at all until it is finished, and then gets its own.
 //! Otherwise, and to replace something, it goes through a staging directory.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::Ordering;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{AtFlags, CWD, RenameFlags, linkat, renameat, renameat_with};
+use rustix::fs::{AtFlags, RenameFlags, linkat, renameat, renameat_with};
 use rustix::io::{self, Errno};
 
-use super::file::Placed;
+use super::placed::Placed;
 use super::staging::Staging;
 use super::target;
 use super::worker::{Unrestored, Worker};
@@ -22,7 +23,7 @@ pub(super) fn file(
     placed: &Placed,
     fill: impl Fn(&OwnedFd) -> Result<(), Unrestored>,
 ) -> Result<(), Unrestored> {
-    if worker.can_be_unnamed.load(Ordering::Relaxed) && unnamed(worker, placed, &fill)? {
+    if unnamed(worker, placed, &fill)? {
         return Ok(());
     }
     match staged(placed, &*placed.directory.staging()?, &fill) {
@@ -44,54 +45,29 @@ fn unnamed(
         true => placed.entry.metadata.mode,
         false => 0o600,
     };
-    let file = match (placed.directory).change(|fd| target::make_unnamed_file(fd, mode)) {
-        Ok(file) => file,
-        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => return Ok(false),
-        Err(error) => return Err(error.into()),
+    let unnamed = &worker.unnamed;
+    let Some(file) = (placed.directory).change(|fd| unnamed.make(fd, mode))? else {
+        return Ok(false);
     };
     fill(&file)?;
-    let named = match placed.is_free() {
-        true => (placed.directory).change(|fd| name(worker, &file, fd, placed.name())),
-        false => replace(placed, |staging, temporary| {
-            name(worker, &file, staging, OsStr::new(temporary))
-        }),
-    };
-    match named {
-        Ok(()) => Ok(true),
-        Err(error) if is_refusal(error) => {
-            if error == Errno::NOENT {
-                // Neither way of naming it exists here.
-                worker.can_be_unnamed.store(false, Ordering::Relaxed);
+    if placed.is_free() {
+        let name = placed.name().as_bytes();
+        return Ok((placed.directory).change(|fd| unnamed.name(&file, fd, name))?);
+    }
+    let is_refused = Cell::new(false);
+    let replaced = replace(placed, |staging, temporary| {
+        match unnamed.name(&file, staging, temporary.as_bytes())? {
+            true => Ok(()),
+            false => {
+                is_refused.set(true);
+                Err(Errno::OPNOTSUPP)
             }
-            Ok(false)
         }
-        Err(error) => Err(error.into()),
+    });
+    match replaced {
+        Err(_) if is_refused.get() => Ok(false),
+        other => Ok(other.map(|()| true)?),
     }
-}
-
-/// Gives an open file a name that nothing has.
-fn name(worker: &Worker, file: &OwnedFd, directory: &OwnedFd, name: &OsStr) -> io::Result<()> {
-    let is_descriptor_enough = &worker.can_be_named_by_descriptor;
-    if is_descriptor_enough.load(Ordering::Relaxed) {
-        match linkat(file, c"", directory, name, AtFlags::EMPTY_PATH) {
-            // Before Linux 6.10 this takes CAP_DAC_READ_SEARCH.
-            Err(error) if is_refusal(error) => {}
-            other => return other,
-        }
-    }
-    let path = target::path_of(file.as_fd());
-    linkat(CWD, path, directory, name, AtFlags::SYMLINK_FOLLOW)?;
-    is_descriptor_enough.store(false, Ordering::Relaxed);
-    Ok(())
-}
-
-/// The system does not let this file be linked, be it for its owner's sake (`protected_hardlinks`) or
-/// because it lacks the call or `/proc`. That says nothing about other ways.
-fn is_refusal(error: Errno) -> bool {
-    matches!(
-        error,
-        Errno::NOENT | Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL
-    )
 }
 
 /// A file with a name in a staging directory, moved into place.

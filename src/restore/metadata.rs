@@ -18,9 +18,9 @@ use crate::source::stat::Stat;
 /// without attributes still has modes.
 #[derive(Debug, Default, thiserror::Error)]
 #[error("without all of its metadata: {}", .0.join(", "))]
-pub(super) struct Refused(Vec<String>);
+pub(super) struct NotGiven(Vec<String>);
 
-impl Refused {
+impl NotGiven {
     /// Whether a step was done.
     fn done(&mut self, step: impl Display, result: io::Result<()>) -> bool {
         if let Err(error) = result {
@@ -42,8 +42,8 @@ impl Refused {
 /// For something that is open. The owner goes first, because changing it clears setuid and setgid;
 /// the times go last, because everything else may change them. What is as it should be is not given: on
 /// a file server each call is a round trip.
-pub(super) fn of_open(file: &OwnedFd, entry: &Entry, owners: bool) -> Result<(), Refused> {
-    let mut refused = Refused::default();
+pub(super) fn of_open(file: &OwnedFd, entry: &Entry, owners: bool) -> Result<(), NotGiven> {
+    let mut refused = NotGiven::default();
     let mut mode = Mode::from_raw_mode(entry.metadata.mode);
     let mut stat = Stat::of(file).ok();
     if owners && !belongs_to_its_owner(stat.as_ref(), entry) {
@@ -114,8 +114,8 @@ pub(super) fn of_link(
     name: &[u8],
     entry: &Entry,
     owners: bool,
-) -> Result<(), Refused> {
-    let mut refused = Refused::default();
+) -> Result<(), NotGiven> {
+    let mut refused = NotGiven::default();
     let flags = AtFlags::SYMLINK_NOFOLLOW;
     if owners {
         let (uid, gid) = owner(entry);

@@ -10,6 +10,7 @@
 //! The target is never left: every name is opened relative to its directory, and no symbolic link
 //! is followed on the way.
 
+mod action;
 mod apply;
 mod batch;
 mod compare;
@@ -23,6 +24,7 @@ mod links;
 mod making;
 mod metadata;
 mod names;
+mod placed;
 mod plan;
 mod sharing;
 mod staging;
@@ -40,10 +42,11 @@ use crate::format::entry::{Entry, Kind};
 use crate::source::filter::Globs;
 use crate::stop::Stop;
 
+pub use self::action::Action;
 pub use self::apply::{ApplyError, apply};
-pub use self::plan::{Action, Plan, PlanError, plan};
-pub use self::staging::Record;
-pub use self::worker::Report;
+pub use self::plan::{Plan, PlanError, plan};
+pub use self::staging::StagingRecord;
+pub use self::worker::RestoreReport;
 
 /// What is restored, and how.
 #[derive(Clone)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 use serde::Serialize;
 
+use super::action::Action;
 use super::compare::compare;
 use super::existing::{Existing, Way};
 use super::sharing::Sharing;
@@ -14,26 +15,8 @@ use super::{RestoreOptions, Shortfall, target};
 use crate::format::entry::{Entry, Kind};
 use crate::format::path::EntryPath;
 use crate::format::snapshot::Snapshot;
-use crate::snapshots::entries::{EntriesError, Place};
+use crate::snapshots::entries::{EntriesError, EntryIndex};
 use crate::store::{Store, StoreError};
-
-/// What becomes of one entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Action {
-    /// It is not asked for, or not captured.
-    Skip,
-    /// There is nothing in its place.
-    Create,
-    /// The same is there already.
-    Keep,
-    /// The same is there, and is another file of the snapshot as well.
-    Separate,
-    /// Something else is there, and gives way.
-    Replace,
-    /// Something else is there, and stays.
-    Conflict,
-}
 
 /// What becomes of all entries.
 #[derive(Debug, Serialize)]
@@ -217,7 +200,7 @@ impl Plan {
 
     /// What becomes of the entry at `place`. Nothing, where its segment could not be read when the
     /// plan was made.
-    pub(super) fn action(&self, place: Place) -> Option<Action> {
+    pub(super) fn action(&self, place: EntryIndex) -> Option<Action> {
         match self.target_is_empty {
             true => Some(Action::Create),
             false => self.actions.get(place.segment)?.get(place.entry).copied(),
@@ -232,7 +215,7 @@ impl Plan {
         }
     }
 
-    fn add(&mut self, place: Place, entry: &Entry, action: Action, overwrite: bool) {
+    fn add(&mut self, place: EntryIndex, entry: &Entry, action: Action, overwrite: bool) {
         if entry.metadata.kind.is_skipped() {
             self.special += 1;
         } else if entry.metadata.kind == Kind::File && entry.content.is_none() {

@@ -69,7 +69,7 @@ impl StagingName {
 
 /// Which restore a staging directory belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
+pub struct StagingRecord {
     /// Name of the source that is restored.
     pub source: String,
     /// The snapshot.
@@ -84,7 +84,7 @@ pub struct Record {
     pub target_is_new: bool,
 }
 
-impl std::fmt::Display for Record {
+impl std::fmt::Display for StagingRecord {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
             source,
@@ -113,7 +113,11 @@ pub(super) struct Staging {
 
 impl Staging {
     /// Makes one in a directory.
-    pub(super) fn make(above: &OwnedFd, name: &StagingName, record: &Record) -> io::Result<Self> {
+    pub(super) fn make(
+        above: &OwnedFd,
+        name: &StagingName,
+        record: &StagingRecord,
+    ) -> io::Result<Self> {
         let owner = Mode::RUSR | Mode::WUSR;
         match mknodat(above, name.mark(), FileType::Fifo, owner, 0) {
             // This file system has no pipes. If this restore is killed, what it leaves stays.
@@ -127,7 +131,11 @@ impl Staging {
         made
     }
 
-    fn make_marked(above: &OwnedFd, name: &StagingName, record: &Record) -> io::Result<Self> {
+    fn make_marked(
+        above: &OwnedFd,
+        name: &StagingName,
+        record: &StagingRecord,
+    ) -> io::Result<Self> {
         mkdirat(above, name.as_str(), target::PRIVATE_DIRECTORY)?;
         let fd = target::enter(above, name.as_str().as_bytes())?;
         let file = target::make_file(&fd, RECORD)?;

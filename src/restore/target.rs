@@ -1,7 +1,7 @@
 //! The directory that is restored into, held by open directories rather than by paths.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -12,6 +12,7 @@ use rustix::fs::{
 use rustix::io::{self, Errno};
 
 use crate::source::stat::Stat;
+use crate::unnamed::path_of;
 
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -105,15 +106,6 @@ pub(super) fn make_file(directory: impl AsFd, name: &[u8]) -> io::Result<OwnedFd
     openat(directory, OsStr::from_bytes(name), flags, PRIVATE_FILE)
 }
 
-/// Makes a new file for writing that has no name, and is gone with its descriptor unless it gets one.
-/// With no name, it may have the mode that it is to have in the end, as far as that gives nobody rights that
-/// its owner has.
-pub(super) fn make_unnamed_file(directory: impl AsFd, mode: u32) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-    let rights = Mode::RWXU | Mode::RWXG | Mode::RWXO;
-    openat(directory, c".", flags, Mode::from_raw_mode(mode) & rights)
-}
-
 /// Writes all of `bytes` at an offset.
 pub(super) fn write_all(file: &OwnedFd, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
     while !bytes.is_empty() {
@@ -128,11 +120,6 @@ pub(super) fn write_all(file: &OwnedFd, mut bytes: &[u8], mut at: u64) -> io::Re
         }
     }
     Ok(())
-}
-
-/// The path of something that is open, for the few calls that take no descriptor.
-pub(super) fn path_of(file: BorrowedFd<'_>) -> String {
-    format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
 /// What a link points to.

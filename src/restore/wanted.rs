@@ -6,13 +6,13 @@ use std::sync::Arc;
 use super::RestoreOptions;
 use crate::format::entry::{Entry, Kind};
 use crate::format::snapshot::Snapshot;
-use crate::snapshots::entries::{Entries, EntriesError, Place};
+use crate::snapshots::entries::{Entries, EntriesError, EntryIndex};
 use crate::store::Store;
 
 /// An entry that is to be restored.
 pub(super) struct WantedEntry {
     /// Where it stands in the snapshot.
-    pub(super) place: Place,
+    pub(super) place: EntryIndex,
     pub(super) entry: Entry,
     /// A directory of which the snapshot has nothing but itself.
     is_childless: bool,
@@ -41,7 +41,7 @@ pub(super) struct Wanted<'a> {
     entries: Entries,
     options: &'a RestoreOptions,
     /// The next entry, read ahead.
-    ahead: Option<Result<(Place, Entry), EntriesError>>,
+    ahead: Option<Result<(EntryIndex, Entry), EntriesError>>,
     /// Directories above the current entry that have not been given out.
     above: Vec<WantedEntry>,
     /// Entries found wanted, to be given out first.

@@ -1,29 +1,30 @@
 //! What the threads of a restore share, and what has become of it.
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 use serde::Serialize;
 
 use super::links::Links;
-use super::metadata::Refused;
+use super::metadata::NotGiven;
 use super::plan::Plan;
-use super::staging::{Record, StagingName};
+use super::staging::{StagingName, StagingRecord};
 use super::{RestoreOptions, Shortfall};
 use crate::contents::{Contents, ContentsError, Objects};
 use crate::format::entry::Entry;
 use crate::format::path::EntryPath;
 use crate::source::directory::root::Root;
 use crate::store::Store;
+use crate::unnamed::Unnamed;
 
 /// Failures that are named; the rest is counted.
 const NAMED: usize = 1000;
 
 /// What a restore has done.
 #[derive(Debug, Default, Serialize)]
-pub struct Report {
+pub struct RestoreReport {
     /// Files and links made.
     pub restored: u64,
     /// Bytes of files made.
@@ -94,11 +95,9 @@ pub(super) struct Worker {
     pub(super) links: Arc<Links>,
     /// What staging directories are called.
     pub(super) staging_name: StagingName,
-    pub(super) record: Record,
-    /// As far as is known, files need no name while they are made.
-    pub(super) can_be_unnamed: AtomicBool,
-    /// As far as is known, the descriptor alone is enough to give them one.
-    pub(super) can_be_named_by_descriptor: AtomicBool,
+    pub(super) record: StagingRecord,
+    /// Files that have no name while they are made.
+    pub(super) unnamed: Unnamed,
     restored: AtomicU64,
     restored_bytes: AtomicU64,
     kept: AtomicU64,
@@ -115,7 +114,7 @@ impl Worker {
         options: &RestoreOptions,
         plan: &Arc<Plan>,
         root: OwnedFd,
-        record: Record,
+        record: StagingRecord,
         progress: Box<dyn Fn(u64) + Send + Sync>,
     ) -> Self {
         Self {
@@ -126,8 +125,7 @@ impl Worker {
             links: Arc::default(),
             staging_name: plan.staging_name.clone(),
             record,
-            can_be_unnamed: AtomicBool::new(true),
-            can_be_named_by_descriptor: AtomicBool::new(true),
+            unnamed: Unnamed::default(),
             restored: AtomicU64::new(0),
             restored_bytes: AtomicU64::new(0),
             kept: AtomicU64::new(0),
@@ -161,7 +159,7 @@ impl Worker {
     }
 
     /// Something is there, and may lack some of its metadata.
-    pub(super) fn given_metadata(&self, entry: &Entry, given: Result<(), Refused>) {
+    pub(super) fn given_metadata(&self, entry: &Entry, given: Result<(), NotGiven>) {
         if let Err(refused) = given {
             self.failed(&entry.path, &format!("restored {refused}"));
         }
@@ -198,7 +196,7 @@ impl Worker {
     }
 
     /// Adds to the report what the threads have counted.
-    pub(super) fn finish(&self, report: &mut Report) {
+    pub(super) fn finish(&self, report: &mut RestoreReport) {
         let ended = self
             .ended_early
             .lock()

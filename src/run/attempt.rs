@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::identity::{self, Identity};
-use super::report::{self, End, Start, Verdict};
+use super::report::{self, Conclusion, End, Start};
 use super::world::{Pass, SourceOutcome, World, names};
 use super::{clock, holders};
 use crate::events::Event;
@@ -12,7 +12,7 @@ use crate::format::lock::Ending;
 use crate::format::pass_id::PassId;
 use crate::format::status::Status;
 use crate::lease::{self, Lease, LeaseError, Previous};
-use crate::pass::commit::{Known, back_up};
+use crate::pass::back_up::{Precedents, back_up};
 use crate::pass::context::PassContext;
 use crate::pass::error::SourceError;
 use crate::pass::job::SourceJob;
@@ -96,7 +96,7 @@ pub(super) async fn attempt<'a>(
         is_over: results.len() == sources.len(),
         lost: lease.is_lost(),
     };
-    let verdict = Verdict::of(&results, &end, (world.interrupted_by)());
+    let verdict = Conclusion::of(&results, &end, (world.interrupted_by)());
     match &end {
         End::Locked {
             lost: Some(lost), ..
@@ -172,7 +172,7 @@ async fn back_up_all<'a>(
     let mut results = Vec::new();
     for (source, latest) in sources.iter().zip(&identity.latest) {
         let settled = status.and_then(|status| status.settled(&source.name));
-        let known = Known {
+        let known = Precedents {
             latest: *latest,
             is_settled: settled.is_some(),
         };

@@ -12,14 +12,14 @@ mod world;
 use std::time::Instant;
 
 use self::attempt::{Attempt, attempt};
-use self::report::{End, Start, Verdict};
+use self::report::{Conclusion, End, Start};
 use self::retry::{Pauses, worth_another_attempt};
 use self::world::{SourceOutcome, names};
 use crate::events::Event;
 use crate::exit::ExitCode;
 use crate::format::lock::Holder;
 use crate::format::pass_id::PassId;
-use crate::pass::commit::SourceReport;
+use crate::pass::back_up::SourceReport;
 use crate::pass::job::SourceJob;
 
 pub use self::world::{Pass, World};
@@ -53,7 +53,7 @@ pub async fn run(pass: &Pass, world: &World) -> PassReport {
     let end = loop {
         let Attempt { id, results, end } = attempt(pass, &sources, world, &passes).await;
         let may_be_ours = |holder: &Holder| attempts > 0 && *holder == world.holder;
-        let failed = Verdict::of(&results, &end, None);
+        let failed = Conclusion::of(&results, &end, None);
         sources = worth_another_attempt(&sources, &results, &end, may_be_ours);
         attempts += 1;
         passes.extend(id);
@@ -78,7 +78,7 @@ pub async fn run(pass: &Pass, world: &World) -> PassReport {
     };
     let place = |source: &SourceJob| pass.sources.iter().position(|s| s.name == source.name);
     outcomes.sort_by_key(|(source, _)| place(source));
-    let verdict = Verdict::of(&outcomes, &end, (world.interrupted_by)());
+    let verdict = Conclusion::of(&outcomes, &end, (world.interrupted_by)());
     let committed: Vec<_> = outcomes.into_iter().filter_map(|(_, r)| r.ok()).collect();
     report::tell(world, &verdict, &committed, start);
     PassReport {

@@ -14,7 +14,7 @@ use crate::format::pass_record::{Outcome, PassRecord, SourceResult};
 use crate::format::status::Status;
 use crate::format::totals::Totals;
 use crate::lease::{Held, Lease, LeaseError, Lost};
-use crate::pass::commit::SourceReport;
+use crate::pass::back_up::SourceReport;
 use crate::pass::error::SourceError;
 use crate::pass::job::SourceJob;
 use crate::status;
@@ -66,14 +66,14 @@ pub(super) enum End {
 }
 
 /// How a pass ended, and why.
-pub(super) struct Verdict {
+pub(super) struct Conclusion {
     outcome: Outcome,
     pub(super) exit_code: ExitCode,
     pub(super) error: Option<String>,
     hint: Option<String>,
 }
 
-impl Verdict {
+impl Conclusion {
     /// The worst that happened decides: there was no lock, or it was lost, a signal came before the work
     /// was done, a source failed, an entry could not be read.
     pub(super) fn of(results: &[SourceOutcome<'_>], end: &End, signal: Option<ExitCode>) -> Self {
@@ -160,7 +160,7 @@ pub(super) async fn write_down(
     identity: &Identity,
     status: StoreResult<(Option<Status>, Condition)>,
     results: &[SourceOutcome<'_>],
-    verdict: &Verdict,
+    verdict: &Conclusion,
     start: Start,
 ) {
     let store = &*world.store;
@@ -206,7 +206,7 @@ pub(super) async fn write_down_loss(
     world: &World,
     identity: &Identity,
     results: &[SourceOutcome<'_>],
-    verdict: &Verdict,
+    verdict: &Conclusion,
     start: Start,
 ) {
     let record = record(world, identity, results, verdict, start);
@@ -221,7 +221,7 @@ fn record(
     world: &World,
     identity: &Identity,
     results: &[SourceOutcome<'_>],
-    verdict: &Verdict,
+    verdict: &Conclusion,
     start: Start,
 ) -> PassRecord {
     PassRecord::new(
@@ -264,7 +264,7 @@ fn source_result(
 }
 
 /// The last event of a pass.
-pub(super) fn tell(world: &World, verdict: &Verdict, committed: &[SourceReport], start: Start) {
+pub(super) fn tell(world: &World, verdict: &Conclusion, committed: &[SourceReport], start: Start) {
     let exit_code = verdict.exit_code.code();
     let duration_ms = start.millis();
     let requests = start.requests(&*world.store);

@@ -10,7 +10,7 @@ use crate::events::Events;
 use crate::exit::ExitCode;
 use crate::format::keys::SourceName;
 use crate::format::lock::Holder;
-use crate::pass::commit::SourceReport;
+use crate::pass::back_up::SourceReport;
 use crate::pass::context::Limits;
 use crate::pass::error::SourceError;
 use crate::pass::job::SourceJob;

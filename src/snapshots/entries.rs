@@ -66,10 +66,10 @@ async fn load_unrecorded(store: &dyn Store, key: String) -> Loaded {
 pub struct Segments {
     runtime: Handle,
     store: Arc<dyn Store>,
-    rest: VecDeque<Wanted>,
+    rest: VecDeque<SegmentToLoad>,
 }
 
-enum Wanted {
+enum SegmentToLoad {
     Recorded(Box<SegmentRef>),
     Unrecorded(String),
 }
@@ -79,16 +79,19 @@ impl Segments {
     #[must_use]
     pub fn recorded(store: &Arc<dyn Store>, references: &[SegmentRef]) -> Self {
         let wanted = references.iter().cloned().map(Box::new);
-        Self::new(store, wanted.map(Wanted::Recorded).collect())
+        Self::new(store, wanted.map(SegmentToLoad::Recorded).collect())
     }
 
     /// Those that a killed pass has left under these keys. Needs a runtime around it.
     #[must_use]
     pub fn unrecorded(store: &Arc<dyn Store>, keys: Vec<String>) -> Self {
-        Self::new(store, keys.into_iter().map(Wanted::Unrecorded).collect())
+        Self::new(
+            store,
+            keys.into_iter().map(SegmentToLoad::Unrecorded).collect(),
+        )
     }
 
-    fn new(store: &Arc<dyn Store>, rest: VecDeque<Wanted>) -> Self {
+    fn new(store: &Arc<dyn Store>, rest: VecDeque<SegmentToLoad>) -> Self {
         Self {
             runtime: Handle::current(),
             store: Arc::clone(store),
@@ -106,8 +109,8 @@ impl Segments {
     pub fn load_next(&mut self) -> Option<Loaded> {
         let store = &*self.store;
         Some(match self.rest.pop_front()? {
-            Wanted::Recorded(reference) => self.runtime.block_on(load(store, *reference)),
-            Wanted::Unrecorded(key) => self.runtime.block_on(load_unrecorded(store, key)),
+            SegmentToLoad::Recorded(reference) => self.runtime.block_on(load(store, *reference)),
+            SegmentToLoad::Unrecorded(key) => self.runtime.block_on(load_unrecorded(store, key)),
         })
     }
 }
@@ -132,7 +135,7 @@ pub enum EntriesError {
 
 /// Where an entry stands in a snapshot. What is damaged in one segment moves nothing in another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct EntryIndex {
     /// Number of the segment, from 0.
     pub segment: usize,
     /// Number of the entry in its segment, from 0.
@@ -152,7 +155,7 @@ struct Current {
     reference: SegmentRef,
     reader: SegmentReader,
     /// Of its next entry.
-    place: Place,
+    place: EntryIndex,
 }
 
 impl Entries {
@@ -167,7 +170,7 @@ impl Entries {
     }
 
     /// The next entry with its place.
-    pub fn next_placed(&mut self) -> Option<Result<(Place, Entry), EntriesError>> {
+    pub fn next_placed(&mut self) -> Option<Result<(EntryIndex, Entry), EntriesError>> {
         let damaged = |segment: Box<SegmentRef>, error: String| {
             Some(Err(EntriesError::Damaged { segment, error }))
         };
@@ -185,7 +188,7 @@ impl Entries {
                 }
             }
             let loaded = self.segments.load_next()?;
-            let place = Place {
+            let place = EntryIndex {
                 segment: self.come,
                 entry: 0,
             };

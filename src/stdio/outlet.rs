@@ -48,12 +48,12 @@ pub(crate) struct Outlet {
 
 struct Shared {
     capacity: usize,
-    state: Mutex<State>,
+    state: Mutex<OutletState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct OutletState {
     /// What the thread has not taken yet.
     queue: Vec<u8>,
     /// What is not written yet: the queue, and what the thread is writing.
@@ -169,7 +169,7 @@ impl Outlet {
     }
 }
 
-impl State {
+impl OutletState {
     fn take(&mut self, bytes: &[u8]) {
         self.queue.extend_from_slice(bytes);
         self.unwritten += bytes.len();
@@ -183,16 +183,16 @@ impl State {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, OutletState> {
         self.state.lock().expect("nothing panics holding this")
     }
 
     /// Waits for a change, or gives the state back as an error once that took too long.
     fn wait<'a>(
         &self,
-        state: MutexGuard<'a, State>,
+        state: MutexGuard<'a, OutletState>,
         until: Option<Instant>,
-    ) -> Result<MutexGuard<'a, State>, MutexGuard<'a, State>> {
+    ) -> Result<MutexGuard<'a, OutletState>, MutexGuard<'a, OutletState>> {
         let Some(until) = until else {
             return Ok(self
                 .changed

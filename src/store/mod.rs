@@ -17,6 +17,7 @@ mod options;
 mod part_sizes;
 mod part_writer;
 mod s3;
+pub mod url;
 
 use std::collections::BTreeMap;
 use std::ops::Range;

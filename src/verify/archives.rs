@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::compare::{Look, Mismatch, Recorded, look};
 use super::fetched::Fetched;
-use super::report::{Evidence, Finding, FindingKind, Problem, Report};
+use super::report::{Evidence, Finding, FindingKind, Problem, VerifyReport};
 use super::whole::{Reader, Whole};
 use crate::format::location::{Member, ObjectId};
 use crate::format::objects::{ObjectTable, SharedObject};
@@ -130,7 +130,7 @@ impl Archives {
     /// far as its files were not; `refused` could not be read.
     pub(super) fn settle(
         self,
-        report: &mut Report,
+        report: &mut VerifyReport,
         refused: &HashSet<String>,
         fetched: Option<&Fetched>,
     ) -> Result<(), StoreError> {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::compare::{Recorded, look};
 use super::fetched::Fetched;
-use super::report::{Evidence, Finding, FindingKind, Problem, Report};
+use super::report::{Evidence, Finding, FindingKind, Problem, VerifyReport};
 use crate::contents::{Contents, ContentsError};
 use crate::format::entry::{Content, Entry};
 use crate::format::location::Location;
@@ -24,7 +24,7 @@ pub(super) struct Checker {
     store: Arc<dyn Store>,
     contents: Contents,
     pub(super) fetched: Arc<Fetched>,
-    report: Mutex<Report>,
+    report: Mutex<VerifyReport>,
     /// Archives that the store would not give out for their class.
     refused: Mutex<HashSet<String>>,
     failure: Mutex<Option<StoreError>>,
@@ -45,7 +45,7 @@ impl Checker {
     pub(super) fn of(
         store: &Arc<dyn Store>,
         objects: Arc<ObjectTable>,
-        report: Report,
+        report: VerifyReport,
         stop: &Arc<Stop>,
         progress: impl Fn(u64) + Send + Sync + 'static,
     ) -> Self {
@@ -81,7 +81,7 @@ impl Checker {
     }
 
     /// What was found so far, and the archives that could not be read.
-    pub(super) fn take(&self) -> (Report, HashSet<String>) {
+    pub(super) fn take(&self) -> (VerifyReport, HashSet<String>) {
         let mut report = self.report.lock().expect("nothing panics holding this");
         let mut refused = self.refused.lock().expect("nothing panics holding this");
         (std::mem::take(&mut *report), std::mem::take(&mut *refused))
@@ -95,14 +95,24 @@ impl Checker {
         (self.progress)(1);
     }
 
-    fn count(&self, count: impl FnOnce(&mut Report)) {
+    fn count(&self, count: impl FnOnce(&mut VerifyReport)) {
         count(&mut self.report.lock().expect("nothing panics holding this"));
     }
 
     /// Checks the contents of an entry under `key`. A failure of the store is kept.
     pub(super) async fn check(self: Arc<Self>, entry: Entry, key: String, reads: bool) {
         let entry = Arc::new(entry);
+        let size = entry.metadata.size;
         let checked = match entry.content.as_ref().map(|c| (&c.location, c.sha256)) {
+            Some((Location::Object(stored), _)) if stored.size != size => {
+                let text = format!(
+                    "recorded with {size} bytes, and its object with {}",
+                    stored.size
+                );
+                let problem = Problem::new(FindingKind::Record, text);
+                self.find(problem.at(entry.path.to_string(), key));
+                Ok(())
+            }
             Some((Location::Object(stored), sha256)) => {
                 let recorded = Recorded::of_file(stored, sha256);
                 self.object(&entry, recorded, &key, reads).await

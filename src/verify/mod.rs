@@ -35,7 +35,7 @@ use crate::store::{Store, StoreError};
 use self::archives::Archives;
 use self::contents::Checker;
 use self::report::Problem;
-pub use self::report::{Compared, Finding, FindingKind, Report};
+pub use self::report::{Compared, Finding, FindingKind, VerifyReport};
 use self::tally::Tally;
 pub use self::window::Window;
 
@@ -65,13 +65,13 @@ pub fn verify(
     concurrency: usize,
     stop: &Arc<Stop>,
     progress: impl Fn(u64) + Send + Sync + 'static,
-) -> Result<Report, StoreError> {
+) -> Result<VerifyReport, StoreError> {
     let runtime = Handle::current();
-    let mut report = Report {
+    let mut report = VerifyReport {
         source: snapshot.source.to_string(),
         snapshot: snapshot.pass.to_string(),
         unreadable: snapshot.totals.unreadable,
-        ..Report::default()
+        ..VerifyReport::default()
     };
     let objects = match runtime.block_on(objects::load(&**store, snapshot)) {
         Ok(objects) => Some(Arc::new(objects)),

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 /// The verdict on one snapshot.
 #[derive(Debug, Default, Serialize)]
-pub struct Report {
+pub struct VerifyReport {
     /// Name of the source.
     pub source: String,
     /// The snapshot.

@@ -1,26 +1,28 @@
 //! What a commit record says of its segments, against what they hold.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use super::report::{Finding, FindingKind, Problem};
-use crate::format::entry::{Content, Entry};
+use crate::format::entry::Entry;
 use crate::format::keys;
-use crate::format::location::ObjectId;
+use crate::format::path::EntryPath;
+use crate::format::segment::End;
 use crate::format::snapshot::Snapshot;
 use crate::format::totals::Totals;
-use crate::snapshots::entries::Place;
+use crate::snapshots::entries::EntryIndex;
 
 /// What one segment holds.
 #[derive(Default)]
-struct Held {
+struct SegmentTally {
     totals: Totals,
-    objects: BTreeMap<ObjectId, u64>,
+    end: End,
+    last: Option<EntryPath>,
 }
 
 /// Counts entries by segment.
 pub(super) struct Tally<'a> {
     snapshot: &'a Snapshot,
-    held: Vec<Held>,
+    held: Vec<SegmentTally>,
     /// Keys of segments that could not be read whole.
     damaged: HashSet<String>,
 }
@@ -30,20 +32,18 @@ impl<'a> Tally<'a> {
         let segments = snapshot.segments.iter();
         Self {
             snapshot,
-            held: segments.map(|_| Held::default()).collect(),
+            held: segments.map(|_| SegmentTally::default()).collect(),
             damaged: HashSet::new(),
         }
     }
 
-    pub(super) fn count(&mut self, place: Place, entry: &Entry) {
+    pub(super) fn count(&mut self, place: EntryIndex, entry: &Entry) {
         let Some(held) = self.held.get_mut(place.segment) else {
             return;
         };
         held.totals += Totals::of(entry);
-        if let Some(member) = entry.content.as_ref().and_then(Content::member) {
-            let live = held.objects.entry(member.of).or_default();
-            *live = live.saturating_add(entry.metadata.size);
-        }
+        held.end.add(entry);
+        held.last = Some(entry.path.clone());
     }
 
     /// Leaves out a segment that could not be read whole.
@@ -65,21 +65,18 @@ impl<'a> Tally<'a> {
             let problem = Problem::new(FindingKind::Record, what);
             findings.push(problem.at(path, record.as_str()));
         };
-        for (segment, held) in snapshot.segments.iter().zip(&self.held) {
-            if self.damaged.contains(&segment.key) {
+        for (segment, mut held) in snapshot.segments.iter().zip(self.held) {
+            let key = &segment.key;
+            if self.damaged.contains(key) {
                 continue;
             }
-            let (key, path) = (&segment.key, segment.first.as_str());
-            if segment.totals != held.totals {
-                find(
-                    path,
-                    format!("the totals of `{key}` are not those of its entries"),
-                );
+            if let Some(last) = &held.last {
+                held.end.close(last);
             }
-            if segment.objects != held.objects {
+            if let Some(what) = segment.differs(held.totals, &held.end) {
                 find(
-                    path,
-                    format!("the objects of `{key}` are not those its entries point into"),
+                    &segment.first,
+                    format!("the {what} of `{key}` are not those of its entries"),
                 );
             }
         }

@@ -25,7 +25,8 @@ use offsite::pass::job::{Method, SourceJob};
 use offsite::run::{self, Pass, PassReport};
 use offsite::source::Place;
 use offsite::stop::Stop;
-use offsite::store::open::{StoreUrl, open};
+use offsite::store::open::open;
+use offsite::store::url::StoreUrl;
 use offsite::store::{Placement, Store, StoreOptions};
 
 use crate::support::tree::settle;

@@ -174,6 +174,36 @@ fn a_damaged_commit_record_is_an_integrity_error() {
     assert_eq!(output.code, 4, "{output:?}");
 }
 
+/// A record says that of its segments which later passes and prunes go by.
+#[test]
+fn a_commit_record_that_does_not_fit_its_segments_is_found() {
+    let world = world();
+    let key = world.full_key(&world.key_like("snapshots/", ".json"));
+    let sound = world.server.object(BUCKET, &key).unwrap().bytes;
+    let record: Value = serde_json::from_slice(&sound).unwrap();
+    for (field, value, expected) in [
+        ("first", Value::from("zzz"), "first and last path"),
+        ("last", "aaa".into(), "first and last path"),
+        ("oldest", "20200101T000000Z-0000".into(), "passes"),
+        ("newest", Value::Null, "passes"),
+        ("foreign", 1.into(), "contents captured elsewhere"),
+        (
+            "objects",
+            serde_json::json!({"20200101T000000Z-0000/1": 1}),
+            "shared objects",
+        ),
+    ] {
+        let mut wrong = record.clone();
+        wrong["segments"][0][field] = value;
+        world.server.replace(BUCKET, &key, wrong.to_string());
+        let (code, found) = findings(&world, &[]);
+        assert_eq!((code, found.len()), (4, 1), "{field}: {found:?}");
+        assert!(found[0].contains(expected), "{found:?}");
+    }
+    world.server.replace(BUCKET, &key, sound);
+    assert_eq!(findings(&world, &[]), (0, vec![]));
+}
+
 #[test]
 fn a_snapshot_of_a_later_format_is_refused() {
     let world = world();

@@ -6,7 +6,6 @@ use crate::faults::Faults;
 use crate::hook::HookSlot;
 use crate::http::Frontend;
 use crate::log::RequestLog;
-use crate::persist;
 use crate::s3::Backend;
 use crate::server::LocalS3;
 use crate::state::State;
@@ -48,6 +47,13 @@ impl Default for Builder {
             keeps_requests: true,
             request_lines: None,
         }
+    }
+}
+
+impl LocalS3 {
+    /// The options; [`Builder::start`] starts a server.
+    pub fn builder() -> Builder {
+        Builder::default()
     }
 }
 
@@ -136,12 +142,11 @@ impl Builder {
     /// folder or file cannot be used.
     pub fn start(self) -> io::Result<LocalS3> {
         let clock = Clock::default();
-        let buckets = self
-            .persist_in
-            .as_deref()
-            .map(|folder| persist::load(folder, clock.now()))
-            .transpose()?;
-        let state = Arc::new(State::new(buckets.unwrap_or_default()));
+        let state = match &self.persist_in {
+            Some(root) => State::load(root, clock.now())?,
+            None => State::default(),
+        };
+        let state = Arc::new(state);
         let mut backend = Backend::new(Arc::clone(&state), clock.clone());
         backend.persist_in = self.persist_in;
         backend.restores_stay_pending = self.restores_stay_pending;

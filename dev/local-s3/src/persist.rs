@@ -6,7 +6,6 @@
 //! There is no fsync: the machine's crash is not in scope. Parts of open uploads are not kept.
 
 use crate::object::StoredObject;
-use crate::state::{Bucket, Buckets};
 use bytes::Bytes;
 use s3s::crypto::{Checksum as _, Sha256};
 use serde::{Deserialize, Serialize};
@@ -63,21 +62,38 @@ impl BucketFolder {
             .with_extension(SUFFIX)
     }
 
-    fn load(&self, now: SystemTime) -> io::Result<Bucket> {
-        let created = fs::metadata(&self.0)?.created().unwrap_or(now);
-        let mut bucket = Bucket::new(created, Some(self.clone()));
+    /// When the folder was made, where the file system knows.
+    pub(crate) fn created(&self) -> io::Result<Option<SystemTime>> {
+        Ok(fs::metadata(&self.0)?.created().ok())
+    }
+
+    /// What lies in it, in no order.
+    pub(crate) fn objects(&self) -> io::Result<Vec<(String, StoredObject)>> {
+        let mut objects = Vec::new();
         for entry in fs::read_dir(&self.0)? {
             let path = entry?.path();
             if path
                 .extension()
                 .is_some_and(|extension| extension == SUFFIX)
             {
-                let (key, object) = read(&path)?;
-                bucket.load(key, object);
+                objects.push(read(&path)?);
             }
         }
-        Ok(bucket)
+        Ok(objects)
     }
+}
+
+/// The folders of all buckets below `root`, by name. It is created if it is missing.
+pub(crate) fn folders(root: &Path) -> io::Result<Vec<(String, BucketFolder)>> {
+    fs::create_dir_all(root)?;
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        if let (true, Ok(name)) = (entry.file_type()?.is_dir(), entry.file_name().into_string()) {
+            folders.push((name, BucketFolder(entry.path())));
+        }
+    }
+    Ok(folders)
 }
 
 fn read(path: &Path) -> io::Result<(String, StoredObject)> {
@@ -92,17 +108,4 @@ fn read(path: &Path) -> io::Result<(String, StoredObject)> {
     file.read_to_end(&mut bytes)?;
     object.bytes = Bytes::from(bytes);
     Ok((key, object))
-}
-
-/// Every bucket found under `root`, which is created if it is missing.
-pub(crate) fn load(root: &Path, now: SystemTime) -> io::Result<Buckets> {
-    fs::create_dir_all(root)?;
-    let mut buckets = Buckets::new();
-    for entry in fs::read_dir(root)? {
-        let entry = entry?;
-        if let (true, Ok(name)) = (entry.file_type()?.is_dir(), entry.file_name().into_string()) {
-            buckets.insert(name, BucketFolder(entry.path()).load(now)?);
-        }
-    }
-    Ok(buckets)
 }

@@ -5,7 +5,6 @@
 //! not exist: that is a mistake in the test.
 
 use crate::auth::Credentials;
-use crate::builder::Builder;
 use crate::checksum::ChecksumAlgorithm;
 use crate::clock::Clock;
 use crate::faults::{Fault, FaultHandle};
@@ -31,11 +30,6 @@ pub struct LocalS3 {
 }
 
 impl LocalS3 {
-    /// The options; [`Builder::start`] starts a server.
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
     pub(crate) fn listen(
         address: SocketAddr,
         frontend: Arc<Frontend>,

@@ -6,9 +6,11 @@
 //! map.
 
 use crate::object::{OpenUpload, StoredObject, Upload};
-use crate::persist::BucketFolder;
+use crate::persist::{BucketFolder, folders};
 use s3s::{S3Result, s3_error};
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -24,10 +26,15 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(buckets: Buckets) -> Self {
-        Self {
-            buckets: Mutex::new(buckets),
+    /// What an earlier server has left below `root`, which is created if it is missing.
+    pub(crate) fn load(root: &Path, now: SystemTime) -> io::Result<Self> {
+        let mut buckets = Buckets::new();
+        for (name, folder) in folders(root)? {
+            buckets.insert(name, Bucket::load(folder, now)?);
         }
+        Ok(Self {
+            buckets: Mutex::new(buckets),
+        })
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Buckets> {
@@ -95,9 +102,16 @@ impl Bucket {
         Ok(())
     }
 
-    /// Puts an object that came from disk.
-    pub(crate) fn load(&mut self, key: String, object: StoredObject) {
-        self.objects.insert(key, Arc::new(object));
+    /// The bucket that an earlier server has left in a folder.
+    fn load(folder: BucketFolder, now: SystemTime) -> io::Result<Self> {
+        let objects = folder.objects()?;
+        let created = folder.created()?.unwrap_or(now);
+        let mut bucket = Self::new(created, Some(folder));
+        let objects = objects.into_iter();
+        bucket.objects = objects
+            .map(|(key, object)| (key, Arc::new(object)))
+            .collect();
+        Ok(bucket)
     }
 
     pub(crate) fn remove(&mut self, key: &str) -> S3Result<Option<Arc<StoredObject>>> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::verify::{Depth, Finding, FindingKind, Report, Window};
+use crate::verify::{Depth, Finding, FindingKind, VerifyReport, Window};
 
 /// Sessions that are named in one command; more are somebody else's list to make.
 const MOST_SESSIONS: usize = 5;
@@ -15,8 +15,8 @@ pub(super) enum SourceKind {
 }
 
 /// Sentences that each say what to do about some of the findings.
-pub(super) fn advice(report: &Report, depth: Depth, kind: SourceKind) -> Vec<String> {
-    let Report {
+pub(super) fn advice(report: &VerifyReport, depth: Depth, kind: SourceKind) -> Vec<String> {
+    let VerifyReport {
         source, snapshot, ..
     } = report;
     let of = |kinds: &[FindingKind]| -> Vec<&Finding> {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
-use super::packer::{Contents, InPiece, Piece, Slot};
+use super::packer::{ContentInPiece, InPiece, Piece, Slot};
 use crate::events::Event;
 use crate::format::codec::Codec;
 use crate::format::entry::{Content, Entry, LinkGroup};
@@ -17,7 +17,7 @@ use crate::format::location::{ETag, Location, Member, ObjectId};
 use crate::format::objects::SharedObject;
 use crate::pass::capture::{Capture, Capturer};
 use crate::pass::place;
-use crate::pass::steps::{Captured, Group, Name};
+use crate::pass::steps::{Captured, Group, WhichName};
 use crate::stop::Stopped;
 use crate::store::{
     Condition, Length, NewObject, PART_BYTES, PartWriter, StoreError, Uploader, WriteError,
@@ -51,19 +51,19 @@ struct Open {
 }
 
 /// Why an archive was not finished.
-enum Failure {
+enum Unfinished {
     Store(StoreError),
     /// The pass is being stopped.
     Stopped,
 }
 
-impl From<Stopped> for Failure {
+impl From<Stopped> for Unfinished {
     fn from(_: Stopped) -> Self {
         Self::Stopped
     }
 }
 
-impl From<WriteError> for Failure {
+impl From<WriteError> for Unfinished {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::Store(error) => Self::Store(error),
@@ -72,7 +72,7 @@ impl From<WriteError> for Failure {
     }
 }
 
-impl From<StoreError> for Failure {
+impl From<StoreError> for Unfinished {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
@@ -104,19 +104,19 @@ impl Assembler {
         self.give_up();
         match result {
             Ok(()) => Ok(self.written),
-            Err(Failure::Store(error)) => {
+            Err(Unfinished::Store(error)) => {
                 self.capturer.options.first_error.report(error.into());
                 Err(Stopped)
             }
-            Err(Failure::Stopped) => Err(Stopped),
+            Err(Unfinished::Stopped) => Err(Stopped),
         }
     }
 
-    fn take(&mut self, slot: Slot) -> Result<(), Failure> {
+    fn take(&mut self, slot: Slot) -> Result<(), Unfinished> {
         match slot {
             Slot::Begin(target) => self.begin(target),
             Slot::Piece(piece) => {
-                let piece = piece.blocking_recv().map_err(|_| Failure::Stopped)?;
+                let piece = piece.blocking_recv().map_err(|_| Unfinished::Stopped)?;
                 self.piece(piece)
             }
             Slot::Mark => {
@@ -127,7 +127,7 @@ impl Assembler {
             }
             Slot::File(capture, entry, contents) => {
                 let Some(archive) = &mut self.archive else {
-                    return Err(Failure::Stopped);
+                    return Err(Unfinished::Stopped);
                 };
                 archive.members += 1;
                 let range = (archive.mark, archive.position);
@@ -138,9 +138,9 @@ impl Assembler {
         }
     }
 
-    fn begin(&mut self, target: Arc<Group>) -> Result<(), Failure> {
+    fn begin(&mut self, target: Arc<Group>) -> Result<(), Unfinished> {
         if self.archive.is_some() {
-            return Err(Failure::Stopped);
+            return Err(Unfinished::Stopped);
         }
         let options = &self.capturer.options;
         let ending = format!(".{}", self.codec.extension());
@@ -174,9 +174,9 @@ impl Assembler {
         Ok(())
     }
 
-    fn piece(&mut self, piece: Piece) -> Result<(), Failure> {
+    fn piece(&mut self, piece: Piece) -> Result<(), Unfinished> {
         if self.capturer.options.stop.is_set() {
-            return Err(Failure::Stopped);
+            return Err(Unfinished::Stopped);
         }
         let Piece {
             bytes,
@@ -184,7 +184,7 @@ impl Assembler {
             members,
             memory,
         } = piece;
-        let archive = self.archive.as_mut().ok_or(Failure::Stopped)?;
+        let archive = self.archive.as_mut().ok_or(Unfinished::Stopped)?;
         let begin = archive.position;
         archive.position += bytes.len() as u64;
         archive.members += members;
@@ -203,7 +203,7 @@ impl Assembler {
         Ok(())
     }
 
-    fn end(&mut self, is_recorded: Option<oneshot::Receiver<()>>) -> Result<(), Failure> {
+    fn end(&mut self, is_recorded: Option<oneshot::Receiver<()>>) -> Result<(), Unfinished> {
         let Some(mut archive) = self.archive.take() else {
             return Ok(());
         };
@@ -212,7 +212,7 @@ impl Assembler {
             return Ok(());
         }
         let finished = self.capturer.wait(archive.writer.finish());
-        let written = match finished.map_err(Failure::from).and_then(|it| Ok(it?)) {
+        let written = match finished.map_err(Unfinished::from).and_then(|it| Ok(it?)) {
             Ok(written) => written,
             Err(failure) => {
                 self.archive = Some(archive);
@@ -244,7 +244,9 @@ impl Assembler {
             duration_ms: u64::try_from(archive.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         });
         if let Some(is_recorded) = is_recorded {
-            is_recorded.blocking_recv().map_err(|_| Failure::Stopped)?;
+            is_recorded
+                .blocking_recv()
+                .map_err(|_| Unfinished::Stopped)?;
         }
         // From now on a pass that follows a kill can trust what points into this archive.
         let record = serde_json::to_vec(&object).unwrap_or_default();
@@ -271,12 +273,12 @@ impl Open {
         capture: Box<Capture>,
         mut entry: Entry,
         (begin, end): (u64, u64),
-        contents: Contents,
+        contents: ContentInPiece,
         codec: Codec,
     ) {
         let size = entry.metadata.size;
         self.bytes += size;
-        let Contents { sha256, before } = contents;
+        let ContentInPiece { sha256, before } = contents;
         let (offset, length, skip) = match codec {
             Codec::None => (begin + before, size, 0),
             Codec::Gzip | Codec::Zstd => (begin, end - begin, before),
@@ -292,7 +294,7 @@ impl Open {
             Some(apart) => apart,
             None => capture.content(sha256, Location::Member(Box::new(member))),
         };
-        if let (Name::First, Some(group)) = (capture.order.name, entry.hardlink) {
+        if let (WhichName::First, Some(group)) = (capture.order.name, entry.hardlink) {
             self.links.insert(group, content.clone());
         }
         entry.content = Some(content);
@@ -303,7 +305,7 @@ impl Open {
     fn link(&mut self, capture: Capture, mut entry: Entry) {
         let group = capture.order.found.stat.link_group();
         let content = group.and_then(|group| match capture.order.name {
-            Name::Further { is_last: true } => self.links.remove(&group),
+            WhichName::Further { is_last: true } => self.links.remove(&group),
             _ => self.links.get(&group).cloned(),
         });
         entry.content = content;

@@ -50,7 +50,7 @@ pub(crate) fn requests_at_most(bytes: u64, entries: u64) -> u64 {
 }
 
 /// What the merge sends to the packer.
-enum Item {
+enum ToPack {
     /// A directory that is new or different.
     Directory(Box<Entry>),
     /// Something to capture.
@@ -75,13 +75,13 @@ const ITEMS: usize = 1024;
 /// Sends steps to the manifest writer, and what belongs into the archive to the packer.
 pub(crate) struct ArchiveQueues {
     steps: mpsc::Sender<Step>,
-    items: crossbeam_channel::Sender<Item>,
+    items: crossbeam_channel::Sender<ToPack>,
     steps_since_cut: u32,
     takes_directories: bool,
 }
 
 impl ArchiveQueues {
-    fn item(&mut self, item: Item) -> Result<(), Stopped> {
+    fn item(&mut self, item: ToPack) -> Result<(), Stopped> {
         self.items.send(item).map_err(|_| Stopped)
     }
 }
@@ -94,7 +94,7 @@ impl Sink for ArchiveQueues {
                     && entry.unreadable.is_none()
                     && self.takes_directories =>
             {
-                Some(Item::Directory(entry.clone()))
+                Some(ToPack::Directory(entry.clone()))
             }
             _ => None,
         };
@@ -105,29 +105,29 @@ impl Sink for ArchiveQueues {
         self.steps_since_cut += 1;
         if self.steps_since_cut >= STEPS_BETWEEN_CUTS {
             self.steps_since_cut = 0;
-            self.item(Item::Cut)?;
+            self.item(ToPack::Cut)?;
         }
         Ok(())
     }
 
     fn order(&mut self, order: Order) -> Result<(), Stopped> {
-        self.item(Item::Order(Box::new(order)))
+        self.item(ToPack::Order(Box::new(order)))
     }
 
     fn begin_group(&mut self, group: &Arc<Group>) -> Result<(), Stopped> {
         self.takes_directories = group.takes_directories;
-        self.item(Item::Begin(Arc::clone(group)))
+        self.item(ToPack::Begin(Arc::clone(group)))
     }
 
     fn end_group(&mut self, group: &Arc<Group>) -> Result<(), Stopped> {
         self.takes_directories = false;
         if group.is_only || !group.takes_directories {
-            return self.item(Item::End(None));
+            return self.item(ToPack::End(None));
         }
         let (recorded, is_recorded) = oneshot::channel();
         let step = self.steps.blocking_send(Step::Checkpoint(recorded));
         step.map_err(|_| Stopped)?;
-        self.item(Item::End(Some(is_recorded)))
+        self.item(ToPack::End(Some(is_recorded)))
     }
 }
 

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use super::Item;
+use super::ToPack;
 use crate::archive::tar::{self, Member};
 use crate::format::entry::{Entry, Kind};
 use crate::memory::budget::Budget;
 use crate::memory::buffers::{Buffer, Buffers};
-use crate::pass::capture::reading::{Attempt, contents, has_changed, read_up_to};
-use crate::pass::capture::{Capture, Capturer, Refused, large, stream};
-use crate::pass::steps::{Captured, Group, Name};
+use crate::pass::capture::reading::{Reading, contents, has_changed, read_up_to};
+use crate::pass::capture::{Capture, Capturer, Uncaptured, large, stream};
+use crate::pass::steps::{Captured, Group, WhichName};
 use crate::source::Body;
 use crate::stop::Stopped;
 
@@ -40,7 +40,7 @@ pub(super) enum InGroup {
 }
 
 /// A piece before it is compressed.
-pub(super) enum Work {
+pub(super) enum ToCompress {
     /// A group of small members, to be read.
     Group(Vec<InGroup>),
     /// Bytes of the tar stream.
@@ -49,7 +49,7 @@ pub(super) enum Work {
 
 /// What a worker gets.
 pub(super) struct Job {
-    pub(super) work: Work,
+    pub(super) work: ToCompress,
     /// What it may use.
     pub(super) memory: OwnedSemaphorePermit,
     pub(super) reply: oneshot::Sender<Piece>,
@@ -66,7 +66,7 @@ pub(super) struct Piece {
 
 /// Contents in a piece.
 #[derive(Clone, Copy)]
-pub(super) struct Contents {
+pub(super) struct ContentInPiece {
     pub(super) sha256: [u8; 32],
     /// Bytes of the piece, decompressed, that come before them.
     pub(super) before: u64,
@@ -75,7 +75,7 @@ pub(super) struct Contents {
 /// A capture that is settled once it is known where its piece lies.
 pub(super) enum InPiece {
     /// Its contents are in the piece.
-    File(Box<Capture>, Entry, Contents),
+    File(Box<Capture>, Entry, ContentInPiece),
     /// Another name of a file in this archive.
     Link(Box<Capture>, Entry),
 }
@@ -89,7 +89,7 @@ pub(super) enum Slot {
     /// A large file begins with the next piece.
     Mark,
     /// The large file whose beginning was marked ends here. Its contents begin in the first piece of it.
-    File(Box<Capture>, Box<Entry>, Contents),
+    File(Box<Capture>, Box<Entry>, ContentInPiece),
     /// The archive ends. Its record waits until its entries are recorded, where there is somebody
     /// to tell.
     End(Option<oneshot::Receiver<()>>),
@@ -130,7 +130,7 @@ impl Packer {
     }
 
     /// Takes items until there are no more. Without an end among them, neither has the archive one.
-    pub(super) fn run(mut self, items: crossbeam_channel::Receiver<Item>) {
+    pub(super) fn run(mut self, items: crossbeam_channel::Receiver<ToPack>) {
         for item in items {
             if self.take(item).is_err() {
                 return;
@@ -138,17 +138,17 @@ impl Packer {
         }
     }
 
-    fn take(&mut self, item: Item) -> Result<(), Stopped> {
+    fn take(&mut self, item: ToPack) -> Result<(), Stopped> {
         match item {
-            Item::Directory(entry) => self.add(InGroup::Directory(entry), 0),
-            Item::Order(order) => {
+            ToPack::Directory(entry) => self.add(InGroup::Directory(entry), 0),
+            ToPack::Order(order) => {
                 let metadata = order.found.stat.metadata;
                 let capture = Box::new(self.capturer.begin(*order));
                 if self.capturer.options.stop.is_set() {
-                    capture.end(Err(Refused::Stopped));
+                    capture.end(Err(Uncaptured::Stopped));
                     return Err(Stopped);
                 }
-                let is_further = matches!(capture.order.name, Name::Further { .. });
+                let is_further = matches!(capture.order.name, WhichName::Further { .. });
                 match metadata.kind {
                     Kind::File if metadata.size >= ALONE_BYTES as u64 && !is_further => {
                         self.close_group()?;
@@ -160,12 +160,12 @@ impl Packer {
                     ),
                 }
             }
-            Item::Cut => self.close_group(),
-            Item::Begin(group) => {
+            ToPack::Cut => self.close_group(),
+            ToPack::Begin(group) => {
                 self.target = Some(group);
                 Ok(())
             }
-            Item::End(is_recorded) => self.end(is_recorded),
+            ToPack::End(is_recorded) => self.end(is_recorded),
         }
     }
 
@@ -184,7 +184,7 @@ impl Packer {
         }
         let group = std::mem::take(&mut self.group);
         self.group_bytes = 0;
-        self.piece(Work::Group(group))
+        self.piece(ToCompress::Group(group))
     }
 
     /// Begins the archive, unless that is done.
@@ -198,7 +198,7 @@ impl Packer {
     }
 
     /// Hands out a piece. It takes one buffer, whether it fills it or not.
-    fn piece(&mut self, work: Work) -> Result<(), Stopped> {
+    fn piece(&mut self, work: ToCompress) -> Result<(), Stopped> {
         self.open()?;
         let memory = self.memory.take_bytes(BUFFER_BYTES).map_err(|_| Stopped)?;
         let (reply, piece) = oneshot::channel();
@@ -222,7 +222,7 @@ impl Packer {
         }
         let mut end = self.buffers.take();
         tar::end(&mut end);
-        self.piece(Work::Bytes(end))?;
+        self.piece(ToCompress::Bytes(end))?;
         self.is_open = false;
         self.slot(Slot::End(is_recorded))
     }
@@ -248,12 +248,12 @@ impl Packer {
                 capture.end(Ok(Captured::Same(entry)));
                 Ok(())
             }
-            Err(Failed::Refused(refused)) => {
+            Err(Failed::Uncaptured(refused)) => {
                 capture.end(Err(refused));
                 Ok(())
             }
             Err(Failed::Stopped) => {
-                capture.end(Err(Refused::Stopped));
+                capture.end(Err(Uncaptured::Stopped));
                 Err(Stopped)
             }
         }
@@ -261,14 +261,16 @@ impl Packer {
 
     fn stream(&mut self, capture: &Capture) -> Result<Streamed, Failed> {
         let source = &capture.options().source;
-        let mut opened = source.open(&capture.order.found).map_err(Refused::from)?;
+        let mut opened = source
+            .open(&capture.order.found)
+            .map_err(Uncaptured::from)?;
         if let Body::Stream(produce) = opened.body {
             let mut attempt = stream::capture(capture, &opened.stat, produce)?;
             attempt.set_xattrs(opened.xattrs);
             return match attempt {
-                Attempt::Same(entry) => Ok(Streamed::Same(Box::new(entry))),
-                Attempt::Stored(entry) => Ok(Streamed::Alone(Box::new(entry))),
-                Attempt::Read(..) | Attempt::Changed => Err(Refused::Gone.into()),
+                Reading::Same(entry) => Ok(Streamed::Same(Box::new(entry))),
+                Reading::Stored(entry) => Ok(Streamed::Alone(Box::new(entry))),
+                Reading::Read(..) | Reading::Changed => Err(Uncaptured::Gone.into()),
             };
         }
         for is_last in [false, true] {
@@ -291,7 +293,7 @@ impl Packer {
             let changed = read != size || has_changed(capture, &opened)?;
             if changed && !is_last {
                 // The member that follows takes its place when the archive is extracted.
-                if let Some(now) = source.recheck(&opened).map_err(Refused::from)? {
+                if let Some(now) = source.recheck(&opened).map_err(Uncaptured::from)? {
                     opened.stat = now;
                 }
                 continue;
@@ -300,7 +302,7 @@ impl Packer {
             entry.changed_while_reading = changed;
             return Ok(Streamed::Written(Box::new(entry), contents));
         }
-        Err(Refused::Gone.into())
+        Err(Uncaptured::Gone.into())
     }
 
     /// Writes one member, of the size its entry has. Returns what was read, and how much that was.
@@ -309,7 +311,7 @@ impl Packer {
         capture: &Capture,
         file: &OwnedFd,
         entry: &Entry,
-    ) -> Result<(Contents, u64), Failed> {
+    ) -> Result<(ContentInPiece, u64), Failed> {
         let size = entry.metadata.size;
         let mut raw = self.buffers.take();
         tar::begin(&mut raw, entry, Member::File(size));
@@ -321,7 +323,7 @@ impl Packer {
         let mut failed = None;
         while read < size && failed.is_none() {
             if capture.options().stop.is_set() {
-                return Err(Refused::Stopped.into());
+                return Err(Uncaptured::Stopped.into());
             }
             let left = usize::try_from(size - read).unwrap_or(usize::MAX);
             // The name of the longest path leaves most of a piece free.
@@ -336,7 +338,7 @@ impl Packer {
             }
             if raw.len() >= PIECE_BYTES {
                 let full = std::mem::replace(&mut raw, self.buffers.take());
-                self.piece(Work::Bytes(full))?;
+                self.piece(ToCompress::Bytes(full))?;
             }
         }
         // Whatever happened, the header has promised so many bytes.
@@ -347,18 +349,18 @@ impl Packer {
             raw.resize(length, 0);
             missing -= zeros;
             let full = std::mem::replace(&mut raw, self.buffers.take());
-            self.piece(Work::Bytes(full))?;
+            self.piece(ToCompress::Bytes(full))?;
         }
         tar::pad(&mut raw, size);
         if let Some(error) = failed {
             self.note(entry, read, error, &mut raw);
         }
-        self.piece(Work::Bytes(raw))?;
+        self.piece(ToCompress::Bytes(raw))?;
         match failed {
-            Some(error) => Err(Refused::from(error).into()),
+            Some(error) => Err(Uncaptured::from(error).into()),
             None => {
                 let sha256 = hasher.finalize().into();
-                Ok((Contents { sha256, before }, read))
+                Ok((ContentInPiece { sha256, before }, read))
             }
         }
     }
@@ -386,17 +388,17 @@ enum Streamed {
     Same(Box<Entry>),
     /// It is an object of its own.
     Alone(Box<Entry>),
-    Written(Box<Entry>, Contents),
+    Written(Box<Entry>, ContentInPiece),
 }
 
 enum Failed {
-    Refused(Refused),
+    Uncaptured(Uncaptured),
     Stopped,
 }
 
-impl From<Refused> for Failed {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refused)
+impl From<Uncaptured> for Failed {
+    fn from(refused: Uncaptured) -> Self {
+        Self::Uncaptured(refused)
     }
 }
 

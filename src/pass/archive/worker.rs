@@ -4,14 +4,14 @@ use std::io;
 use std::num::NonZero;
 use std::sync::Arc;
 
-use super::packer::{Contents, InGroup, InPiece, Job, Piece, Work};
+use super::packer::{ContentInPiece, InGroup, InPiece, Job, Piece, ToCompress};
 use crate::archive::codec::Compressor;
 use crate::archive::tar::{self, Member};
 use crate::format::entry::Kind;
 use crate::memory::buffers::{Buffer, Buffers};
 use crate::pass::capture::links::First;
-use crate::pass::capture::reading::{Attempt, open_and_attempt};
-use crate::pass::capture::{Capture, Capturer, Refused, apart, stream};
+use crate::pass::capture::reading::{Reading, open_and_attempt};
+use crate::pass::capture::{Capture, Capturer, Uncaptured, apart, stream};
 use crate::pass::fatal::{FatalError, FirstError};
 use crate::pass::job::ArchiveOptions;
 use crate::pass::steps::Captured;
@@ -90,12 +90,12 @@ impl Worker {
     pub(super) fn run(self, jobs: crossbeam_channel::Receiver<Job>) {
         for job in jobs {
             let mut raw = match job.work {
-                Work::Bytes(bytes) => Raw {
+                ToCompress::Bytes(bytes) => Raw {
                     bytes,
                     files: Vec::new(),
                     members: 0,
                 },
-                Work::Group(group) => self.read(group),
+                ToCompress::Group(group) => self.read(group),
             };
             let first_error = &self.capturer.options.first_error;
             if self.compressors.pack(&mut raw.bytes, first_error).is_err() {
@@ -132,7 +132,7 @@ impl Worker {
 
     fn capture(&self, capture: Box<Capture>, raw: &mut Raw) {
         if self.capturer.options.stop.is_set() {
-            return capture.end(Err(Refused::Stopped));
+            return capture.end(Err(Uncaptured::Stopped));
         }
         match capture.order.found.stat.metadata.kind {
             Kind::File => match capture.another_name() {
@@ -158,10 +158,10 @@ fn file(capture: Box<Capture>, raw: &mut Raw) {
     let grown = |_: &Capture, _: &_, _: &_, _| {
         let error =
             "it has grown, or its first name could not be archived; the next pass tries again";
-        Err(Refused::Unreadable(io::Error::other(error)))
+        Err(Uncaptured::Unreadable(io::Error::other(error)))
     };
     match open_and_attempt(&capture, grown, stream::capture) {
-        Ok(Attempt::Read(mut entry, sha256, held)) => {
+        Ok(Reading::Read(mut entry, sha256, held)) => {
             let contents = &held.bytes;
             let size = contents.len() as u64;
             tar::begin(&mut raw.bytes, &entry, Member::File(size));
@@ -172,19 +172,22 @@ fn file(capture: Box<Capture>, raw: &mut Raw) {
             if let Some(apart) = &capture.order.apart {
                 match apart::put(&capture, apart, held, sha256) {
                     Ok(content) => entry.content = Some(content),
-                    Err(Refused::Store(key, error)) if !error.kind.is_fatal() => {
+                    Err(Uncaptured::Store(key, error)) if !error.kind.is_fatal() => {
                         capture.in_archive_alone(&format!("`{key}` was not taken: {error}"));
                     }
                     Err(refused) => return capture.end(Err(refused)),
                 }
             }
             capture.is_member(&entry);
-            raw.files
-                .push(InPiece::File(capture, entry, Contents { sha256, before }));
+            raw.files.push(InPiece::File(
+                capture,
+                entry,
+                ContentInPiece { sha256, before },
+            ));
         }
-        Ok(Attempt::Same(entry)) => capture.end(Ok(Captured::Same(Box::new(entry)))),
-        Ok(Attempt::Stored(entry)) => capture.uploaded(entry),
-        Ok(Attempt::Changed) => capture.end(Err(Refused::Gone)),
+        Ok(Reading::Same(entry)) => capture.end(Ok(Captured::Same(Box::new(entry)))),
+        Ok(Reading::Stored(entry)) => capture.uploaded(entry),
+        Ok(Reading::Changed) => capture.end(Err(Uncaptured::Gone)),
         Err(refused) => capture.end(Err(refused)),
     }
 }

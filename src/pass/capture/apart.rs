@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Capture, Held, Refused};
+use super::{Capture, InMemory, Uncaptured};
 use crate::events::Event;
 use crate::format::entry::Content;
 use crate::format::location::{Checksum, ETag, Location, Stored};
@@ -21,9 +21,9 @@ use crate::store::{Condition, Placement, StoreError, StoreErrorKind};
 pub(in crate::pass) fn put(
     capture: &Capture,
     apart: &Apart,
-    held: Held,
+    held: InMemory,
     sha256: [u8; 32],
-) -> Result<Content, Refused> {
+) -> Result<Content, Uncaptured> {
     if let Some(known) = apart.known.as_ref().filter(|known| known.sha256 == sha256) {
         return Ok(known.clone());
     }
@@ -33,7 +33,7 @@ pub(in crate::pass) fn put(
     let size = held.bytes.len() as u64;
     let contents = Bytes::from_owner(held);
     let put = capturer.wait(put_where_free(context, &apart.key, &contents, sha256))?;
-    let (key, etag) = put.map_err(|(key, error)| Refused::Store(key, error))?;
+    let (key, etag) = put.map_err(|(key, error)| Uncaptured::Store(key, error))?;
     drop(request);
     context.events.emit(&Event::FileUploaded {
         source: context.job.name.clone(),

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::reading::{Attempt, open_and_attempt};
-use super::{Capture, Captured, Held, Refused, large, stream};
+use super::reading::{Reading, open_and_attempt};
+use super::{Capture, Captured, InMemory, Uncaptured, large, stream};
 use crate::format::entry::Entry;
 use crate::format::location::{Checksum, Location, Stored};
 use crate::store::Condition;
@@ -12,16 +12,16 @@ use crate::store::Condition;
 pub(super) fn capture(capture: Capture) {
     let attempt = open_and_attempt(&capture, large::capture, stream::capture);
     match attempt {
-        Ok(Attempt::Stored(entry)) => capture.uploaded(entry),
-        Ok(Attempt::Same(entry)) => capture.end(Ok(Captured::Same(Box::new(entry)))),
-        Ok(Attempt::Read(entry, sha256, held)) => send(capture, entry, sha256, held),
-        Ok(Attempt::Changed) => capture.end(Err(Refused::Gone)),
+        Ok(Reading::Stored(entry)) => capture.uploaded(entry),
+        Ok(Reading::Same(entry)) => capture.end(Ok(Captured::Same(Box::new(entry)))),
+        Ok(Reading::Read(entry, sha256, held)) => send(capture, entry, sha256, held),
+        Ok(Reading::Changed) => capture.end(Err(Uncaptured::Gone)),
         Err(refused) => capture.end(Err(refused)),
     }
 }
 
 /// Sends contents in one request, without keeping the thread.
-fn send(capture: Capture, mut entry: Entry, sha256: [u8; 32], held: Held) {
+fn send(capture: Capture, mut entry: Entry, sha256: [u8; 32], held: InMemory) {
     if held.bytes.is_empty() {
         // The manifest says it all.
         entry.content = Some(capture.content(sha256, Location::Inline));
@@ -55,8 +55,8 @@ fn send(capture: Capture, mut entry: Entry, sha256: [u8; 32], held: Held) {
                 entry.content = Some(capture.content(sha256, location));
                 capture.uploaded(entry);
             }
-            Some(Err(error)) => capture.end(Err(Refused::Store(key, error))),
-            None => capture.end(Err(Refused::Stopped)),
+            Some(Err(error)) => capture.end(Err(Uncaptured::Store(key, error))),
+            None => capture.end(Err(Uncaptured::Stopped)),
         }
     });
 }

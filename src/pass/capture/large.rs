@@ -5,8 +5,8 @@ use std::os::fd::OwnedFd;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::reading::{self, Attempt, has_changed, read_into};
-use super::{Capture, Refused};
+use super::reading::{self, Reading, has_changed, read_into};
+use super::{Capture, Uncaptured};
 use crate::source::Opened;
 use crate::store::{Condition, Length, NewObject, PartWriter};
 
@@ -19,7 +19,7 @@ pub(super) fn capture(
     opened: &Opened,
     file: &OwnedFd,
     is_last: bool,
-) -> Result<Attempt, Refused> {
+) -> Result<Reading, Uncaptured> {
     let before = &opened.stat;
     let size = before.metadata.size;
     if let Some(known) = &capture.order.known {
@@ -27,7 +27,7 @@ pub(super) fn capture(
         if known.sha256 == sha256 && !has_changed(capture, opened)? {
             let mut entry = capture.entry(before, read);
             entry.content = Some(known.clone());
-            return Ok(Attempt::Same(entry));
+            return Ok(Reading::Same(entry));
         }
     }
     let capturer = &capture.capturer;
@@ -39,12 +39,12 @@ pub(super) fn capture(
         with_sha256: true,
     });
     let attempt = send(capture, opened, file, is_last, &mut writer);
-    if !matches!(attempt, Ok(Attempt::Stored(_))) {
+    if !matches!(attempt, Ok(Reading::Stored(_))) {
         // What was sent is of no use to anybody.
         capturer.abort(writer);
     }
     match attempt {
-        Ok(Attempt::Changed) if is_last => reading::empty(capture, before),
+        Ok(Reading::Changed) if is_last => reading::empty(capture, before),
         other => other,
     }
 }
@@ -57,13 +57,13 @@ fn send(
     file: &OwnedFd,
     is_last: bool,
     writer: &mut PartWriter,
-) -> Result<Attempt, Refused> {
+) -> Result<Reading, Uncaptured> {
     let (capturer, key) = (&capture.capturer, capture.key());
     let before = &opened.stat;
     let size = before.metadata.size;
     while writer.written() < size {
         if capture.options().stop.is_set() {
-            return Err(Refused::Stopped);
+            return Err(Uncaptured::Stopped);
         }
         let left = usize::try_from(size - writer.written()).unwrap_or(usize::MAX);
         let mut held = capturer.hold(left.min(writer.room()))?;
@@ -71,7 +71,7 @@ fn send(
         held.bytes.truncate(read);
         let is_short = read < writer.room() && read < left;
         let written = capturer.wait(writer.write(Bytes::from_owner(held)))?;
-        written.map_err(|error| Refused::unwritten(&key, error))?;
+        written.map_err(|error| Uncaptured::unwritten(&key, error))?;
         if is_short {
             // The file has become shorter.
             break;
@@ -79,15 +79,15 @@ fn send(
     }
     let changed = writer.written() != size || has_changed(capture, opened)?;
     if (changed && !is_last) || writer.written() == 0 {
-        return Ok(Attempt::Changed);
+        return Ok(Reading::Changed);
     }
     let written = capturer.wait(writer.finish())?;
-    let written = written.map_err(|error| Refused::unwritten(&key, error))?;
+    let written = written.map_err(|error| Uncaptured::unwritten(&key, error))?;
     let mut entry = capture.entry(before, written.stored.size);
     entry.changed_while_reading = changed;
     let sha256 = written.sha256.expect("it was asked for");
     entry.content = Some(capture.sent(written, sha256));
-    Ok(Attempt::Stored(entry))
+    Ok(Reading::Stored(entry))
 }
 
 /// SHA-256 of the file, up to `size` bytes, and how many there were.
@@ -95,13 +95,13 @@ pub(in crate::pass) fn hash(
     capture: &Capture,
     file: &OwnedFd,
     size: u64,
-) -> Result<([u8; 32], u64), Refused> {
+) -> Result<([u8; 32], u64), Uncaptured> {
     let mut hasher = Sha256::new();
     let mut piece = vec![0; HASH_BYTES];
     let mut at = 0;
     while at < size {
         if capture.options().stop.is_set() {
-            return Err(Refused::Stopped);
+            return Err(Uncaptured::Stopped);
         }
         let left = usize::try_from(size - at).unwrap_or(usize::MAX);
         let read = read_into(file, &mut piece[..left.min(HASH_BYTES)], at)?;

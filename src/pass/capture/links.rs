@@ -27,11 +27,11 @@ pub(in crate::pass) enum First {
 /// What is known of first names.
 #[derive(Default)]
 pub(in crate::pass) struct Links {
-    known: Mutex<HashMap<LinkGroup, Known>>,
+    known: Mutex<HashMap<LinkGroup, LinkState>>,
     changed: Condvar,
 }
 
-struct Known {
+struct LinkState {
     first: First,
     /// Names that have not asked yet. Those outside the source never do.
     names: u32,
@@ -42,7 +42,7 @@ impl Links {
     /// said first counts.
     pub(in crate::pass) fn settle(&self, group: LinkGroup, names: u32, first: First) {
         let mut known = self.known.lock().expect("nothing panics holding this");
-        known.entry(group).or_insert(Known { first, names });
+        known.entry(group).or_insert(LinkState { first, names });
         drop(known);
         self.changed.notify_all();
     }

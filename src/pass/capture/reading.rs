@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::io::{self, Errno, pread};
 use sha2::{Digest, Sha256};
 
-use super::{Capture, Held, Refused};
+use super::{Capture, InMemory, Uncaptured};
 use crate::format::entry::{Entry, Kind};
 use crate::source::stat::Stat;
 use crate::source::{Body, Opened, Produce, Xattrs};
@@ -15,7 +15,7 @@ use crate::source::{Body, Opened, Produce, Xattrs};
 pub(in crate::pass) const WHOLE_BYTES: u64 = 16 << 20;
 
 /// What one attempt at capturing a file has come to.
-pub(in crate::pass) enum Attempt {
+pub(in crate::pass) enum Reading {
     /// The file changed meanwhile; nothing is kept of this attempt.
     Changed,
     /// The contents are those recorded before.
@@ -23,10 +23,10 @@ pub(in crate::pass) enum Attempt {
     /// The contents are in the store.
     Stored(Entry),
     /// The contents, of this SHA-256, are in memory, ready to be sent in one request.
-    Read(Entry, [u8; 32], Held),
+    Read(Entry, [u8; 32], InMemory),
 }
 
-impl Attempt {
+impl Reading {
     pub(in crate::pass) fn set_xattrs(&mut self, xattrs: Xattrs) {
         match self {
             Self::Changed => {}
@@ -41,9 +41,9 @@ impl Attempt {
 /// a stream to `stream`.
 pub(in crate::pass) fn open_and_attempt(
     capture: &Capture,
-    large: impl Fn(&Capture, &Opened, &OwnedFd, bool) -> Result<Attempt, Refused>,
-    stream: impl FnOnce(&Capture, &Stat, Box<dyn Produce>) -> Result<Attempt, Refused>,
-) -> Result<Attempt, Refused> {
+    large: impl Fn(&Capture, &Opened, &OwnedFd, bool) -> Result<Reading, Uncaptured>,
+    stream: impl FnOnce(&Capture, &Stat, Box<dyn Produce>) -> Result<Reading, Uncaptured>,
+) -> Result<Reading, Uncaptured> {
     let source = &capture.options().source;
     let mut opened = source.open(&capture.order.found)?;
     if let Body::Stream(produce) = opened.body {
@@ -57,7 +57,7 @@ pub(in crate::pass) fn open_and_attempt(
             0..=WHOLE_BYTES => whole(capture, &opened, file, is_last)?,
             _ => large(capture, &opened, file, is_last)?,
         };
-        if !matches!(attempt, Attempt::Changed) {
+        if !matches!(attempt, Reading::Changed) {
             attempt.set_xattrs(opened.xattrs);
             return Ok(attempt);
         }
@@ -65,14 +65,14 @@ pub(in crate::pass) fn open_and_attempt(
             opened.stat = now;
         }
     }
-    Ok(Attempt::Changed)
+    Ok(Reading::Changed)
 }
 
 /// The contents of what was opened as a file.
-pub(in crate::pass) fn contents(opened: &Opened) -> Result<&OwnedFd, Refused> {
+pub(in crate::pass) fn contents(opened: &Opened) -> Result<&OwnedFd, Uncaptured> {
     match &opened.body {
         Body::File(file) if opened.stat.metadata.kind == Kind::File => Ok(file),
-        Body::File(_) | Body::Stream(_) | Body::None => Err(Refused::Gone),
+        Body::File(_) | Body::Stream(_) | Body::None => Err(Uncaptured::Gone),
     }
 }
 
@@ -82,7 +82,7 @@ fn whole(
     opened: &Opened,
     file: &OwnedFd,
     is_last: bool,
-) -> Result<Attempt, Refused> {
+) -> Result<Reading, Uncaptured> {
     let before = &opened.stat;
     // Far below 2^32: the caller has looked.
     let size = usize::try_from(before.metadata.size).map_err(|_| Errno::FBIG)?;
@@ -91,29 +91,34 @@ fn whole(
     held.bytes.truncate(read);
     let changed = held.bytes.len() != size || has_changed(capture, opened)?;
     if changed && !is_last {
-        return Ok(Attempt::Changed);
+        return Ok(Reading::Changed);
     }
     finish(capture, before, held, changed)
 }
 
 /// A file that turned out empty when it was read for the last time.
-pub(super) fn empty(capture: &Capture, before: &Stat) -> Result<Attempt, Refused> {
+pub(super) fn empty(capture: &Capture, before: &Stat) -> Result<Reading, Uncaptured> {
     finish(capture, before, capture.capturer.hold(0)?, true)
 }
 
-fn finish(capture: &Capture, before: &Stat, held: Held, changed: bool) -> Result<Attempt, Refused> {
+fn finish(
+    capture: &Capture,
+    before: &Stat,
+    held: InMemory,
+    changed: bool,
+) -> Result<Reading, Uncaptured> {
     let sha256: [u8; 32] = Sha256::digest(&*held.bytes).into();
     let mut entry = capture.entry(before, held.bytes.len() as u64);
     entry.changed_while_reading = changed;
     if let Some(known) = capture.known(sha256) {
         entry.content = Some(known);
-        return Ok(Attempt::Same(entry));
+        return Ok(Reading::Same(entry));
     }
-    Ok(Attempt::Read(entry, sha256, held))
+    Ok(Reading::Read(entry, sha256, held))
 }
 
 /// Whether a file is another than it was.
-pub(in crate::pass) fn has_changed(capture: &Capture, opened: &Opened) -> Result<bool, Refused> {
+pub(in crate::pass) fn has_changed(capture: &Capture, opened: &Opened) -> Result<bool, Uncaptured> {
     Ok(capture.options().source.recheck(opened)?.is_some())
 }
 

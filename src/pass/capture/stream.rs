@@ -8,8 +8,8 @@ use std::io::ErrorKind;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::reading::Attempt;
-use super::{Capture, Refused};
+use super::reading::Reading;
+use super::{Capture, Uncaptured};
 use crate::source::Produce;
 use crate::source::stat::Stat;
 use crate::store::{Condition, Length, NewObject, PartWriter};
@@ -23,7 +23,7 @@ pub(in crate::pass) fn capture(
     capture: &Capture,
     stat: &Stat,
     mut stream: Box<dyn Produce>,
-) -> Result<Attempt, Refused> {
+) -> Result<Reading, Uncaptured> {
     let capturer = &capture.capturer;
     let key = capture.key();
     let mut writer = capturer.uploader.begin(NewObject {
@@ -34,7 +34,7 @@ pub(in crate::pass) fn capture(
         with_sha256: false,
     });
     let sent = match send(capture, &mut *stream, &mut writer) {
-        Ok(sha256) => stream.finish().map(|()| sha256).map_err(Refused::from),
+        Ok(sha256) => stream.finish().map(|()| sha256).map_err(Uncaptured::from),
         Err(refused) => {
             stream.abort();
             Err(refused)
@@ -51,14 +51,14 @@ pub(in crate::pass) fn capture(
     if let Some(known) = capture.known(sha256) {
         capturer.abort(writer);
         entry.content = Some(known);
-        return Ok(Attempt::Same(entry));
+        return Ok(Reading::Same(entry));
     }
-    let finished = capturer.wait(writer.finish()).map_err(Refused::from);
-    let finished = finished.and_then(|it| it.map_err(|error| Refused::unwritten(&key, error)));
+    let finished = capturer.wait(writer.finish()).map_err(Uncaptured::from);
+    let finished = finished.and_then(|it| it.map_err(|error| Uncaptured::unwritten(&key, error)));
     match finished {
         Ok(written) => {
             entry.content = Some(capture.sent(written, sha256));
-            Ok(Attempt::Stored(entry))
+            Ok(Reading::Stored(entry))
         }
         Err(refused) => {
             capturer.abort(writer);
@@ -72,23 +72,23 @@ fn send(
     capture: &Capture,
     stream: &mut dyn Produce,
     writer: &mut PartWriter,
-) -> Result<[u8; 32], Refused> {
+) -> Result<[u8; 32], Uncaptured> {
     let capturer = &capture.capturer;
     let mut hasher = Sha256::new();
     loop {
         if capture.options().stop.is_set() {
-            return Err(Refused::Stopped);
+            return Err(Uncaptured::Stopped);
         }
         let mut held = capturer.hold(READ_BYTES)?;
         let read = match stream.read(&mut held.bytes) {
             Ok(0) => return Ok(hasher.finalize().into()),
             Ok(read) => read,
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(error) => return Err(Refused::Unreadable(error)),
+            Err(error) => return Err(Uncaptured::Unreadable(error)),
         };
         held.bytes.truncate(read);
         hasher.update(&*held.bytes);
         let written = capturer.wait(writer.write(Bytes::from_owner(held)))?;
-        written.map_err(|error| Refused::unwritten(&capture.key(), error))?;
+        written.map_err(|error| Uncaptured::unwritten(&capture.key(), error))?;
     }
 }

@@ -35,13 +35,13 @@ use self::client::Clients;
 use self::direct::encode_value;
 use self::list::ObjectPages;
 use self::proof::{Proofs, entity_tag};
-use self::read::Wanted;
+use self::read::Extent;
 use super::{
     Clock, Condition, ETag, Encryption, Listing, Object, ObjectInfo, OpenUpload, Operation, Pages,
     Placement, Store, StoreError, StoreErrorKind, StoreOptions, StoreResult, Upload, UploadedPart,
 };
 use crate::memory::regions::Regions;
-use crate::store::open::StoreUrl;
+use crate::store::url::StoreUrl;
 
 /// A bucket, or a part of one.
 pub(super) struct S3Store {
@@ -112,7 +112,7 @@ impl Store for S3Store {
     }
 
     async fn get(&self, key: &str, at_most: u64) -> StoreResult<Object> {
-        self.read(key, &Wanted::Whole { at_most }).await
+        self.read(key, &Extent::Whole { at_most }).await
     }
 
     async fn get_range(&self, key: &str, range: Range<u64>) -> StoreResult<Bytes> {
@@ -123,7 +123,7 @@ impl Store for S3Store {
         if let Some(bytes) = self.read_directly(key, &range).await {
             return Ok(bytes);
         }
-        Ok(self.read(key, &Wanted::Range(range)).await?.bytes)
+        Ok(self.read(key, &Extent::Range(range)).await?.bytes)
     }
 
     async fn head(&self, key: &str) -> StoreResult<ObjectInfo> {

@@ -15,7 +15,7 @@ use crate::memory::regions::Regions;
 use crate::store::{ETag, Object, Operation, StoreErrorKind, StoreResult};
 
 /// What is asked for.
-pub(super) enum Wanted {
+pub(super) enum Extent {
     /// All of an object that has no more than so many bytes.
     Whole { at_most: u64 },
     /// These bytes of an object.
@@ -38,16 +38,16 @@ impl S3Store {
         let timeout = self.options.timeout(length(range));
         let (key, header) = (self.key(key), in_header(range));
         let answer = direct.get(&key, &header, timeout).await?;
-        let wanted = Wanted::Range(range.clone());
+        let wanted = Extent::Range(range.clone());
         let object = take_in(answer, &wanted, &self.regions).await;
         object.ok().map(|object| object.bytes)
     }
 
     /// Reads, again where the body breaks off: the SDK retries until an answer begins, and no further.
-    pub(super) async fn read(&self, key: &str, wanted: &Wanted) -> StoreResult<Object> {
+    pub(super) async fn read(&self, key: &str, wanted: &Extent) -> StoreResult<Object> {
         let (range, expected) = match wanted {
-            Wanted::Whole { .. } => (None, 0),
-            Wanted::Range(range) => (Some(in_header(range)), length(range)),
+            Extent::Whole { .. } => (None, 0),
+            Extent::Range(range) => (Some(in_header(range)), length(range)),
         };
         let request = || {
             self.clients
@@ -91,7 +91,7 @@ fn length(range: &Range<u64>) -> usize {
 
 async fn take_in(
     answer: GetObjectOutput,
-    wanted: &Wanted,
+    wanted: &Extent,
     regions: &Regions,
 ) -> Result<Object, StoreErrorKind> {
     let announced = announced(&answer, wanted)?;
@@ -108,24 +108,24 @@ async fn take_in(
 }
 
 /// Compares what an answer announces with what was asked for, before any of it is read.
-fn announced(answer: &GetObjectOutput, wanted: &Wanted) -> Result<Announced, StoreErrorKind> {
+fn announced(answer: &GetObjectOutput, wanted: &Extent) -> Result<Announced, StoreErrorKind> {
     let unexpected = |fault: &str| StoreErrorKind::UnexpectedAnswer(fault.to_owned());
     let etag = entity_tag(answer.e_tag.clone()).map_err(unexpected)?;
     let length = answer
         .content_length
         .and_then(|length| u64::try_from(length).ok());
     let range = match wanted {
-        Wanted::Whole { at_most } if length.is_some_and(|length| length > *at_most) => {
+        Extent::Whole { at_most } if length.is_some_and(|length| length > *at_most) => {
             return Err(StoreErrorKind::TooLarge { at_most: *at_most });
         }
-        Wanted::Whole { at_most } => {
+        Extent::Whole { at_most } => {
             return Ok(Announced {
                 etag,
                 length,
                 at_most: *at_most,
             });
         }
-        Wanted::Range(range) => range,
+        Extent::Range(range) => range,
     };
     let asked = range.end - range.start;
     match answer.content_range.as_deref().map(parse_content_range) {
@@ -210,7 +210,7 @@ mod tests {
                 .set_content_range(range.map(str::to_owned))
                 .build()
         };
-        let range = |range| Wanted::Range(range);
+        let range = |range| Extent::Range(range);
         let length = |answer: &_, wanted| announced(answer, &wanted).map(|found| found.length);
         let right = answer(5, Some("bytes 5-9/20"));
         assert_eq!(length(&right, range(5..10)), Ok(Some(5)));
@@ -234,7 +234,7 @@ mod tests {
             );
         }
         assert_eq!(length(&answer(10, None), range(0..10)), Ok(Some(10)));
-        let whole = |at_most| Wanted::Whole { at_most };
+        let whole = |at_most| Extent::Whole { at_most };
         assert_eq!(length(&answer(10, None), whole(10)), Ok(Some(10)));
         let too_large = StoreErrorKind::TooLarge { at_most: 9 };
         assert_eq!(length(&answer(10, None), whole(9)), Err(too_large));

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use aws_credential_types::Credentials;
 use aws_sdk_s3::config::{BehaviorVersion, Region};
 use local_s3::LocalS3;
-use offsite::store::open::{StoreUrl, open};
+use offsite::store::open::open;
+use offsite::store::url::StoreUrl;
 use offsite::store::{Store, StoreOptions};
 
 use super::Stand;

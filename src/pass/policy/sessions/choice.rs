@@ -2,14 +2,14 @@
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use super::{Session, State};
+use super::{Session, SessionState};
 use crate::format::selection::SessionSelection;
 
 /// What was asked for. Nothing means every session that is new or changed.
 #[derive(Debug, Clone, Default)]
 pub struct Choice {
     /// Names, or globs of names.
-    pub names: Vec<Wanted>,
+    pub names: Vec<NamePattern>,
     /// Only sessions of this year.
     pub year: Option<String>,
     /// At most so many are archived.
@@ -22,12 +22,12 @@ pub struct Choice {
 
 /// A name, or a glob.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct NamePattern {
     text: String,
     glob: Option<GlobMatcher>,
 }
 
-impl Wanted {
+impl NamePattern {
     /// Takes whatever was typed; what is no glob is a name.
     #[must_use]
     pub fn new(text: &str) -> Self {
@@ -61,10 +61,10 @@ impl Choice {
     #[must_use]
     pub fn archives(&self, session: &Session) -> bool {
         let by_state = match session.state {
-            State::New => true,
-            State::Changed => !self.only_new,
-            State::Touched | State::Archived => self.force && !self.only_new,
-            State::Uncommitted | State::Emptied | State::Gone => false,
+            SessionState::New => true,
+            SessionState::Changed => !self.only_new,
+            SessionState::Touched | SessionState::Archived => self.force && !self.only_new,
+            SessionState::Uncommitted | SessionState::Emptied | SessionState::Gone => false,
         };
         by_state && self.has(session)
     }
@@ -95,7 +95,7 @@ impl Choice {
     #[must_use]
     pub fn unknown<'a>(&'a self, sessions: &[Session]) -> Option<&'a str> {
         let is_unknown =
-            |wanted: &&Wanted| !sessions.iter().any(|session| wanted.matches(&session.name));
+            |wanted: &&NamePattern| !sessions.iter().any(|session| wanted.matches(&session.name));
         let unknown = self.names.iter().find(is_unknown);
         unknown.map(|wanted| wanted.text.as_str())
     }

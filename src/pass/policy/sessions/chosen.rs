@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{Session, SessionOptions, State, Survey};
+use super::{Session, SessionOptions, SessionState, Survey};
 use crate::archive::template::Values;
 use crate::format::keys;
 use crate::format::pass_id::PassId;
@@ -89,21 +89,21 @@ pub(crate) fn choose(
     chosen.modes.surveyed_at_ns = surveyed_at_ns;
     chosen.modes.anew = choice.is_everything();
     for session in survey.sessions {
-        if session.state == State::Gone {
+        if session.state == SessionState::Gone {
             chosen.lost += session.unreadable;
         }
         let mode = match session.state {
-            State::Uncommitted => Mode::Continued,
+            SessionState::Uncommitted => Mode::Continued,
             _ if choice.archives(&session) && left > 0 => {
                 left -= 1;
                 Mode::Whole
             }
-            State::Touched if choice.has(&session) => match session.unreadable {
+            SessionState::Touched if choice.has(&session) => match session.unreadable {
                 0 => Mode::SameAsRead,
                 _ => Mode::Retried,
             },
             state => {
-                chosen.left_out += u64::from(state == State::New);
+                chosen.left_out += u64::from(state == SessionState::New);
                 continue;
             }
         };

@@ -23,7 +23,7 @@ use crate::format::location::ObjectId;
 use crate::source::filter::Globs;
 use crate::source::session::{self, YearPattern};
 
-pub(crate) use self::choice::{Choice, Wanted};
+pub(crate) use self::choice::{Choice, NamePattern};
 pub(crate) use self::chosen::{Mode, choose};
 
 pub(crate) use self::settle::check;
@@ -57,7 +57,7 @@ pub struct TagRule {
 /// What has become of a session since the last snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum SessionState {
     /// It was never archived.
     New,
     /// It is not what was archived.
@@ -74,7 +74,7 @@ pub enum State {
     Gone,
 }
 
-impl std::fmt::Display for State {
+impl std::fmt::Display for SessionState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(match self {
             Self::New => "new",
@@ -100,7 +100,7 @@ pub struct Session {
     /// By its name, or else of its newest file.
     pub year: String,
     /// What has become of it.
-    pub state: State,
+    pub state: SessionState,
     /// Files in it.
     pub files: u64,
     /// Bytes of those.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::notes::Notes;
 use super::policy::Sessions;
-use super::{SessionOptions, State, Survey, choose, survey};
+use super::{SessionOptions, SessionState, Survey, choose, survey};
 use crate::events::Event;
 use crate::pass::context::SourceContext;
 use crate::pass::error::{Nothing, SourceError};
@@ -65,7 +65,7 @@ fn tell(context: &SourceContext, survey: &Survey) {
         });
     }
     for session in &survey.sessions {
-        if session.state == State::Emptied {
+        if session.state == SessionState::Emptied {
             context.events.emit(&Event::Notice {
                 message: format!(
                     "{}: session `{}` is empty and was not: what was archived of it stays in the snapshot; is it mounted? If it is meant to be empty, set `allow_empty: true` for the source",

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::notes::is_note;
-use super::{Choice, Session, SessionOptions, State};
+use super::{Choice, Session, SessionOptions, SessionState};
 use crate::format::entry::{Entry, Kind};
 use crate::format::location::ObjectId;
 use crate::format::pass_id::PassId;
@@ -377,20 +377,20 @@ impl Open {
         self.contents == 0 && self.unreadable == 0 && self.recorded_contents > 0
     }
 
-    fn state(&self, allow_empty: bool) -> State {
+    fn state(&self, allow_empty: bool) -> SessionState {
         match self {
-            _ if self.is_gone => State::Gone,
-            _ if self.is_emptied() && !allow_empty => State::Emptied,
+            _ if self.is_gone => SessionState::Gone,
+            _ if self.is_emptied() && !allow_empty => SessionState::Emptied,
             _ if self.is_continued() => match self.has_changed() {
-                true => State::Uncommitted,
-                false => State::Archived,
+                true => SessionState::Uncommitted,
+                false => SessionState::Archived,
             },
-            _ if self.recorded == 0 => State::New,
-            _ if self.has_changed() => State::Changed,
+            _ if self.recorded == 0 => SessionState::New,
+            _ if self.has_changed() => SessionState::Changed,
             // All of it can be read now, and goes into one archive.
-            _ if self.is_scattered() && self.unreadable == 0 => State::Changed,
-            _ if self.touched + self.unreadable > 0 => State::Touched,
-            _ => State::Archived,
+            _ if self.is_scattered() && self.unreadable == 0 => SessionState::Changed,
+            _ if self.touched + self.unreadable > 0 => SessionState::Touched,
+            _ => SessionState::Archived,
         }
     }
 

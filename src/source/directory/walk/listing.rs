@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustix::fs::{FileType, RawDir};
 use rustix::io::{self, Errno};
 
-use super::node::{Node, Step, WalkOptions, unreadable};
+use super::node::{Node, Visit, WalkOptions, unreadable};
 use crate::format::entry::Kind;
 use crate::format::path::EntryPath;
 use crate::source::directory::root::Root;
@@ -27,11 +27,11 @@ pub(super) struct Listing {
     node: Arc<Node>,
     fd: OwnedFd,
     bytes: Vec<u8>,
-    names: Vec<Name>,
+    names: Vec<ListedName>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Name {
+struct ListedName {
     offset: u32,
     length: u8,
     hint: FileType,
@@ -47,7 +47,7 @@ pub(super) struct Rest {
 /// Items of one directory in order, and the rest of it.
 #[derive(Debug)]
 pub(super) struct Chunk {
-    pub(super) items: Vec<Step>,
+    pub(super) items: Vec<Visit>,
     pub(super) rest: Option<Rest>,
 }
 
@@ -97,7 +97,7 @@ impl Listing {
             if names.len() == most {
                 return Err(Unlisted::TooMany);
             }
-            names.push(Name {
+            names.push(ListedName {
                 offset: u32::try_from(bytes.len()).map_err(|_| Errno::NOMEM)?,
                 length: u8::try_from(name.len()).map_err(|_| Errno::NAMETOOLONG)?,
                 hint: entry.file_type(),
@@ -123,7 +123,7 @@ impl Listing {
         }
     }
 
-    fn look_at(&self, at: usize, options: &WalkOptions, root_dev: u64) -> Option<Step> {
+    fn look_at(&self, at: usize, options: &WalkOptions, root_dev: u64) -> Option<Visit> {
         let name = self.names[at];
         let path = self.path(at);
         let filter = &options.filter;
@@ -139,7 +139,7 @@ impl Listing {
                     Errno::NOENT => Item::Vanished(path),
                     error => unreadable(path, error),
                 };
-                return Some(Step { item, child: None });
+                return Some(Visit { item, child: None });
             }
         };
         let is_directory = stat.metadata.kind == Kind::Directory;
@@ -168,14 +168,14 @@ impl Listing {
             stat,
             not_entered,
         };
-        Some(Step {
+        Some(Visit {
             item: Item::Found(found),
             child,
         })
     }
 }
 
-impl Name {
+impl ListedName {
     fn of(self, bytes: &[u8]) -> &[u8] {
         let from = self.offset as usize;
         &bytes[from..from + usize::from(self.length)]

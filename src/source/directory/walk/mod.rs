@@ -20,7 +20,7 @@ use rustix::io::Errno;
 
 use self::listing::{Chunk, Rest};
 pub(crate) use self::node::WalkOptions;
-use self::node::{Node, Step, unreadable};
+use self::node::{Node, Visit, unreadable};
 use self::pool::{Pool, Task};
 use super::root::Root;
 use crate::format::path::EntryPath;
@@ -31,14 +31,14 @@ use crate::source::{Found, Item, Unusable};
 pub(crate) struct Walk {
     pool: Arc<Pool>,
     workers: Vec<std::thread::JoinHandle<()>>,
-    root: Option<Step>,
+    root: Option<Visit>,
     frames: Vec<Frame>,
     enter: Option<Arc<Node>>,
 }
 
 /// A directory being given out.
 struct Frame {
-    items: std::vec::IntoIter<Step>,
+    items: std::vec::IntoIter<Visit>,
     rest: Option<Rest>,
 }
 
@@ -71,7 +71,7 @@ impl Walk {
             stat,
             not_entered: None,
         };
-        let root = Step {
+        let root = Visit {
             item: Item::Found(found),
             child: Some(node),
         };
@@ -104,7 +104,7 @@ impl Walk {
         }
     }
 
-    fn give(&mut self, step: Step) -> Item {
+    fn give(&mut self, step: Visit) -> Item {
         self.enter = step.child;
         step.item
     }

@@ -22,7 +22,7 @@ pub(crate) struct WalkOptions {
 
 /// Something to give out, and the directory to enter after it.
 #[derive(Debug)]
-pub(super) struct Step {
+pub(super) struct Visit {
     pub(super) item: Item,
     pub(super) child: Option<Arc<Node>>,
 }

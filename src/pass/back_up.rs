@@ -1,0 +1,178 @@
+//! Backing up one source, from its last snapshot to its next.
+
+use std::time::Instant;
+
+use super::commit::{self, Commit};
+use super::context::{PassContext, SourceContext};
+use super::decider::Merged;
+use super::diff::Inputs;
+use super::error::{Nothing, SourceError};
+use super::flow::{self, Flowed};
+use super::gaps::Gaps;
+use super::job::SourceJob;
+use super::origins;
+use super::past::Past;
+use super::policy::{self, Approach};
+use super::unfinished;
+use super::writer::Manifest;
+use crate::events::Event;
+use crate::format::changes::Changes;
+use crate::format::pass_id::PassId;
+use crate::format::snapshot::Snapshot;
+use crate::format::totals::Totals;
+use crate::lease::Lease;
+use crate::snapshots::chain;
+
+/// A source that was backed up.
+#[derive(Debug)]
+pub struct SourceReport {
+    /// Its new snapshot.
+    pub snapshot: Snapshot,
+    /// What changed and what was done about it.
+    pub changes: Changes,
+    /// Whether the pass did all that it was asked to. The snapshot may still lack what nobody asked for,
+    /// and what could not be read of a session that is gone, about which no pass can do anything.
+    pub is_complete: bool,
+    /// Whether all that it lacks are entries that could not be read.
+    pub lacks_only_unreadable: bool,
+    /// Sessions that are on the disk and in no snapshot, because nobody has asked for them.
+    pub left_out: u64,
+}
+
+/// What is known of a source before it is looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Precedents {
+    /// The latest pass with anything under a snapshot's key.
+    pub latest: Option<PassId>,
+    /// Whether no earlier pass may have left anything unfinished.
+    pub is_settled: bool,
+}
+
+/// Backs up one source and commits its snapshot. `machine` is what `origins::machine` says.
+///
+/// # Errors
+/// The source was not backed up; no snapshot of this pass exists, and all earlier ones do.
+pub async fn back_up(
+    pass: &PassContext,
+    source: &SourceJob,
+    lease: &Lease,
+    known: Precedents,
+    machine: &str,
+) -> Result<SourceReport, SourceError> {
+    let started = Instant::now();
+    let requests_before = pass.store.requests();
+    let parent = chain::not_after(&*pass.store, &source.name, known.latest).await?;
+    if let Some(parent) = parent.as_ref().filter(|parent| parent.pass >= pass.pass) {
+        return Err(SourceError::FromTheFuture(parent.pass));
+    }
+    let opened = source.open().await?;
+    let context = &pass.for_source(source, opened);
+    if !known.is_settled {
+        give_up_uploads(context).await;
+    }
+    let past = Past::of(pass, &source.name, parent, known.is_settled).await?;
+    let parent = past.parent.as_ref();
+    let origins = origins::tell(context, machine, parent);
+    let approach = policy::settle(context, &past).await?;
+    let Approach {
+        policy,
+        only,
+        is_full,
+        xattrs,
+        selection,
+        expected,
+        lost,
+        left_out,
+    } = approach;
+    let may_be_empty = policy.may_be_empty();
+    let scan_started_ns = context.now_ns();
+    let inputs = Inputs::open(context, only, &past)?;
+    context.events.emit(&Event::SourceStarted {
+        source: source.name.clone(),
+        place: source.place.text(),
+        parent: parent.map(|parent| parent.pass),
+        continued_passes: past.unfinished.len() as u64,
+        expected_entries: past.entries(),
+    });
+    let flowed = flow::flow(context, policy, inputs, scan_started_ns).await?;
+    let Flowed {
+        manifest,
+        merged,
+        objects,
+    } = flowed;
+
+    if merged.is_nothing() && !may_be_empty {
+        let nothing = context.nothing_there(Nothing::LeftOut, past.entries());
+        return Err(nothing.await);
+    }
+    // What was seen beforehand, besides the root.
+    let unseen = (expected + 1).saturating_sub(merged.listed());
+    let changes = changes(&manifest, &merged, unseen);
+    let written = manifest.written;
+    let totals: Totals = manifest.segments.iter().map(|segment| segment.totals).sum();
+    let gaps = Gaps {
+        failed: changes.failed,
+        unsent: changes.unsent,
+        unreadable: totals.unreadable,
+        lost,
+        left_out,
+        listed: merged.listed() + unseen,
+        vanished: changes.vanished,
+    };
+    let commit = Commit {
+        past: &past,
+        manifest,
+        objects,
+        origins,
+        selection,
+        is_full,
+        xattrs,
+        complete: gaps.is_complete_snapshot(),
+    };
+    let snapshot = commit::commit(context, lease, commit).await?;
+
+    gaps.tell(context);
+    context.events.emit(&Event::SnapshotCommitted {
+        source: source.name.clone(),
+        complete: snapshot.complete,
+        totals: snapshot.totals,
+        changes,
+        segments_written: written,
+        segments_reused: snapshot.segments.len() as u64 - written,
+        duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        requests: context.store.requests() - requests_before,
+    });
+    Ok(SourceReport {
+        is_complete: gaps.is_complete_pass(),
+        lacks_only_unreadable: gaps.is_only_unreadable(),
+        left_out,
+        snapshot,
+        changes,
+    })
+}
+
+/// Gives up what passes that were killed have left half sent.
+async fn give_up_uploads(context: &SourceContext) {
+    let source = &context.job;
+    if let Err(error) = unfinished::abort_uploads(context).await {
+        context.events.emit(&Event::Notice {
+            message: format!(
+                "source `{}`: uploads that earlier passes left open could not be listed, and are left to the bucket's lifecycle rule: {error}",
+                source.name
+            ),
+        });
+    }
+}
+
+fn changes(manifest: &Manifest, merged: &Merged, unseen: u64) -> Changes {
+    let captured = manifest.changes;
+    Changes {
+        new: merged.new,
+        changed: merged.changed,
+        removed: merged.removed,
+        unchanged: merged.unchanged,
+        failed: captured.failed + merged.failed,
+        vanished: captured.vanished + merged.vanished + unseen,
+        ..captured
+    }
+}
