@@ -2,6 +2,7 @@
 
 use std::process::Child;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use local_s3::{Fault, HookAction, Operation};
 use rustix::io::Errno;
@@ -44,6 +45,19 @@ fn waiting(world: &World, args: &[&str]) -> Child {
     child
 }
 
+/// The target, once a restore that waits has made what it can make without what it waits for.
+fn at_rest(world: &World) -> tree::Tree {
+    let mut last = tree::read(&world.path("out"));
+    loop {
+        std::thread::sleep(Duration::from_millis(300));
+        let now = tree::read(&world.path("out"));
+        if now == last {
+            return now;
+        }
+        last = now;
+    }
+}
+
 #[test]
 fn two_restores_do_not_write_into_one_target() {
     let world = world();
@@ -53,7 +67,7 @@ fn two_restores_do_not_write_into_one_target() {
     for (args, who) in [(&[][..], &*whole), (&["--path", "a"], "")] {
         let _ = std::fs::remove_dir_all(world.path("out"));
         let mut first = waiting(&world, args);
-        let before = tree::read(&world.path("out"));
+        let before = at_rest(&world);
         for other in [&[][..], &["--overwrite"], &["--path", "b"]] {
             let second = restore(&world, other);
             assert_eq!(second.code, 1, "{second:?}");
