@@ -47,6 +47,11 @@ test: ## Run all tests
 	@dev/setup test
 	cargo test --locked --workspace
 
+.PHONY: test-long
+test-long: ## Run all tests, and try each moment where `make test` tries some
+	@dev/setup test
+	OFFSITE_TEST_LONG=1 cargo test --locked --workspace
+
 .PHONY: check
 check: ## What CI runs: formatting, lints, tests, deployment files, documentation, licences
 	@dev/setup check

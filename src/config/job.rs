@@ -61,7 +61,7 @@ impl Job {
     pub(super) fn check(settings: Settings, findings: &Findings, purpose: Purpose) -> Self {
         let store = store::url(&settings, findings);
         let store_options = store::options(&settings, findings);
-        let sources = sources(&settings, findings, purpose);
+        let sources = sources(&settings, &store, findings, purpose);
         let ttl = settings.lock_ttl.as_ref().map_or(SHORTEST_TTL, |ttl| {
             if !(SHORTEST_TTL..=LONGEST_TTL).contains(&ttl.value) {
                 complain(

@@ -21,6 +21,7 @@ use crate::source::directory::DirectoryPlace;
 use crate::source::directory::clean::clean;
 use crate::source::filter::{Filter, Globs};
 use crate::store::Placement;
+use crate::store::url::StoreUrl;
 
 /// A source and where it stands in the configuration.
 struct SourceAt {
@@ -33,6 +34,7 @@ struct SourceAt {
 /// Checks the sources of all settings together.
 pub(super) fn sources(
     settings: &Settings,
+    store: &StoreUrl,
     findings: &Findings,
     purpose: Purpose,
 ) -> Vec<SourceJob> {
@@ -100,6 +102,9 @@ pub(super) fn sources(
         );
     }
     check_apart(&all, findings);
+    if let Some(store) = store.directory() {
+        check_apart_from_store(&all, &clean(store), findings);
+    }
     let jobs = all.into_iter().map(|listed| SourceJob {
         place: Arc::new(listed.place),
         ..listed.source
@@ -302,9 +307,9 @@ fn name_of(directory: &str) -> SourceName {
     SourceName::of_directory(&clean(directory).to_string_lossy())
 }
 
-/// Whether `outer` backs up what `inner` does: it is above it, and excludes nothing on the way there.
-fn holds(outer: &DirectoryPlace, inner: &DirectoryPlace) -> bool {
-    let Ok(below) = inner.directory.strip_prefix(&outer.directory) else {
+/// Whether `outer` backs up what is in `inner`: it is above it, and excludes nothing on the way there.
+fn holds(outer: &DirectoryPlace, inner: &Path) -> bool {
+    let Ok(below) = inner.strip_prefix(&outer.directory) else {
         return false;
     };
     let excluded = |path: &Path| {
@@ -327,9 +332,9 @@ fn check_apart(all: &[SourceAt], findings: &Findings) {
             let others = other.place.directory.display();
             let problem = if place.directory == other.place.directory {
                 format!("is `{others}` again, which `{}` names", other.field)
-            } else if holds(&other.place, place) {
+            } else if holds(&other.place, &place.directory) {
                 format!("lies in `{others}`, which `{}` names", other.field)
-            } else if holds(place, &other.place) {
+            } else if holds(place, &other.place.directory) {
                 format!("holds `{others}`, which `{}` names", other.field)
             } else if source.name == other.source.name {
                 format!("is named `{}` like `{}`", source.name, other.field)
@@ -343,5 +348,28 @@ fn check_apart(all: &[SourceAt], findings: &Findings) {
             };
             findings.problem(*tag, field, problem, Some(hint.to_owned()));
         }
+    }
+}
+
+/// A store in what is backed up would be backed up into itself, and grow with every pass.
+fn check_apart_from_store(all: &[SourceAt], store: &Path, findings: &Findings) {
+    for listed in all {
+        let (store_at, name) = (store.display(), &listed.source.name);
+        let (problem, hint) = if holds(&listed.place, store) {
+            (
+                format!(
+                    "holds the store: `backup.store`, `{store_at}`, lies in what the source `{name}` backs up"
+                ),
+                "keep the store elsewhere, best on another disk, or exclude it here",
+            )
+        } else if listed.place.directory.starts_with(store) {
+            (
+                format!("lies in the store, `{store_at}`, whose names are its own"),
+                "keep the store in a directory where nothing else is",
+            )
+        } else {
+            continue;
+        };
+        findings.problem(listed.tag, &listed.field, problem, Some(hint.to_owned()));
     }
 }

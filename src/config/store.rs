@@ -46,7 +46,7 @@ pub(super) fn url(settings: &Settings, findings: &Findings) -> StoreUrl {
     }
     with(bucket, prefix).unwrap_or_else(|problem| {
         let place = match problem {
-            BadStore::Prefix => prefix,
+            BadStore::Prefix | BadStore::PrefixOfDirectory(_) => prefix,
             BadStore::Bucket | BadStore::Kind => bucket,
         };
         refuse(place.unwrap_or(placed), &problem)
@@ -57,7 +57,7 @@ pub(super) fn url(settings: &Settings, findings: &Findings) -> StoreUrl {
 fn long_form(settings: &Settings, findings: &Findings) -> Option<StoreUrl> {
     let s3 = &settings.s3;
     let Some(bucket) = &s3.bucket else {
-        let hint = "set it in the file, as OFFSITE_STORE in the environment, or with --store: s3://BUCKET/PREFIX";
+        let hint = "set it in the file, as OFFSITE_STORE in the environment, or with --store: s3://BUCKET/PREFIX or /A/DIRECTORY";
         let message = "is missing".to_owned();
         findings.problem(Tag::Default, "backup.store", message, Some(hint.to_owned()));
         return None;
@@ -67,7 +67,7 @@ fn long_form(settings: &Settings, findings: &Findings) -> Option<StoreUrl> {
         Ok(url) => Some(url),
         Err(problem) => {
             let place = match problem {
-                BadStore::Prefix => prefix.unwrap_or(bucket),
+                BadStore::Prefix | BadStore::PrefixOfDirectory(_) => prefix.unwrap_or(bucket),
                 BadStore::Bucket | BadStore::Kind => bucket,
             };
             complain(findings, place, &problem.to_string(), problem.hint());

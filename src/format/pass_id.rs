@@ -24,6 +24,9 @@ pub struct PassId([u8; LEN]);
 pub struct InvalidPassId(String);
 
 impl PassId {
+    /// Length of every id, in bytes.
+    pub(crate) const LENGTH: usize = LEN;
+
     /// An id for a pass that starts at `now`, sorting after `previous`.
     ///
     /// `random` spreads ids that start in the same second; its low 16 bits are used.

@@ -103,6 +103,9 @@ async fn free(
     observer: &dyn Observer,
 ) -> Result<Free, LeaseError> {
     let seen = look(&**store).await?;
+    if store.clock().now().is_none() {
+        store.learn_time().await?;
+    }
     let Some(now) = store.clock().now() else {
         return Err(LeaseError::NoClock);
     };

@@ -17,8 +17,8 @@ use crate::format::lock::Holder;
 use crate::lease::Held;
 use crate::stop::Stop;
 use crate::store::{
-    Clock, Condition, ETag, Listing, Object, ObjectInfo, OpenUpload, Operation, Pages, Placement,
-    Store, StoreError, StoreErrorKind, StoreResult, Upload, UploadedPart,
+    Clock, Condition, ETag, Listing, Object, ObjectInfo, OpenUpload, Operation, Pages, Part,
+    Placement, Store, StoreError, StoreErrorKind, StoreResult, Upload, UploadedPart,
 };
 
 /// A store that can do what a lease needs.
@@ -114,7 +114,13 @@ impl Store for Objects {
         panic!("{NOT_ASKED_FOR}")
     }
 
-    async fn upload_part(&self, _: &Upload, _: i32, _: Bytes, _: u64) -> StoreResult<UploadedPart> {
+    async fn upload_part(
+        &self,
+        _: &Upload,
+        _: Part,
+        _: Bytes,
+        _: u64,
+    ) -> StoreResult<UploadedPart> {
         panic!("{NOT_ASKED_FOR}")
     }
 

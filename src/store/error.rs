@@ -52,6 +52,18 @@ pub enum StoreErrorKind {
     /// No such bucket.
     #[error("the bucket does not exist")]
     NoSuchBucket,
+    /// No such directory to keep a store in.
+    #[error("the directory does not exist")]
+    NoSuchDirectory,
+    /// The file system cannot keep a store.
+    #[error("this file system can neither link files nor rename them without replacing others")]
+    UnfitFileSystem,
+    /// There is no room.
+    #[error("there is no room left ({0})")]
+    Full(String),
+    /// The system refuses it to this user.
+    #[error("{0}")]
+    Forbidden(String),
     /// The condition of a put does not hold: the object exists, or is another version.
     #[error("the object exists already, or was changed by somebody else")]
     PreconditionFailed,
@@ -114,6 +126,10 @@ impl StoreErrorKind {
             Self::Damaged(_) | Self::Conflict(_) | Self::UnexpectedAnswer(_) => true,
             Self::NotFound
             | Self::NoSuchBucket
+            | Self::NoSuchDirectory
+            | Self::UnfitFileSystem
+            | Self::Full(_)
+            | Self::Forbidden(_)
             | Self::PreconditionFailed
             | Self::TooShort
             | Self::TooLarge { .. }
@@ -145,6 +161,10 @@ impl StoreErrorKind {
             | Self::UnexpectedAnswer(_) => true,
             Self::NotFound
             | Self::NoSuchBucket
+            | Self::NoSuchDirectory
+            | Self::UnfitFileSystem
+            | Self::Full(_)
+            | Self::Forbidden(_)
             | Self::PreconditionFailed
             | Self::TooShort
             | Self::TooLarge { .. }
@@ -161,6 +181,10 @@ impl StoreErrorKind {
     pub fn is_fatal(&self) -> bool {
         match self {
             Self::NoSuchBucket
+            | Self::NoSuchDirectory
+            | Self::UnfitFileSystem
+            | Self::Full(_)
+            | Self::Forbidden(_)
             | Self::AccessDenied(_)
             | Self::Credentials(_)
             | Self::CredentialsUnavailable(_)
@@ -185,11 +209,12 @@ impl StoreErrorKind {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::NotFound | Self::NoSuchBucket => ExitCode::NotFound,
-            Self::AccessDenied(_) | Self::Credentials(_) => ExitCode::Denied,
-            Self::WrongRegion(_) => ExitCode::Usage,
+            Self::NotFound | Self::NoSuchBucket | Self::NoSuchDirectory => ExitCode::NotFound,
+            Self::AccessDenied(_) | Self::Credentials(_) | Self::Forbidden(_) => ExitCode::Denied,
+            Self::WrongRegion(_) | Self::UnfitFileSystem => ExitCode::Usage,
             Self::TooShort | Self::TooLarge { .. } => ExitCode::Integrity,
             Self::PreconditionFailed
+            | Self::Full(_)
             | Self::Conflict(_)
             | Self::CredentialsUnavailable(_)
             | Self::ClockSkew(_)
@@ -209,6 +234,18 @@ impl StoreErrorKind {
         match self {
             Self::NoSuchBucket => Some(
                 "check `backup.s3.bucket` (or --bucket) and the account; create it with `aws s3 mb s3://BUCKET`",
+            ),
+            Self::NoSuchDirectory => Some(
+                "mount the volume that belongs there; for a new store, make the directory: offsite does not, because it would fill the disk below a volume that is not mounted",
+            ),
+            Self::UnfitFileSystem => Some(
+                "keep the store on ext4, xfs, btrfs, NFS or EFS, or in a bucket: here two passes could overwrite what the other one has written",
+            ),
+            Self::Full(_) => Some(
+                "make room in the file system of the store, or a quota larger; nothing that was committed is affected",
+            ),
+            Self::Forbidden(_) => Some(
+                "the user that this runs as has to be able to read and write there; on Kubernetes, set `securityContext.fsGroup`",
             ),
             Self::AccessDenied(_) => Some(
                 "the role needs s3:GetObject, s3:PutObject, s3:AbortMultipartUpload and s3:ListBucket here; `aws sts get-caller-identity` shows who you are",
@@ -262,6 +299,10 @@ mod tests {
         for (kind, expected) in [
             (Kind::NotFound, false),
             (Kind::NoSuchBucket, false),
+            (Kind::NoSuchDirectory, false),
+            (Kind::UnfitFileSystem, false),
+            (Kind::Full(some()), false),
+            (Kind::Forbidden(some()), false),
             (Kind::PreconditionFailed, false),
             (Kind::TooShort, false),
             (Kind::TooLarge { at_most: 1 }, false),

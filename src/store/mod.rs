@@ -9,6 +9,7 @@
 //! Nothing here deletes an object.
 
 mod clock;
+mod directory;
 pub mod error;
 mod hashes;
 mod listing;
@@ -85,6 +86,15 @@ pub struct Placement {
     pub tags: BTreeMap<String, String>,
 }
 
+/// Which part of an upload one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// From 1.
+    pub number: i32,
+    /// Where it begins in the object, in bytes.
+    pub offset: u64,
+}
+
 /// One part of an upload that the store has taken.
 #[derive(Debug, Clone)]
 pub struct UploadedPart {
@@ -131,6 +141,11 @@ pub trait Store: Send + Sync {
         self.clock().now().unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
+    /// Finds out the time where no answer to another request has told it, if there is a way.
+    async fn learn_time(&self) -> StoreResult<()> {
+        Ok(())
+    }
+
     /// Reads an object whole, unless it has more than `at_most` bytes.
     async fn get(&self, key: &str, at_most: u64) -> StoreResult<Object>;
 
@@ -158,11 +173,11 @@ pub trait Store: Send + Sync {
     /// Begins an upload in parts.
     async fn begin_upload(&self, key: &str, placement: &Placement) -> StoreResult<Upload>;
 
-    /// Sends part `number`, from 1, with its checksum for the store to check.
+    /// Sends a part, with its checksum for the store to check.
     async fn upload_part(
         &self,
         upload: &Upload,
-        number: i32,
+        part: Part,
         body: Bytes,
         crc64nvme: u64,
     ) -> StoreResult<UploadedPart>;

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use super::hashes::Hashes;
 use super::part_sizes::{Length, PART_BYTES};
-use super::{Condition, Placement, Store, StoreError, StoreResult, Upload, UploadedPart};
+use super::{Condition, Part, Placement, Store, StoreError, StoreResult, Upload, UploadedPart};
 use crate::format::location::{Checksum, Stored};
 use crate::memory::budget::Budget;
 use crate::memory::buffers::{Buffer, Buffers};
@@ -253,13 +253,15 @@ impl PartWriter {
         let length = self.pending.len();
         let crc64nvme = self.hashes.end_part(length);
         let travelling = self.travelling().await?;
-        self.sent += length as u64;
         self.begun += 1;
-        let number = self.begun;
+        let part = Part {
+            number: self.begun,
+            offset: self.sent,
+        };
+        self.sent += length as u64;
         self.sending.spawn(async move {
             let bytes = travelling.bytes.clone();
-            let part = store.upload_part(&upload, number, bytes, crc64nvme);
-            let sent = part.await;
+            let sent = store.upload_part(&upload, part, bytes, crc64nvme).await;
             drop(travelling);
             sent
         });

@@ -10,6 +10,7 @@ mod cold;
 mod compared;
 mod config;
 mod credentials;
+mod directories;
 mod docs;
 mod ecs;
 mod fault;

@@ -63,6 +63,24 @@ async fn local_s3() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = async |case| servers::directory(folder.path(), case).await;
+    let no_checksum = "a disk keeps no checksums";
+    let unnamed = "what is not finished has no name there, and is gone with its process";
+    let lacks = [
+        ("reads::a_checksum_is_kept", no_checksum),
+        ("parts::checksums_are_kept", no_checksum),
+        (
+            "reads::what_arrives_damaged_is_not_taken",
+            "nothing travels",
+        ),
+        ("parts::what_is_aborted_leaves_nothing", unnamed),
+    ];
+    conform("directory", &[&CASES_OF_FAILURE[..], &lacks].concat(), at).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn moto() {
     let moto = Moto::start();
     let at = async |case| servers::foreign(case, moto.url()).await;

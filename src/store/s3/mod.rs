@@ -38,14 +38,15 @@ use self::proof::{Proofs, entity_tag};
 use self::read::Extent;
 use super::{
     Clock, Condition, ETag, Encryption, Listing, Object, ObjectInfo, OpenUpload, Operation, Pages,
-    Placement, Store, StoreError, StoreErrorKind, StoreOptions, StoreResult, Upload, UploadedPart,
+    Part, Placement, Store, StoreError, StoreErrorKind, StoreOptions, StoreResult, Upload,
+    UploadedPart,
 };
 use crate::memory::regions::Regions;
-use crate::store::url::StoreUrl;
+use crate::store::url::BucketUrl;
 
 /// A bucket, or a part of one.
 pub(super) struct S3Store {
-    url: StoreUrl,
+    url: BucketUrl,
     options: StoreOptions,
     clients: Clients,
     /// For what is read.
@@ -57,7 +58,7 @@ pub(super) struct S3Store {
 
 impl S3Store {
     /// Makes ready to talk to the bucket; sends nothing yet.
-    pub(super) async fn connect(url: StoreUrl, options: StoreOptions) -> Self {
+    pub(super) async fn connect(url: BucketUrl, options: StoreOptions) -> Self {
         let clients = client::connect(&url.bucket, &options).await;
         Self {
             url,
@@ -184,11 +185,11 @@ impl Store for S3Store {
     async fn upload_part(
         &self,
         upload: &Upload,
-        number: i32,
+        part: Part,
         body: Bytes,
         crc64nvme: u64,
     ) -> StoreResult<UploadedPart> {
-        self.send_part(upload, number, body, crc64nvme).await
+        self.send_part(upload, part.number, body, crc64nvme).await
     }
 
     async fn complete_upload(

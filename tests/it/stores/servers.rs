@@ -32,6 +32,17 @@ pub(super) async fn local_s3(case: &'static str) -> Stand {
     }
 }
 
+/// A directory of its own for each case.
+pub(super) async fn directory(folder: &Path, case: &'static str) -> Stand {
+    let path = folder.join(case.replace("::", "-"));
+    std::fs::create_dir(&path).unwrap();
+    let url: StoreUrl = path.to_str().unwrap().parse().unwrap();
+    Stand {
+        store: open(&url, &StoreOptions::default()).await,
+        server: None,
+    }
+}
+
 /// A server that is nobody's here, with a bucket for all cases, and a prefix for each.
 pub(super) async fn foreign(case: &'static str, url: String) -> Stand {
     let credentials = as_credentials("test", "test");

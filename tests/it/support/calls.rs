@@ -49,6 +49,8 @@ pub(crate) const LINK_BY_PROC: Call = with(libc::SYS_linkat, 4, libc::AT_SYMLINK
 pub(crate) const LINK: Call = call(libc::SYS_linkat);
 /// Renaming with conditions.
 pub(crate) const RENAME_WITH_FLAGS: Call = with(libc::SYS_renameat2, 4, !0);
+/// Making directories.
+pub(crate) const MAKE_DIRECTORY: Call = call(libc::SYS_mkdirat);
 /// Making pipes.
 pub(crate) const MAKE_PIPE: Call = call(libc::SYS_mknodat);
 

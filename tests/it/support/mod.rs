@@ -441,3 +441,8 @@ pub(crate) fn os(bytes: &[u8]) -> &Path {
 pub(crate) fn is_object_record(key: &str) -> bool {
     key.contains("/object-") && key.ends_with(".json")
 }
+
+/// Whether tests may take hours, as `make test-long` has it.
+pub(crate) fn long() -> bool {
+    std::env::var_os("OFFSITE_TEST_LONG").is_some()
+}
