@@ -2,6 +2,7 @@
 
 mod full;
 mod killed;
+mod power;
 mod race;
 
 use std::path::{Path, PathBuf};
