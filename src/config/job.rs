@@ -77,6 +77,7 @@ impl Job {
             pass: Pass {
                 sources,
                 limits: limits(&settings, findings),
+                store_owner: settings.store_owner,
                 lock_ttl: ttl,
                 lock_wait: settings.lock_wait,
                 retry_for: settings.retry_for,

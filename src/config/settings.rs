@@ -9,6 +9,7 @@ use super::reader::{Placed, Section};
 use super::value::Bytes;
 use crate::events::{Files, Level};
 use crate::format::codec::Codec;
+use crate::format::owner::StoreOwner;
 use crate::pass::job::Detect;
 use crate::pass::policy::sessions::TagRule;
 use crate::prices::Prices;
@@ -19,6 +20,7 @@ use crate::store::Encryption;
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) store: Option<Placed<String>>,
+    pub(super) store_owner: Option<StoreOwner>,
     pub(super) s3: S3,
     pub(super) sources: Vec<Source>,
     pub(super) defaults: Source,
@@ -267,6 +269,7 @@ impl Settings {
 
         let settings = Self {
             store: backup.placed("store"),
+            store_owner: backup.parse("store_owner", str::parse),
             s3: S3::read(backup.section("s3")),
             sources: backup
                 .list("sources")

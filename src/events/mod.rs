@@ -90,6 +90,13 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         taken_from: Option<String>,
     },
+    /// The store was nobody's and has an owner from now on; passes of others are refused.
+    StoreOwnerRecorded {
+        /// Whose it is.
+        store_owner: String,
+        /// Whether earlier passes, which named no owner, have backed up into it.
+        was_in_use: bool,
+    },
     /// Another pass holds the lock.
     LockHeld {
         /// Who.
@@ -348,9 +355,11 @@ impl Event {
             | Self::FileUploaded { .. }
             | Self::BackupArchiveUploaded { .. } => Level::Info,
             Self::SnapshotCommitted { complete, .. } if *complete => Level::Info,
+            Self::StoreOwnerRecorded { was_in_use, .. } if !*was_in_use => Level::Info,
             Self::BackupCompleted { exit_code: 0, .. } => Level::Info,
             Self::SnapshotCommitted { .. }
             | Self::BackupCompleted { .. }
+            | Self::StoreOwnerRecorded { .. }
             | Self::LockHeld { .. }
             | Self::PassRetried { .. }
             | Self::FileChangedWhileReading { .. }

@@ -158,6 +158,10 @@ fn samples() -> Vec<Event> {
             other: origin(),
         },
         Event::Notice { message: text() },
+        Event::StoreOwnerRecorded {
+            store_owner: text(),
+            was_in_use: false,
+        },
     ]
 }
 
@@ -188,6 +192,7 @@ fn place(event: &Event) -> usize {
         Event::BackupFailed { .. } => 21,
         Event::OriginReturned { .. } => 22,
         Event::Notice { .. } => 23,
+        Event::StoreOwnerRecorded { .. } => 24,
     }
 }
 

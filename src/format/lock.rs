@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::FORMAT;
+use super::owner::StoreOwner;
 use super::pass_id::PassId;
 use super::requires::Requires;
 
@@ -81,6 +82,9 @@ pub struct Lock {
     pub pass: PassId,
     /// Who runs that pass.
     pub holder: Holder,
+    /// Whose store it is; others may not take the lock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_owner: Option<StoreOwner>,
     /// When it was taken, in the store's time.
     pub acquired_at: Timestamp,
     /// How long it lasts from each renewal.

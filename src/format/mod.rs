@@ -15,6 +15,7 @@ pub mod location;
 pub mod lock;
 pub mod objects;
 pub mod origin;
+pub mod owner;
 pub mod pass_id;
 pub mod pass_record;
 pub mod path;

@@ -8,6 +8,7 @@ use super::FORMAT;
 use super::keys::SourceName;
 use super::objects::TableRef;
 use super::origin::Origin;
+use super::owner::StoreOwner;
 use super::pass_id::PassId;
 use super::requires::{Requires, Unsupported};
 use super::segment::{Order, SegmentRef};
@@ -34,6 +35,9 @@ pub struct Snapshot {
     pub generation: u64,
     /// How many snapshots came before it in its chain of parents.
     pub sequence: u64,
+    /// Whose store it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<StoreOwner>,
     /// What the source is: `directory`.
     pub kind: String,
     /// Where it was, for people: a directory.

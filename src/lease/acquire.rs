@@ -6,12 +6,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
+use super::claim::Claim;
 use super::expiry::{Held, Standing, probe, stands};
 use super::record;
 use super::{Lease, LeaseError, Previous, Seen, look};
 use crate::boottime::Boottime;
 use crate::format::keys::{self, SourceName};
 use crate::format::lock::{Ending, Holder, Lock, LockState};
+use crate::format::owner::StoreOwner;
 use crate::stop::Stop;
 use crate::store::{Condition, ETag, Store, StoreErrorKind};
 
@@ -23,6 +25,8 @@ const POLL: Duration = Duration::from_secs(3);
 pub struct Request {
     /// Whom to name.
     pub holder: Holder,
+    /// Whose store it has to be.
+    pub claim: Claim,
     /// The sources of which the holder may commit snapshots.
     pub sources: Vec<SourceName>,
     /// How long the lease lasts without renewal.
@@ -50,7 +54,8 @@ pub trait Observer: Sync {
 /// nobody renews or releases; `stop` ends the waiting.
 ///
 /// # Errors
-/// The lock is held still after the wait; the store fails or does not honour conditions.
+/// The store is another owner's, which is said before anything is written; the lock is held still after the
+/// wait; the store fails or does not honour conditions.
 pub async fn acquire(
     store: &Arc<dyn Store>,
     request: &Request,
@@ -63,8 +68,11 @@ pub async fn acquire(
         if stop.is_set() {
             return Err(LeaseError::Interrupted);
         }
-        let in_the_way = match free(store, request, observer).await? {
-            Free::Yes(seen) => match take(store, request, seen).await? {
+        let seen = look(&**store).await?;
+        let lock = seen.as_ref().map(|seen| &seen.record);
+        let owner = request.claim.owner_after(lock, || store.location())?;
+        let in_the_way = match free(store, request, observer, seen).await? {
+            Free::Yes(seen) => match take(store, request, seen, owner).await? {
                 Some(taken) => return Ok(taken),
                 // Somebody was faster; look who.
                 None => continue,
@@ -97,12 +105,13 @@ enum Free {
     Changed,
 }
 
+/// Whether the lock that was seen may be taken.
 async fn free(
     store: &Arc<dyn Store>,
     request: &Request,
     observer: &dyn Observer,
+    seen: Option<Seen>,
 ) -> Result<Free, LeaseError> {
-    let seen = look(&**store).await?;
     if store.clock().now().is_none() {
         store.learn_time().await?;
     }
@@ -129,14 +138,15 @@ async fn free(
     )
 }
 
-/// Takes the lock over what was seen; `None` if somebody else has taken it.
+/// Takes the lock of a store that is `owner`'s over what was seen; `None` if somebody else has taken it.
 async fn take(
     store: &Arc<dyn Store>,
     request: &Request,
     seen: Option<Box<Seen>>,
+    owner: Option<StoreOwner>,
 ) -> Result<Option<(Lease, Option<Previous>)>, LeaseError> {
     let previous = seen.as_deref().map(Seen::to_previous);
-    let mut record = record::held(request, store.now(), previous.as_ref());
+    let mut record = record::held(request, store.now(), previous.as_ref(), owner);
     record.conditions_checked = seen
         .as_ref()
         .is_some_and(|seen| seen.record.conditions_checked);

@@ -15,6 +15,7 @@
 //! next id sorts after it, and the next pass knows whether anything was left unfinished.
 
 mod acquire;
+mod claim;
 mod expiry;
 mod keeper;
 mod record;
@@ -25,11 +26,13 @@ mod tests;
 use jiff::Timestamp;
 
 pub use self::acquire::{Observer, Request, acquire};
+pub use self::claim::Claim;
 pub use self::expiry::{Doubt, Held};
 pub use self::keeper::{CommitError, Lease, Lost};
 use crate::exit::ExitCode;
 use crate::format::keys;
 use crate::format::lock::{Ending, Holder, LOCK_BYTES, Lock, LockState};
+use crate::format::owner::StoreOwner;
 use crate::format::pass_id::PassId;
 use crate::store::{Condition, ETag, Store, StoreError, StoreErrorKind};
 
@@ -46,6 +49,16 @@ pub enum LeaseError {
         held: Box<Held>,
         /// Why it may still be in force.
         doubt: Doubt,
+    },
+    /// Somebody else backs up into this store.
+    #[error("`{store}` belongs to `{recorded}`, and {}", configured(own.as_ref()))]
+    OtherOwner {
+        /// Where the store is.
+        store: String,
+        /// Whom its lock names.
+        recorded: StoreOwner,
+        /// Who wants it.
+        own: Option<StoreOwner>,
     },
     /// The object under the lock's key is something else.
     #[error("the lock object is not a lease: {0}")]
@@ -81,6 +94,7 @@ impl LeaseError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Held(_) | Self::Doubtful { .. } => ExitCode::Locked,
+            Self::OtherOwner { .. } => ExitCode::Usage,
             Self::Malformed(_) | Self::Unconditional | Self::NoClock => ExitCode::Failed,
             Self::Lost(lost) => lost.exit_code(),
             Self::Interrupted => ExitCode::Terminated,
@@ -98,6 +112,12 @@ impl LeaseError {
             Self::Doubtful { .. } => {
                 Some("if the holder is dead, `offsite unlock --force` takes the lock away")
             }
+            Self::OtherOwner { own: Some(_), .. } => Some(
+                "give this backup a prefix or directory of its own; if it is meant to take the store over, run `offsite adopt` with its configuration",
+            ),
+            Self::OtherOwner { own: None, .. } => Some(
+                "set `backup.store_owner` to that owner if this is its backup; otherwise give it a prefix or directory of its own, or set an owner and take the store over with `offsite adopt`",
+            ),
             Self::Malformed(_) => Some(
                 "look at it with `aws s3 cp`; a newer offsite may have written it, or something else uses this prefix",
             ),
@@ -120,6 +140,13 @@ impl LeaseError {
     }
 }
 
+fn configured(owner: Option<&StoreOwner>) -> String {
+    match owner {
+        Some(owner) => format!("`backup.store_owner` is `{owner}`"),
+        None => "`backup.store_owner` is not set".to_owned(),
+    }
+}
+
 /// What is known of the pass before this one, from the lock it left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Previous {
@@ -131,6 +158,8 @@ pub struct Previous {
     pub outcome: Option<Ending>,
     /// Who it was.
     pub holder: Holder,
+    /// Whose store it was.
+    pub store_owner: Option<StoreOwner>,
     /// Keys of commit records that may still be written, its own and those it had not settled.
     pub to_void: Vec<String>,
 }
@@ -159,6 +188,7 @@ impl Seen {
             generation: record.generation,
             outcome: record.outcome,
             holder: record.holder.clone(),
+            store_owner: record.store_owner.clone(),
             to_void,
         }
     }

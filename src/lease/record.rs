@@ -6,11 +6,17 @@ use super::{Previous, Request};
 use crate::format::FORMAT;
 use crate::format::keys::{self, SourceName};
 use crate::format::lock::{Lock, LockState};
+use crate::format::owner::StoreOwner;
 use crate::format::pass_id::PassId;
 use crate::format::requires::Requires;
 
-/// The lock of a new holder.
-pub(super) fn held(request: &Request, now: Timestamp, previous: Option<&Previous>) -> Lock {
+/// The lock of a new holder, in a store that is `owner`'s.
+pub(super) fn held(
+    request: &Request,
+    now: Timestamp,
+    previous: Option<&Previous>,
+    owner: Option<StoreOwner>,
+) -> Lock {
     let pass = PassId::new(now, previous.map(|p| p.pass), request.random);
     Lock {
         format: FORMAT,
@@ -19,6 +25,7 @@ pub(super) fn held(request: &Request, now: Timestamp, previous: Option<&Previous
         generation: previous.map_or(0, |p| p.generation) + 1,
         pass,
         holder: request.holder.clone(),
+        store_owner: owner,
         acquired_at: now,
         ttl_seconds: request.ttl.as_secs().max(1),
         renewals: 0,

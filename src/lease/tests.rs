@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::{CommitError, Lost, Observer, Request, acquire};
+use super::{Claim, CommitError, Lost, Observer, Request, acquire};
 use crate::boottime::boottime;
 use crate::format::keys::{self, SourceName};
 use crate::format::lock::Holder;
@@ -162,6 +162,7 @@ impl Observer for Nobody {
 fn request(boottime: fn() -> Duration) -> Request {
     Request {
         holder: Holder::default(),
+        claim: Claim::Owner(None),
         sources: vec![SourceName::parse("data").unwrap()],
         ttl: Duration::from_secs(120),
         wait: Duration::ZERO,

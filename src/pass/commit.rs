@@ -52,6 +52,7 @@ pub(super) async fn commit(
         pass: context.pass,
         generation: lease.generation(),
         sequence: parent.map_or(0, |parent| parent.sequence.saturating_add(1)),
+        owner: lease.record().await.store_owner,
         kind: source.place.kind().to_owned(),
         place: source.place.text(),
         origins: commit.origins,

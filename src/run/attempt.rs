@@ -11,7 +11,7 @@ use crate::events::Event;
 use crate::format::lock::Ending;
 use crate::format::pass_id::PassId;
 use crate::format::status::Status;
-use crate::lease::{self, Lease, LeaseError, Previous};
+use crate::lease::{self, Claim, Lease, LeaseError, Previous};
 use crate::pass::back_up::{Precedents, back_up};
 use crate::pass::context::PassContext;
 use crate::pass::error::SourceError;
@@ -67,6 +67,7 @@ pub(super) async fn attempt<'a>(
         (status, unchanged)
     });
     let known = status.as_ref().ok().and_then(|(status, _)| status.as_ref());
+    tell_of_owner(world, &lease, previous.as_ref(), known).await;
     let identity = tokio::select! {
         identity = identity::settle(sources, world, &lease, known) => identity,
         () = world.stop.left() => Err(LeaseError::Interrupted),
@@ -129,6 +130,7 @@ async fn take_lock(
 ) -> Result<(Lease, Option<Previous>), LeaseError> {
     let request = lease::Request {
         holder: world.holder.clone(),
+        claim: Claim::Owner(pass.store_owner.clone()),
         sources: names(sources),
         ttl: pass.lock_ttl,
         wait: pass.lock_wait,
@@ -147,6 +149,22 @@ fn tell_of_lock(world: &World, identity: &Identity, previous: Option<&Previous>,
         duration_ms: start.millis(),
         taken_from: unreleased.map(|previous| previous.holder.to_string()),
     });
+}
+
+/// Tells whose store it is from now on, where that was nobody's.
+async fn tell_of_owner(
+    world: &World,
+    lease: &Lease,
+    previous: Option<&Previous>,
+    status: Option<&Status>,
+) {
+    let recorded = previous.and_then(|previous| previous.store_owner.as_ref());
+    if let (Some(owner), None) = (lease.record().await.store_owner, recorded) {
+        world.events.emit(&Event::StoreOwnerRecorded {
+            store_owner: owner.to_string(),
+            was_in_use: previous.is_some() || status.is_some(),
+        });
+    }
 }
 
 /// Backs up one source after the other. One that fails does not keep the others from being tried.

@@ -10,6 +10,7 @@ use crate::events::Events;
 use crate::exit::ExitCode;
 use crate::format::keys::SourceName;
 use crate::format::lock::Holder;
+use crate::format::owner::StoreOwner;
 use crate::pass::back_up::SourceReport;
 use crate::pass::context::Limits;
 use crate::pass::error::SourceError;
@@ -22,6 +23,8 @@ use crate::store::Store;
 pub struct Pass {
     /// What is backed up, in this order.
     pub sources: Vec<SourceJob>,
+    /// Whose store it has to be, if anybody's.
+    pub store_owner: Option<StoreOwner>,
     /// How much at once.
     pub limits: Limits,
     /// How long the lease lasts without renewal.

@@ -229,6 +229,7 @@ impl<'a> Stand<'a> {
 
     async fn pass(&self, stop: &Arc<Stop>) -> PassReport {
         let pass = Pass {
+            store_owner: None,
             sources: vec![self.job.clone()],
             limits: limits(),
             lock_ttl: Duration::from_secs(120),

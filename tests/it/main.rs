@@ -23,6 +23,7 @@ mod model;
 mod names;
 mod origins;
 mod output;
+mod owner;
 mod plan;
 mod requests;
 mod restore;

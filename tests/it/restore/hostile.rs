@@ -51,6 +51,7 @@ fn store(world: &World, pass: offsite::format::pass_id::PassId, segment: Vec<u8>
         pass,
         generation: 1,
         sequence: 0,
+        owner: None,
         kind: "directory".to_owned(),
         place: "/".to_owned(),
         origins: Vec::new(),
