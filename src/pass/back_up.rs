@@ -118,6 +118,7 @@ pub async fn back_up(
         left_out,
         listed: merged.listed() + unseen,
         vanished: changes.vanished,
+        contents: totals.files + totals.symlinks + totals.special,
     };
     let commit = Commit {
         past: &past,

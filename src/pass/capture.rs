@@ -165,9 +165,10 @@ impl From<source::Refused> for Uncaptured {
     }
 }
 
+/// Of something that is open. Whatever the system says, it is not gone.
 impl From<Errno> for Uncaptured {
     fn from(error: Errno) -> Self {
-        source::Refused::from(error).into()
+        Self::Unreadable(error.into())
     }
 }
 

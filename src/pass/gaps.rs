@@ -7,8 +7,8 @@ use crate::text;
 /// Entries that may vanish during a pass, and
 const FEW: u64 = 10;
 
-/// the share of all that may, one in this many. Files come and go; where more of them go, somebody
-/// empties the source while it is read, and what is left need not be what anybody wants back.
+/// the share of all that may, one in this many. Files come and go; where more of them go, or the last
+/// one, somebody empties the source while it is read, and what is left need not be what anybody wants back.
 const FEW_OF: u64 = 10;
 
 /// What a snapshot lacks.
@@ -28,11 +28,21 @@ pub(super) struct Gaps {
     pub(super) listed: u64,
     /// Those of them that were gone when their turn came.
     pub(super) vanished: u64,
+    /// Entries that the snapshot has, besides directories.
+    pub(super) contents: u64,
 }
 
 impl Gaps {
     fn is_thinned_out(&self) -> bool {
-        self.vanished > FEW && self.vanished.saturating_mul(FEW_OF) > self.listed
+        let is_many = self.vanished > FEW && self.vanished.saturating_mul(FEW_OF) > self.listed;
+        is_many || self.is_emptied()
+    }
+
+    /// Whether something was there, and nothing but directories is left: also where that is one entry. A
+    /// source without anything in it is not taken for one that was backed up, and one that loses everything
+    /// under the eyes of a pass is no better.
+    fn is_emptied(&self) -> bool {
+        self.vanished > 0 && self.contents == 0
     }
 
     /// Whether the snapshot has everything that is in the source.
@@ -55,8 +65,12 @@ impl Gaps {
         let notice = |message| context.events.emit(&Event::Notice { message });
         let name = &context.job.name;
         if self.is_thinned_out() {
+            let left = match self.is_emptied() {
+                true => ", and nothing but directories is left",
+                false => "",
+            };
             notice(format!(
-                "{name}: the snapshot is incomplete: {} of {} entries vanished while the pass ran",
+                "{name}: the snapshot is incomplete: {} of {} entries vanished while the pass ran{left}",
                 self.vanished, self.listed
             ));
         }
@@ -75,19 +89,26 @@ mod tests {
 
     #[test]
     fn few_entries_may_vanish() {
-        for (listed, vanished, complete) in [
-            (1000, 0, true),
-            (5, 5, true),
-            (10, 10, true),
-            (110, 11, true),
-            (109, 11, false),
-            (11, 11, false),
-            (1_000_000, 100_000, true),
-            (1_000_000, 100_001, false),
+        for (listed, vanished, contents, complete) in [
+            (1000, 0, 999, true),
+            (5, 3, 1, true),
+            (11, 10, 1, true),
+            (110, 11, 98, true),
+            (109, 11, 97, false),
+            (12, 11, 1, false),
+            (1_000_000, 100_000, 899_999, true),
+            (1_000_000, 100_001, 899_998, false),
+            // Nothing is left.
+            (2, 1, 0, false),
+            (11, 10, 0, false),
+            (1_000_000, 1, 0, false),
+            // Nothing was there.
+            (1, 0, 0, true),
         ] {
             let gaps = Gaps {
                 listed,
                 vanished,
+                contents,
                 ..Gaps::default()
             };
             assert_eq!(gaps.is_complete_snapshot(), complete, "{gaps:?}");
@@ -124,6 +145,7 @@ mod tests {
         let gaps = Gaps {
             listed: 100,
             vanished: 50,
+            contents: 50,
             ..gaps
         };
         assert!(!gaps.is_only_unreadable());

@@ -63,13 +63,13 @@ pub trait Source: Send + Sync {
     /// Opens something that was found, to read it.
     ///
     /// # Errors
-    /// It is gone, or the system refuses.
+    /// It is gone, or cannot be read. Mind the difference: see [`Refused`].
     fn open(&self, found: &Found) -> Result<Opened, Refused>;
 
     /// Whether something has changed since it was opened, or looked at last: what it looks like now, if so.
     ///
     /// # Errors
-    /// It is gone, or the system refuses.
+    /// It is gone, or cannot be looked at: see [`Refused`].
     fn recheck(&self, opened: &Opened) -> Result<Option<Stat>, Refused>;
 
     /// Makes sure that the place still leads to what was opened. What was read is of one source in any case;
@@ -103,7 +103,7 @@ pub struct Scope {
 pub enum Item {
     /// Something exists; of a directory, what is in it follows.
     Found(Found),
-    /// Something was listed, and gone when it was looked at.
+    /// Something was listed, and gone when it was looked at. As with [`Refused::Gone`], it leaves the snapshot.
     Vanished(EntryPath),
     /// Something exists and cannot be looked at, or the directory, given out before, cannot be
     /// listed. Nothing is known of it or of what lies below.
@@ -160,20 +160,24 @@ pub trait Produce: Read + Debug + Send {
     /// Says whether that was all, once the stream has ended: its end alone is not success.
     ///
     /// # Errors
-    /// Something is missing. What was read is not kept.
+    /// Something is missing. What was read is not kept. [`Refused::Gone`] only if the item does not exist any
+    /// more: it leaves the snapshot. Whatever broke off is [`Refused::Unreadable`].
     fn finish(self: Box<Self>) -> Result<(), Refused>;
 
     /// Ends it early: nobody wants the rest.
     fn abort(self: Box<Self>);
 }
 
-/// Why something was not read.
+/// Why something was not read. Which of the two it is decides what the snapshot keeps.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
-    /// Something else is there, or nothing.
+    /// It does not exist any more, or is something else by now. **It leaves the snapshot**, whatever the last
+    /// one had of it, with a warning, and the pass still counts as complete, as long as not too much goes.
+    /// Never for what exists and could not be read, nor where nobody knows.
     #[error("it is gone, or something else is there")]
     Gone,
-    /// The system refuses.
+    /// It exists, or may exist, and could not be read, or not to its end. The snapshot keeps what the last one
+    /// had of it, marked with this error, and the pass is incomplete. If in doubt, it is this.
     #[error(transparent)]
     Unreadable(io::Error),
 }

@@ -105,26 +105,28 @@ impl Source for Directory {
                 target: Some(match root.read_link(path) {
                     // Something else has taken its place.
                     Err(Errno::INVAL) => return Err(Refused::Gone),
-                    target => target?,
+                    target => target.map_err(refused)?,
                 }),
-                xattrs: self.xattrs(|| root.link_xattrs(path))?,
+                xattrs: self.xattrs(|| root.link_xattrs(path)).map_err(refused)?,
                 body: Body::None,
             },
             Kind::Directory => {
-                let directory = root.open_directory(path)?;
+                let directory = root.open_directory(path).map_err(refused)?;
+                let xattrs = self.xattrs(|| xattr::of_open(&directory));
                 Opened {
                     stat: found.stat,
                     target: None,
-                    xattrs: self.xattrs(|| xattr::of_open(&directory))?,
+                    xattrs: xattrs.map_err(unreadable)?,
                     body: Body::None,
                 }
             }
             _ => {
-                let file = root.open_file(path)?;
+                let file = root.open_file(path).map_err(refused)?;
+                let xattrs = self.xattrs(|| xattr::of_open(&file));
                 Opened {
-                    stat: Stat::of(&file)?,
+                    stat: Stat::of(&file).map_err(unreadable)?,
                     target: None,
-                    xattrs: self.xattrs(|| xattr::of_open(&file))?,
+                    xattrs: xattrs.map_err(unreadable)?,
                     body: Body::File(file),
                 }
             }
@@ -135,7 +137,7 @@ impl Source for Directory {
         let Body::File(file) = &opened.body else {
             return Ok(None);
         };
-        let stat = Stat::of(file)?;
+        let stat = Stat::of(file).map_err(unreadable)?;
         let (now, then) = (stat.metadata, opened.stat.metadata);
         let is_same =
             (now.size, now.mtime_ns, now.ctime_ns) == (then.size, then.mtime_ns, then.ctime_ns);
@@ -154,13 +156,17 @@ impl Source for Directory {
     }
 }
 
-impl From<Errno> for Refused {
-    fn from(error: Errno) -> Self {
-        match error {
-            Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO => Self::Gone,
-            other => Self::Unreadable(other.into()),
-        }
+/// What it means that something below the root could not be opened.
+fn refused(error: Errno) -> Refused {
+    match error {
+        Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO => Refused::Gone,
+        other => unreadable(other),
     }
+}
+
+/// What it means that something that is open could not be looked at.
+fn unreadable(error: Errno) -> Refused {
+    Refused::Unreadable(error.into())
 }
 
 impl From<Errno> for Unusable {

@@ -9,11 +9,11 @@ use offsite::source::Place;
 use offsite::source::directory::DirectoryPlace;
 use offsite::source::filter::Filter;
 
-use super::Kind;
+use super::kind::KindOfSource;
 
 pub(super) struct Directory;
 
-impl Kind for Directory {
+impl KindOfSource for Directory {
     fn place(&self, home: &Path) -> Arc<dyn Place> {
         Arc::new(DirectoryPlace {
             directory: home.join("data"),

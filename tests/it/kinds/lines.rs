@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use offsite::format::entry::{Kind as EntryKind, Metadata};
+use offsite::format::entry::{Kind, Metadata};
 use offsite::format::path::EntryPath;
 use offsite::source::stat::Stat;
 use offsite::source::{
@@ -16,7 +17,7 @@ use offsite::source::{
 };
 use rustix::fs::{MemfdFlags, memfd_create};
 
-use super::Kind;
+use super::kind::{KindOfSource, Trouble};
 
 /// How a line comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,10 +26,10 @@ pub(super) enum Lines {
     AsStreams,
 }
 
-/// What a line has in it whose stream does not come to its end.
-pub(super) const BROKEN: &str = "broken";
+/// A line that cannot be read to its end.
+const BROKEN: &str = "broken";
 
-impl Kind for Lines {
+impl KindOfSource for Lines {
     fn place(&self, home: &Path) -> Arc<dyn Place> {
         Arc::new(LinesPlace(home.join("lines"), *self))
     }
@@ -39,6 +40,18 @@ impl Kind for Lines {
         let named = items.iter().enumerate();
         let named = named.map(|(n, item)| (name(n), item.as_bytes().to_vec()));
         named.collect()
+    }
+
+    fn troubles(&self) -> &'static [Trouble] {
+        &[Trouble::BreaksOff]
+    }
+
+    fn fill_with(&self, home: &Path, items: &[&str], (number, trouble): (usize, Trouble)) {
+        let mut items = items.to_vec();
+        items[number] = match trouble {
+            Trouble::BreaksOff => BROKEN,
+        };
+        self.fill(home, &items);
     }
 }
 
@@ -80,7 +93,7 @@ struct OpenLines {
 }
 
 impl OpenLines {
-    fn found(&self, path: EntryPath, kind: EntryKind, size: usize) -> Item {
+    fn found(&self, path: EntryPath, kind: Kind, size: usize) -> Item {
         let changed_ns = self.about.mtime() * 1_000_000_000 + self.about.mtime_nsec();
         Item::Found(Found {
             path,
@@ -106,11 +119,11 @@ impl OpenLines {
 
 impl Source for OpenLines {
     fn items(&self, _: &Scope) -> Result<Items, Unusable> {
-        let root = self.found(EntryPath::ROOT, EntryKind::Directory, 0);
+        let root = self.found(EntryPath::ROOT, Kind::Directory, 0);
         let lines = self.lines.iter().enumerate();
         let lines = lines.map(|(number, line)| {
             let path = EntryPath::parse(name(number)).unwrap();
-            self.found(path, EntryKind::File, line.len())
+            self.found(path, Kind::File, line.len())
         });
         let items: Vec<Item> = [root].into_iter().chain(lines).collect();
         Ok(Box::new(items.into_iter()))
@@ -122,11 +135,8 @@ impl Source for OpenLines {
         let line = number.and_then(|n: usize| self.lines.get(n));
         let line = line.ok_or(Refused::Gone)?;
         let body = match self.kind {
-            Lines::AsFiles => {
-                let mut file = fs::File::from(memfd_create(&name, MemfdFlags::CLOEXEC)?);
-                file.write_all(line).map_err(Refused::Unreadable)?;
-                Body::File(file.into())
-            }
+            Lines::AsFiles if line == BROKEN.as_bytes() => return Err(broken()),
+            Lines::AsFiles => Body::File(in_memory(line).map_err(Refused::Unreadable)?),
             Lines::AsStreams => Body::Stream(Box::new(Stream(io::Cursor::new(line.clone())))),
         };
         Ok(Opened {
@@ -155,6 +165,16 @@ impl Source for OpenLines {
     }
 }
 
+fn in_memory(line: &[u8]) -> io::Result<OwnedFd> {
+    let mut file = fs::File::from(memfd_create(c"line", MemfdFlags::CLOEXEC)?);
+    file.write_all(line)?;
+    Ok(file.into())
+}
+
+fn broken() -> Refused {
+    Refused::Unreadable(io::Error::other("it broke off"))
+}
+
 /// A line, byte by byte.
 #[derive(Debug)]
 struct Stream(io::Cursor<Vec<u8>>);
@@ -169,7 +189,7 @@ impl Read for Stream {
 impl Produce for Stream {
     fn finish(self: Box<Self>) -> Result<(), Refused> {
         match self.0.get_ref() == BROKEN.as_bytes() {
-            true => Err(Refused::Unreadable(io::Error::other("it broke off"))),
+            true => Err(broken()),
             false => Ok(()),
         }
     }

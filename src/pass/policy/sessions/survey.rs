@@ -281,7 +281,7 @@ impl Surveyor {
         while !self.context.stop.is_set() {
             buffer.clear();
             if let Err(error) = read_up_to(&file, &mut buffer, offset, READ_BYTES) {
-                return Ok(Err(error.into()));
+                return Ok(Err(Refused::Unreadable(error.into())));
             }
             if buffer.is_empty() {
                 return Ok(Ok(hasher.finalize().into()));
