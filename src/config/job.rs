@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Purpose;
+use super::copies::{CopyAt, First, copies};
 use super::log_format::LogFormat;
 use super::reader::{Findings, Placed, complain};
 use super::settings::{Incomplete, Metrics, Settings};
@@ -14,8 +15,8 @@ use crate::events::{Files, Level};
 use crate::pass::context::Limits;
 use crate::prices::Prices;
 use crate::run::Pass;
-use crate::store::StoreOptions;
 use crate::store::url::StoreUrl;
+use crate::store::{CopyJob, StoreOptions};
 
 /// What the program is to do, valid.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct Job {
     pub store: StoreUrl,
     /// How they get there.
     pub store_options: StoreOptions,
+    /// Where what is in the store is copied to after a pass.
+    pub copies: Vec<CopyJob>,
     /// What a pass does.
     pub pass: Pass,
     /// Time from the start of one pass to the start of the next, in a loop.
@@ -57,11 +60,23 @@ const MOST_REQUESTS: u64 = 4096;
 const MOST_SEGMENT_ENTRIES: u64 = 16 << 20;
 
 impl Job {
-    /// Checks settings. What is wrong goes to `findings`, and the job is of no use then.
-    pub(super) fn check(settings: Settings, findings: &Findings, purpose: Purpose) -> Self {
+    /// Checks settings. What is wrong goes to `findings`, and the job is of no use then. `endpoint_url` is
+    /// where the environment says that stores are.
+    pub(super) fn check(
+        settings: Settings,
+        endpoint_url: Option<&str>,
+        findings: &Findings,
+        purpose: Purpose,
+    ) -> Self {
         let store = store::url(&settings, findings);
         let store_options = store::options(&settings, findings);
-        let sources = sources(&settings, &store, findings, purpose);
+        let first = First {
+            url: &store,
+            options: &store_options,
+            layer: store::layer(&settings, findings),
+        };
+        let copies = copies(&settings.copies, &first, endpoint_url, findings, purpose);
+        let sources = sources(&settings, &stores(&store, &copies), findings, purpose);
         let ttl = settings.lock_ttl.as_ref().map_or(SHORTEST_TTL, |ttl| {
             if !(SHORTEST_TTL..=LONGEST_TTL).contains(&ttl.value) {
                 complain(
@@ -84,6 +99,7 @@ impl Job {
             },
             store,
             store_options,
+            copies: copies.into_iter().map(|copy| copy.job).collect(),
             interval: settings.s3.interval.filter(|interval| !interval.is_zero()),
             incomplete: settings.incomplete,
             prices: settings.prices,
@@ -94,6 +110,14 @@ impl Job {
             metrics: settings.metrics,
         }
     }
+}
+
+/// Every store with the field that names it.
+fn stores<'a>(first: &'a StoreUrl, copies: &'a [CopyAt]) -> Vec<(&'a str, &'a StoreUrl)> {
+    let copies = copies.iter().map(|copy| (&*copy.field, &copy.job.store));
+    std::iter::once(("backup.store", first))
+        .chain(copies)
+        .collect()
 }
 
 fn limits(settings: &Settings, findings: &Findings) -> Limits {

@@ -23,9 +23,9 @@ pub const NAMED_VARIABLES: [(&str, &str); 2] = [
 /// Holds a whole document, for where a variable is easier to have than a file: in a task definition.
 pub const DOCUMENT_VARIABLE: &str = "BACKUP_CONFIG_YAML";
 
-/// Variables of the AWS SDKs that name the store's address, the one that counts last. A file that
+/// Variables of the AWS SDKs that name the address of stores, the one that counts first. A file that
 /// names another one knows better.
-const AWS_ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"];
+const AWS_ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
 
 /// `OFFSITE_S3__BUCKET` sets `backup.s3.bucket`, and so on.
 pub const VARIABLE_PREFIX: &str = "OFFSITE_";
@@ -69,13 +69,11 @@ pub(super) fn merge(
         name: "default".to_owned(),
         dict: parse(DEFAULTS).unwrap_or_default(),
     });
-    for variable in AWS_ENDPOINTS {
-        if let Some(url) = environment.get(variable).filter(|url| !url.is_empty()) {
-            figment = figment.merge(Layer {
-                name: format!("environment variable {variable}"),
-                dict: nested("backup.s3.endpoint_url", Value::from(url.as_str())),
-            });
-        }
+    if let Some((variable, url)) = aws_endpoint(environment) {
+        figment = figment.merge(Layer {
+            name: format!("environment variable {variable}"),
+            dict: nested("backup.s3.endpoint_url", Value::from(url)),
+        });
     }
     let file = file.map(|path| (path.display().to_string(), "(file)", read(path)));
     let document = document(environment).map(|text| {
@@ -118,6 +116,13 @@ pub(super) fn merge(
         });
     }
     (figment, problems)
+}
+
+/// Where the environment says that stores are, and which variable does.
+pub(super) fn aws_endpoint(environment: &BTreeMap<String, String>) -> Option<(&'static str, &str)> {
+    let url = |variable| Some((variable, environment.get(variable)?.as_str()));
+    let mut urls = AWS_ENDPOINTS.into_iter().filter_map(url);
+    urls.find(|(_, url)| !url.is_empty())
 }
 
 /// Whether Kubernetes has set `OFFSITE_<rest>`, as it does in every pod beside a service that is called

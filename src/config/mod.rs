@@ -5,6 +5,7 @@
 //! problems are reported together. Nothing here touches the file system, but for reading the file,
 //! or a store.
 
+mod copies;
 mod job;
 mod layers;
 mod log_format;
@@ -64,7 +65,8 @@ pub fn load(
     let unreadable = !problems.is_empty();
     let findings = Findings::new(figment);
     let settings = Settings::read(Section::root(&findings, dict));
-    let job = Job::check(settings, &findings, purpose);
+    let endpoint_url = layers::aws_endpoint(environment).map(|(_, url)| url);
+    let job = Job::check(settings, endpoint_url, &findings, purpose);
     let (found, mut shown) = findings.into_parts();
     // What a file would have said that cannot be read is not missing.
     if !unreadable {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::copies::CopySettings;
 use super::log_format::LogFormat;
 use super::reader::{Placed, Section};
 use super::value::Bytes;
@@ -22,6 +23,7 @@ pub(super) struct Settings {
     pub(super) store: Option<Placed<String>>,
     pub(super) store_owner: Option<StoreOwner>,
     pub(super) s3: S3,
+    pub(super) copies: Vec<CopySettings>,
     pub(super) sources: Vec<Source>,
     pub(super) defaults: Source,
     pub(super) incremental: bool,
@@ -271,6 +273,11 @@ impl Settings {
             store: backup.placed("store"),
             store_owner: backup.parse("store_owner", str::parse),
             s3: S3::read(backup.section("s3")),
+            copies: backup
+                .list("copies")
+                .into_iter()
+                .map(CopySettings::read)
+                .collect(),
             sources: backup
                 .list("sources")
                 .into_iter()

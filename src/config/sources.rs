@@ -31,10 +31,10 @@ struct SourceAt {
     field: String,
 }
 
-/// Checks the sources of all settings together.
+/// Checks the sources of all settings together, and that `stores` are elsewhere; each comes with its field.
 pub(super) fn sources(
     settings: &Settings,
-    store: &StoreUrl,
+    stores: &[(&str, &StoreUrl)],
     findings: &Findings,
     purpose: Purpose,
 ) -> Vec<SourceJob> {
@@ -102,8 +102,10 @@ pub(super) fn sources(
         );
     }
     check_apart(&all, findings);
-    if let Some(store) = store.directory() {
-        check_apart_from_store(&all, &clean(store), findings);
+    for (field, store) in stores {
+        if let Some(store) = store.directory() {
+            check_apart_from_store(&all, field, &clean(store), findings);
+        }
     }
     let jobs = all.into_iter().map(|listed| SourceJob {
         place: Arc::new(listed.place),
@@ -352,13 +354,13 @@ fn check_apart(all: &[SourceAt], findings: &Findings) {
 }
 
 /// A store in what is backed up would be backed up into itself, and grow with every pass.
-fn check_apart_from_store(all: &[SourceAt], store: &Path, findings: &Findings) {
+fn check_apart_from_store(all: &[SourceAt], field: &str, store: &Path, findings: &Findings) {
     for listed in all {
         let (store_at, name) = (store.display(), &listed.source.name);
         let (problem, hint) = if holds(&listed.place, store) {
             (
                 format!(
-                    "holds the store: `backup.store`, `{store_at}`, lies in what the source `{name}` backs up"
+                    "holds the store: `{field}`, `{store_at}`, lies in what the source `{name}` backs up"
                 ),
                 "keep the store elsewhere, best on another disk, or exclude it here",
             )

@@ -80,11 +80,7 @@ fn long_form(settings: &Settings, findings: &Findings) -> Option<StoreUrl> {
 pub(super) fn options(settings: &Settings, findings: &Findings) -> StoreOptions {
     let s3 = &settings.s3;
     if let Some(url) = &s3.endpoint_url {
-        let scheme = url.value.split_once("://").map(|(scheme, _)| scheme);
-        if !matches!(scheme, Some("http" | "https")) {
-            let message = "must be a URL that starts with http:// or https://";
-            complain(findings, url, message, "for AWS itself, leave it out");
-        }
+        check_endpoint(url, findings);
     }
     let request_timeout = s3.request_timeout.as_ref();
     let request_timeout = request_timeout.map_or(SHORTEST_TIMEOUT, |timeout| {
@@ -100,9 +96,27 @@ pub(super) fn options(settings: &Settings, findings: &Findings) -> StoreOptions 
         endpoint_url: s3.endpoint_url.as_ref().map(|url| url.value.clone()),
         force_path_style: s3.force_path_style,
         credentials: None,
+        profile: None,
         encryption: s3.encryption.clone(),
         bandwidth_bytes_per_second: settings.limits.bandwidth.filter(|rate| *rate > 0),
         request_timeout,
         concurrency: usize::try_from(concurrency.map_or(1, |c| c.value)).unwrap_or(usize::MAX),
     }
+}
+
+/// Refuses what is no URL of a server.
+pub(super) fn check_endpoint(url: &Placed<String>, findings: &Findings) {
+    let scheme = url.value.split_once("://").map(|(scheme, _)| scheme);
+    if !matches!(scheme, Some("http" | "https")) {
+        let message = "must be a URL that starts with http:// or https://";
+        complain(findings, url, message, "for AWS itself, leave it out");
+    }
+}
+
+/// How late the last layer comes that has a say in where the store is.
+pub(super) fn layer(settings: &Settings, findings: &Findings) -> u8 {
+    let s3 = &settings.s3;
+    let parts = [&settings.store, &s3.bucket, &s3.prefix].into_iter();
+    let layers = parts.flatten().map(|part| findings.layer(part.tag));
+    layers.max().unwrap_or_default()
 }

@@ -9,6 +9,7 @@
 //! Nothing here deletes an object.
 
 mod clock;
+mod copy_job;
 mod directory;
 pub mod error;
 mod hashes;
@@ -29,6 +30,7 @@ use jiff::Timestamp;
 
 pub use crate::format::location::ETag;
 pub use clock::Clock;
+pub use copy_job::CopyJob;
 pub use error::{Operation, StoreError, StoreErrorKind};
 pub use listing::{Keys, ListedObject, Listing, Page, Pages, all_keys};
 pub use options::{Encryption, StoreOptions};

@@ -21,6 +21,8 @@ pub struct StoreOptions {
     pub force_path_style: Option<bool>,
     /// Who asks; otherwise whoever the AWS environment says.
     pub credentials: Option<Credentials>,
+    /// Profile of the AWS configuration files that says who asks, and the region unless it is given here.
+    pub profile: Option<String>,
     /// Encryption at rest to ask for.
     pub encryption: Encryption,
     /// Bytes a second, up and down together.

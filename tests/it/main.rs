@@ -25,6 +25,7 @@ mod origins;
 mod output;
 mod owner;
 mod plan;
+mod profile;
 mod requests;
 mod restore;
 mod retry;

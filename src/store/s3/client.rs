@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
-use aws_config::meta::region::RegionProviderChain;
+use aws_config::meta::region::{ProvideRegion, RegionProviderChain};
 use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::Client;
@@ -19,6 +19,7 @@ use super::direct::Direct;
 use super::wire::Wire;
 use crate::aws::connector::Noting;
 use crate::aws::credentials::Keeper;
+use crate::aws::profile::{self, ProfileCredentials};
 use crate::store::StoreOptions;
 
 /// Attempts at a request before it counts as failed; with the backoff below, some 25 seconds.
@@ -128,8 +129,14 @@ async fn load(options: &StoreOptions, answers: &Noting) -> SdkConfig {
     let loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .http_client(answers.http_client())
         .retry_config(RetryConfig::disabled());
-    let loader = match (&options.region, &options.endpoint_url) {
-        (Some(region), _) => loader.region(Region::new(region.clone())),
+    let profile = options.profile.as_deref();
+    let region = match (&options.region, profile) {
+        (Some(region), _) => Some(Region::new(region.clone())),
+        (None, Some(profile)) => profile::region(profile).await,
+        (None, None) => None,
+    };
+    let loader = match (&region, &options.endpoint_url) {
+        (Some(region), _) => loader.region(region.clone()),
         // The instance metadata service, which comes last by default, knows nothing of stores that
         // are not AWS, and where there is none it is waited for. Such stores rarely care for the
         // region, but the signature needs one.
@@ -140,9 +147,18 @@ async fn load(options: &StoreOptions, answers: &Noting) -> SdkConfig {
         ),
         (None, None) => loader,
     };
-    let loader = match &options.credentials {
-        Some(credentials) => loader.credentials_provider(credentials.clone()),
-        None => loader,
+    let loader = match (&options.credentials, profile) {
+        (Some(credentials), _) => loader.credentials_provider(credentials.clone()),
+        (None, Some(profile)) => {
+            let by_environment = EnvironmentVariableRegionProvider::new().region().await;
+            let region = region.or(by_environment);
+            let client = answers.http_client();
+            let credentials = ProfileCredentials::new(profile, region, client);
+            loader
+                .profile_name(profile)
+                .credentials_provider(credentials)
+        }
+        (None, None) => loader,
     };
     loader.load().await
 }

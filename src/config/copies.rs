@@ -1,0 +1,182 @@
+//! Further stores, `backup.copies`: each with a region, an endpoint and a profile of its own.
+
+use super::Purpose;
+use super::reader::{Findings, Placed, Section, complain};
+use super::store::check_endpoint;
+use crate::source::directory::clean::clean;
+use crate::store::url::StoreUrl;
+use crate::store::{CopyJob, Encryption, StoreOptions};
+
+/// An item of `backup.copies`.
+#[derive(Debug)]
+pub(super) struct CopySettings {
+    store: Option<Placed<String>>,
+    region: Option<Placed<String>>,
+    endpoint_url: Option<Placed<String>>,
+    profile: Option<Placed<String>>,
+    required: bool,
+}
+
+impl CopySettings {
+    pub(super) fn read(mut section: Section<'_>) -> Self {
+        let copy = Self {
+            store: section.placed("store"),
+            region: section.placed("region"),
+            endpoint_url: section.placed("endpoint_url"),
+            profile: section.placed("profile"),
+            required: section.get("required").unwrap_or_default(),
+        };
+        if copy.store.is_none() {
+            let hint = "name where the copy goes: s3://BUCKET/PREFIX or /A/DIRECTORY";
+            section.complain("store", "is missing", hint);
+        }
+        section.finish();
+        copy
+    }
+}
+
+/// The store that is copied from.
+pub(super) struct First<'a> {
+    pub(super) url: &'a StoreUrl,
+    pub(super) options: &'a StoreOptions,
+    /// How late the layer comes that names it.
+    pub(super) layer: u8,
+}
+
+/// A copy and where its store stands in the configuration.
+#[derive(Debug)]
+pub(super) struct CopyAt {
+    pub(super) job: CopyJob,
+    pub(super) field: String,
+}
+
+/// Checks all copies together. `endpoint_url` is that of the environment.
+pub(super) fn copies(
+    settings: &[CopySettings],
+    first: &First<'_>,
+    endpoint_url: Option<&str>,
+    findings: &Findings,
+    purpose: Purpose,
+) -> Vec<CopyAt> {
+    let mut copies: Vec<CopyAt> = Vec::new();
+    for copy in settings {
+        let Some(placed) = &copy.store else { continue };
+        let url: StoreUrl = match placed.value.parse() {
+            Ok(url) => url,
+            Err(problem) => {
+                complain(findings, placed, &problem.to_string(), problem.hint());
+                continue;
+            }
+        };
+        let job = CopyJob {
+            options: options(copy, &url, first.options, endpoint_url, findings),
+            required: copy.required,
+            store: url,
+        };
+        let relation = relation(&job, first.url, first.options);
+        // Whoever reads a copy because the first store is gone names it in that one's place.
+        let is_read_instead = purpose == Purpose::Read && first.layer > findings.layer(placed.tag);
+        if is_read_instead && relation.is_some() {
+            continue;
+        }
+        let others = copies.iter().find_map(|other| {
+            let relation = relation_of(&job, &other.job)?;
+            Some((relation, other.field.as_str()))
+        });
+        let first = relation.map(|relation| (relation, "backup.store"));
+        if let Some((relation, other)) = first.or(others) {
+            let message = format!("{} `{other}`", relation.text());
+            let hint = "name each store once, best each on another disk or in another region";
+            complain(findings, placed, &message, hint);
+            continue;
+        }
+        copies.push(CopyAt {
+            job,
+            field: placed.field.clone(),
+        });
+    }
+    copies
+}
+
+/// How a copy is reached: limits are those of every store, who asks and where is its own.
+fn options(
+    copy: &CopySettings,
+    url: &StoreUrl,
+    first: &StoreOptions,
+    endpoint_url: Option<&str>,
+    findings: &Findings,
+) -> StoreOptions {
+    if let Some(directory) = url.directory() {
+        let of_buckets = [&copy.region, &copy.endpoint_url, &copy.profile];
+        for placed in of_buckets.into_iter().flatten() {
+            let directory = directory.display();
+            let message = format!("is of no use: the copy is in the directory `{directory}`");
+            complain(findings, placed, &message, "leave it out");
+        }
+    }
+    if let Some(url) = &copy.endpoint_url {
+        check_endpoint(url, findings);
+    }
+    for placed in [&copy.region, &copy.profile].into_iter().flatten() {
+        if placed.value.is_empty() {
+            complain(findings, placed, "is empty", "name one, or leave it out");
+        }
+    }
+    let value = |placed: &Option<Placed<String>>| Some(placed.as_ref()?.value.clone());
+    StoreOptions {
+        region: value(&copy.region),
+        endpoint_url: value(&copy.endpoint_url).or_else(|| endpoint_url.map(str::to_owned)),
+        profile: value(&copy.profile),
+        force_path_style: None,
+        credentials: None,
+        encryption: Encryption::default(),
+        ..first.clone()
+    }
+}
+
+/// Why two stores cannot both be.
+#[derive(Debug, Clone, Copy)]
+enum Relation {
+    Same,
+    Within,
+    Around,
+}
+
+impl Relation {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Same => "names the same store as",
+            Self::Within => "lies in",
+            Self::Around => "holds",
+        }
+    }
+}
+
+fn relation_of(copy: &CopyJob, other: &CopyJob) -> Option<Relation> {
+    relation(copy, &other.store, &other.options)
+}
+
+/// What a copy has to do with another store that it must have nothing to do with. Names in the directory of a
+/// store are its own; a bucket has room for many, by prefix.
+fn relation(copy: &CopyJob, url: &StoreUrl, options: &StoreOptions) -> Option<Relation> {
+    match (copy.store.directory(), url.directory()) {
+        (Some(copy), Some(other)) => {
+            let (copy, other) = (clean(copy), clean(other));
+            match (copy.starts_with(&other), other.starts_with(&copy)) {
+                (true, true) => Some(Relation::Same),
+                (true, false) => Some(Relation::Within),
+                (false, true) => Some(Relation::Around),
+                (false, false) => None,
+            }
+        }
+        (None, None) => {
+            let server = |options: &StoreOptions| {
+                let url = options.endpoint_url.as_deref();
+                url.map(|url| url.trim_end_matches('/').to_owned())
+            };
+            let is_same = copy.store == *url && server(&copy.options) == server(options);
+            is_same.then_some(Relation::Same)
+        }
+        _ => None,
+    }
+}
