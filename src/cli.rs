@@ -57,6 +57,8 @@ pub enum Command {
     Unlock(UnlockArgs),
     /// Show the effective configuration and where each value comes from
     Config(ConfigArgs),
+    /// Copy snapshots to another store
+    Copy(CopyArgs),
     /// Write an annotated backup_config.yaml
     Init(InitArgs),
     /// Run a pass now as an ECS task, wait for it, and exit with what it exited with
@@ -349,6 +351,29 @@ pub struct UnlockArgs {
     pub json: bool,
 }
 
+/// What `copy` takes.
+#[derive(Debug, Args)]
+pub struct CopyArgs {
+    /// The store to copy to: s3://BUCKET/PREFIX, or a directory
+    #[arg(long, value_name = "URL")]
+    pub to: String,
+    /// Region of its bucket
+    #[arg(long, value_name = "REGION")]
+    pub to_region: Option<String>,
+    /// URL of the S3-compatible server that it is on
+    #[arg(long, value_name = "URL")]
+    pub to_endpoint_url: Option<String>,
+    /// Only the snapshots of this source
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+    /// Only this snapshot, not those before it
+    #[arg(long, value_name = "ID")]
+    pub snapshot: Option<String>,
+    /// Wait for so long while a pass holds the lock of the other store, as in 10m
+    #[arg(long, value_name = "DURATION")]
+    pub wait_for_lock: Option<String>,
+}
+
 /// What `config` takes.
 #[derive(Debug, Args)]
 pub struct ConfigArgs {
@@ -466,6 +491,17 @@ impl DirsArgs {
         flags.add("--no-incremental", "backup.incremental", incremental);
         flags.add("--archive", "backup.archive", self.archive.then_some(true));
         flags.add("--full", "backup.full", self.full.then_some(true));
+        flags.0
+    }
+}
+
+impl CopyArgs {
+    /// The settings these flags give.
+    #[must_use]
+    pub fn flags(&self) -> Vec<Flag> {
+        let mut flags = Flags::default();
+        let wait = self.wait_for_lock.as_deref();
+        flags.add("--wait-for-lock", "backup.lock.wait", wait);
         flags.0
     }
 }

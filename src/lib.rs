@@ -6,6 +6,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod contents;
+pub mod copy;
 pub mod ecs;
 pub mod environment;
 pub mod error;

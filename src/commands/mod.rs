@@ -2,6 +2,7 @@
 
 mod chosen;
 mod config;
+mod copy;
 mod init;
 mod launch;
 mod list;
@@ -90,6 +91,7 @@ fn command(cli: Cli, environment: Environment) -> Result<u8, Failure> {
         Some(Command::Status(args)) => status::status(&context, &args),
         Some(Command::Unlock(args)) => unlock::unlock(&context, &args),
         Some(Command::Config(args)) => config::config(&context, &args),
+        Some(Command::Copy(args)) => copy::copy(&context, &args),
         Some(Command::Init(args)) => init::init(&args),
         Some(Command::Launch(args)) => return launch::launch(args, cli.common.region),
     };

@@ -93,6 +93,7 @@ impl Job {
                 sources,
                 limits: limits(&settings, findings),
                 store_owner: settings.store_owner,
+                copies: Vec::new(),
                 lock_ttl: ttl,
                 lock_wait: settings.lock_wait,
                 retry_for: settings.retry_for,

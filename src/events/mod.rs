@@ -305,6 +305,59 @@ pub enum Event {
         /// Why the last attempt failed.
         error: String,
     },
+    /// What the store has is being copied to another one.
+    CopyStarted {
+        /// The other store.
+        store: String,
+        /// Names of the sources.
+        sources: Vec<SourceName>,
+    },
+    /// A snapshot is in the other store as well.
+    SnapshotCopied {
+        /// Name of the source.
+        source: SourceName,
+        /// Its id.
+        snapshot: PassId,
+        /// Objects with contents that were carried for it.
+        objects: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// Objects with contents that an earlier copy had carried.
+        there: u64,
+    },
+    /// The other store has what this one has.
+    CopyCompleted {
+        /// The other store.
+        store: String,
+        /// Snapshots that were new there.
+        snapshots: u64,
+        /// Objects with contents that were carried.
+        objects: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// The whole copy.
+        duration_ms: u64,
+        /// Requests to the other store, retries included.
+        requests: u64,
+    },
+    /// The other store lacks something.
+    CopyFailed {
+        /// The other store.
+        store: String,
+        /// Whether the pass is incomplete without it.
+        required: bool,
+        /// Snapshots that were copied nevertheless.
+        snapshots: u64,
+        /// Why.
+        error: String,
+        /// What can be done about it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+        /// The whole copy.
+        duration_ms: u64,
+        /// Requests to the other store, retries included.
+        requests: u64,
+    },
     /// The pass is over, and what it says is committed.
     BackupCompleted {
         /// How it went: 0, or 3 where something could not be read.
@@ -351,6 +404,9 @@ impl Event {
             Self::BackupStarted { .. }
             | Self::LockAcquired { .. }
             | Self::SourceStarted { .. }
+            | Self::CopyStarted { .. }
+            | Self::SnapshotCopied { .. }
+            | Self::CopyCompleted { .. }
             | Self::DirectorySkipped { .. }
             | Self::FileUploaded { .. }
             | Self::BackupArchiveUploaded { .. } => Level::Info,
@@ -375,6 +431,7 @@ impl Event {
             | Self::FileUploadFailed { .. }
             | Self::SegmentDamaged { .. }
             | Self::SourceFailed { .. }
+            | Self::CopyFailed { .. }
             | Self::BackupFailed { .. } => Level::Error,
         }
     }

@@ -92,7 +92,9 @@ fn style(template: &str) -> ProgressStyle {
 pub(super) fn text(event: &Event) -> String {
     let line = one_line(&line(event));
     let hint = match event {
-        Event::SourceFailed { hint, .. } | Event::BackupFailed { hint, .. } => hint.as_deref(),
+        Event::SourceFailed { hint, .. }
+        | Event::CopyFailed { hint, .. }
+        | Event::BackupFailed { hint, .. } => hint.as_deref(),
         _ => None,
     };
     match hint {
@@ -248,6 +250,29 @@ fn line(event: &Event) -> String {
             HumanBytes(changes.uploaded_bytes),
             duration(Duration::from_millis(*duration_ms)),
         ),
+        Event::CopyStarted { store, .. } => format!("copying to {store}"),
+        Event::SnapshotCopied {
+            source,
+            snapshot,
+            objects,
+            bytes,
+            ..
+        } => format!(
+            "{source} {snapshot} copied: {}, {}",
+            count(*objects, "object"),
+            HumanBytes(*bytes)
+        ),
+        Event::CopyCompleted {
+            store,
+            snapshots,
+            duration_ms,
+            ..
+        } => format!(
+            "{store} is up to date: {} copied, {}",
+            count(*snapshots, "snapshot"),
+            duration(Duration::from_millis(*duration_ms))
+        ),
+        Event::CopyFailed { store, error, .. } => format!("NOT copied to {store}: {error}"),
         Event::PassRetried {
             attempt,
             waiting_ms,

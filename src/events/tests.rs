@@ -162,6 +162,34 @@ fn samples() -> Vec<Event> {
             store_owner: text(),
             was_in_use: false,
         },
+        Event::CopyStarted {
+            store: text(),
+            sources: vec![source()],
+        },
+        Event::SnapshotCopied {
+            source: source(),
+            snapshot: pass,
+            objects: 0,
+            bytes: 0,
+            there: 0,
+        },
+        Event::CopyCompleted {
+            store: text(),
+            snapshots: 0,
+            objects: 0,
+            bytes: 0,
+            duration_ms: 0,
+            requests: 0,
+        },
+        Event::CopyFailed {
+            store: text(),
+            required: true,
+            snapshots: 0,
+            error: text(),
+            hint: Some(text()),
+            duration_ms: 0,
+            requests: 0,
+        },
     ]
 }
 
@@ -193,6 +221,10 @@ fn place(event: &Event) -> usize {
         Event::OriginReturned { .. } => 22,
         Event::Notice { .. } => 23,
         Event::StoreOwnerRecorded { .. } => 24,
+        Event::CopyStarted { .. } => 25,
+        Event::SnapshotCopied { .. } => 26,
+        Event::CopyCompleted { .. } => 27,
+        Event::CopyFailed { .. } => 28,
     }
 }
 

@@ -208,6 +208,13 @@ pub fn pass_of_contents(source: &SourceName, key: &str) -> Option<PassId> {
     rest.split_once('/')?.0.parse().ok()
 }
 
+/// The pass that wrote a segment or a table of objects; `None` where the key is of neither.
+#[must_use]
+pub fn pass_of_manifest(source: &SourceName, key: &str) -> Option<PassId> {
+    let rest = key.strip_prefix(&segments(source))?;
+    rest.split_once('/')?.0.parse().ok()
+}
+
 /// The contents of a file captured by a pass.
 #[must_use]
 pub fn content(source: &SourceName, pass: PassId, path: &EntryPath) -> String {

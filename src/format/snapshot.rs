@@ -74,6 +74,9 @@ pub struct Snapshot {
     pub objects: Option<TableRef>,
     /// The order of its entries.
     pub order: Order,
+    /// Where it was copied from, or an ancestor of it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied: Option<Copied>,
     /// What the snapshot holds.
     pub totals: Totals,
     /// The manifest: segments in order.
@@ -83,6 +86,16 @@ pub struct Snapshot {
     /// SHA-256 of the record that this was read from, in hex; empty until it was.
     #[serde(skip)]
     pub sha256: String,
+}
+
+/// Says that a snapshot, or an ancestor of it, was made in another store and copied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copied {
+    /// The store that it was copied from.
+    pub from: String,
+    /// The copied snapshot. What was captured up to then was put again by a copy, so that the stores' names for
+    /// versions, which manifests have, are those of another store.
+    pub through: PassId,
 }
 
 /// An archive of everything in a source.
@@ -139,6 +152,9 @@ pub struct Void {
     pub by: PassId,
     /// When, in the store's time.
     pub at: Timestamp,
+    /// Makes each void record another version of the object.
+    #[serde(default)]
+    pub nonce: u32,
 }
 
 const LIVE: &str = "live";
@@ -188,13 +204,14 @@ impl Record {
 impl Void {
     /// A void record of this program's format.
     #[must_use]
-    pub fn new(generation: u64, by: PassId, at: Timestamp) -> Self {
+    pub fn new(generation: u64, by: PassId, at: Timestamp, nonce: u32) -> Self {
         Self {
             format: FORMAT,
             state: VOID.to_owned(),
             generation,
             by,
             at,
+            nonce,
         }
     }
 
@@ -211,6 +228,21 @@ impl Snapshot {
     pub fn to_bytes(&self) -> Vec<u8> {
         to_bytes(self)
     }
+}
+
+/// The record of a copied snapshot: as it was, with what this program does not know, and where it comes from.
+#[must_use]
+pub fn as_copy(record: &[u8], snapshot: &Snapshot, from: &str) -> Vec<u8> {
+    let line = record.split(|byte| *byte == b'\n').next().unwrap_or(record);
+    let mut fields: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(line).expect("it was parsed as a record");
+    let copied = Copied {
+        from: from.to_owned(),
+        through: snapshot.pass,
+    };
+    let copied = serde_json::to_value(copied).expect("records are plain data");
+    fields.insert("copied".to_owned(), copied);
+    to_bytes(&fields)
 }
 
 fn to_bytes(record: &impl Serialize) -> Vec<u8> {

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::record;
-use super::settle::{Settled, Voider};
+use super::settle::{AtKey, Settled, Voider};
 use super::{LeaseError, Request};
 use crate::boottime::Boottime;
 use crate::exit::ExitCode;
@@ -200,11 +200,58 @@ impl Lease {
     /// The lease is lost, or the store did not take the record. Unless the error itself says that it
     /// could not be found out, the record does not exist and never will.
     pub async fn commit(&self, key: &str, body: Bytes) -> Result<(), CommitError> {
-        let shared = &self.shared;
         self.ensure().await?;
+        let voider = self.shared.voider(&self.record().await);
+        self.put_record(key, body, Condition::Absent, voider).await
+    }
+
+    /// Writes the commit record of a snapshot that another store's pass has made. Whoever takes the lease
+    /// over has to know of it before it is sent. An earlier copy may have been stopped at it, and a void record
+    /// of this lease or an earlier one is there then: it gives way. What the key holds otherwise stays, and
+    /// is an error unless it is the same.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub async fn commit_copy(&self, key: &str, body: Bytes) -> Result<(), CommitError> {
+        let shared = &self.shared;
+        let record = {
+            let mut current = shared.current.lock().await;
+            let commits = &mut current.record.commits;
+            if !commits.iter().any(|commit| commit == key) {
+                commits.push(key.to_owned());
+            }
+            current.record.clone()
+        };
+        shared.renew().await?;
+        let voider = Voider {
+            replaces_own: true,
+            ..shared.voider(&record)
+        };
+        let condition = match voider.look(&*shared.store, key).await? {
+            AtKey::Nothing => Condition::Absent,
+            AtKey::Older(condition) => condition,
+            AtKey::Settled(_) => match shared.store.get(key, RECORD_BYTES).await? {
+                there if there.bytes == body => return Ok(()),
+                _ => Condition::Absent,
+            },
+        };
+        self.put_record(key, body, condition, voider).await?;
+        let mut current = shared.current.lock().await;
+        current.record.commits.retain(|commit| commit != key);
+        Ok(())
+    }
+
+    async fn put_record(
+        &self,
+        key: &str,
+        body: Bytes,
+        condition: Condition,
+        voider: Voider,
+    ) -> Result<(), CommitError> {
+        let shared = &self.shared;
         // From now on until there is an answer, whatever becomes of this future.
         shared.unsettled().push(key.to_owned());
-        let put = shared.store.put(key, body.clone(), &Condition::Absent);
+        let put = shared.store.put(key, body.clone(), &condition);
         let error = match timeout(shared.ttl / 3, put).await {
             Ok(Ok(_)) => {
                 shared.is_settled(key);
@@ -213,9 +260,8 @@ impl Lease {
             Ok(Err(error)) => CommitError::Store(error),
             Err(_) => CommitError::TimedOut,
         };
-        let record = self.record().await;
         let settle = async {
-            let settled = shared.voider(&record).settle(&*shared.store, key).await?;
+            let settled = voider.settle(&*shared.store, key).await?;
             Ok::<_, StoreError>(match settled {
                 Settled::Voided => Err(error),
                 Settled::Blocked => Err(shared.lose(Lost::Taken).into()),
@@ -308,6 +354,7 @@ impl Shared {
         Voider {
             generation: record.generation,
             pass: record.pass,
+            replaces_own: false,
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! A void record takes the key, so that a commit that is still on its way (`If-None-Match: *`) fails
 //! whenever it arrives. A void record that is there already, of an earlier lease, is replaced by one of
-//! this lease, so that its entity tag changes: whoever may replace a void record does it by `If-Match`.
+//! this lease, so that its entity tag changes: whoever may replace a void record does it by `If-Match`. A copy,
+//! which commits over void records of its own lease too, replaces those as well.
 
 use jiff::Timestamp;
 
@@ -29,13 +30,18 @@ pub(super) enum Settled {
 pub(super) struct Voider {
     pub(super) generation: u64,
     pub(super) pass: PassId,
+    /// Whether void records of this lease give way as well.
+    pub(super) replaces_own: bool,
 }
 
 impl Voider {
     /// Blocks the commit record under `key`, unless it exists. Only an answer settles it: after an
     /// error nobody knows what the key will hold.
     pub(super) async fn settle(self, store: &dyn Store, key: &str) -> StoreResult<Settled> {
-        let void = |at: Timestamp| Void::new(self.generation, self.pass, at).to_bytes().into();
+        let void = |at: Timestamp| {
+            let void = Void::new(self.generation, self.pass, at, fastrand::u32(..));
+            void.to_bytes().into()
+        };
         let mut condition = Condition::Absent;
         let mut attempt = 1;
         loop {
@@ -55,7 +61,13 @@ impl Voider {
         }
     }
 
-    async fn look(self, store: &dyn Store, key: &str) -> Result<AtKey, StoreError> {
+    fn replaces(self, void: &Void) -> bool {
+        let is_own = void.generation == self.generation;
+        void.generation < self.generation || is_own && self.replaces_own
+    }
+
+    /// What a key holds now.
+    pub(super) async fn look(self, store: &dyn Store, key: &str) -> Result<AtKey, StoreError> {
         let object = match store.get(key, RECORD_BYTES).await {
             Ok(object) => object,
             Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(AtKey::Nothing),
@@ -65,7 +77,7 @@ impl Voider {
             Err(error) => return Err(error),
         };
         Ok(match Record::parse(&object.bytes) {
-            Ok(Record::Void(void)) if void.generation < self.generation => {
+            Ok(Record::Void(void)) if self.replaces(&void) => {
                 AtKey::Older(Condition::Matches(object.etag))
             }
             Ok(Record::Void(_)) => AtKey::Settled(Settled::Blocked),
@@ -75,7 +87,8 @@ impl Voider {
     }
 }
 
-enum AtKey {
+/// What a key holds.
+pub(super) enum AtKey {
     Nothing,
     Settled(Settled),
     /// A void record of an earlier lease, and the condition that it still is.

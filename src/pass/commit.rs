@@ -72,6 +72,7 @@ pub(super) async fn commit(
         parent_sha256: parent.map(|parent| parent.sha256.clone()),
         continued: past.unfinished.iter().map(|pass| pass.pass).collect(),
         order: Order::Path,
+        copied: parent.and_then(|parent| parent.copied.clone()),
         complete: commit.complete,
         totals,
         segments: manifest.segments,

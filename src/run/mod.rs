@@ -3,6 +3,8 @@
 
 mod attempt;
 mod clock;
+pub mod copies;
+mod copy_job;
 mod holders;
 mod identity;
 mod report;
@@ -22,6 +24,7 @@ use crate::format::pass_id::PassId;
 use crate::pass::back_up::SourceReport;
 use crate::pass::job::SourceJob;
 
+pub use self::copy_job::CopyJob;
 pub use self::world::{Pass, World};
 
 /// How a pass ended.
@@ -78,12 +81,20 @@ pub async fn run(pass: &Pass, world: &World) -> PassReport {
     };
     let place = |source: &SourceJob| pass.sources.iter().position(|s| s.name == source.name);
     outcomes.sort_by_key(|(source, _)| place(source));
-    let verdict = Conclusion::of(&outcomes, &end, (world.interrupted_by)());
+    let has_copies = match &end {
+        End::Locked { lost: None, .. } => copies::after_pass(pass, world).await,
+        End::Locked { .. } | End::NotLocked(_) | End::Stopped { .. } => true,
+    };
+    let mut verdict = Conclusion::of(&outcomes, &end, (world.interrupted_by)());
+    if !has_copies {
+        verdict.lacks_a_copy();
+    }
     let committed: Vec<_> = outcomes.into_iter().filter_map(|(_, r)| r.ok()).collect();
     report::tell(world, &verdict, &committed, start);
     PassReport {
         exit_code: verdict.exit_code,
-        lacks_only_unreadable: committed.iter().all(|report| report.lacks_only_unreadable),
+        lacks_only_unreadable: has_copies
+            && committed.iter().all(|report| report.lacks_only_unreadable),
         pass: passes.pop(),
         committed,
     }

@@ -131,6 +131,13 @@ impl Conclusion {
         }
     }
 
+    /// A required copy was not made.
+    pub(super) fn lacks_a_copy(&mut self) {
+        if self.error.is_none() {
+            self.exit_code = ExitCode::Incomplete;
+        }
+    }
+
     fn failure(outcome: Outcome, exit_code: ExitCode, error: String, hint: Option<String>) -> Self {
         Self {
             outcome,

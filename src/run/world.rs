@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::copy_job::CopyJob;
 use crate::boottime::Boottime;
 use crate::events::Events;
 use crate::exit::ExitCode;
@@ -31,6 +32,8 @@ pub struct Pass {
     pub lock_ttl: Duration,
     /// How long to wait while another pass holds the lock.
     pub lock_wait: Duration,
+    /// Stores that it is copied to.
+    pub copies: Vec<CopyJob>,
     /// For how long after its first failure by the store or the credentials it is tried again.
     pub retry_for: Duration,
 }

@@ -1,8 +1,10 @@
 //! The shared objects of a snapshot, from the store.
 
+use bytes::Bytes;
+
 use super::fetch::fetch;
 use crate::format::lines::OBJECT_BYTES;
-use crate::format::objects::{ObjectTable, TableError};
+use crate::format::objects::{ObjectTable, TableError, TableRef};
 use crate::format::snapshot::Snapshot;
 use crate::store::{Store, StoreError};
 
@@ -54,14 +56,9 @@ pub async fn load(store: &dyn Store, snapshot: &Snapshot) -> Result<ObjectTable,
     let Some(table) = &snapshot.objects else {
         return Ok(ObjectTable::default());
     };
-    let damaged = |error: String| ObjectsError::Damaged {
-        key: table.key.clone(),
-        snapshot: snapshot.pass.to_string(),
-        error,
-    };
-    let at_most = table.size.min(OBJECT_BYTES);
-    let bytes = fetch(store, &table.key, at_most, &table.sha256).await?;
-    let read = ObjectTable::parse(bytes.map_err(damaged)?, table.lines_bytes);
+    let damaged = damaged(snapshot, table);
+    let bytes = load_bytes(store, snapshot, table).await?;
+    let read = ObjectTable::parse(bytes, table.lines_bytes);
     read.map_err(|error| match error {
         TableError::Format(_) | TableError::Unsupported(_) => ObjectsError::Newer {
             key: table.key.clone(),
@@ -69,4 +66,27 @@ pub async fn load(store: &dyn Store, snapshot: &Snapshot) -> Result<ObjectTable,
         },
         TableError::Lines(_) | TableError::Line(_) => damaged(format!("it {error}")),
     })
+}
+
+/// Loads the table of a snapshot's shared objects as it lies in the store, and checks its digest.
+///
+/// # Errors
+/// The store fails, or the table is missing or damaged.
+pub async fn load_bytes(
+    store: &dyn Store,
+    snapshot: &Snapshot,
+    table: &TableRef,
+) -> Result<Bytes, ObjectsError> {
+    let at_most = table.size.min(OBJECT_BYTES);
+    let bytes = fetch(store, &table.key, at_most, &table.sha256).await?;
+    bytes.map_err(damaged(snapshot, table))
+}
+
+fn damaged(snapshot: &Snapshot, table: &TableRef) -> impl Fn(String) -> ObjectsError {
+    let (key, snapshot) = (table.key.clone(), snapshot.pass.to_string());
+    move |error| ObjectsError::Damaged {
+        key: key.clone(),
+        snapshot: snapshot.clone(),
+        error,
+    }
 }

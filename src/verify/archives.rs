@@ -12,6 +12,7 @@ use super::report::{Evidence, Finding, FindingKind, Problem, VerifyReport};
 use super::whole::{Reader, Whole};
 use crate::format::location::{Member, ObjectId};
 use crate::format::objects::{ObjectTable, SharedObject};
+use crate::format::pass_id::PassId;
 use crate::format::path::EntryPath;
 use crate::stop::Stop;
 use crate::store::{Store, StoreError};
@@ -39,6 +40,7 @@ impl Archives {
     pub(super) fn look(
         store: &Arc<dyn Store>,
         objects: &ObjectTable,
+        copied_through: Option<PassId>,
         concurrency: usize,
         stop: &Arc<Stop>,
     ) -> Result<Self, StoreError> {
@@ -59,7 +61,8 @@ impl Archives {
             while looks.len() < concurrency.max(1) && !stop.is_set() {
                 let Some(archive) = rest.next() else { break };
                 let (store, key, id) = (Arc::clone(store), archive.key.clone(), archive.object);
-                let recorded = Recorded::of_shared(archive);
+                let is_copied = copied_through.is_some_and(|through| id.pass <= through);
+                let recorded = Recorded::of_shared(archive).copied(is_copied);
                 let look = async move { (look(&*store, &key, &recorded).await, id) };
                 looks.spawn_on(look, &runtime);
             }

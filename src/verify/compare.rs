@@ -85,6 +85,14 @@ impl Recorded {
         }
     }
 
+    /// Without the store's name for the version, where that is another store's.
+    pub(super) fn copied(mut self, is_copied: bool) -> Self {
+        if is_copied {
+            self.etag = None;
+        }
+        self
+    }
+
     pub(super) fn of_shared(object: &SharedObject) -> Self {
         Self {
             size: object.size,

@@ -10,6 +10,7 @@ use crate::contents::{Contents, ContentsError};
 use crate::format::entry::{Content, Entry};
 use crate::format::location::Location;
 use crate::format::objects::ObjectTable;
+use crate::format::pass_id::PassId;
 use crate::stop::Stop;
 use crate::store::{Store, StoreError, StoreErrorKind};
 
@@ -23,6 +24,8 @@ const ATTEMPTS: usize = 2;
 pub(super) struct Checker {
     store: Arc<dyn Store>,
     contents: Contents,
+    /// What was captured up to this pass was put again by a copy.
+    copied_through: Option<PassId>,
     pub(super) fetched: Arc<Fetched>,
     report: Mutex<VerifyReport>,
     /// Archives that the store would not give out for their class.
@@ -45,6 +48,7 @@ impl Checker {
     pub(super) fn of(
         store: &Arc<dyn Store>,
         objects: Arc<ObjectTable>,
+        copied_through: Option<PassId>,
         report: VerifyReport,
         stop: &Arc<Stop>,
         progress: impl Fn(u64) + Send + Sync + 'static,
@@ -57,6 +61,7 @@ impl Checker {
         Self {
             store: Arc::clone(store),
             contents: Contents::of(store, Ok(objects), MEMORY_BYTES, stop).observed_by(observer),
+            copied_through,
             fetched,
             report: Mutex::new(report),
             refused: Mutex::default(),
@@ -114,7 +119,11 @@ impl Checker {
                 Ok(())
             }
             Some((Location::Object(stored), sha256)) => {
-                let recorded = Recorded::of_file(stored, sha256);
+                let pass = entry.content.as_ref().map(|content| content.pass);
+                let is_copied = self
+                    .copied_through
+                    .is_some_and(|through| pass <= Some(through));
+                let recorded = Recorded::of_file(stored, sha256).copied(is_copied);
                 self.object(&entry, recorded, &key, reads).await
             }
             Some((Location::Member(_), _)) => self.member(&entry, &key).await,

@@ -90,8 +90,16 @@ pub fn verify(
     // Without the table there is nothing to be said of what it names.
     let knows_objects = objects.is_some();
     let objects = objects.unwrap_or_default();
-    let mut archives = Archives::look(store, &objects, concurrency, stop)?;
-    let checker = Arc::new(Checker::of(store, objects, report, stop, progress));
+    let copied_through = snapshot.copied.as_ref().map(|copied| copied.through);
+    let mut archives = Archives::look(store, &objects, copied_through, concurrency, stop)?;
+    let checker = Arc::new(Checker::of(
+        store,
+        objects,
+        copied_through,
+        report,
+        stop,
+        progress,
+    ));
     let mut tally = Tally::of(snapshot);
     let slots = Arc::new(Semaphore::new(concurrency.max(1)));
     let mut shared = HashSet::new();

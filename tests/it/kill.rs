@@ -74,6 +74,17 @@ pub(crate) fn pass_with_signal(
     moment: Moment,
     signal: Signal,
 ) -> Option<Output> {
+    with_signal(world, &["run"], index, moment, signal)
+}
+
+/// The same of any command.
+pub(crate) fn with_signal(
+    world: &World,
+    args: &[&str],
+    index: usize,
+    moment: Moment,
+    signal: Signal,
+) -> Option<Output> {
     let pid = Arc::new(AtomicI32::new(0));
     let hit = Arc::new(AtomicBool::new(false));
     let (target, was_hit) = (Arc::clone(&pid), Arc::clone(&hit));
@@ -101,7 +112,7 @@ pub(crate) fn pass_with_signal(
             Moment::After => HookAction::handle_then_drop(send),
         }
     });
-    let child = world.spawn(["run"]);
+    let child = world.spawn(args);
     pid.store(i32::try_from(child.id()).unwrap(), Ordering::SeqCst);
     drop(starting);
     let output = finish(child.wait_with_output().unwrap());

@@ -9,6 +9,7 @@ mod by_hand;
 mod cold;
 mod compared;
 mod config;
+mod copies;
 mod credentials;
 mod directories;
 mod docs;

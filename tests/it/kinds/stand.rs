@@ -89,6 +89,7 @@ impl<'a> Stand<'a> {
     pub(super) async fn pass(&self, stop: &Arc<Stop>) -> PassReport {
         let pass = Pass {
             store_owner: None,
+            copies: Vec::new(),
             sources: vec![self.job.clone()],
             limits: limits(),
             lock_ttl: Duration::from_secs(120),

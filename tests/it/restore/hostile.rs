@@ -60,6 +60,7 @@ fn store(world: &World, pass: offsite::format::pass_id::PassId, segment: Vec<u8>
         committed_at: pass.started_at(),
         parent: None,
         parent_sha256: None,
+        copied: None,
         continued: Vec::new(),
         complete: true,
         xattrs: false,

@@ -1,0 +1,95 @@
+//! `offsite copy`.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{Context, block_on, chosen, connect, format, log_to_stderr};
+use crate::boottime::boottime;
+use crate::cli::CopyArgs;
+use crate::config::Purpose;
+use crate::error::Failure;
+use crate::exit::ExitCode;
+use crate::run::World;
+use crate::run::copies::{Scope, Terms, copy as copy_store};
+use crate::signal;
+use crate::snapshots::select::{Selection, select, sources_named};
+use crate::stop::Stop;
+use crate::store::StoreOptions;
+use crate::store::open::open;
+use crate::store::url::StoreUrl;
+
+pub(super) fn copy(context: &Context, args: &CopyArgs) -> Result<ExitCode, Failure> {
+    let job = context.load(&args.flags(), Purpose::Read)?.job;
+    log_to_stderr(&job);
+    let to: StoreUrl = args
+        .to
+        .parse()
+        .map_err(|problem: crate::store::url::BadStore| {
+            Failure::new(ExitCode::Usage, format!("--to {problem}")).hint(problem.hint())
+        })?;
+    if to == job.store {
+        let text = format!("--to names `{to}`, the store that is to be copied");
+        return Err(Failure::new(ExitCode::Usage, text));
+    }
+    let configured = job.pass.copies.iter().find(|copy| copy.store == to);
+    let mut options = configured.map_or_else(
+        // The same server and credentials, unless it is said otherwise.
+        || job.store_options.clone(),
+        |copy| copy.options.clone(),
+    );
+    options = StoreOptions {
+        region: args.to_region.clone().or(options.region),
+        endpoint_url: args.to_endpoint_url.clone().or(options.endpoint_url),
+        ..options
+    };
+    block_on(async {
+        let stop = signal::listen()?;
+        let from = connect(&job).await;
+        let sources = sources_named(&*from, args.source.as_deref()).await?;
+        let snapshot = match &args.snapshot {
+            None => None,
+            Some(_) => {
+                let selection = Selection {
+                    source: args.source.clone(),
+                    snapshot: args.snapshot.clone(),
+                    at: None,
+                };
+                let selected = select(&from, &selection).await?;
+                selected
+                    .first()
+                    .map(|snapshot| (snapshot.pass, selected.clone()))
+            }
+        };
+        let (snapshot, sources) = match snapshot {
+            None => (None, sources),
+            Some((pass, selected)) => {
+                let with_it = selected.into_iter().filter(|s| s.pass == pass);
+                (Some(pass), with_it.map(|s| s.source).collect())
+            }
+        };
+        let world = World {
+            store: Arc::clone(&from),
+            events: chosen::events(format(job.log_format), job.log_level),
+            stop: Stop::within(&stop),
+            interrupted_by: signal::received,
+            holder: context.environment.holder(),
+            random: fastrand::u16(..),
+            clock: Timestamp::now,
+            boottime,
+        };
+        let terms = Terms {
+            limits: job.pass.limits.clone(),
+            lock_ttl: job.pass.lock_ttl,
+            lock_wait: job.pass.lock_wait,
+            store_owner: job.pass.store_owner.clone(),
+            required: true,
+        };
+        let to = open(&to, &options).await;
+        let copied = copy_store(&world, to, &Scope { sources, snapshot }, &terms).await;
+        Ok(match copied {
+            Ok(_) => ExitCode::Complete,
+            Err(failure) => signal::received().unwrap_or(failure.exit_code()),
+        })
+    })?
+}

@@ -1,0 +1,102 @@
+//! What a snapshot needs that its ancestor does not.
+//!
+//! Along a chain of parents, whatever a later snapshot has of a pass that is not later than an earlier one, the
+//! earlier one has as well: a pass refers to what its parent has, and to what it or passes after its parent
+//! have captured. So the pass that captured something tells.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::CopyError;
+use crate::format::location::{Checksum, Location, Stored};
+use crate::format::pass_id::PassId;
+use crate::format::snapshot::Snapshot;
+use crate::snapshots::entries::{Entries, EntriesError};
+use crate::snapshots::objects;
+use crate::store::Store;
+
+/// An object with contents.
+#[derive(Debug, Clone)]
+pub(super) struct Need {
+    pub(super) key: String,
+    pub(super) size: u64,
+    pub(super) sha256: Option<[u8; 32]>,
+    pub(super) crc64nvme: Option<u64>,
+}
+
+/// Tells of all that is needed, once each, until `tell` says that it is enough. Blocks.
+pub(super) fn needs(
+    store: &Arc<dyn Store>,
+    snapshot: &Snapshot,
+    after: Option<PassId>,
+    mut tell: impl FnMut(Result<Need, CopyError>) -> bool,
+) {
+    let is_new = |pass: PassId| after.is_none_or(|after| pass > after);
+    let table = tokio::runtime::Handle::current().block_on(objects::load(&**store, snapshot));
+    let table = match table {
+        Ok(table) => table,
+        Err(error) => {
+            tell(Err(error.into()));
+            return;
+        }
+    };
+    for object in table.iter().filter(|object| is_new(object.object.pass)) {
+        let crc64nvme = u64::from_str_radix(&object.crc64nvme, 16).ok();
+        let need = Need {
+            key: object.key.to_string(),
+            size: object.size,
+            sha256: match object.checksum {
+                Checksum::Sha256(sha256) => Some(sha256),
+                Checksum::Crc64Nvme(_) => None,
+            },
+            crc64nvme,
+        };
+        if !tell(Ok(need)) {
+            return;
+        }
+    }
+    // Names of one file share an object. Those of other objects are told of once by themselves.
+    let mut shared = HashSet::new();
+    for entry in Entries::of(store, snapshot) {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(EntriesError::Store(error)) => {
+                tell(Err(error.into()));
+                return;
+            }
+            Err(EntriesError::Damaged { segment, error }) => {
+                tell(Err(CopyError::Segment {
+                    key: segment.key,
+                    snapshot: snapshot.pass,
+                    error,
+                }));
+                return;
+            }
+        };
+        let Some(content) = &entry.content else {
+            continue;
+        };
+        let Location::Object(stored) = &content.location else {
+            continue;
+        };
+        let has_names = content.captured_as.is_some() || entry.hardlink.is_some();
+        if !is_new(content.pass) || has_names && !shared.insert(stored.key.to_string()) {
+            continue;
+        }
+        if !tell(Ok(of_file(stored, content.sha256))) {
+            return;
+        }
+    }
+}
+
+fn of_file(stored: &Stored, sha256: [u8; 32]) -> Need {
+    Need {
+        key: stored.key.to_string(),
+        size: stored.size,
+        sha256: Some(sha256),
+        crc64nvme: match stored.checksum {
+            Checksum::Crc64Nvme(crc64nvme) => Some(crc64nvme),
+            Checksum::Sha256(_) => None,
+        },
+    }
+}

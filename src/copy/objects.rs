@@ -1,0 +1,229 @@
+//! Carrying one object: read from one store, checked against what was recorded, written to the other.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+
+use super::CopyError;
+use super::need::Need;
+use crate::format::pass_id::PassId;
+use crate::memory::budget::Budget;
+use crate::store::{
+    Condition, Length, NewObject, ObjectInfo, PART_BYTES, Placement, Store, StoreError,
+    StoreErrorKind, Uploader, WriteError,
+};
+
+/// How often an object is read that is not what was recorded: it may be damaged on the way.
+const READS: usize = 2;
+
+/// What became of an object.
+pub(super) enum Brought {
+    /// It was carried; so many bytes.
+    Carried(u64),
+    /// It was there.
+    There,
+}
+
+/// Why an object was not carried.
+pub(super) enum NotCarried {
+    Store(StoreError),
+    /// It is not what was recorded.
+    Wrong(&'static str),
+    Stopped,
+}
+
+impl NotCarried {
+    pub(super) fn into_copy_error(self, key: String, snapshot: PassId) -> CopyError {
+        match self {
+            Self::Store(error) => error.into(),
+            Self::Wrong(error) => CopyError::Object {
+                key,
+                snapshot,
+                error: error.to_owned(),
+            },
+            Self::Stopped => CopyError::Stopped,
+        }
+    }
+}
+
+impl From<StoreError> for NotCarried {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<WriteError> for NotCarried {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Store(error) => Self::Store(error),
+            WriteError::Stopped(_) => Self::Stopped,
+        }
+    }
+}
+
+/// Carries objects, in so much memory and so many requests.
+pub(super) struct Carrier {
+    pub(super) from: Arc<dyn Store>,
+    pub(super) to: Arc<dyn Store>,
+    pub(super) memory: Budget,
+    pub(super) requests: Budget,
+}
+
+impl Carrier {
+    pub(super) async fn carry(
+        &self,
+        need: &Need,
+        may_be_there: bool,
+    ) -> Result<Brought, NotCarried> {
+        if may_be_there && self.is_there(need).await? {
+            return Ok(Brought::There);
+        }
+        for _ in 0..READS {
+            let carried = match need.size <= PART_BYTES as u64 {
+                true => self.carry_whole(need).await,
+                false => self.carry_in_parts(need).await,
+            };
+            match carried {
+                Ok(true) => return Ok(Brought::Carried(need.size)),
+                Ok(false) => {}
+                // Somebody has brought it just now, or an answer was lost.
+                Err(NotCarried::Store(error))
+                    if error.kind == StoreErrorKind::PreconditionFailed
+                        && self.is_there(need).await? =>
+                {
+                    return Ok(Brought::There);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(NotCarried::Wrong(
+            "is not what was recorded: damaged in the store that is copied",
+        ))
+    }
+
+    /// Whether the object is there. Another one under its key is an error.
+    async fn is_there(&self, need: &Need) -> Result<bool, NotCarried> {
+        let info = match self.to.head(&need.key).await {
+            Ok(info) => info,
+            Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        match need.is(&info) {
+            true => Ok(true),
+            false => Err(NotCarried::Wrong(
+                "is another one in the store that it is copied to",
+            )),
+        }
+    }
+
+    /// Whether what was read is what was recorded; then it is written.
+    async fn carry_whole(&self, need: &Need) -> Result<bool, NotCarried> {
+        let length = usize::try_from(need.size).map_err(|_| NotCarried::Wrong("is too large"))?;
+        let stopped = |_| NotCarried::Stopped;
+        let _memory = self.memory.bytes(length).await.map_err(stopped)?;
+        let _request = self.requests.one().await.map_err(stopped)?;
+        let bytes = self.from.get_range(&need.key, 0..need.size).await?;
+        let mut digests = Digests::of(need);
+        digests.add(&bytes);
+        let Some(sha256) = digests.finish(need) else {
+            return Ok(false);
+        };
+        let placement = Placement::default();
+        let put = (self.to).put_content(&need.key, bytes, sha256, &Condition::Absent, &placement);
+        put.await?;
+        Ok(true)
+    }
+
+    async fn carry_in_parts(&self, need: &Need) -> Result<bool, NotCarried> {
+        let to = Arc::clone(&self.to);
+        let uploader = Uploader::within(to, self.memory.clone(), self.requests.clone());
+        let mut writer = uploader.begin(NewObject {
+            key: need.key.clone(),
+            condition: Condition::Absent,
+            placement: Placement::default(),
+            length: Length::Known(need.size),
+            with_sha256: false,
+        });
+        let mut digests = Digests::of(need);
+        let mut at = 0;
+        let carried = loop {
+            if at == need.size {
+                // Nothing exists before this.
+                break match digests.finish(need) {
+                    Some(_) => writer
+                        .finish()
+                        .await
+                        .map(|_| true)
+                        .map_err(NotCarried::from),
+                    None => Ok(false),
+                };
+            }
+            let end = need.size.min(at + writer.room() as u64);
+            let read = async {
+                let bytes = self.from.get_range(&need.key, at..end).await?;
+                digests.add(&bytes);
+                writer.write(bytes).await?;
+                Ok::<_, NotCarried>(())
+            };
+            if let Err(error) = read.await {
+                break Err(error);
+            }
+            at = end;
+        };
+        if !matches!(carried, Ok(true)) {
+            writer.abort().await;
+        }
+        carried
+    }
+}
+
+impl Need {
+    /// Whether an object is this one, as far as its store knows.
+    fn is(&self, info: &ObjectInfo) -> bool {
+        fn agree<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
+            one.zip(other).is_none_or(|(one, other)| one == other)
+        }
+        info.size == self.size
+            && agree(info.sha256, self.sha256)
+            && agree(info.crc64nvme, self.crc64nvme)
+    }
+}
+
+/// What is compared with what was recorded: the SHA-256, where there is one, or the CRC-64/NVME.
+struct Digests {
+    sha256: Sha256,
+    crc64nvme: Option<crc_fast::Digest>,
+    size: u64,
+}
+
+impl Digests {
+    fn of(need: &Need) -> Self {
+        let needs_crc = need.sha256.is_none();
+        Self {
+            sha256: Sha256::new(),
+            crc64nvme: needs_crc.then(|| crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme)),
+            size: 0,
+        }
+    }
+
+    fn add(&mut self, bytes: &Bytes) {
+        self.sha256.update(bytes);
+        if let Some(crc) = &mut self.crc64nvme {
+            crc.update(bytes);
+        }
+        self.size += bytes.len() as u64;
+    }
+
+    /// The SHA-256, if everything is as recorded.
+    fn finish(self, need: &Need) -> Option<[u8; 32]> {
+        let sha256: [u8; 32] = self.sha256.finalize().into();
+        let is_same = match (need.sha256, need.crc64nvme) {
+            (Some(recorded), _) => sha256 == recorded,
+            (None, Some(recorded)) => self.crc64nvme.is_some_and(|crc| crc.finalize() == recorded),
+            // Nothing can be compared, so nothing is believed.
+            (None, None) => false,
+        };
+        (is_same && self.size == need.size).then_some(sha256)
+    }
+}

@@ -1,0 +1,282 @@
+//! Copying what one store has to another, under the other one's lock.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::holders;
+use super::report::millis;
+use super::world::{Pass, World};
+use crate::copy::{Copied, CopyError, Stores, copy_snapshot, newest, to_copy};
+use crate::events::Event;
+use crate::exit::ExitCode;
+use crate::format::keys::SourceName;
+use crate::format::lock::Ending;
+use crate::format::owner::StoreOwner;
+use crate::format::pass_id::PassId;
+use crate::lease::{self, Claim, Lease, LeaseError, Lost};
+use crate::pass::context::Limits;
+use crate::snapshots::select::sources;
+use crate::stop::Stop;
+use crate::store::open::open;
+use crate::store::{Store, StoreError};
+
+/// On which terms a copy is made.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// How much at once.
+    pub limits: Limits,
+    /// How long the lease lasts without renewal.
+    pub lock_ttl: Duration,
+    /// How long to wait while another pass holds the lock.
+    pub lock_wait: Duration,
+    /// Whose store it has to be.
+    pub store_owner: Option<StoreOwner>,
+    /// Whether the pass that is copied is incomplete without it.
+    pub required: bool,
+}
+
+/// What is copied: these sources; of each everything that is new, or one snapshot.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// Sources of the store that is copied.
+    pub sources: Vec<SourceName>,
+    /// Up to and including this snapshot, and of what is new that one alone.
+    pub snapshot: Option<PassId>,
+}
+
+/// Why a copy was not made, or not of everything.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyFailure {
+    /// The other store's lock was not to be had.
+    #[error(transparent)]
+    NotLocked(#[from] LeaseError),
+    /// It was lost.
+    #[error(transparent)]
+    Lost(Lost),
+    /// A source was not copied.
+    #[error("source `{source_name}`: {error}")]
+    Source {
+        /// Name of the source.
+        source_name: SourceName,
+        /// Why.
+        error: CopyError,
+    },
+    /// The store that is copied fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl CopyFailure {
+    /// The exit code of a command that ends with this.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::NotLocked(error) => error.exit_code(),
+            Self::Lost(lost) => lost.exit_code(),
+            Self::Source { error, .. } => error.exit_code(),
+            Self::Store(error) => error.kind.exit_code(),
+        }
+    }
+
+    /// What can be done about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotLocked(error) => error.hint().map(str::to_owned),
+            Self::Lost(_) => None,
+            Self::Source { error, .. } => error.hint().map(str::to_owned),
+            Self::Store(error) => error.kind.hint().map(str::to_owned),
+        }
+    }
+}
+
+/// Copies everything that a pass's store has to its further stores, one after the other. Whether all that
+/// are required have it.
+pub(super) async fn after_pass(pass: &Pass, world: &World) -> bool {
+    let mut has_required = true;
+    for job in &pass.copies {
+        if world.stop.is_set() {
+            return has_required && !pass.copies.iter().any(|job| job.required);
+        }
+        let to = open(&job.store, &job.options).await;
+        let terms = Terms {
+            limits: pass.limits.clone(),
+            lock_ttl: pass.lock_ttl,
+            lock_wait: pass.lock_wait,
+            store_owner: pass.store_owner.clone(),
+            required: job.required,
+        };
+        let copied = match sources(&*world.store).await {
+            Ok(sources) => {
+                let snapshot = None;
+                copy(world, to, &Scope { sources, snapshot }, &terms).await
+            }
+            Err(error) => Err(error.into()),
+        };
+        has_required &= copied.is_ok() || !job.required;
+    }
+    has_required
+}
+
+/// Copies what `world.store` has to another store, and tells.
+///
+/// # Errors
+/// Something was not copied: the first reason. What was copied is, all the same.
+pub async fn copy(
+    world: &World,
+    to: Arc<dyn Store>,
+    scope: &Scope,
+    terms: &Terms,
+) -> Result<Copied, CopyFailure> {
+    let began = Instant::now();
+    let requests = to.requests();
+    let store = to.location();
+    world.events.emit(&Event::CopyStarted {
+        store: store.clone(),
+        sources: scope.sources.clone(),
+    });
+    let mut copied = Copied::default();
+    let result = copy_under_lock(world, &to, scope, terms, &mut copied).await;
+    let duration_ms = millis(began.elapsed());
+    let requests = to.requests() - requests;
+    world.events.emit(&match &result {
+        Ok(()) => Event::CopyCompleted {
+            store,
+            snapshots: copied.snapshots,
+            objects: copied.objects,
+            bytes: copied.bytes,
+            duration_ms,
+            requests,
+        },
+        Err(failure) => Event::CopyFailed {
+            store,
+            required: terms.required,
+            snapshots: copied.snapshots,
+            error: failure.to_string(),
+            hint: failure.hint(),
+            duration_ms,
+            requests,
+        },
+    });
+    result.map(|()| copied)
+}
+
+async fn copy_under_lock(
+    world: &World,
+    to: &Arc<dyn Store>,
+    scope: &Scope,
+    terms: &Terms,
+    copied: &mut Copied,
+) -> Result<(), CopyFailure> {
+    let there = World {
+        store: Arc::clone(to),
+        stop: Stop::within(&world.stop),
+        ..world.clone()
+    };
+    let request = lease::Request {
+        holder: world.holder.clone(),
+        claim: Claim::Owner(terms.store_owner.clone()),
+        // They are named one by one: what is committed are other passes' snapshots.
+        sources: Vec::new(),
+        ttl: terms.lock_ttl,
+        wait: terms.lock_wait,
+        random: world.random,
+        boottime: world.boottime,
+    };
+    let observer = holders::Observer::new(&there, terms.lock_wait, &[]);
+    let (lease, _) = lease::acquire(to, &request, &there.stop, &observer).await?;
+    let watch = async {
+        lease.lost().await;
+        there.stop.stop();
+        std::future::pending::<()>().await;
+    };
+    let stores = Stores {
+        from: Arc::clone(&world.store),
+        to: Arc::clone(to),
+    };
+    let work = copy_sources(&there, &stores, &lease, scope, terms, copied);
+    let result = tokio::select! {
+        result = work => result,
+        () = watch => Ok(()),
+        () = there.stop.left() => Ok(()),
+    };
+    if let Some(lost) = lease.is_lost() {
+        return Err(CopyFailure::Lost(lost));
+    }
+    // A pass that comes later looks at everything itself.
+    super::report::release(&there, lease, Ending::Unfinished).await;
+    result
+}
+
+/// Copies one source after the other. One that fails does not keep the others from being tried, unless
+/// everything would.
+async fn copy_sources(
+    there: &World,
+    stores: &Stores,
+    lease: &Lease,
+    scope: &Scope,
+    terms: &Terms,
+    copied: &mut Copied,
+) -> Result<(), CopyFailure> {
+    let mut first = None;
+    for source in &scope.sources {
+        let result = copy_source(
+            there,
+            stores,
+            lease,
+            (source, scope.snapshot),
+            terms,
+            copied,
+        );
+        let Err(error) = result.await else { continue };
+        let is_over = error.is_fatal();
+        first.get_or_insert(CopyFailure::Source {
+            source_name: source.clone(),
+            error,
+        });
+        if is_over || there.stop.is_set() {
+            break;
+        }
+    }
+    first.map_or(Ok(()), Err)
+}
+
+async fn copy_source(
+    there: &World,
+    stores: &Stores,
+    lease: &Lease,
+    (source, only): (&SourceName, Option<PassId>),
+    terms: &Terms,
+    copied: &mut Copied,
+) -> Result<(), CopyError> {
+    let mut after = newest(&*stores.to, source).await?;
+    let passes = to_copy(&stores.from, source, after, only).await?;
+    if let Some(last) = passes.last()
+        && lease.record().await.pass <= *last
+    {
+        // Passes of the other store come after what is copied to it.
+        let renamed = lease.rename_after(*last, there.random).await;
+        renamed.map_err(|lost| CopyError::Commit(lost.into()))?;
+    }
+    for pass in passes {
+        let one = copy_snapshot(
+            stores,
+            lease,
+            (source, pass),
+            after,
+            &terms.limits,
+            &there.stop,
+        );
+        let one = one.await?;
+        there.events.emit(&Event::SnapshotCopied {
+            source: source.clone(),
+            snapshot: pass,
+            objects: one.objects,
+            bytes: one.bytes,
+            there: one.there,
+        });
+        *copied += one;
+        after = Some(pass);
+    }
+    Ok(())
+}

@@ -1,0 +1,325 @@
+//! Copies of a store: made, continued, and taking its place.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, mpsc};
+
+use local_s3::{HookAction, Operation};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::kill::{Moment, at_every_request, with_signal};
+use crate::support::tree::{self, Tree, assert_same, settle};
+use crate::support::{BUCKET, Output, SOURCE, World, long, noise};
+
+/// What a copy has.
+const OTHER: &str = "s3://backups/other/";
+
+/// A store with a few snapshots, and the source as each pass has found it.
+fn world(method: &str) -> (World, Vec<Tree>) {
+    let mut world = World::new();
+    world.set("MANIFEST__SEGMENT_ENTRIES", 4);
+    world.set("DEFAULTS__METHOD", method);
+    world.set("DEFAULTS__ARCHIVE__INCREMENTAL", true);
+    for path in ["a", "b", "sub/a b+&?", "sub/\u{e4}%41", "sub/sub/c"] {
+        world.write(path, path);
+    }
+    world.write("large", noise(1, 17 << 20));
+    world.write("empty", "");
+    std::fs::hard_link(world.data().join("a"), world.data().join("linked")).unwrap();
+    let mut trees = vec![pass(&world)];
+    world.write("b", "changed");
+    world.write("new", "new");
+    trees.push(pass(&world));
+    std::fs::remove_file(world.data().join("sub/sub/c")).unwrap();
+    trees.push(pass(&world));
+    (world, trees)
+}
+
+fn pass(world: &World) -> Tree {
+    settle();
+    world.back_up();
+    tree::read(&world.data())
+}
+
+fn directory(world: &World) -> PathBuf {
+    let directory = world.path("copy");
+    std::fs::create_dir_all(&directory).unwrap();
+    directory
+}
+
+fn copy(world: &World, to: &str) -> Output {
+    world.offsite(["copy", "--to", to])
+}
+
+/// The ids of the snapshots in another store.
+fn snapshots(world: &World, store: &str) -> Vec<String> {
+    let list = world.offsite(["list", "--json", "--store", store]);
+    if list.code == 10 {
+        return Vec::new();
+    }
+    let list: Vec<Value> = serde_json::from_str(&list.stdout).unwrap();
+    let id = |snapshot: &Value| snapshot["id"].as_str().unwrap().to_owned();
+    list.iter().map(id).collect()
+}
+
+/// Everything that the first store has is in the other one, whole.
+fn assert_copied(world: &World, store: &str, ids: &[String], trees: &[Tree]) {
+    assert_eq!(snapshots(world, store), ids);
+    assert_eq!(ids.len(), trees.len());
+    for (id, expected) in ids.iter().zip(trees) {
+        let out = world.path(&format!("out-{id}"));
+        let _ = std::fs::remove_dir_all(&out);
+        let to = out.to_str().unwrap();
+        let source = ["--store", store, "--source", SOURCE];
+        let args = ["restore", "--to", to, "--snapshot", id];
+        let restored = world.offsite([&args[..], &source].concat());
+        assert_eq!(restored.code, 0, "{restored:?}");
+        assert_same(expected, &tree::read(&out));
+    }
+    for depth in [&[][..], &["--read"]]
+        .into_iter()
+        .filter(|_| !ids.is_empty())
+    {
+        let verified = world.offsite([&["verify", "--store", store][..], depth].concat());
+        assert_eq!(verified.code, 0, "{verified:?}");
+    }
+}
+
+fn round_trip(world: &World, mut trees: Vec<Tree>, store: &str) {
+    let copied = copy(world, store);
+    assert_eq!(copied.code, 0, "{copied:?}");
+    let done = copied.event("copy_completed");
+    assert_eq!(done["snapshots"], trees.len() as u64, "{done}");
+    assert_copied(world, store, &world.snapshots(), &trees);
+    // Only what is new goes there the next time.
+    world.write("b", "changed again");
+    trees.push(pass(world));
+    let copied = copy(world, store);
+    assert_eq!(copied.code, 0, "{copied:?}");
+    let done = copied.event("copy_completed");
+    assert_eq!(
+        (&done["snapshots"], &done["objects"]),
+        (&1.into(), &1.into())
+    );
+    assert_copied(world, store, &world.snapshots(), &trees);
+    let copied = copy(world, store);
+    let done = copied.event("copy_completed");
+    assert_eq!(
+        (&done["snapshots"], &done["objects"]),
+        (&0.into(), &0.into())
+    );
+}
+
+#[test]
+fn a_bucket_is_copied_to_a_directory() {
+    for method in ["files", "archive"] {
+        let (world, trees) = world(method);
+        let to = directory(&world);
+        round_trip(&world, trees, to.to_str().unwrap());
+    }
+}
+
+#[test]
+fn a_bucket_is_copied_to_another_place_in_a_bucket() {
+    let (world, trees) = world("files");
+    round_trip(&world, trees, OTHER);
+}
+
+#[test]
+fn a_copy_takes_the_place_of_the_first_store() {
+    let (mut world, mut trees) = world("files");
+    let to = directory(&world);
+    assert_eq!(copy(&world, to.to_str().unwrap()).code, 0);
+    let ids = world.snapshots();
+    for key in world.server.keys(BUCKET) {
+        world.server.remove(BUCKET, &key);
+    }
+    assert_eq!(world.snapshots(), Vec::<String>::new());
+    world.set("STORE", to.display());
+    assert_eq!(world.snapshots(), ids);
+    world.write("b", "changed after the first store was gone");
+    settle();
+    let run = world.offsite(["run"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let committed = run.event("snapshot_committed");
+    assert_eq!(committed["uploaded_files"], 1, "{committed}");
+    trees.push(tree::read(&world.data()));
+    let ids = world.snapshots();
+    assert_eq!(ids.len(), 4);
+    assert_copied(&world, to.to_str().unwrap(), &ids, &trees);
+    // And is copied in turn.
+    let back = copy(&world, "s3://backups/team/");
+    assert_eq!(back.code, 0, "{back:?}");
+    assert_copied(&world, "s3://backups/team/", &ids, &trees);
+}
+
+#[test]
+fn what_has_a_history_of_its_own_is_not_copied_to() {
+    let (mut world, _) = world("files");
+    let to = directory(&world);
+    let to = to.to_str().unwrap();
+    assert_eq!(copy(&world, to).code, 0);
+    world.set("STORE", to);
+    world.write("b", "there");
+    pass(&world);
+    world.unset("OFFSITE_STORE");
+    world.write("b", "here");
+    pass(&world);
+    let there = snapshots(&world, to);
+    let refused = copy(&world, to);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    let failed = refused.event("copy_failed");
+    let error = failed["error"].as_str().unwrap();
+    assert!(error.contains("history of its own"), "{error}");
+    assert!(error.contains(there.last().unwrap()), "{error}");
+    assert_eq!(snapshots(&world, to), there);
+}
+
+#[test]
+fn one_snapshot_is_copied_alone() {
+    let (world, trees) = world("files");
+    let ids = world.snapshots();
+    let to = directory(&world);
+    let to = to.to_str().unwrap();
+    let copied = world.offsite(["copy", "--to", to, "--snapshot", &ids[1]]);
+    assert_eq!(copied.code, 0, "{copied:?}");
+    assert_copied(&world, to, &ids[1..2], &trees[1..2]);
+    // What came before it never follows.
+    assert_eq!(copy(&world, to).code, 0);
+    assert_copied(&world, to, &ids[1..], &trees[1..]);
+    let late = world.offsite(["copy", "--to", to, "--snapshot", &ids[0]]);
+    assert_eq!(late.code, 10, "{late:?}");
+}
+
+#[test]
+fn what_is_damaged_is_not_copied() {
+    let (world, _) = world("files");
+    let to = directory(&world);
+    let key = world.full_key(&world.key_like("files/", "/new"));
+    world.server.corrupt(BUCKET, &key, 1);
+    let copied = copy(&world, to.to_str().unwrap());
+    assert_eq!(copied.code, 4, "{copied:?}");
+    let failed = copied.event("copy_failed");
+    let error = failed["error"].as_str().unwrap();
+    assert!(error.contains("/new"), "{error}");
+    // What does not need it is there.
+    let ids = world.snapshots();
+    assert_eq!(snapshots(&world, to.to_str().unwrap()), ids[..1]);
+}
+
+#[test]
+fn who_holds_the_other_lock_is_named() {
+    let (world, _) = world("files");
+    let to = directory(&world);
+    std::fs::write(to.join("lock"), held_lock()).unwrap();
+    let copied = copy(&world, to.to_str().unwrap());
+    assert_eq!(copied.code, 11, "{copied:?}");
+    let failed = copied.event("copy_failed");
+    assert!(
+        failed["error"].as_str().unwrap().contains("somewhere"),
+        "{failed}"
+    );
+}
+
+fn held_lock() -> String {
+    serde_json::json!({
+        "format": 1, "state": "held", "generation": 7, "pass": "20260101T000000Z-0000",
+        "holder": {"host": "somewhere", "pid": 1}, "acquired_at": "2026-01-01T00:00:00Z",
+        "ttl_seconds": 3600, "renewals": 0, "conditions_checked": true,
+    })
+    .to_string()
+}
+
+/// Kills a copy at one of its requests. The next one finishes it.
+fn killed_at(index: usize, moment: Moment) -> bool {
+    let (world, trees) = small();
+    let killed = with_signal(
+        &world,
+        &["copy", "--to", OTHER],
+        index,
+        moment,
+        Signal::KILL,
+    );
+    world.expire_leases();
+    let there = snapshots(&world, OTHER).len();
+    assert_copied(&world, OTHER, &world.snapshots()[..there], &trees[..there]);
+    let copied = copy(&world, OTHER);
+    assert_eq!(copied.code, 0, "killed at {index}: {copied:?}");
+    assert_copied(&world, OTHER, &world.snapshots(), &trees);
+    killed.is_some()
+}
+
+fn small() -> (World, Vec<Tree>) {
+    let mut world = World::new();
+    world.set("LIMITS__CONCURRENCY", 1);
+    world.write("a", "a");
+    world.write("sub/b", "b");
+    let mut trees = vec![pass(&world)];
+    world.write("a", "changed");
+    trees.push(pass(&world));
+    (world, trees)
+}
+
+/// Each request in turn takes minutes.
+fn stride() -> usize {
+    if long() { 1 } else { 5 }
+}
+
+#[test]
+fn a_copy_killed_before_any_of_its_requests_is_continued() {
+    let requests = at_every_request(|index| killed_at(index * stride(), Moment::Before));
+    assert!(requests * stride() > 20, "{requests} requests were tried");
+}
+
+#[test]
+fn a_copy_killed_after_any_of_its_requests_is_continued() {
+    let requests = at_every_request(|index| killed_at(index * stride() + 1, Moment::After));
+    assert!(requests * stride() > 20, "{requests} requests were tried");
+}
+
+/// A copy is stopped while its commit is on its way, and another one does its work. Then the commit arrives, and
+/// the first one goes on.
+#[test]
+fn a_copy_that_comes_back_late_commits_nothing() {
+    let (world, trees) = small();
+    let (arrived, has_arrived) = mpsc::channel();
+    let (release, is_released) = mpsc::channel::<()>();
+    let is_released = Mutex::new(Some(is_released));
+    world.server.on_request(move |request| {
+        let is_commit = request.operation == Operation::PutObject
+            && request
+                .key
+                .as_ref()
+                .is_some_and(|key| key.starts_with("other/snapshots/"));
+        let held = is_released.lock().unwrap().take_if(|_| is_commit);
+        if let Some(held) = held {
+            arrived.send(()).unwrap();
+            let _ = held.recv();
+        }
+        HookAction::Proceed
+    });
+    let mut late = world.spawn(["copy", "--to", OTHER]);
+    has_arrived.recv().unwrap();
+    let process = Pid::from_raw(i32::try_from(late.id()).unwrap()).unwrap();
+    kill_process(process, Signal::STOP).unwrap();
+    world.expire_leases();
+    let copied = copy(&world, OTHER);
+    assert_eq!(copied.code, 0, "{copied:?}");
+    let records = records(&world);
+    release.send(()).unwrap();
+    kill_process(process, Signal::CONT).unwrap();
+    assert!(!late.wait().unwrap().success());
+    assert_eq!(records, self::records(&world));
+    assert_copied(&world, OTHER, &world.snapshots(), &trees);
+}
+
+/// The commit records of the copy, as they are.
+fn records(world: &World) -> Vec<(String, Vec<u8>)> {
+    let keys = world.server.keys(BUCKET).into_iter();
+    let keys = keys.filter(|key| key.starts_with("other/snapshots/"));
+    let record = |key: String| {
+        let bytes = world.server.object(BUCKET, &key).unwrap().bytes.to_vec();
+        (key, bytes)
+    };
+    keys.map(record).collect()
+}
