@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::kill::{Moment, at_every_request, with_signal};
 use crate::support::tree::{self, Tree, assert_same, settle};
-use crate::support::{BUCKET, Output, SOURCE, World, long, noise};
+use crate::support::{BUCKET, Output, SOURCE, World, finish, long, noise};
 
 /// What a copy has.
 const OTHER: &str = "s3://backups/other/";
@@ -139,18 +139,37 @@ fn a_copy_takes_the_place_of_the_first_store() {
     assert_eq!(world.snapshots(), ids);
     world.write("b", "changed after the first store was gone");
     settle();
-    let run = world.offsite(["run"]);
-    assert_eq!(run.code, 0, "{run:?}");
-    let committed = run.event("snapshot_committed");
+    // As the page says.
+    let said = by_page(&world, "the first store is gone");
+    let committed = said.event("snapshot_committed");
     assert_eq!(committed["uploaded_files"], 1, "{committed}");
     trees.push(tree::read(&world.data()));
     let ids = world.snapshots();
     assert_eq!(ids.len(), 4);
     assert_copied(&world, to.to_str().unwrap(), &ids, &trees);
     // And is copied in turn.
-    let back = copy(&world, "s3://backups/team/");
-    assert_eq!(back.code, 0, "{back:?}");
+    by_page(&world, "a new first store");
     assert_copied(&world, "s3://backups/team/", &ids, &trees);
+}
+
+/// Runs what the page has below a mark.
+fn by_page(world: &World, mark: &str) -> Output {
+    let page = include_str!("../../docs/OPERATIONS.md");
+    let (_, below) = page.split_once(&format!("<!-- {mark}: run by")).unwrap();
+    let (_, script) = below.split_once("```bash\n").unwrap();
+    let (script, _) = script.split_once("```").unwrap();
+    let script = format!("offsite() {{ \"$0\" \"$@\"; }}\n{script}");
+    let mut command = world.command_by("bash", &["-euc", &script], [""; 0]);
+    command
+        .env("COPY", world.path("copy"))
+        .env("NEW", "s3://backups/team/");
+    let output = finish(command.output().unwrap());
+    assert_eq!(output.code, 0, "{mark}: {output:?}");
+    let lines = output.stdout.lines().filter(|line| line.starts_with('{'));
+    Output {
+        stdout: lines.collect::<Vec<_>>().join("\n"),
+        ..output
+    }
 }
 
 #[test]
