@@ -15,8 +15,8 @@ use crate::events::{Files, Level};
 use crate::pass::context::Limits;
 use crate::prices::Prices;
 use crate::run::Pass;
+use crate::store::StoreOptions;
 use crate::store::url::StoreUrl;
-use crate::store::{CopyJob, StoreOptions};
 
 /// What the program is to do, valid.
 #[derive(Debug)]
@@ -25,8 +25,6 @@ pub struct Job {
     pub store: StoreUrl,
     /// How they get there.
     pub store_options: StoreOptions,
-    /// Where what is in the store is copied to after a pass.
-    pub copies: Vec<CopyJob>,
     /// What a pass does.
     pub pass: Pass,
     /// Time from the start of one pass to the start of the next, in a loop.
@@ -93,14 +91,13 @@ impl Job {
                 sources,
                 limits: limits(&settings, findings),
                 store_owner: settings.store_owner,
-                copies: Vec::new(),
+                copies: copies.into_iter().map(|copy| copy.job).collect(),
                 lock_ttl: ttl,
                 lock_wait: settings.lock_wait,
                 retry_for: settings.retry_for,
             },
             store,
             store_options,
-            copies: copies.into_iter().map(|copy| copy.job).collect(),
             interval: settings.s3.interval.filter(|interval| !interval.is_zero()),
             incomplete: settings.incomplete,
             prices: settings.prices,

@@ -4,7 +4,6 @@
 mod attempt;
 mod clock;
 pub mod copies;
-mod copy_job;
 mod holders;
 mod identity;
 mod report;
@@ -24,7 +23,6 @@ use crate::format::pass_id::PassId;
 use crate::pass::back_up::SourceReport;
 use crate::pass::job::SourceJob;
 
-pub use self::copy_job::CopyJob;
 pub use self::world::{Pass, World};
 
 /// How a pass ended.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::copy_job::CopyJob;
 use crate::boottime::Boottime;
 use crate::events::Events;
 use crate::exit::ExitCode;
@@ -17,7 +16,7 @@ use crate::pass::context::Limits;
 use crate::pass::error::SourceError;
 use crate::pass::job::SourceJob;
 use crate::stop::Stop;
-use crate::store::Store;
+use crate::store::{CopyJob, Store};
 
 /// What a pass does.
 #[derive(Debug, Clone)]

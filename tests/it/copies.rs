@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::kill::{Moment, at_every_request, with_signal};
 use crate::support::tree::{self, Tree, assert_same, settle};
-use crate::support::{BUCKET, Output, SOURCE, World, finish, long, noise};
+use crate::support::{BUCKET, Output, PREFIX, SOURCE, World, finish, long, noise};
 
 /// What a copy has.
 const OTHER: &str = "s3://backups/other/";
@@ -170,6 +170,64 @@ fn by_page(world: &World, mark: &str) -> Output {
         stdout: lines.collect::<Vec<_>>().join("\n"),
         ..output
     }
+}
+
+/// A configuration with a further store.
+fn with_copy(world: &World, to: &str, required: bool) {
+    world.configure(&format!(
+        "backup:\n  s3: {{bucket: {BUCKET}, prefix: {PREFIX}}}\n  \
+         copies: [{{store: {to}, required: {required}}}]\n  \
+         sources: [{{name: {SOURCE}, directory: {}}}]\n",
+        world.data().display()
+    ));
+}
+
+#[test]
+fn each_pass_is_copied_to_what_is_configured() {
+    let world = World::new();
+    let to = directory(&world);
+    let store = to.to_str().unwrap();
+    with_copy(&world, store, true);
+    let mut trees = Vec::new();
+    for text in ["one", "two"] {
+        world.write("a", text);
+        settle();
+        let run = world.offsite(["run"]);
+        assert_eq!(run.code, 0, "{run:?}");
+        assert_eq!(run.event("copy_completed")["snapshots"], 1);
+        let last = run.events().pop().unwrap();
+        assert_eq!(last["event"], "backup_completed", "{last}");
+        trees.push(tree::read(&world.data()));
+    }
+    assert_copied(&world, store, &world.snapshots(), &trees);
+}
+
+#[test]
+fn a_copy_that_fails_is_told_and_counts_if_it_is_required() {
+    let world = World::new();
+    world.write("a", "a");
+    let to = directory(&world);
+    let store = to.to_str().unwrap();
+    // Nothing is mounted there.
+    std::fs::remove_dir(&to).unwrap();
+    for (required, code) in [(false, 0), (true, 3)] {
+        with_copy(&world, store, required);
+        let run = world.offsite(["run"]);
+        assert_eq!(run.code, code, "{run:?}");
+        let failed = run.event("copy_failed");
+        assert_eq!(failed["required"], required, "{failed}");
+        let last = run.events().pop().unwrap();
+        assert_eq!(
+            (&last["event"], &last["exit_code"]),
+            (&"backup_completed".into(), &code.into())
+        );
+    }
+    assert_eq!(world.snapshots().len(), 2);
+    // What is behind catches up.
+    std::fs::create_dir(&to).unwrap();
+    let run = world.offsite(["run"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!(run.event("copy_completed")["snapshots"], 3);
 }
 
 #[test]

@@ -37,14 +37,14 @@ fn each_copy_is_reached_in_its_own_way_within_the_limits_of_all() {
     let job = job(THREE, &[], &[], Purpose::Backup);
     let required = |copy: &CopyJob| (copy.store.to_string(), copy.required);
     assert_eq!(
-        job.copies.iter().map(required).collect::<Vec<_>>(),
+        job.pass.copies.iter().map(required).collect::<Vec<_>>(),
         [
             ("s3://elsewhere/team/".to_owned(), true),
             ("s3://backups/team/".to_owned(), false),
             ("/mnt/backups".to_owned(), false),
         ]
     );
-    let [first, second, third] = [0, 1, 2].map(|index| &job.copies[index].options);
+    let [first, second, third] = [0, 1, 2].map(|index| &job.pass.copies[index].options);
     assert_eq!(first.region.as_deref(), Some("eu-west-1"));
     assert_eq!(first.profile.as_deref(), Some("elsewhere"));
     assert_eq!(first.endpoint_url, None);
@@ -69,7 +69,7 @@ fn a_copy_without_an_endpoint_is_where_the_environment_says() {
         ("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:2"),
     ];
     let job = job(THREE, &variables, &[], Purpose::Backup);
-    let endpoint = |index: usize| job.copies[index].options.endpoint_url.as_deref();
+    let endpoint = |index: usize| job.pass.copies[index].options.endpoint_url.as_deref();
     assert_eq!(endpoint(0), Some("http://127.0.0.1:2"));
     assert_eq!(endpoint(1), Some("https://minio.example.com"));
 }
