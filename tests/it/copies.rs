@@ -339,7 +339,7 @@ fn small() -> (World, Vec<Tree>) {
 
 /// Each request in turn takes minutes.
 fn stride() -> usize {
-    if long() { 1 } else { 5 }
+    if long() { 1 } else { 3 }
 }
 
 #[test]

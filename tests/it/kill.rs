@@ -13,7 +13,7 @@ use offsite::format::segment::SegmentReader;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::tree::{self, Tree, assert_same, settle};
-use crate::support::{BUCKET, Output, SOURCE, World, finish, noise, uploads};
+use crate::support::{BUCKET, Output, SOURCE, World, finish, long, noise, uploads};
 
 /// When the process is killed, relative to the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,15 +205,17 @@ fn killed_at(index: usize, moment: Moment, first_pass: bool) -> bool {
     true
 }
 
-/// Tries every request, on as many threads as there are processors.
+/// Tries every request, on as many threads as there are processors; every second one, unless tests may take
+/// long. Returns how many there are.
 pub(crate) fn at_every_request(trial: impl Fn(usize) -> bool + Sync) -> usize {
+    let stride = if long() { 1 } else { 2 };
     let next = AtomicUsize::new(0);
     let end = AtomicUsize::new(usize::MAX);
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 loop {
-                    let index = next.fetch_add(1, Ordering::SeqCst);
+                    let index = next.fetch_add(stride, Ordering::SeqCst);
                     if index >= end.load(Ordering::SeqCst) {
                         return;
                     }

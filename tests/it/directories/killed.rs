@@ -44,7 +44,7 @@ fn killed_at_every_call_of(refused: Refused, is_first: bool) -> usize {
     let before = [before(refused, is_first), before(refused, is_first)];
     let free = std::sync::Mutex::new(before.iter().collect::<Vec<_>>());
     // Each call in turn takes minutes.
-    let stride = if long() { 1 } else { 7 };
+    let stride = if long() { 1 } else { 4 };
     let calls = at_every_call(|at| {
         let Before { world, trees } = free.lock().unwrap().pop().unwrap();
         std::fs::remove_dir_all(store(world)).unwrap();
