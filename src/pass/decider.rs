@@ -1,5 +1,7 @@
 //! From differences to steps of the manifest and orders for captures, as a policy decides.
 
+mod unread;
+
 use std::collections::HashMap;
 use std::collections::hash_map;
 use std::sync::Arc;
@@ -9,7 +11,7 @@ use tokio::sync::oneshot;
 use super::capture;
 use super::context::SourceContext;
 use super::diff::{
-    Compared, Damaged, MergeError, Moved, Pair, Recorded, Verdict, Visitor, is_racy,
+    Compared, Damaged, MergeError, Moved, Pair, Recorded, UnknownAt, Verdict, Visitor,
 };
 use super::policy::{Change, Decision, Policy};
 use super::steps::{Group, Order, Sink, Step, WhichName};
@@ -155,7 +157,15 @@ impl<S: Sink> Visitor for Decider<S> {
         Ok(())
     }
 
-    fn missing(&mut self, recorded: Recorded, unknown: Option<&str>) -> Result<(), MergeError> {
+    fn unseen(&mut self, path: &EntryPath, error: &str) -> Result<(), MergeError> {
+        self.record_unseen(path, error)
+    }
+
+    fn missing(
+        &mut self,
+        recorded: Recorded,
+        unknown: Option<&UnknownAt>,
+    ) -> Result<(), MergeError> {
         let change = match unknown {
             None => Change::Gone(&recorded),
             Some(_) => Change::Unknown(&recorded),
@@ -165,7 +175,7 @@ impl<S: Sink> Visitor for Decider<S> {
                 self.merged.unchanged += 1;
                 self.keep_unseen(recorded)
             }
-            (Decision::Hold, Some(error)) => self.hold(recorded.entry, error),
+            (Decision::Hold, Some(unknown)) => self.hold(recorded.entry, unknown),
             _ => {
                 self.merged.removed += 1;
                 self.step(Step::Dropped)
@@ -281,37 +291,6 @@ impl<S: Sink> Decider<S> {
         Ok(self.sink.order(order)?)
     }
 
-    /// Records a directory that cannot be listed. It is marked, because something may be in it that no
-    /// entry shows.
-    fn record_unlisted(&mut self, pair: Pair, error: String) -> Result<(), MergeError> {
-        let found = pair.found;
-        let base = pair.base.map(|compared| compared.recorded.entry);
-        let metadata = found.stat.metadata;
-        let known = base.as_ref().and_then(|entry| entry.unreadable.as_ref());
-        if let (Some(entry), Some(_)) = (&base, known)
-            && entry.metadata == metadata
-        {
-            self.merged.unchanged += 1;
-            self.kept += Totals::of(entry);
-            return Ok(());
-        }
-        let since = known.map_or(self.context.pass, |known| known.since);
-        match base {
-            Some(_) => {
-                self.step(Step::Dropped)?;
-                self.merged.changed += 1;
-            }
-            None => self.merged.new += 1,
-        }
-        let entry = base.unwrap_or_else(|| Entry::new(found.path.clone(), metadata));
-        self.step(Step::Ready(Box::new(Entry {
-            metadata,
-            inode: found.stat.directory_inode(),
-            unreadable: Some(Unreadable { error, since }),
-            ..entry
-        })))
-    }
-
     /// Records a directory that goes into no archive.
     fn record_alone(&mut self, found: &Found) -> Result<(), MergeError> {
         let mut entry = entry_of(found);
@@ -371,36 +350,6 @@ impl<S: Sink> Decider<S> {
             RUN.. => self.flush_kept(),
             _ => Ok(()),
         }
-    }
-
-    /// Keeps an entry that this pass has not looked at. Its segment may be written anew, as if this
-    /// pass had; so what could have changed unseen since the pass that did is marked.
-    fn keep_unseen(&mut self, recorded: Recorded) -> Result<(), MergeError> {
-        let mut entry = recorded.entry;
-        let changed_ns = entry.metadata.mtime_ns.max(entry.metadata.ctime_ns);
-        let is_directory = entry.metadata.kind == Kind::Directory;
-        if is_directory || entry.racy || !is_racy(changed_ns, recorded.scan_started_ns) {
-            self.kept += Totals::of(&entry);
-            return Ok(());
-        }
-        entry.racy = true;
-        self.step(Step::Dropped)?;
-        self.step(Step::Ready(Box::new(entry)))
-    }
-
-    /// Carries an entry forward that could not be looked at, and says so in it.
-    fn hold(&mut self, mut entry: Entry, error: &str) -> Result<(), MergeError> {
-        self.merged.failed += 1;
-        if entry.unreadable.is_some() {
-            self.kept += Totals::of(&entry);
-            return Ok(());
-        }
-        entry.unreadable = Some(Unreadable {
-            error: error.to_owned(),
-            since: self.context.pass,
-        });
-        self.step(Step::Dropped)?;
-        self.step(Step::Ready(Box::new(entry)))
     }
 
     fn step(&mut self, step: Step) -> Result<(), MergeError> {

@@ -14,6 +14,7 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use crate::format::entry::Kind;
 use crate::format::path::EntryPath;
 
 use self::stat::Stat;
@@ -105,8 +106,14 @@ pub enum Item {
     Found(Found),
     /// Something was listed, and gone when it was looked at. As with [`Refused::Gone`], it leaves the snapshot.
     Vanished(EntryPath),
-    /// Something exists and cannot be looked at, or the directory, given out before, cannot be
-    /// listed. Nothing is known of it or of what lies below.
+    /// Something exists and cannot be looked at, for this reason: nothing is known of it or of what is below.
+    /// It is counted and told, and the pass is incomplete. The last version stays, of it and of everything
+    /// below it, marked as unreadable; what the last snapshot does not have is recorded by its name alone,
+    /// marked likewise.
+    ///
+    /// With the path of a directory that was given out, it means that this directory cannot be listed. Right
+    /// after it, nothing of what is in it is known, and the directory itself is marked; later, what comes of
+    /// it after the item given out last is not known.
     Unreadable(EntryPath, String),
 }
 
@@ -119,6 +126,14 @@ pub struct Found {
     pub stat: Stat,
     /// A directory that is not entered, and why.
     pub not_entered: Option<NotEntered>,
+}
+
+impl Found {
+    /// Whether it is a directory.
+    #[must_use]
+    pub fn is_directory(&self) -> bool {
+        self.stat.metadata.kind == Kind::Directory
+    }
 }
 
 /// Why a directory is not entered.

@@ -37,6 +37,7 @@ async fn conform(kind: &dyn KindOfSource) {
         passes::a_plan_says_what_a_pass_does(kind, &method).await;
         passes::an_empty_source_fails(kind, &method).await;
         passes::what_breaks_off_is_not_kept(kind, &method).await;
+        passes::what_cannot_be_looked_at_is_kept_and_marked(kind, &method).await;
         passes::nothing_is_complete_of_which_everything_has_gone(kind, &method).await;
     }
 }

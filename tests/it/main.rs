@@ -40,4 +40,5 @@ mod takeover;
 mod takeover_histories;
 mod time;
 mod transport;
+mod unreadable;
 mod verify;

@@ -49,6 +49,21 @@ pub(crate) struct Compared {
     pub(crate) verdict: Verdict,
 }
 
+/// Where nothing could be looked at.
+#[derive(Debug)]
+pub(crate) struct UnknownAt {
+    /// There and below.
+    pub(crate) at: EntryPath,
+    /// What the source says.
+    pub(crate) error: String,
+}
+
+impl UnknownAt {
+    fn has(&self, path: &EntryPath) -> bool {
+        *path == self.at || path.is_below(&self.at)
+    }
+}
+
 /// Who looks through the merge. Everything comes in the order of names.
 pub(crate) trait Visitor {
     /// What it makes of all that.
@@ -96,17 +111,30 @@ pub(crate) trait Visitor {
     /// The merge is to end.
     fn vanished(&mut self, path: &EntryPath) -> Result<(), MergeError>;
 
-    /// Nothing is known of what is at `path` and below.
+    /// Nothing is known of what is at `path` and below. What the last snapshot has of that is `missing` for
+    /// this reason.
     ///
     /// # Errors
     /// The merge is to end.
     fn unknown(&mut self, path: &EntryPath, error: &str) -> Result<(), MergeError>;
 
-    /// The last snapshot has something that does not exist; or of which nothing is known, and why.
+    /// Nor does the last snapshot have anything at that `path`, or is it a directory that was found.
     ///
     /// # Errors
     /// The merge is to end.
-    fn missing(&mut self, recorded: Recorded, unknown: Option<&str>) -> Result<(), MergeError>;
+    fn unseen(&mut self, _path: &EntryPath, _error: &str) -> Result<(), MergeError> {
+        Ok(())
+    }
+
+    /// The last snapshot has something that does not exist; or of which nothing is known.
+    ///
+    /// # Errors
+    /// The merge is to end.
+    fn missing(
+        &mut self,
+        recorded: Recorded,
+        unknown: Option<&UnknownAt>,
+    ) -> Result<(), MergeError>;
 
     /// That was all.
     ///
@@ -121,8 +149,9 @@ pub(super) struct Merge<'a, V> {
     continued: Continued,
     visitor: V,
     stop: &'a Stop,
-    /// Below this path nothing is known, and why.
-    unknown: Option<(EntryPath, String)>,
+    unknown: Option<UnknownAt>,
+    /// The directory that was found last.
+    directory: EntryPath,
     moved: Moved,
 }
 
@@ -134,6 +163,7 @@ impl<'a, V: Visitor> Merge<'a, V> {
             visitor,
             stop,
             unknown: None,
+            directory: EntryPath::ROOT,
             moved: Moved::default(),
         }
     }
@@ -151,26 +181,20 @@ impl<'a, V: Visitor> Merge<'a, V> {
                 return Err(Stopped.into());
             }
             match item {
-                // A directory that is gone before it is listed.
-                Item::Found(found) if matches!(items.peek(), Some(Item::Vanished(path)) if *path == found.path) =>
-                    {}
-                Item::Found(found) => {
-                    let unlisted = match items.peek() {
-                        Some(Item::Unreadable(path, error))
-                            if *path == found.path || path.is_below(&found.path) =>
-                        {
-                            Some(error.clone())
-                        }
-                        _ => None,
-                    };
-                    self.found(found, unlisted)?;
-                }
+                Item::Found(found) => match items.peek() {
+                    // A directory that is gone before it is listed, or anything that cannot be looked at
+                    // after all: what comes next says what to do.
+                    Some(Item::Vanished(path)) if *path == found.path => {}
+                    Some(Item::Unreadable(path, _))
+                        if *path == found.path && !found.is_directory() => {}
+                    Some(Item::Unreadable(path, error)) if *path == found.path => {
+                        let unlisted = error.clone();
+                        self.found(found, Some(unlisted))?;
+                    }
+                    _ => self.found(found, None)?,
+                },
                 Item::Vanished(path) => self.visitor.vanished(&path)?,
-                Item::Unreadable(path, error) => {
-                    self.catch_up(&path)?;
-                    self.visitor.unknown(&path, &error)?;
-                    self.unknown = Some((path, error));
-                }
+                Item::Unreadable(path, error) => self.unreadable(path, error)?,
             }
         }
         self.load()?;
@@ -182,8 +206,24 @@ impl<'a, V: Visitor> Merge<'a, V> {
         self.visitor.finish()
     }
 
+    fn unreadable(&mut self, path: EntryPath, error: String) -> Result<(), MergeError> {
+        self.catch_up(&path)?;
+        self.visitor.unknown(&path, &error)?;
+        let is_directory = self.directory == path || self.directory.is_below(&path);
+        if !is_directory && self.base.compare(&path) != Ordering::Equal {
+            self.visitor.unseen(&path, &error)?;
+        }
+        if !self.unknown.as_ref().is_some_and(|above| above.has(&path)) {
+            self.unknown = Some(UnknownAt { at: path, error });
+        }
+        Ok(())
+    }
+
     fn found(&mut self, found: Found, unlisted: Option<String>) -> Result<(), MergeError> {
         self.catch_up(&found.path)?;
+        if found.is_directory() {
+            self.directory = found.path.clone();
+        }
         let mut base = None;
         if self.base.compare(&found.path) == Ordering::Equal {
             self.begin_segments()?;
@@ -235,11 +275,9 @@ impl<'a, V: Visitor> Merge<'a, V> {
         let Some(recorded) = self.base.take() else {
             return Ok(());
         };
-        let at = &recorded.entry.path;
         let unknown = self.unknown.as_ref();
-        let unknown = unknown.filter(|(path, _)| at == path || at.is_below(path));
-        let why = unknown.map(|(_, error)| error.as_str());
-        self.visitor.missing(recorded, why)
+        let unknown = unknown.filter(|unknown| unknown.has(&recorded.entry.path));
+        self.visitor.missing(recorded, unknown)
     }
 
     /// Tells of segments that the last snapshot's next entry has brought.

@@ -11,5 +11,5 @@ mod moved;
 pub(crate) use self::compare::{Verdict, compare, is_racy};
 pub(crate) use self::cursor::{Damaged, Recorded};
 pub(crate) use self::inputs::{Inputs, joined};
-pub(crate) use self::merge::{Compared, MergeError, Pair, Visitor};
+pub(crate) use self::merge::{Compared, MergeError, Pair, UnknownAt, Visitor};
 pub(crate) use self::moved::Moved;

@@ -31,4 +31,6 @@ pub(super) trait KindOfSource: Sync {
 pub(super) enum Trouble {
     /// Its contents cannot be read to their end.
     BreaksOff,
+    /// It is listed, and cannot be looked at.
+    Unlooked,
 }

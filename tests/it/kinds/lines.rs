@@ -29,6 +29,9 @@ pub(super) enum Lines {
 /// A line that cannot be read to its end.
 const BROKEN: &str = "broken";
 
+/// A line that cannot be looked at.
+const HIDDEN: &str = "hidden";
+
 impl KindOfSource for Lines {
     fn place(&self, home: &Path) -> Arc<dyn Place> {
         Arc::new(LinesPlace(home.join("lines"), *self))
@@ -43,13 +46,14 @@ impl KindOfSource for Lines {
     }
 
     fn troubles(&self) -> &'static [Trouble] {
-        &[Trouble::BreaksOff]
+        &[Trouble::BreaksOff, Trouble::Unlooked]
     }
 
     fn fill_with(&self, home: &Path, items: &[&str], (number, trouble): (usize, Trouble)) {
         let mut items = items.to_vec();
         items[number] = match trouble {
             Trouble::BreaksOff => BROKEN,
+            Trouble::Unlooked => HIDDEN,
         };
         self.fill(home, &items);
     }
@@ -123,7 +127,10 @@ impl Source for OpenLines {
         let lines = self.lines.iter().enumerate();
         let lines = lines.map(|(number, line)| {
             let path = EntryPath::parse(name(number)).unwrap();
-            self.found(path, Kind::File, line.len())
+            match line == HIDDEN.as_bytes() {
+                true => Item::Unreadable(path, "it is hidden".to_owned()),
+                false => self.found(path, Kind::File, line.len()),
+            }
         });
         let items: Vec<Item> = [root].into_iter().chain(lines).collect();
         Ok(Box::new(items.into_iter()))

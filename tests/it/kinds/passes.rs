@@ -122,6 +122,45 @@ pub(super) async fn what_breaks_off_is_not_kept(kind: &dyn KindOfSource, method:
     assert_eq!(stand.restored(), first);
 }
 
+pub(super) async fn what_cannot_be_looked_at_is_kept_and_marked(
+    kind: &dyn KindOfSource,
+    method: &Method,
+) {
+    let stand = Stand::new(kind, method);
+    let items = ["one", "two", "three"];
+    let first = stand.fill(&items);
+    let names: Vec<_> = first.keys().cloned().collect();
+    assert_eq!(stand.back_up().await.exit_code, ExitCode::Complete);
+    // The first one is not taken for its directory.
+    for (number, name) in names.iter().enumerate() {
+        if !stand.fill_with(&items, (number, Trouble::Unlooked)) {
+            return;
+        }
+        let report = stand.back_up().await;
+        assert_eq!(report.exit_code, ExitCode::Incomplete);
+        assert_eq!(report.committed[0].changes.failed, 1);
+        assert_eq!(stand.marked(), [name.as_str()]);
+        assert_eq!(stand.restored(), first);
+        stand.fill(&items);
+        assert_eq!(stand.back_up().await.exit_code, ExitCode::Complete);
+        assert!(stand.marked().is_empty());
+    }
+    // Of what is new, the name is kept.
+    for (number, name) in names.iter().enumerate() {
+        let stand = Stand::new(kind, method);
+        stand.fill_with(&items, (number, Trouble::Unlooked));
+        for _ in 0..2 {
+            let report = stand.back_up().await;
+            assert_eq!(report.exit_code, ExitCode::Incomplete);
+            assert_eq!(report.committed[0].changes.failed, 1);
+            assert_eq!(stand.marked(), [name.as_str()]);
+        }
+        stand.fill(&items);
+        assert_eq!(stand.back_up().await.exit_code, ExitCode::Complete);
+        assert_eq!(stand.restored(), first);
+    }
+}
+
 pub(super) async fn nothing_is_complete_of_which_everything_has_gone(
     kind: &dyn KindOfSource,
     method: &Method,

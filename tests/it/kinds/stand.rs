@@ -20,6 +20,8 @@ use offsite::store::open::open;
 use offsite::store::url::StoreUrl;
 use offsite::store::{Placement, Store, StoreOptions};
 
+use serde_json::Value;
+
 use super::kind::{KindOfSource, Trouble};
 use crate::support::tree::settle;
 use crate::support::{BUCKET, PREFIX, SOURCE, World};
@@ -134,6 +136,18 @@ impl<'a> Stand<'a> {
                 && (key.starts_with("files/") || key.starts_with("archives/"))
         });
         sent.count()
+    }
+
+    /// Paths of the latest snapshot that are marked as unreadable.
+    pub(super) fn marked(&self) -> Vec<String> {
+        let listed = self.world.offsite(["list", "latest", "--json"]);
+        let entries: Vec<Value> = serde_json::from_str(&listed.stdout).unwrap();
+        let marked = entries
+            .iter()
+            .filter(|entry| !entry["unreadable"].is_null());
+        marked
+            .map(|entry| entry["path"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     pub(super) fn restored(&self) -> BTreeMap<String, Vec<u8>> {

@@ -54,6 +54,9 @@ pub(crate) const MAKE_DIRECTORY: Call = call(libc::SYS_mkdirat);
 /// Making pipes.
 pub(crate) const MAKE_PIPE: Call = call(libc::SYS_mknodat);
 
+/// Looking at what a listed directory has.
+pub(crate) const LOOK: Call = with(libc::SYS_statx, 2, libc::AT_NO_AUTOMOUNT);
+
 /// The numbers of the calls that give something its name.
 pub(crate) const NAMING: [libc::c_long; 3] =
     [libc::SYS_linkat, libc::SYS_mkdirat, libc::SYS_symlinkat];

@@ -17,7 +17,8 @@ use crate::format::path::EntryPath;
 use crate::pass::capture::reading::read_up_to;
 use crate::pass::context::SourceContext;
 use crate::pass::diff::{
-    Compared, Damaged, Inputs, MergeError, Moved, Pair, Recorded, Verdict, Visitor, joined,
+    Compared, Damaged, Inputs, MergeError, Moved, Pair, Recorded, UnknownAt, Verdict, Visitor,
+    joined,
 };
 use crate::pass::error::SourceError;
 use crate::pass::job::Detect;
@@ -184,7 +185,11 @@ impl Visitor for Surveyor {
         Ok(())
     }
 
-    fn missing(&mut self, recorded: Recorded, unknown: Option<&str>) -> Result<(), MergeError> {
+    fn missing(
+        &mut self,
+        recorded: Recorded,
+        unknown: Option<&UnknownAt>,
+    ) -> Result<(), MergeError> {
         let entry = recorded.entry;
         let Some(name) = name_of(&entry.path) else {
             return Ok(());

@@ -70,14 +70,24 @@ impl Rest {
         self.listing.path(self.from)
     }
 
+    /// The directory that it is the rest of.
+    pub(super) fn directory(&self) -> &EntryPath {
+        &self.listing.node.path
+    }
+
     /// Looks at the next chunk.
-    pub(super) fn stat(self, options: &WalkOptions, root_dev: u64) -> Chunk {
+    ///
+    /// # Errors
+    /// Nothing in the directory can be looked at: it may be read and not searched.
+    pub(super) fn stat(self, options: &WalkOptions, root_dev: u64) -> Listed {
         let Self { listing, from } = self;
         let to = (from + CHUNK_NAMES).min(listing.names.len());
         let mut items = Vec::with_capacity(to - from);
-        items.extend((from..to).filter_map(|at| listing.look_at(at, options, root_dev)));
+        for at in from..to {
+            items.extend(listing.look_at(at, options, root_dev)?);
+        }
         let rest = (to < listing.names.len()).then_some(Rest { listing, from: to });
-        Chunk { items, rest }
+        Ok(Chunk { items, rest })
     }
 }
 
@@ -123,28 +133,42 @@ impl Listing {
         }
     }
 
-    fn look_at(&self, at: usize, options: &WalkOptions, root_dev: u64) -> Option<Visit> {
+    fn look_at(
+        &self,
+        at: usize,
+        options: &WalkOptions,
+        root_dev: u64,
+    ) -> io::Result<Option<Visit>> {
         let name = self.names[at];
         let path = self.path(at);
         let filter = &options.filter;
         let is_known = name.hint != FileType::Unknown;
         let is_directory = name.hint == FileType::Directory;
         if is_known && !filter.is_empty() && filter.leaves_out(&path, is_directory) {
-            return None;
+            return Ok(None);
         }
         let stat = match Stat::at(&self.fd, name.of(&self.bytes)) {
             Ok(stat) => stat,
+            // Whatever it is.
+            Err(_)
+                if [true, false]
+                    .iter()
+                    .all(|kind| filter.leaves_out(&path, *kind)) =>
+            {
+                return Ok(None);
+            }
+            Err(Errno::ACCESS) if self.is_closed() => return Err(Errno::ACCESS),
             Err(error) => {
                 let item = match error {
                     Errno::NOENT => Item::Vanished(path),
                     error => unreadable(path, error),
                 };
-                return Some(Visit { item, child: None });
+                return Ok(Some(Visit { item, child: None }));
             }
         };
         let is_directory = stat.metadata.kind == Kind::Directory;
         if !is_known && filter.leaves_out(&path, is_directory) {
-            return None;
+            return Ok(None);
         }
         let not_entered = if !is_directory {
             None
@@ -168,10 +192,15 @@ impl Listing {
             stat,
             not_entered,
         };
-        Some(Visit {
+        Ok(Some(Visit {
             item: Item::Found(found),
             child,
-        })
+        }))
+    }
+
+    /// Whether nothing in the directory can be looked at, so that it is the directory that says no.
+    fn is_closed(&self) -> bool {
+        Stat::at(&self.fd, b".") == Err(Errno::ACCESS)
     }
 }
 

@@ -128,10 +128,13 @@ impl Iterator for Walk {
                 return Some(self.give(step));
             }
             match frame.rest.take() {
-                Some(rest) => match self.pool.obtain(Task::Stat(rest)) {
-                    Ok(chunk) => *frame = chunk.into(),
-                    Err(error) => return Some(unreadable(EntryPath::ROOT, error)),
-                },
+                Some(rest) => {
+                    let directory = rest.directory().clone();
+                    match self.pool.obtain(Task::Stat(rest)) {
+                        Ok(chunk) => *frame = chunk.into(),
+                        Err(error) => return Some(unreadable(directory, error)),
+                    }
+                }
                 None => {
                     self.frames.pop();
                 }

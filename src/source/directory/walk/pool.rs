@@ -153,7 +153,7 @@ impl Pool {
             Task::List(node) => Listing::read(&self.root, node, most_names)?,
             Task::Stat(rest) => rest,
         };
-        Ok(rest.stat(&self.options, self.root_dev))
+        Ok(rest.stat(&self.options, self.root_dev)?)
     }
 
     /// Puts on the board what a chunk has brought to light.
