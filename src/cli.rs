@@ -55,6 +55,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Show who holds the lock; take it away with --force
     Unlock(UnlockArgs),
+    /// Take over a store that belongs to another owner
+    Adopt(AdoptArgs),
     /// Show the effective configuration and where each value comes from
     Config(ConfigArgs),
     /// Copy snapshots to another store
@@ -374,6 +376,27 @@ pub struct CopyArgs {
     pub wait_for_lock: Option<String>,
 }
 
+/// What `adopt` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  offsite adopt                            show what is there, ask, and take it over
+  OFFSITE_STORE_OWNER=shop/offsite offsite adopt --force
+
+The store then belongs to `backup.store_owner`, and passes of any other owner are refused. The next pass
+takes the snapshots that are there for its own: it removes from its view what its sources do not have.
+Earlier snapshots stay.")]
+pub struct AdoptArgs {
+    /// Take it over without asking
+    #[arg(long)]
+    pub force: bool,
+    /// Wait this long for the lock instead of giving up at once (for example 90, 90s or 10m)
+    #[arg(long, value_name = "DURATION")]
+    pub wait_for_lock: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// What `config` takes.
 #[derive(Debug, Args)]
 pub struct ConfigArgs {
@@ -513,6 +536,17 @@ impl RunArgs {
         let mut flags = Flags(self.dirs.flags());
         let interval = self.interval.as_deref();
         flags.add("--interval", "backup.s3.interval_seconds", interval);
+        let wait = self.wait_for_lock.as_deref();
+        flags.add("--wait-for-lock", "backup.lock.wait", wait);
+        flags.0
+    }
+}
+
+impl AdoptArgs {
+    /// The settings these flags give.
+    #[must_use]
+    pub fn flags(&self) -> Vec<Flag> {
+        let mut flags = Flags::default();
         let wait = self.wait_for_lock.as_deref();
         flags.add("--wait-for-lock", "backup.lock.wait", wait);
         flags.0

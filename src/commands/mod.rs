@@ -1,5 +1,6 @@
 //! The commands: each puts the parts together, prints, and decides the exit code.
 
+mod adopt;
 mod chosen;
 mod config;
 mod copy;
@@ -27,10 +28,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::cli::{Cli, Command, RunArgs};
 use crate::config::{Config, ConfigError, Flag, Job, LogFormat, Problem, Purpose, document, load};
+use crate::ecs::Identity;
 use crate::environment::{BUNDLE, Environment};
 use crate::error::Failure;
 use crate::events::{Format, Level};
 use crate::exit::ExitCode;
+use crate::format::lock::Holder;
 use crate::snapshots::select::{Selection, parse_time};
 use crate::store::Store;
 use crate::store::open::open;
@@ -90,6 +93,7 @@ fn command(cli: Cli, environment: Environment) -> Result<u8, Failure> {
         Some(Command::Verify(args)) => verify::verify(&context, &args),
         Some(Command::Status(args)) => status::status(&context, &args),
         Some(Command::Unlock(args)) => unlock::unlock(&context, &args),
+        Some(Command::Adopt(args)) => adopt::adopt(&context, &args),
         Some(Command::Config(args)) => config::config(&context, &args),
         Some(Command::Copy(args)) => copy::copy(&context, &args),
         Some(Command::Init(args)) => init::init(&args),
@@ -140,7 +144,12 @@ impl Context {
 
     /// The configuration of a command that reads backups and makes none.
     fn reader(&self) -> Result<Job, Failure> {
-        let config = self.load(&[], Purpose::Read)?;
+        self.reader_with(&[])
+    }
+
+    /// The same, with flags of its own.
+    fn reader_with(&self, flags: &[Flag]) -> Result<Job, Failure> {
+        let config = self.load(flags, Purpose::Read)?;
         log_to_stderr(&config.job);
         Ok(config.job)
     }
@@ -159,6 +168,15 @@ fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
 
 async fn connect(job: &Job) -> Arc<dyn Store> {
     open(&job.store, &job.store_options).await
+}
+
+/// Who we are, for the lease.
+fn holder(environment: &Environment, task: Option<&Identity>) -> Holder {
+    Holder {
+        ecs_task: task.map(|task| task.task.clone()),
+        ecs_cluster: task.map(|task| task.cluster.clone()),
+        ..environment.holder()
+    }
 }
 
 fn selection(select: &crate::cli::SelectArgs) -> Result<Selection, Failure> {

@@ -11,6 +11,7 @@ use crate::cli::PlanArgs;
 use crate::config::{Job, Purpose};
 use crate::error::Failure;
 use crate::exit::ExitCode;
+use crate::lease::{self, Claim, LeaseError};
 use crate::pass::context::PassContext;
 use crate::pass::error::SourceError;
 use crate::pass::job::SourceJob;
@@ -37,6 +38,7 @@ pub(super) fn plan(context: &Context, args: &PlanArgs) -> Result<ExitCode, Failu
     let (plans, failed) = block_on(async {
         let stop = signal::listen()?;
         let store = connect(&job).await;
+        warn_of_refusal(&job, &*store).await?;
         let pass = chosen::looking_only(&job, &store, &stop);
         let (mut plans, mut failed) = (Vec::new(), false);
         for source in &job.pass.sources {
@@ -70,6 +72,23 @@ pub(super) fn plan(context: &Context, args: &PlanArgs) -> Result<ExitCode, Failu
         (false, true) => ExitCode::Incomplete,
         (false, false) => ExitCode::Complete,
     })
+}
+
+/// Says when a pass would get no further than the lock.
+async fn warn_of_refusal(job: &Job, store: &dyn Store) -> Result<(), LeaseError> {
+    let claim = Claim::Owner(job.pass.store_owner.clone());
+    let refusal = match lease::look(store).await {
+        Ok(seen) => {
+            let lock = seen.as_ref().map(|seen| &seen.record);
+            claim.owner_after(lock, store).err()
+        }
+        Err(error @ LeaseError::Store(_)) => return Err(error),
+        Err(error) => Some(error),
+    };
+    if let Some(error) = refusal {
+        note(&format!("note: a pass would be refused: {error}"));
+    }
+    Ok(())
 }
 
 async fn plan_of_sessions(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Context, block_on, chosen, connect, format, log_to_stderr, sessions};
+use super::{Context, block_on, chosen, connect, format, holder, log_to_stderr, sessions};
 use crate::boottime::boottime;
 use crate::cli::RunArgs;
 use crate::config::{Incomplete, Job, Metrics, Purpose};
@@ -17,7 +17,6 @@ use crate::environment::Environment;
 use crate::error::Failure;
 use crate::events::{Event, Events, Format, Level, Output};
 use crate::exit::ExitCode;
-use crate::format::lock::Holder;
 use crate::pass::back_up::SourceReport;
 use crate::run::{PassReport, World};
 use crate::signal;
@@ -134,11 +133,7 @@ impl RunContext<'_> {
             events: events.clone(),
             stop: Stop::within(self.stop),
             interrupted_by: signal::received,
-            holder: Holder {
-                ecs_task: task.map(|task| task.task.clone()),
-                ecs_cluster: task.map(|task| task.cluster.clone()),
-                ..self.environment.holder()
-            },
+            holder: holder(self.environment, task),
             random: fastrand::u16(..),
             clock: Timestamp::now,
             boottime,

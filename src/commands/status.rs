@@ -10,6 +10,7 @@ use crate::error::Failure;
 use crate::exit::ExitCode;
 use crate::format::lock::{Lock, LockState};
 use crate::format::origin::Alternation;
+use crate::format::owner::StoreOwner;
 use crate::format::pass_record::PassRecord;
 use crate::format::status::Status;
 use crate::lease::{self, Seen};
@@ -22,6 +23,9 @@ use crate::text;
 struct Shown {
     #[serde(flatten)]
     status: Option<Status>,
+    /// Whose store it is, if it is anybody's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store_owner: Option<StoreOwner>,
     /// Who holds the lock now.
     #[serde(skip_serializing_if = "Option::is_none")]
     lock: Option<Lock>,
@@ -37,6 +41,9 @@ pub(super) fn status(context: &Context, args: &StatusArgs) -> Result<ExitCode, F
     let (shown, has_snapshots, nothing) = block_on(async {
         let store = connect(&job).await;
         let seen = lease::look(&*store).await?;
+        let owner = seen
+            .as_ref()
+            .and_then(|seen| seen.record.store_owner.clone());
         let held = seen.as_ref().and_then(|seen| seen.held_at(store.now()));
         let status = status::read(&*store).await?;
         let told = status.as_ref().map(|status| status.pass);
@@ -45,6 +52,7 @@ pub(super) fn status(context: &Context, args: &StatusArgs) -> Result<ExitCode, F
         });
         let shown = Shown {
             status,
+            store_owner: owner,
             lock: held.map(|held| held.record),
             cut_off: lost.map(|lost| lost.record),
             history: match args.history {
@@ -86,6 +94,9 @@ fn text(shown: &Shown) -> String {
         }
         None => "no pass has ended yet\n".to_owned(),
     };
+    if let Some(owner) = &shown.store_owner {
+        text.push_str(&format!("owner of the store: {owner}\n"));
+    }
     if let Some(record) = &shown.lock {
         text.push_str(&format!("running now: {}\n", who(record)));
     }

@@ -70,7 +70,7 @@ pub async fn acquire(
         }
         let seen = look(&**store).await?;
         let lock = seen.as_ref().map(|seen| &seen.record);
-        let owner = request.claim.owner_after(lock, || store.location())?;
+        let owner = request.claim.owner_after(lock, &**store)?;
         let in_the_way = match free(store, request, observer, seen).await? {
             Free::Yes(seen) => match take(store, request, seen, owner).await? {
                 Some(taken) => return Ok(taken),

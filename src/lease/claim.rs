@@ -3,6 +3,7 @@
 use super::LeaseError;
 use crate::format::lock::Lock;
 use crate::format::owner::StoreOwner;
+use crate::store::Store;
 
 /// Whose store it has to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,21 +15,21 @@ pub enum Claim {
 }
 
 impl Claim {
-    /// Whom the lock names once it is taken over from `found`.
+    /// Whom the lock of `store` names once it is taken over from `found`.
     ///
     /// # Errors
     /// The store is another one's.
-    pub(super) fn owner_after(
+    pub fn owner_after(
         &self,
         found: Option<&Lock>,
-        store: impl FnOnce() -> String,
+        store: &dyn Store,
     ) -> Result<Option<StoreOwner>, LeaseError> {
         let recorded = found.and_then(|lock| lock.store_owner.as_ref());
         match (self, recorded) {
             (Self::Owner(own), None) => Ok(own.clone()),
             (Self::Owner(own), Some(recorded)) if own.as_ref() != Some(recorded) => {
                 Err(LeaseError::OtherOwner {
-                    store: store(),
+                    store: store.location(),
                     recorded: recorded.clone(),
                     own: own.clone(),
                 })

@@ -14,6 +14,7 @@ use crate::boottime::Boottime;
 use crate::exit::ExitCode;
 use crate::format::keys::{self, SourceName};
 use crate::format::lock::{Ending, Lock};
+use crate::format::owner::StoreOwner;
 use crate::format::pass_id::PassId;
 use crate::format::snapshot::RECORD_BYTES;
 use crate::store::{Condition, ETag, Store, StoreError, StoreErrorKind};
@@ -153,6 +154,15 @@ impl Lease {
         };
         self.shared.renew().await?;
         Ok(pass)
+    }
+
+    /// Makes the store `owner`'s, and lasts as long as the lock does.
+    ///
+    /// # Errors
+    /// The lease is lost, and nobody knows whether the lock names the new owner.
+    pub async fn give_store_to(&self, owner: StoreOwner) -> Result<(), Lost> {
+        self.shared.current.lock().await.record.store_owner = Some(owner);
+        self.shared.renew().await
     }
 
     /// Blocks every commit record that an earlier holder may still write.

@@ -229,7 +229,7 @@ fn a_terminal_that_has_stopped_does_not_stop_a_pass() {
 }
 
 /// Both ends of a terminal.
-fn terminal() -> (File, File) {
+pub(crate) fn terminal() -> (File, File) {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&ours).unwrap();

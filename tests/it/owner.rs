@@ -1,5 +1,7 @@
 //! One store, one owner: two backups that were given one place do not mix.
 
+mod adopt;
+
 use std::collections::BTreeMap;
 
 use local_s3::Operation;
