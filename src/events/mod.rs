@@ -92,6 +92,8 @@ pub enum Event {
     },
     /// The store was nobody's and has an owner from now on; passes of others are refused.
     StoreOwnerRecorded {
+        /// Where it is.
+        store: String,
         /// Whose it is.
         store_owner: String,
         /// Whether earlier passes, which named no owner, have backed up into it.

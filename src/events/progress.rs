@@ -124,12 +124,13 @@ fn line(event: &Event) -> String {
             None => format!("lock {generation} acquired"),
         },
         Event::StoreOwnerRecorded {
+            store,
             store_owner,
             was_in_use,
         } => match was_in_use {
-            false => format!("the store belongs to {store_owner}"),
+            false => format!("{store} belongs to {store_owner}"),
             true => format!(
-                "the store had no owner and belongs to {store_owner} from now on; passes of other owners are refused"
+                "{store} had no owner and belongs to {store_owner} from now on; passes of other owners are refused"
             ),
         },
         Event::LockHeld {

@@ -159,6 +159,7 @@ fn samples() -> Vec<Event> {
         },
         Event::Notice { message: text() },
         Event::StoreOwnerRecorded {
+            store: text(),
             store_owner: text(),
             was_in_use: false,
         },

@@ -67,7 +67,8 @@ pub(super) async fn attempt<'a>(
         (status, unchanged)
     });
     let known = status.as_ref().ok().and_then(|(status, _)| status.as_ref());
-    tell_of_owner(world, &lease, previous.as_ref(), known).await;
+    let was_in_use = previous.is_some() || known.is_some();
+    report::tell_of_owner(world, &lease, previous.as_ref(), was_in_use).await;
     let identity = tokio::select! {
         identity = identity::settle(sources, world, &lease, known) => identity,
         () = world.stop.left() => Err(LeaseError::Interrupted),
@@ -149,22 +150,6 @@ fn tell_of_lock(world: &World, identity: &Identity, previous: Option<&Previous>,
         duration_ms: start.millis(),
         taken_from: unreleased.map(|previous| previous.holder.to_string()),
     });
-}
-
-/// Tells whose store it is from now on, where that was nobody's.
-async fn tell_of_owner(
-    world: &World,
-    lease: &Lease,
-    previous: Option<&Previous>,
-    status: Option<&Status>,
-) {
-    let recorded = previous.and_then(|previous| previous.store_owner.as_ref());
-    if let (Some(owner), None) = (lease.record().await.store_owner, recorded) {
-        world.events.emit(&Event::StoreOwnerRecorded {
-            store_owner: owner.to_string(),
-            was_in_use: previous.is_some() || status.is_some(),
-        });
-    }
 }
 
 /// Backs up one source after the other. One that fails does not keep the others from being tried.

@@ -184,7 +184,8 @@ async fn copy_under_lock(
         boottime: world.boottime,
     };
     let observer = holders::Observer::new(&there, terms.lock_wait, &[]);
-    let (lease, _) = lease::acquire(to, &request, &there.stop, &observer).await?;
+    let (lease, previous) = lease::acquire(to, &request, &there.stop, &observer).await?;
+    super::report::tell_of_owner(&there, &lease, previous.as_ref(), previous.is_some()).await;
     let watch = async {
         lease.lost().await;
         there.stop.stop();

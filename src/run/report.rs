@@ -13,7 +13,7 @@ use crate::format::origin;
 use crate::format::pass_record::{Outcome, PassRecord, SourceResult};
 use crate::format::status::Status;
 use crate::format::totals::Totals;
-use crate::lease::{Held, Lease, LeaseError, Lost};
+use crate::lease::{Held, Lease, LeaseError, Lost, Previous};
 use crate::pass::back_up::SourceReport;
 use crate::pass::error::SourceError;
 use crate::pass::job::SourceJob;
@@ -156,6 +156,23 @@ pub(super) fn lock_held(held: &Held, wait: Option<Duration>) -> Event {
         since: held.record.acquired_at,
         until: held.until,
         waiting_seconds: wait.unwrap_or_default().as_secs(),
+    }
+}
+
+/// Tells whose store it is from now on, where that was nobody's.
+pub(super) async fn tell_of_owner(
+    world: &World,
+    lease: &Lease,
+    previous: Option<&Previous>,
+    was_in_use: bool,
+) {
+    let recorded = previous.and_then(|previous| previous.store_owner.as_ref());
+    if let (Some(owner), None) = (lease.record().await.store_owner, recorded) {
+        world.events.emit(&Event::StoreOwnerRecorded {
+            store: world.store.location(),
+            store_owner: owner.to_string(),
+            was_in_use,
+        });
     }
 }
 

@@ -132,6 +132,7 @@ fn a_store_without_an_owner_gets_one_with_the_next_pass_that_has_one() {
     let output = world.back_up();
     let recorded = output.event("store_owner_recorded");
     assert_eq!(recorded["store_owner"], "shop/offsite");
+    assert_eq!(recorded["store"], "s3://backups/team/");
     assert_eq!(recorded["was_in_use"], true);
     assert_eq!(recorded["level"], "WARN");
     assert_eq!(owner(&world), "shop/offsite");
@@ -203,6 +204,35 @@ fn an_owner_survives_kills_takeovers_and_force() {
         assert!(output.events_named("store_owner_recorded").is_empty());
         assert_eq!(owner(&world), "shop/offsite");
     }
+}
+
+#[test]
+fn copies_go_to_no_store_of_another_owner() {
+    let mut world = world_of("shop/offsite");
+    let copy = ["copy", "--to", "s3://backups/copies"];
+    let output = world.offsite(copy);
+    assert_eq!(output.code, 0, "{output:?}");
+    let there = world.server.object(BUCKET, "copies/lock").unwrap();
+    let there: Value = serde_json::from_slice(&there.bytes).unwrap();
+    assert_eq!(there["store_owner"], "shop/offsite");
+    // Which passes may not back up into either.
+    world.set("STORE", "s3://backups/copies");
+    world.set("S3__PREFIX", "copies");
+    world.back_up();
+    world.set("STORE_OWNER", "blog/offsite");
+    refused(&world, ["run"]);
+
+    world.set("STORE", "s3://backups/blog");
+    world.set("S3__PREFIX", "blog");
+    world.back_up();
+    let before = contents(&world);
+    let output = world.offsite(copy);
+    assert_eq!(output.code, 2, "{output:?}");
+    let said = output.stdout + &output.stderr;
+    for named in ["shop/offsite", "blog/offsite", "s3://backups/copies"] {
+        assert!(said.contains(named), "{said}");
+    }
+    assert_eq!(contents(&world), before);
 }
 
 #[test]
