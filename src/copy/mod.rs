@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use self::need::{Need, needs};
-use self::objects::{Brought, Carrier};
+use self::objects::{Brought, Carrier, LARGE_AT_ONCE};
 pub use self::plan::{PlanError, newest, to_copy};
 use crate::exit::ExitCode;
 use crate::format::keys::{self, SourceName};
@@ -229,6 +229,7 @@ async fn carry_contents(
         to: Arc::clone(&stores.to),
         memory: Budget::of_bytes(limits.memory_bytes, runtime.clone()),
         requests: Budget::of_requests(limits.concurrency, runtime),
+        large: Semaphore::new(LARGE_AT_ONCE),
     });
     let (found, mut needed) = mpsc::channel::<Result<Need, CopyError>>(QUEUED);
     let (from, listed) = (Arc::clone(&stores.from), snapshot.clone());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 
 use super::CopyError;
 use super::need::Need;
@@ -13,6 +14,13 @@ use crate::store::{
     Condition, Length, NewObject, ObjectInfo, PART_BYTES, Placement, Store, StoreError,
     StoreErrorKind, Uploader, WriteError,
 };
+
+/// Read at a time of an object that goes in parts. Less than any part, so that the uploader puts parts together
+/// in memory of its budget.
+const PIECE_BYTES: u64 = 4 << 20;
+
+/// Objects in parts that are carried at once; each takes a piece, and the part that is being put together.
+pub(super) const LARGE_AT_ONCE: usize = 4;
 
 /// How often an object is read that is not what was recorded: it may be damaged on the way.
 const READS: usize = 2;
@@ -68,6 +76,8 @@ pub(super) struct Carrier {
     pub(super) to: Arc<dyn Store>,
     pub(super) memory: Budget,
     pub(super) requests: Budget,
+    /// For objects that go in parts.
+    pub(super) large: Semaphore,
 }
 
 impl Carrier {
@@ -136,6 +146,8 @@ impl Carrier {
     }
 
     async fn carry_in_parts(&self, need: &Need) -> Result<bool, NotCarried> {
+        let turn = self.large.acquire().await;
+        let _turn = turn.map_err(|_| NotCarried::Stopped)?;
         let to = Arc::clone(&self.to);
         let uploader = Uploader::within(to, self.memory.clone(), self.requests.clone());
         let mut writer = uploader.begin(NewObject {
@@ -159,7 +171,7 @@ impl Carrier {
                     None => Ok(false),
                 };
             }
-            let end = need.size.min(at + writer.room() as u64);
+            let end = need.size.min(at + PIECE_BYTES);
             let read = async {
                 let bytes = self.from.get_range(&need.key, at..end).await?;
                 digests.add(&bytes);
