@@ -2,6 +2,8 @@
 //!
 //! A new kind gets a [`KindOfSource`](kind::KindOfSource) here and passes through the same cases.
 
+mod broken;
+mod contract;
 mod directory;
 mod kind;
 mod lines;
@@ -29,17 +31,39 @@ async fn the_lines_of_a_file_as_streams() {
     conform(&lines::Lines::AsStreams).await;
 }
 
-async fn conform(kind: &dyn KindOfSource) {
-    for method in [Method::Files, archive()] {
-        passes::everything_comes_back(kind, &method).await;
-        passes::what_has_not_changed_is_not_sent_again(kind, &method).await;
-        passes::what_was_interrupted_is_continued(kind, &method).await;
-        passes::a_plan_says_what_a_pass_does(kind, &method).await;
-        passes::an_empty_source_fails(kind, &method).await;
-        passes::what_breaks_off_is_not_kept(kind, &method).await;
-        passes::what_cannot_be_looked_at_is_kept_and_marked(kind, &method).await;
-        passes::nothing_is_complete_of_which_everything_has_gone(kind, &method).await;
+/// A suite that lets one of these pass is none.
+#[test]
+fn a_kind_that_breaks_the_contract_does_not_get_through() {
+    for broken in &broken::ALL {
+        let tried = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(conform_with(broken, &Method::Files));
+        });
+        assert!(tried.join().is_err(), "{broken:?} gets through");
     }
+}
+
+async fn conform(kind: &'static dyn KindOfSource) {
+    for method in [Method::Files, archive()] {
+        conform_with(kind, &method).await;
+    }
+}
+
+async fn conform_with(kind: &'static dyn KindOfSource, method: &Method) {
+    contract::the_root_comes_first_and_everything_in_order(kind);
+    contract::nothing_is_given_out_beside_what_is_asked_for(kind);
+    contract::what_is_read_is_what_was_found(kind);
+    contract::it_is_empty_if_nothing_is_in_it(kind);
+    contract::it_is_known_by_its_place_until_that_leads_elsewhere(kind);
+    passes::everything_comes_back(kind, method).await;
+    passes::what_has_not_changed_is_not_sent_again(kind, method).await;
+    passes::what_was_interrupted_is_continued(kind, method).await;
+    passes::a_plan_says_what_a_pass_does(kind, method).await;
+    passes::an_empty_source_fails(kind, method).await;
+    passes::a_source_that_is_replaced_or_taken_away_during_a_pass_fails(kind, method).await;
+    passes::what_breaks_off_is_not_kept(kind, method).await;
+    passes::what_cannot_be_looked_at_is_kept_and_marked(kind, method).await;
+    passes::nothing_is_complete_of_which_everything_has_gone(kind, method).await;
 }
 
 fn archive() -> Method {

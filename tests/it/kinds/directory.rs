@@ -42,4 +42,13 @@ impl KindOfSource for Directory {
         }
         expected
     }
+    fn replace(&self, home: &Path) {
+        self.take_away(home);
+        fs::create_dir(home.join("data")).unwrap();
+        fs::write(home.join("data/other"), "other").unwrap();
+    }
+
+    fn take_away(&self, home: &Path) {
+        fs::rename(home.join("data"), home.join("another name")).unwrap();
+    }
 }

@@ -15,6 +15,12 @@ pub(super) trait KindOfSource: Sync {
     /// and contents.
     fn fill(&self, home: &Path, items: &[&str]) -> BTreeMap<String, Vec<u8>>;
 
+    /// Puts another source in its place, as one that is mounted over it.
+    fn replace(&self, home: &Path);
+
+    /// Leaves nothing in its place.
+    fn take_away(&self, home: &Path);
+
     /// What can be brought about to be the matter with an item.
     fn troubles(&self) -> &'static [Trouble] {
         &[]

@@ -45,6 +45,16 @@ impl KindOfSource for Lines {
         named.collect()
     }
 
+    fn replace(&self, home: &Path) {
+        // While the other one exists, this one cannot have its number.
+        fs::write(home.join("other lines"), "other\n").unwrap();
+        fs::rename(home.join("other lines"), home.join("lines")).unwrap();
+    }
+
+    fn take_away(&self, home: &Path) {
+        fs::remove_file(home.join("lines")).unwrap();
+    }
+
     fn troubles(&self) -> &'static [Trouble] {
         &[Trouble::BreaksOff, Trouble::Unlooked]
     }
@@ -122,9 +132,14 @@ impl OpenLines {
 }
 
 impl Source for OpenLines {
-    fn items(&self, _: &Scope) -> Result<Items, Unusable> {
+    fn items(&self, scope: &Scope) -> Result<Items, Unusable> {
         let root = self.found(EntryPath::ROOT, Kind::Directory, 0);
-        let lines = self.lines.iter().enumerate();
+        // No line is a directory.
+        let lines = match scope.only {
+            None => &self.lines[..],
+            Some(_) => &[],
+        };
+        let lines = lines.iter().enumerate();
         let lines = lines.map(|(number, line)| {
             let path = EntryPath::parse(name(number)).unwrap();
             match line == HIDDEN.as_bytes() {

@@ -1,21 +1,30 @@
 //! What passes, plans and restores make of every kind.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use local_s3::{HookAction, Operation, RequestInfo};
 use offsite::exit::ExitCode;
+use offsite::pass::back_up::SourceReport;
 use offsite::pass::job::Method;
 use offsite::stop::Stop;
 
 use super::kind::{KindOfSource, Trouble};
-use super::stand::{Stand, contents};
+use super::stand::{Stand, contents, is_of_contents};
 use super::wrapped::EverythingGone;
 use crate::support::BUCKET;
 
-pub(super) async fn everything_comes_back(kind: &dyn KindOfSource, method: &Method) {
+pub(super) async fn everything_comes_back(kind: &'static dyn KindOfSource, method: &Method) {
     let stand = Stand::new(kind, method);
     let first = stand.fill(&["one", "", "three"]);
-    assert_eq!(stand.back_up().await.exit_code, ExitCode::Complete);
+    let report = stand.back_up().await;
+    assert_eq!(report.exit_code, ExitCode::Complete);
+    let SourceReport {
+        snapshot, changes, ..
+    } = &report.committed[0];
+    assert_eq!(snapshot.kind, stand.job.place.kind());
+    assert_eq!(snapshot.place, stand.job.place.text());
+    assert_eq!(changes.changed_while_reading, 0);
     assert_eq!(stand.restored(), first);
     let second = stand.fill(&["one", "two"]);
     assert_eq!(stand.back_up().await.exit_code, ExitCode::Complete);
@@ -29,7 +38,7 @@ pub(super) async fn everything_comes_back(kind: &dyn KindOfSource, method: &Meth
 }
 
 pub(super) async fn what_has_not_changed_is_not_sent_again(
-    kind: &dyn KindOfSource,
+    kind: &'static dyn KindOfSource,
     method: &Method,
 ) {
     let stand = Stand::new(kind, method);
@@ -38,15 +47,23 @@ pub(super) async fn what_has_not_changed_is_not_sent_again(
     stand.world.server.clear_requests();
     let report = stand.back_up().await;
     assert_eq!(report.exit_code, ExitCode::Complete);
-    assert_eq!(report.committed[0].changes.uploaded_files, 0);
+    let changes = report.committed[0].changes;
+    // The root and three items, none of which had to be read.
+    assert_eq!((changes.unchanged, changes.reread_files), (4, 0));
     assert_eq!(stand.contents_sent(), 0);
-    let changed = stand.fill(&["one", "2", "three"]);
-    let report = stand.back_up().await;
-    assert_eq!(report.committed[0].changes.uploaded_files, 1);
-    assert_eq!(stand.restored(), changed);
+    // To another length, and to the same.
+    for item in ["2", "3"] {
+        let changed = stand.fill(&["one", item, "three"]);
+        let report = stand.back_up().await;
+        assert_eq!(report.committed[0].changes.uploaded_files, 1);
+        assert_eq!(stand.restored(), changed);
+    }
 }
 
-pub(super) async fn what_was_interrupted_is_continued(kind: &dyn KindOfSource, method: &Method) {
+pub(super) async fn what_was_interrupted_is_continued(
+    kind: &'static dyn KindOfSource,
+    method: &Method,
+) {
     if matches!(method, Method::Archive(_)) {
         // An archive counts once it is complete.
         return;
@@ -77,7 +94,7 @@ pub(super) async fn what_was_interrupted_is_continued(kind: &dyn KindOfSource, m
     assert_eq!(stand.restored(), expected);
 }
 
-pub(super) async fn a_plan_says_what_a_pass_does(kind: &dyn KindOfSource, method: &Method) {
+pub(super) async fn a_plan_says_what_a_pass_does(kind: &'static dyn KindOfSource, method: &Method) {
     let stand = Stand::new(kind, method);
     stand.fill(&["one", "two", "three"]);
     stand.back_up().await;
@@ -98,7 +115,7 @@ pub(super) async fn a_plan_says_what_a_pass_does(kind: &dyn KindOfSource, method
     assert_eq!(plan.send_files, changes.uploaded_files);
 }
 
-pub(super) async fn an_empty_source_fails(kind: &dyn KindOfSource, method: &Method) {
+pub(super) async fn an_empty_source_fails(kind: &'static dyn KindOfSource, method: &Method) {
     let stand = Stand::new(kind, method);
     stand.fill(&["one"]);
     stand.back_up().await;
@@ -108,7 +125,34 @@ pub(super) async fn an_empty_source_fails(kind: &dyn KindOfSource, method: &Meth
     assert_eq!(stand.world.snapshots().len(), 1);
 }
 
-pub(super) async fn what_breaks_off_is_not_kept(kind: &dyn KindOfSource, method: &Method) {
+pub(super) async fn a_source_that_is_replaced_or_taken_away_during_a_pass_fails(
+    kind: &'static dyn KindOfSource,
+    method: &Method,
+) {
+    for change in [KindOfSource::replace, KindOfSource::take_away] {
+        let stand = Stand::new(kind, method);
+        let first = stand.fill(&["one"]);
+        assert_eq!(stand.back_up().await.exit_code, ExitCode::Complete);
+        stand.fill(&["one", "two"]);
+        let home = stand.world.home.path().to_owned();
+        let is_done = AtomicBool::new(false);
+        stand.world.server.on_request(move |request| {
+            if is_of_contents(request.operation, request.key.as_deref())
+                && !is_done.swap(true, Ordering::SeqCst)
+            {
+                change(kind, &home);
+            }
+            HookAction::Proceed
+        });
+        let report = stand.back_up().await;
+        assert_eq!(report.exit_code, ExitCode::Failed, "{report:?}");
+        assert_eq!(stand.world.snapshots().len(), 1);
+        stand.world.server.clear_hook();
+        assert_eq!(stand.restored(), first);
+    }
+}
+
+pub(super) async fn what_breaks_off_is_not_kept(kind: &'static dyn KindOfSource, method: &Method) {
     let stand = Stand::new(kind, method);
     let first = stand.fill(&["one", "two", "three"]);
     assert_eq!(stand.back_up().await.exit_code, ExitCode::Complete);
@@ -123,7 +167,7 @@ pub(super) async fn what_breaks_off_is_not_kept(kind: &dyn KindOfSource, method:
 }
 
 pub(super) async fn what_cannot_be_looked_at_is_kept_and_marked(
-    kind: &dyn KindOfSource,
+    kind: &'static dyn KindOfSource,
     method: &Method,
 ) {
     let stand = Stand::new(kind, method);
@@ -162,7 +206,7 @@ pub(super) async fn what_cannot_be_looked_at_is_kept_and_marked(
 }
 
 pub(super) async fn nothing_is_complete_of_which_everything_has_gone(
-    kind: &dyn KindOfSource,
+    kind: &'static dyn KindOfSource,
     method: &Method,
 ) {
     let mut stand = Stand::new(kind, method);

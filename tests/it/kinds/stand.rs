@@ -27,14 +27,14 @@ use crate::support::tree::settle;
 use crate::support::{BUCKET, PREFIX, SOURCE, World};
 
 /// A source of a kind, and a store.
-pub(super) struct Stand<'a> {
-    kind: &'a dyn KindOfSource,
+pub(super) struct Stand {
+    pub(super) kind: &'static dyn KindOfSource,
     pub(super) world: World,
     pub(super) job: SourceJob,
 }
 
-impl<'a> Stand<'a> {
-    pub(super) fn new(kind: &'a dyn KindOfSource, method: &Method) -> Self {
+impl Stand {
+    pub(super) fn new(kind: &'static dyn KindOfSource, method: &Method) -> Self {
         let world = World::new();
         let job = SourceJob {
             name: SourceName::parse(SOURCE).unwrap(),
@@ -129,11 +129,7 @@ impl<'a> Stand<'a> {
     pub(super) fn contents_sent(&self) -> usize {
         let requests = self.world.server.requests();
         let sent = requests.iter().filter(|request| {
-            let key = request.key.as_deref().unwrap_or_default();
-            let key = key.strip_prefix(PREFIX).unwrap_or_default();
-            request.operation == Operation::PutObject
-                && request.status == Some(200)
-                && (key.starts_with("files/") || key.starts_with("archives/"))
+            request.status == Some(200) && is_of_contents(request.operation, request.key.as_deref())
         });
         sent.count()
     }
@@ -153,6 +149,13 @@ impl<'a> Stand<'a> {
     pub(super) fn restored(&self) -> BTreeMap<String, Vec<u8>> {
         contents(&self.world.restored_latest())
     }
+}
+
+/// Whether a request sends contents.
+pub(super) fn is_of_contents(operation: Operation, key: Option<&str>) -> bool {
+    let key = key.and_then(|key| key.strip_prefix(PREFIX));
+    let is_one = |key: &str| key.starts_with("files/") || key.starts_with("archives/");
+    operation == Operation::PutObject && key.is_some_and(is_one)
 }
 
 /// The files in a directory.
