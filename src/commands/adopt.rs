@@ -16,6 +16,7 @@ use crate::config::Job;
 use crate::ecs::Identity;
 use crate::error::Failure;
 use crate::exit::ExitCode;
+use crate::format::abilities::Abilities;
 use crate::format::keys::SourceName;
 use crate::format::lock::{Ending, Holder};
 use crate::format::owner::StoreOwner;
@@ -189,6 +190,12 @@ impl lease::Observer for Waiting {
             "waiting for the lock, which {} holds until {until}",
             record.holder
         ));
+    }
+
+    fn tried(&self, found: &Abilities) {
+        if let Some(lacking) = found.lacking() {
+            note(&format!("note: {lacking}"));
+        }
     }
 }
 

@@ -110,6 +110,12 @@ fn summary(report: &VerifyReport, depth: Depth, kind: SourceKind) {
             count(report.compared.size, "object")
         ));
     }
+    if report.compared.etag > 0 {
+        note(&format!(
+            "note: the store tells no checksum of {}; the ETag only says that nothing was put there since; `--read` compares contents",
+            count(report.compared.etag, "object")
+        ));
+    }
     if report.unreadable > 0 {
         note(&format!(
             "warning: {} of this snapshot could not be read by its pass; `offsite list {} --source {}` marks them",

@@ -47,7 +47,7 @@ pub(super) fn needs(
             size: object.size,
             sha256: match object.checksum {
                 Checksum::Sha256(sha256) => Some(sha256),
-                Checksum::Crc64Nvme(_) => None,
+                Checksum::Crc64Nvme(_) | Checksum::Sha256OfParts(_) | Checksum::None => None,
             },
             crc64nvme,
         };
@@ -96,7 +96,7 @@ fn of_file(stored: &Stored, sha256: [u8; 32]) -> Need {
         sha256: Some(sha256),
         crc64nvme: match stored.checksum {
             Checksum::Crc64Nvme(crc64nvme) => Some(crc64nvme),
-            Checksum::Sha256(_) => None,
+            Checksum::Sha256(_) | Checksum::Sha256OfParts(_) | Checksum::None => None,
         },
     }
 }

@@ -16,6 +16,8 @@ use super::path::EntryPath;
 
 /// The lease.
 pub const LOCK: &str = "lock";
+/// What the first pass sends in parts to find out what the store can do.
+pub const PROBE: &str = "probe";
 /// The last pass, for people and probes.
 pub const STATUS: &str = "status.json";
 /// Results of all passes.

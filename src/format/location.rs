@@ -107,13 +107,18 @@ impl FromStr for ObjectId {
     }
 }
 
-/// A checksum of a whole object. Text: `sha256:` and 64 hex digits, `crc64nvme:` and 16.
+/// What the store checked of an object on arrival and keeps. Text: `sha256:` and 64 hex digits, `crc64nvme:`
+/// and 16, `sha256parts:` and 64, `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checksum {
     /// What S3 keeps of an object that was put in one request.
     Sha256([u8; 32]),
     /// What it keeps of one that was sent in parts: CRC-64/NVME.
     Crc64Nvme(u64),
+    /// What other stores keep of that: SHA-256 of the SHA-256 of its parts, in their order.
+    Sha256OfParts([u8; 32]),
+    /// Nothing. Whatever the store says its checksum is, this program has not sent it.
+    None,
 }
 
 impl fmt::Display for Checksum {
@@ -121,6 +126,8 @@ impl fmt::Display for Checksum {
         match self {
             Self::Sha256(sha256) => write!(f, "sha256:{}", hex::encode(sha256)),
             Self::Crc64Nvme(crc) => write!(f, "crc64nvme:{crc:016x}"),
+            Self::Sha256OfParts(sha256) => write!(f, "sha256parts:{}", hex::encode(sha256)),
+            Self::None => f.write_str("none"),
         }
     }
 }
@@ -129,17 +136,20 @@ impl FromStr for Checksum {
     type Err = Malformed;
 
     fn from_str(text: &str) -> Result<Self, Malformed> {
-        let parse = || match text.split_once(':')? {
-            ("sha256", digits) => {
-                let mut sha256 = [0; 32];
-                hex::decode_to_slice(digits, &mut sha256).ok()?;
-                Some(Self::Sha256(sha256))
-            }
-            ("crc64nvme", digits) => {
+        let sha256 = |digits| {
+            let mut sha256 = [0; 32];
+            hex::decode_to_slice(digits, &mut sha256).ok()?;
+            Some(sha256)
+        };
+        let parse = || match text.split_once(':') {
+            Some(("sha256", digits)) => sha256(digits).map(Self::Sha256),
+            Some(("sha256parts", digits)) => sha256(digits).map(Self::Sha256OfParts),
+            Some(("crc64nvme", digits)) => {
                 let mut crc = [0; 8];
                 hex::decode_to_slice(digits, &mut crc).ok()?;
                 Some(Self::Crc64Nvme(u64::from_be_bytes(crc)))
             }
+            None if text == "none" => Some(Self::None),
             _ => None,
         };
         parse().ok_or_else(|| Malformed::new(text, "a checksum"))
@@ -194,10 +204,22 @@ mod tests {
         for text in ["20251227T020000Z-7f3a", "20251227T020000Z-7f3a/01", "x/0"] {
             assert!(text.parse::<ObjectId>().is_err(), "{text}");
         }
-        for checksum in [Checksum::Sha256([0xab; 32]), Checksum::Crc64Nvme(9)] {
+        for checksum in [
+            Checksum::Sha256([0xab; 32]),
+            Checksum::Crc64Nvme(9),
+            Checksum::Sha256OfParts([0xcd; 32]),
+            Checksum::None,
+        ] {
             assert_eq!(checksum.to_string().parse(), Ok(checksum));
         }
-        for text in ["crc64nvme:9", "sha256:ab", "md5:00", "0000000000000009"] {
+        for text in [
+            "crc64nvme:9",
+            "sha256:ab",
+            "sha256parts:",
+            "md5:00",
+            "none:",
+            "0000000000000009",
+        ] {
             assert!(text.parse::<Checksum>().is_err(), "{text}");
         }
     }

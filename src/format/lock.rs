@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::FORMAT;
+use super::abilities::{self, Abilities};
 use super::owner::StoreOwner;
 use super::pass_id::PassId;
 use super::requires::Requires;
@@ -91,9 +92,15 @@ pub struct Lock {
     pub ttl_seconds: u64,
     /// How often it was renewed; makes each renewal another version of the object.
     pub renewals: u64,
-    /// Whether the store was seen to refuse a put whose condition does not hold.
-    #[serde(default)]
-    pub conditions_checked: bool,
+    /// What the store was found to be able to do; absent where that has not been tried, or something of it
+    /// has turned out to be gone.
+    #[serde(
+        rename = "server",
+        default,
+        deserialize_with = "abilities::known",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub abilities: Option<Abilities>,
     /// How the pass ended, once released; absent when it was taken away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Ending>,
@@ -176,5 +183,33 @@ impl Lock {
     #[must_use]
     pub fn ttl(&self) -> Duration {
         Duration::from_secs(self.ttl_seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn abilities_that_are_not_known_are_tried_again() {
+        let lock = |abilities: &str| {
+            let text = format!(
+                r#"{{"format":1,"state":"released","generation":1,"pass":"20251227T020000Z-7f3a",
+                "holder":{{}},"acquired_at":"2025-12-27T02:00:00Z","ttl_seconds":120,"renewals":0
+                {abilities}}}"#
+            );
+            Lock::parse(text.as_bytes()).unwrap().abilities
+        };
+        let found = r#","server":{"address":"s","checksum_of_parts":"X","parts_if_absent":true}"#;
+        let known = lock(&found.replace('X', "sha256")).unwrap();
+        assert_eq!(
+            lock(&format!(
+                r#","server":{}"#,
+                serde_json::to_string(&known).unwrap()
+            )),
+            Some(known)
+        );
+        assert_eq!(lock(&found.replace('X', "sha512")), None);
+        assert_eq!(lock(r#","conditions_checked":true"#), None);
     }
 }

@@ -6,6 +6,7 @@
 //! fields they do not know and refuse format versions they do not know. Nothing here talks to a
 //! store or a file system.
 
+pub mod abilities;
 pub mod changes;
 pub mod codec;
 pub mod entry;

@@ -11,6 +11,7 @@ use super::expiry::{Held, Standing, probe, stands};
 use super::record;
 use super::{Lease, LeaseError, Previous, Seen, look};
 use crate::boottime::Boottime;
+use crate::format::abilities::Abilities;
 use crate::format::keys::{self, SourceName};
 use crate::format::lock::{Ending, Holder, Lock, LockState};
 use crate::format::owner::StoreOwner;
@@ -47,6 +48,8 @@ pub trait Observer: Sync {
     async fn is_gone(&self, held: &Held) -> bool;
     /// The lock has to be waited for; told once.
     fn waits(&self, held: &Held);
+    /// The store was tried out.
+    fn tried(&self, found: &Abilities);
 }
 
 /// Takes the lock, and makes sure that no earlier holder commits anything from then on: what is read
@@ -72,7 +75,7 @@ pub async fn acquire(
         let lock = seen.as_ref().map(|seen| &seen.record);
         let owner = request.claim.owner_after(lock, &**store)?;
         let in_the_way = match free(store, request, observer, seen).await? {
-            Free::Yes(seen) => match take(store, request, seen, owner).await? {
+            Free::Yes(seen) => match take(store, request, seen, owner, observer).await? {
                 Some(taken) => return Ok(taken),
                 // Somebody was faster; look who.
                 None => continue,
@@ -144,12 +147,11 @@ async fn take(
     request: &Request,
     seen: Option<Box<Seen>>,
     owner: Option<StoreOwner>,
+    observer: &dyn Observer,
 ) -> Result<Option<(Lease, Option<Previous>)>, LeaseError> {
     let previous = seen.as_deref().map(Seen::to_previous);
     let mut record = record::held(request, store.now(), previous.as_ref(), owner);
-    record.conditions_checked = seen
-        .as_ref()
-        .is_some_and(|seen| seen.record.conditions_checked);
+    record.abilities = seen.as_ref().and_then(|seen| known(&**store, seen));
     let condition = match seen {
         Some(seen) => Condition::Matches(seen.etag),
         None => Condition::Absent,
@@ -160,22 +162,52 @@ async fn take(
         Err(error) if error.kind == StoreErrorKind::PreconditionFailed => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    if !record.conditions_checked {
+    if record.abilities.is_none() {
         check_conditions(&**store, &record).await?;
-        // Written down with the next renewal, or with the release.
-        record.conditions_checked = true;
     }
     let lease = Lease::new(Arc::clone(store), request, record, etag, sent);
-    if let Err(error) = lease.settle().await {
-        // What is left to settle stays in the lock.
+    let ready = async {
+        lease.settle().await?;
+        learn_abilities(&**store, &lease, observer).await
+    };
+    if let Err(error) = ready.await {
+        // What is left to settle stays in the lock, and what is not known yet is tried by the next pass.
         let _ = lease.release(Ending::Unfinished).await;
         return Err(error);
     }
     Ok(Some((lease, previous)))
 }
 
-/// Makes sure, before a store is relied on, that it refuses what it should refuse. Should it not, the
-/// lock it has taken instead is nobody's.
+/// What an earlier pass has found out of the same server.
+fn known(store: &dyn Store, seen: &Seen) -> Option<Abilities> {
+    let found = seen.record.abilities.as_ref();
+    found
+        .filter(|found| found.address == store.address())
+        .cloned()
+}
+
+/// Relies on what an earlier pass has found out, or else finds it out under the lease.
+async fn learn_abilities(
+    store: &dyn Store,
+    lease: &Lease,
+    observer: &dyn Observer,
+) -> Result<(), LeaseError> {
+    let abilities = match lease.record().await.abilities {
+        Some(known) => known,
+        None => {
+            let found = store.try_out().await?;
+            observer.tried(&found);
+            lease.note(found.clone()).await;
+            found
+        }
+    };
+    store.rely_on(abilities);
+    Ok(())
+}
+
+/// Makes sure, before a store is relied on, that it refuses what it should refuse: otherwise two passes
+/// could run at once. Should it not, the lock it has taken instead is nobody's, and nothing else is
+/// written there.
 async fn check_conditions(store: &dyn Store, record: &Lock) -> Result<(), LeaseError> {
     let mut other = record.clone();
     other.state = LockState::Released;
@@ -184,7 +216,7 @@ async fn check_conditions(store: &dyn Store, record: &Lock) -> Result<(), LeaseE
         match store.put(keys::LOCK, other.to_bytes(), &condition).await {
             Err(error) if error.kind == StoreErrorKind::PreconditionFailed => {}
             Err(error) => return Err(error.into()),
-            Ok(_) => return Err(LeaseError::Unconditional),
+            Ok(_) => return Err(LeaseError::Unconditional(condition)),
         }
     }
     Ok(())

@@ -12,6 +12,7 @@ use super::settle::{AtKey, Settled, Voider};
 use super::{LeaseError, Request};
 use crate::boottime::Boottime;
 use crate::exit::ExitCode;
+use crate::format::abilities::Abilities;
 use crate::format::keys::{self, SourceName};
 use crate::format::lock::{Ending, Lock};
 use crate::format::owner::StoreOwner;
@@ -186,6 +187,11 @@ impl Lease {
         Ok(())
     }
 
+    /// Writes down what the store can do, with the next renewal or with the release.
+    pub(super) async fn note(&self, found: Abilities) {
+        self.shared.current.lock().await.record.abilities = Some(found);
+    }
+
     /// Why the lease is lost, if it is.
     #[must_use]
     pub fn is_lost(&self) -> Option<Lost> {
@@ -319,6 +325,9 @@ impl Lease {
         }
         let mut current = self.shared.current.lock().await;
         current.record.outcome = Some(outcome);
+        if self.shared.store.misses_an_ability() {
+            current.record.abilities = None;
+        }
         let unsettled = self.shared.unsettled().clone();
         current.record.end(unsettled);
         match self.shared.put(&mut current).await {

@@ -64,8 +64,10 @@ pub enum LeaseError {
     #[error("the lock object is not a lease: {0}")]
     Malformed(String),
     /// The store takes a conditional put whose condition does not hold.
-    #[error("the store ignores conditional writes, so a lock cannot exclude anybody")]
-    Unconditional,
+    #[error(
+        "the store cannot be used: it ignores conditional writes ({0}), so two passes could run at once"
+    )]
+    Unconditional(Condition),
     /// Answers come without the time.
     #[error("the store does not tell the time (its answers have no `Date` header)")]
     NoClock,
@@ -94,8 +96,8 @@ impl LeaseError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Held(_) | Self::Doubtful { .. } => ExitCode::Locked,
-            Self::OtherOwner { .. } => ExitCode::Usage,
-            Self::Malformed(_) | Self::Unconditional | Self::NoClock => ExitCode::Failed,
+            Self::OtherOwner { .. } | Self::Unconditional(_) => ExitCode::Usage,
+            Self::Malformed(_) | Self::NoClock => ExitCode::Failed,
             Self::Lost(lost) => lost.exit_code(),
             Self::Interrupted => ExitCode::Terminated,
             Self::Unsettled { error, .. } | Self::Store(error) => error.kind.exit_code(),
@@ -121,8 +123,8 @@ impl LeaseError {
             Self::Malformed(_) => Some(
                 "look at it with `aws s3 cp`; a newer offsite may have written it, or something else uses this prefix",
             ),
-            Self::Unconditional => Some(
-                "use a store that honours If-None-Match and If-Match on PutObject, as AWS and recent MinIO do",
+            Self::Unconditional(_) => Some(
+                "docs/STORES.md has a table of servers that honour conditions, and of those that do not; recent versions of some do",
             ),
             Self::NoClock => Some("a proxy on the way may drop it; leases are judged by it"),
             Self::Lost(_) | Self::Interrupted => None,

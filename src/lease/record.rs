@@ -29,7 +29,7 @@ pub(super) fn held(
         acquired_at: now,
         ttl_seconds: request.ttl.as_secs().max(1),
         renewals: 0,
-        conditions_checked: false,
+        abilities: None,
         outcome: None,
         commits: commit_keys(&request.sources, pass),
         to_void: previous.map_or_else(Vec::new, |p| p.to_void.clone()),

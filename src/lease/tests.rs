@@ -12,13 +12,14 @@ use jiff::Timestamp;
 
 use super::{Claim, CommitError, Lost, Observer, Request, acquire};
 use crate::boottime::boottime;
+use crate::format::abilities::Abilities;
 use crate::format::keys::{self, SourceName};
 use crate::format::lock::Holder;
 use crate::lease::Held;
 use crate::stop::Stop;
 use crate::store::{
-    Clock, Condition, ETag, Listing, Object, ObjectInfo, OpenUpload, Operation, Pages, Part,
-    Placement, Store, StoreError, StoreErrorKind, StoreResult, Upload, UploadedPart,
+    Clock, Completed, Condition, ETag, Listing, Object, ObjectInfo, OpenUpload, Operation, Pages,
+    Part, Placement, Store, StoreError, StoreErrorKind, StoreResult, Upload, UploadedPart,
 };
 
 /// A store that can do what a lease needs.
@@ -131,7 +132,7 @@ impl Store for Objects {
         _: u64,
         _: u64,
         _: &Condition,
-    ) -> StoreResult<ETag> {
+    ) -> StoreResult<Completed> {
         panic!("{NOT_ASKED_FOR}")
     }
 
@@ -157,6 +158,8 @@ impl Observer for Nobody {
     }
 
     fn waits(&self, _: &Held) {}
+
+    fn tried(&self, _: &Abilities) {}
 }
 
 fn request(boottime: fn() -> Duration) -> Request {

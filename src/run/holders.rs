@@ -1,4 +1,4 @@
-//! What is known of whoever holds the lock.
+//! What taking the lock shows: who holds it, and what the store can do.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use super::report;
 use super::world::World;
 use crate::ecs::Tasks;
 use crate::events::Event;
+use crate::format::abilities::Abilities;
 use crate::format::pass_id::PassId;
 use crate::lease::{self, Held};
 
@@ -71,6 +72,12 @@ impl lease::Observer for Observer<'_> {
                 });
                 false
             }
+        }
+    }
+
+    fn tried(&self, found: &Abilities) {
+        if let Some(message) = found.lacking() {
+            self.world.events.emit(&Event::Notice { message });
         }
     }
 

@@ -116,6 +116,12 @@ pub enum StoreErrorKind {
     /// Refused for good, for what it says.
     #[error("refused ({0})")]
     Rejected(String),
+    /// The store does not know what it was asked for.
+    #[error("the store cannot do what is needed ({0})")]
+    Unsupported(String),
+    /// The store does not do any more what it did when it was tried.
+    #[error("the store {0}, which it did when it was tried")]
+    AbilityGone(&'static str),
 }
 
 impl StoreErrorKind {
@@ -142,7 +148,9 @@ impl StoreErrorKind {
             | Self::Throttled(_)
             | Self::Unavailable(_)
             | Self::Transport(_)
-            | Self::Rejected(_) => false,
+            | Self::Rejected(_)
+            | Self::Unsupported(_)
+            | Self::AbilityGone(_) => false,
         }
     }
 
@@ -172,7 +180,9 @@ impl StoreErrorKind {
             | Self::Credentials(_)
             | Self::WrongRegion(_)
             | Self::Archived(_)
-            | Self::Rejected(_) => false,
+            | Self::Rejected(_)
+            | Self::Unsupported(_)
+            | Self::AbilityGone(_) => false,
         }
     }
 
@@ -189,7 +199,9 @@ impl StoreErrorKind {
             | Self::Credentials(_)
             | Self::CredentialsUnavailable(_)
             | Self::ClockSkew(_)
-            | Self::WrongRegion(_) => true,
+            | Self::WrongRegion(_)
+            | Self::Unsupported(_)
+            | Self::AbilityGone(_) => true,
             Self::NotFound
             | Self::TooShort
             | Self::TooLarge { .. }
@@ -211,7 +223,7 @@ impl StoreErrorKind {
         match self {
             Self::NotFound | Self::NoSuchBucket | Self::NoSuchDirectory => ExitCode::NotFound,
             Self::AccessDenied(_) | Self::Credentials(_) | Self::Forbidden(_) => ExitCode::Denied,
-            Self::WrongRegion(_) | Self::UnfitFileSystem => ExitCode::Usage,
+            Self::WrongRegion(_) | Self::UnfitFileSystem | Self::Unsupported(_) => ExitCode::Usage,
             Self::TooShort | Self::TooLarge { .. } => ExitCode::Integrity,
             Self::PreconditionFailed
             | Self::Full(_)
@@ -224,7 +236,8 @@ impl StoreErrorKind {
             | Self::Transport(_)
             | Self::Damaged(_)
             | Self::UnexpectedAnswer(_)
-            | Self::Rejected(_) => ExitCode::Failed,
+            | Self::Rejected(_)
+            | Self::AbilityGone(_) => ExitCode::Failed,
         }
     }
 
@@ -278,6 +291,12 @@ impl StoreErrorKind {
             Self::TooLarge { .. } => Some(
                 "look at the object with `aws s3api head-object`: something else than offsite has written it",
             ),
+            Self::Unsupported(_) => {
+                Some("docs/STORES.md says what a store has to be able to do, and which servers can")
+            }
+            Self::AbilityGone(_) => Some(
+                "run it again: the next pass tries out what the store can do now; docs/STORES.md has what follows",
+            ),
             Self::NotFound
             | Self::TooShort
             | Self::PreconditionFailed
@@ -319,6 +338,8 @@ mod tests {
             (Kind::Damaged(some()), true),
             (Kind::UnexpectedAnswer(some()), true),
             (Kind::Rejected(some()), false),
+            (Kind::Unsupported(some()), false),
+            (Kind::AbilityGone(""), false),
         ] {
             assert_eq!(kind.is_worth_another_pass(), expected, "{kind}");
             assert!(!expected || kind.exit_code() == ExitCode::Failed, "{kind}");

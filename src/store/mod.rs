@@ -22,11 +22,15 @@ mod s3;
 pub mod url;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
+
+use crate::format::abilities::Abilities;
+use crate::format::location::Checksum;
 
 pub use crate::format::location::ETag;
 pub use clock::Clock;
@@ -63,6 +67,8 @@ pub struct ObjectInfo {
     pub sha256: Option<[u8; 32]>,
     /// CRC-64/NVME of the whole object, where the store checked and kept one.
     pub crc64nvme: Option<u64>,
+    /// SHA-256 of the SHA-256 of the parts it was sent in, where the store checked and kept those.
+    pub sha256_of_parts: Option<[u8; 32]>,
     /// Whether the store keeps a checksum of a kind that this program never asks for.
     pub has_foreign_checksum: bool,
     /// Whether it is in an archive class or tier, and cannot be read before it is thawed.
@@ -76,6 +82,15 @@ pub enum Condition {
     Absent,
     /// Only over this version.
     Matches(ETag),
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Absent => "`If-None-Match: *`",
+            Self::Matches(_) => "`If-Match`",
+        })
+    }
 }
 
 /// How content objects are kept. Manifests and control objects are always in the default class, so
@@ -106,6 +121,17 @@ pub struct UploadedPart {
     pub etag: ETag,
     /// CRC-64/NVME of the part.
     pub crc64nvme: u64,
+    /// SHA-256 of the part, where the store was sent that in its place.
+    pub sha256: Option<[u8; 32]>,
+}
+
+/// An object that parts have become.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completed {
+    /// Its version.
+    pub etag: ETag,
+    /// What of it the store checks and keeps.
+    pub checksum: Checksum,
 }
 
 /// An upload in parts that was begun.
@@ -148,6 +174,30 @@ pub trait Store: Send + Sync {
         Ok(())
     }
 
+    /// Where the store is asked. What answers elsewhere may be able to do less.
+    fn address(&self) -> String {
+        self.location()
+    }
+
+    /// Finds out by trying what the store can do. Writes nothing but [`keys::PROBE`]. Where all stores of a
+    /// kind are alike, there is nothing to try.
+    ///
+    /// [`keys::PROBE`]: crate::format::keys::PROBE
+    ///
+    /// # Errors
+    /// The store fails, or cannot do what is needed in any case; says what.
+    async fn try_out(&self) -> StoreResult<Abilities> {
+        Ok(Abilities::all(self.address()))
+    }
+
+    /// Relies from now on on what the store was found to be able to do.
+    fn rely_on(&self, _: Abilities) {}
+
+    /// Whether something that it was relied on for has turned out to be gone.
+    fn misses_an_ability(&self) -> bool {
+        false
+    }
+
     /// Reads an object whole, unless it has more than `at_most` bytes.
     async fn get(&self, key: &str, at_most: u64) -> StoreResult<Object>;
 
@@ -184,8 +234,8 @@ pub trait Store: Send + Sync {
         crc64nvme: u64,
     ) -> StoreResult<UploadedPart>;
 
-    /// Makes the parts one object, which the store checks against the CRC-64/NVME of the whole. Returns
-    /// the object's version.
+    /// Makes the parts one object, which the store checks as well as it can: against the CRC-64/NVME of the
+    /// whole, unless it was found to be able to do less.
     async fn complete_upload(
         &self,
         upload: &Upload,
@@ -193,7 +243,7 @@ pub trait Store: Send + Sync {
         size: u64,
         crc64nvme: u64,
         condition: &Condition,
-    ) -> StoreResult<ETag>;
+    ) -> StoreResult<Completed>;
 
     /// Gives up an upload; its parts are freed.
     async fn abort_upload(&self, upload: &Upload) -> StoreResult<()>;

@@ -18,7 +18,9 @@ use tokio::task::JoinSet;
 
 use super::hashes::Hashes;
 use super::part_sizes::{Length, PART_BYTES};
-use super::{Condition, Part, Placement, Store, StoreError, StoreResult, Upload, UploadedPart};
+use super::{
+    Completed, Condition, Part, Placement, Store, StoreError, StoreResult, Upload, UploadedPart,
+};
 use crate::format::location::{Checksum, Stored};
 use crate::memory::budget::Budget;
 use crate::memory::buffers::{Buffer, Buffers};
@@ -323,12 +325,13 @@ impl PartWriter {
         let NewObject { key, condition, .. } = &self.object;
         let store = &self.uploader.store;
         let complete = store.complete_upload(upload, parts, size, crc64nvme, condition);
+        let Completed { etag, checksum } = complete.await?;
         Ok(Written {
             stored: Stored {
                 key: key.as_str().into(),
                 size,
-                checksum: Checksum::Crc64Nvme(crc64nvme),
-                etag: Some(complete.await?),
+                checksum,
+                etag: Some(etag),
             },
             crc64nvme,
             sha256: self.hashes.sha256(),

@@ -13,6 +13,11 @@ pub(super) struct Recorded {
     size: u64,
     sha256: Option<String>,
     crc64nvme: Option<String>,
+    sha256_of_parts: Option<String>,
+    /// No checksum was sent with it, so that the store's own says nothing of what was.
+    has_none: bool,
+    /// It was sent to another store, and copied from there.
+    is_copied: bool,
     etag: Option<ETag>,
 }
 
@@ -77,32 +82,47 @@ impl Recorded {
         Self {
             size: stored.size,
             sha256: Some(hex::encode(sha256)),
-            crc64nvme: match stored.checksum {
-                Checksum::Crc64Nvme(crc) => Some(format!("{crc:016x}")),
-                Checksum::Sha256(_) => None,
-            },
-            etag: stored.etag.clone(),
+            ..Self::sent(stored.size, stored.checksum, stored.etag.as_ref())
         }
     }
 
-    /// Without the store's name for the version, where that is another store's.
+    /// Without what is another store's alone: its name for the version, and how it was sent there.
     pub(super) fn copied(mut self, is_copied: bool) -> Self {
         if is_copied {
             self.etag = None;
+            self.sha256_of_parts = None;
+            self.has_none = false;
+            self.is_copied = true;
         }
         self
     }
 
     pub(super) fn of_shared(object: &SharedObject) -> Self {
         Self {
-            size: object.size,
-            sha256: match object.checksum {
-                Checksum::Sha256(sha256) => Some(hex::encode(sha256)),
-                Checksum::Crc64Nvme(_) => None,
-            },
             crc64nvme: Some(object.crc64nvme.clone()),
-            etag: object.etag.clone(),
+            ..Self::sent(object.size, object.checksum, object.etag.as_ref())
         }
+    }
+
+    fn sent(size: u64, checksum: Checksum, etag: Option<&ETag>) -> Self {
+        let mut recorded = Self {
+            size,
+            sha256: None,
+            crc64nvme: None,
+            sha256_of_parts: None,
+            has_none: false,
+            is_copied: false,
+            etag: etag.cloned(),
+        };
+        match checksum {
+            Checksum::Sha256(sha256) => recorded.sha256 = Some(hex::encode(sha256)),
+            Checksum::Crc64Nvme(crc) => recorded.crc64nvme = Some(format!("{crc:016x}")),
+            Checksum::Sha256OfParts(sha256) => {
+                recorded.sha256_of_parts = Some(hex::encode(sha256));
+            }
+            Checksum::None => recorded.has_none = true,
+        }
+        recorded
     }
 
     fn compare(&self, info: &ObjectInfo) -> Result<Evidence, Mismatch> {
@@ -112,14 +132,24 @@ impl Recorded {
                 stored: info.size,
             });
         }
-        let sha256 = info.sha256.map(hex::encode);
-        let crc64nvme = info.crc64nvme.map(|crc| format!("{crc:016x}"));
-        let has_checksum = sha256.is_some() || crc64nvme.is_some() || info.has_foreign_checksum;
+        let stored = [
+            info.sha256.map(hex::encode),
+            info.crc64nvme.map(|crc| format!("{crc:016x}")),
+            info.sha256_of_parts.map(hex::encode),
+        ];
+        let stored = match self.has_none {
+            true => [None, None, None],
+            false => stored,
+        };
+        let has_checksum =
+            !self.has_none && (info.has_foreign_checksum || stored.iter().any(Option::is_some));
+        let recorded = [
+            ("SHA-256", &self.sha256),
+            ("CRC-64/NVME", &self.crc64nvme),
+            ("SHA-256 of parts", &self.sha256_of_parts),
+        ];
         let mut is_same = false;
-        for (algorithm, recorded, stored) in [
-            ("SHA-256", &self.sha256, sha256),
-            ("CRC-64/NVME", &self.crc64nvme, crc64nvme),
-        ] {
+        for ((algorithm, recorded), stored) in recorded.into_iter().zip(stored) {
             let (Some(recorded), Some(stored)) = (recorded, stored) else {
                 continue;
             };
@@ -135,7 +165,8 @@ impl Recorded {
         }
         match &self.etag {
             _ if is_same => Ok(Evidence::Checksum),
-            _ if has_checksum => Err(Mismatch::OtherChecksum),
+            // A copy may have been sent in other parts.
+            _ if has_checksum && !self.is_copied => Err(Mismatch::OtherChecksum),
             Some(recorded) if recorded.bare() == info.etag.bare() => Ok(Evidence::ETag),
             Some(recorded) => Err(Mismatch::ETag {
                 recorded: recorded.bare().to_owned(),
@@ -191,6 +222,9 @@ mod tests {
             size: 3,
             sha256: Some(hex::encode([7; 32])),
             crc64nvme: Some(format!("{:016x}", 9)),
+            sha256_of_parts: None,
+            has_none: false,
+            is_copied: false,
             etag: Some(ETag("\"e\"".to_owned())),
         }
     }
@@ -201,6 +235,7 @@ mod tests {
             etag: ETag("\"e\"".to_owned()),
             sha256: None,
             crc64nvme: None,
+            sha256_of_parts: None,
             has_foreign_checksum: false,
             is_archived: false,
         }
@@ -236,6 +271,39 @@ mod tests {
             ..recorded()
         };
         assert_eq!(unrecorded.compare(&info()), Ok(Evidence::Size));
+    }
+
+    #[test]
+    fn how_another_store_was_sent_it_says_nothing_of_a_copy() {
+        let sent = |checksum| Recorded::sent(3, checksum, Some(&ETag("e".to_owned())));
+        let crc64nvme = Some(9);
+        let with_crc = ObjectInfo {
+            crc64nvme,
+            ..info()
+        };
+        let of_parts = |byte| ObjectInfo {
+            sha256_of_parts: Some([byte; 32]),
+            ..info()
+        };
+        let recorded = || sent(Checksum::Sha256OfParts([1; 32]));
+        assert_eq!(recorded().compare(&of_parts(1)), Ok(Evidence::Checksum));
+        assert!(recorded().compare(&of_parts(2)).is_err());
+        assert_eq!(recorded().compare(&with_crc), Err(Mismatch::OtherChecksum));
+        let copied = |checksum| sent(checksum).copied(true);
+        for checksum in [
+            Checksum::Sha256OfParts([1; 32]),
+            Checksum::Sha256([1; 32]),
+            Checksum::None,
+        ] {
+            assert_eq!(copied(checksum).compare(&of_parts(2)), Ok(Evidence::Size));
+            assert_eq!(copied(checksum).compare(&with_crc), Ok(Evidence::Size));
+        }
+        let crc = copied(Checksum::Crc64Nvme(9));
+        assert_eq!(crc.compare(&with_crc), Ok(Evidence::Checksum));
+        assert!(copied(Checksum::Crc64Nvme(8)).compare(&with_crc).is_err());
+        // No checksum was sent: that of the store is nobody's.
+        let none = sent(Checksum::None);
+        assert_eq!(none.compare(&with_crc), Ok(Evidence::ETag));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The program as its users have it: a process that talks to a real S3 server over HTTP.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod abilities;
 mod answers;
 mod archive;
 mod backup;

@@ -1,6 +1,7 @@
 //! The options of a server, and starting it.
 
 use crate::auth::{Credentials, ageless_signatures};
+use crate::checksum::ChecksumsOfParts;
 use crate::clock::Clock;
 use crate::faults::Faults;
 use crate::hook::HookSlot;
@@ -28,6 +29,8 @@ pub struct Builder {
     restores_stay_pending: bool,
     ignores_if_match: bool,
     ignores_if_none_match: bool,
+    ignores_conditions_of_parts: bool,
+    checksums_of_parts: ChecksumsOfParts,
     keeps_requests: bool,
     request_lines: Option<PathBuf>,
 }
@@ -44,6 +47,8 @@ impl Default for Builder {
             restores_stay_pending: false,
             ignores_if_match: false,
             ignores_if_none_match: false,
+            ignores_conditions_of_parts: false,
+            checksums_of_parts: ChecksumsOfParts::default(),
             keeps_requests: true,
             request_lines: None,
         }
@@ -120,6 +125,18 @@ impl Builder {
         self
     }
 
+    /// Makes parts an object whatever the condition of that says.
+    pub fn ignores_conditions_of_parts(mut self) -> Self {
+        self.ignores_conditions_of_parts = true;
+        self
+    }
+
+    /// Knows less of the checksums of objects that are sent in parts than AWS does.
+    pub fn checksums_of_parts(mut self, known: ChecksumsOfParts) -> Self {
+        self.checksums_of_parts = known;
+        self
+    }
+
     /// Keeps no requests in memory: [`LocalS3::requests`] is always empty. For servers that run for
     /// long.
     pub fn forget_requests(mut self) -> Self {
@@ -152,6 +169,8 @@ impl Builder {
         backend.restores_stay_pending = self.restores_stay_pending;
         backend.ignores_if_match = self.ignores_if_match;
         backend.ignores_if_none_match = self.ignores_if_none_match;
+        backend.ignores_conditions_of_parts = self.ignores_conditions_of_parts;
+        backend.checksums_of_parts = self.checksums_of_parts;
         for name in &self.buckets {
             create_bucket(&backend, name)?;
         }

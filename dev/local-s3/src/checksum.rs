@@ -180,6 +180,18 @@ impl Checksum {
     }
 }
 
+/// What a server knows of checksums of objects that are sent in parts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChecksumsOfParts {
+    /// What AWS knows.
+    #[default]
+    All,
+    /// It refuses CRC-64/NVME, as servers do that are older than that.
+    Older,
+    /// It looks at none, and tells none.
+    Ignored,
+}
+
 /// A checksum a client states: what the server computes has to equal it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Claim {

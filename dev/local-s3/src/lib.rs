@@ -54,7 +54,7 @@ mod unsign;
 
 pub use crate::auth::Credentials;
 pub use crate::builder::Builder;
-pub use crate::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
+pub use crate::checksum::{Checksum, ChecksumAlgorithm, ChecksumType, ChecksumsOfParts};
 pub use crate::clock::Clock;
 pub use crate::faults::{Fault, FaultHandle};
 pub use crate::forged::Answer;

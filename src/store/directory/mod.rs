@@ -40,10 +40,12 @@ use self::root::{Root, stat};
 use self::trouble::{Result, Trouble};
 use self::versions::Version;
 use super::{
-    Clock, Condition, ETag, ListedObject, Listing, Object, ObjectInfo, OpenUpload, Operation, Page,
-    Pages, Part, Placement, Store, StoreError, StoreErrorKind, StoreResult, Upload, UploadedPart,
+    Clock, Completed, Condition, ETag, ListedObject, Listing, Object, ObjectInfo, OpenUpload,
+    Operation, Page, Pages, Part, Placement, Store, StoreError, StoreErrorKind, StoreResult,
+    Upload, UploadedPart,
 };
 use crate::boottime::boottime;
+use crate::format::location::Checksum;
 
 /// Objects in a page of a listing.
 const PAGE: usize = 1000;
@@ -165,6 +167,7 @@ impl Store for DirectoryStore {
                 etag: version.etag(),
                 sha256: None,
                 crc64nvme: None,
+                sha256_of_parts: None,
                 has_foreign_checksum: false,
                 is_archived: false,
             })
@@ -236,6 +239,7 @@ impl Store for DirectoryStore {
                 number: part.number,
                 etag: ETag(part.number.to_string()),
                 crc64nvme,
+                sha256: None,
             })
         });
         send.await
@@ -246,9 +250,9 @@ impl Store for DirectoryStore {
         upload: &Upload,
         _parts: Vec<UploadedPart>,
         size: u64,
-        _crc64nvme: u64,
+        crc64nvme: u64,
         condition: &Condition,
-    ) -> StoreResult<ETag> {
+    ) -> StoreResult<Completed> {
         let (id, condition) = (upload.id.clone(), condition.clone());
         let complete = self.work(Operation::Upload, &upload.key, move |shared, root, key| {
             let draft = shared.uploads().remove(&id).ok_or(Errno::NOENT)?;
@@ -262,7 +266,10 @@ impl Store for DirectoryStore {
             let _ = uploads::end(root, &id);
             etag
         });
-        complete.await
+        Ok(Completed {
+            etag: complete.await?,
+            checksum: Checksum::Crc64Nvme(crc64nvme),
+        })
     }
 
     async fn abort_upload(&self, upload: &Upload) -> StoreResult<()> {

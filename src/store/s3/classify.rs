@@ -76,6 +76,7 @@ impl Answer<'_> {
             | "InvalidDigest"
             | "IncompleteBody"
             | "XAmzContentChecksumMismatch" => StoreErrorKind::Damaged(says),
+            "NotImplemented" => StoreErrorKind::Unsupported(says),
             "ConditionalRequestConflict" | "OperationAborted" => StoreErrorKind::Conflict(says),
             "RequestTimeout" | "InternalError" => StoreErrorKind::Unavailable(says),
             "SlowDown" | "ThrottlingException" | "RequestLimitExceeded" | "TooManyRequests" => {
@@ -107,6 +108,7 @@ impl Answer<'_> {
             412 => StoreErrorKind::PreconditionFailed,
             416 => StoreErrorKind::TooShort,
             429 | 503 => StoreErrorKind::Throttled(says),
+            501 => StoreErrorKind::Unsupported(says),
             408 | 500.. => StoreErrorKind::Unavailable(says),
             _ => StoreErrorKind::Rejected(says),
         }
@@ -200,6 +202,7 @@ mod tests {
             (301, "PermanentRedirect", Kind::WrongRegion(some())),
             (307, "TemporaryRedirect", Kind::WrongRegion(some())),
             (400, "InvalidStorageClass", Kind::Rejected(some())),
+            (501, "NotImplemented", Kind::Unsupported(some())),
         ] {
             let answer = Answer {
                 status,

@@ -40,6 +40,8 @@ pub(super) struct Clients {
     pub(super) direct: Option<Direct>,
     /// Credentials, unless nobody is configured to give any.
     pub(super) credentials: Option<Keeper>,
+    /// Where requests go, for people.
+    pub(super) address: String,
     /// Payloads are protected on the way by something else than their signature.
     pub(super) protected: bool,
 }
@@ -119,6 +121,9 @@ pub(super) async fn connect(bucket: &str, options: &StoreOptions) -> Clients {
         s3: Client::from_conf(s3.build()),
         direct,
         credentials,
+        address: endpoint_url
+            .as_deref()
+            .map_or_else(|| "AWS".to_owned(), authority),
         protected: endpoint_url.as_deref().is_none_or(is_protected),
         wire,
     }
@@ -175,6 +180,18 @@ fn is_protected(endpoint_url: &str) -> bool {
         None => false,
     };
     url.scheme() == "https" || is_here
+}
+
+/// Host and port of an endpoint, without what may be secret in it.
+fn authority(endpoint_url: &str) -> String {
+    let Ok(url) = endpoint_url.parse::<Url>() else {
+        return String::new();
+    };
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
 }
 
 #[cfg(test)]

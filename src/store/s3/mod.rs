@@ -2,10 +2,12 @@
 //!
 //! Contents are put with `If-None-Match: *` and a checksum, so that nothing is ever overwritten and
 //! what arrives is what was sent: SHA-256 for an object sent in one request, CRC-64/NVME over the
-//! whole for one sent in parts (S3 keeps no whole-object SHA-256 for those). Retries on throttling
+//! whole for one sent in parts (S3 keeps no whole-object SHA-256 for those), or what else the server was
+//! found to keep. Retries on throttling
 //! and transport errors are the SDK's. An answer that was lost on the way makes the retry of a
 //! conditional put fail; then the object itself is asked whether it is the one that was sent.
 
+mod abilities;
 mod archived;
 mod ask;
 mod classify;
@@ -16,14 +18,17 @@ mod proof;
 mod put;
 mod read;
 mod upload;
+mod whole;
 mod wire;
 
 use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use aws_sdk_s3::types::{ChecksumMode, ServerSideEncryption, StorageClass};
+use aws_sdk_s3::types::{ChecksumMode, ChecksumType, ServerSideEncryption, StorageClass};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
@@ -36,11 +41,13 @@ use self::direct::encode_value;
 use self::list::ObjectPages;
 use self::proof::{Proofs, entity_tag};
 use self::read::Extent;
+use self::whole::of_parts;
 use super::{
-    Clock, Condition, ETag, Encryption, Listing, Object, ObjectInfo, OpenUpload, Operation, Pages,
-    Part, Placement, Store, StoreError, StoreErrorKind, StoreOptions, StoreResult, Upload,
-    UploadedPart,
+    Clock, Completed, Condition, ETag, Encryption, Listing, Object, ObjectInfo, OpenUpload,
+    Operation, Pages, Part, Placement, Store, StoreError, StoreErrorKind, StoreOptions,
+    StoreResult, Upload, UploadedPart,
 };
+use crate::format::abilities::Abilities;
 use crate::memory::regions::Regions;
 use crate::store::url::BucketUrl;
 
@@ -51,9 +58,11 @@ pub(super) struct S3Store {
     clients: Clients,
     /// For what is read.
     regions: Regions,
-    /// What proves a put, and a completed upload.
+    /// What proves a put.
     puts: Proofs,
-    wholes: Proofs,
+    /// What the server can do, as far as anybody has said, and whether it turned out to be otherwise.
+    abilities: Mutex<Option<Abilities>>,
+    misses_an_ability: AtomicBool,
 }
 
 impl S3Store {
@@ -66,7 +75,8 @@ impl S3Store {
             clients,
             regions: Regions::default(),
             puts: Proofs::default(),
-            wholes: Proofs::default(),
+            abilities: Mutex::default(),
+            misses_an_ability: AtomicBool::default(),
         }
     }
 
@@ -87,6 +97,31 @@ impl S3Store {
             .operation_attempt_timeout(self.options.timeout(bytes))
             .build();
         aws_sdk_s3::config::Config::builder().timeout_config(timeouts)
+    }
+
+    /// What the server is relied on for: everything, until somebody says otherwise.
+    fn abilities(&self) -> Abilities {
+        let known = self.abilities.lock().expect("nothing panics holding this");
+        known
+            .clone()
+            .unwrap_or_else(|| Abilities::all(self.address()))
+    }
+
+    /// Notes if what the server was relied on for has failed.
+    fn noting<T>(&self, result: StoreResult<T>) -> StoreResult<T> {
+        result.map_err(|mut error| {
+            if let StoreErrorKind::Unsupported(_) = error.kind {
+                error.kind =
+                    StoreErrorKind::AbilityGone("does not take objects that are sent in parts so");
+            }
+            let is_ability = matches!(
+                error.kind,
+                StoreErrorKind::AbilityGone(_) | StoreErrorKind::Rejected(_)
+            );
+            self.misses_an_ability
+                .fetch_or(is_ability, Ordering::Relaxed);
+            error
+        })
     }
 
     fn encryption(&self) -> (Option<ServerSideEncryption>, Option<String>) {
@@ -110,6 +145,24 @@ impl Store for S3Store {
 
     fn clock(&self) -> &Clock {
         self.clients.wire.clock()
+    }
+
+    fn address(&self) -> String {
+        self.clients.address.clone()
+    }
+
+    async fn try_out(&self) -> StoreResult<Abilities> {
+        self.try_parts().await
+    }
+
+    fn rely_on(&self, abilities: Abilities) {
+        let mut known = self.abilities.lock().expect("nothing panics holding this");
+        *known = Some(abilities);
+        self.misses_an_ability.store(false, Ordering::Relaxed);
+    }
+
+    fn misses_an_ability(&self) -> bool {
+        self.misses_an_ability.load(Ordering::Relaxed)
     }
 
     async fn get(&self, key: &str, at_most: u64) -> StoreResult<Object> {
@@ -179,7 +232,8 @@ impl Store for S3Store {
     }
 
     async fn begin_upload(&self, key: &str, placement: &Placement) -> StoreResult<Upload> {
-        self.begin(key, placement).await
+        let kept = self.abilities().checksum_of_parts;
+        self.noting(self.begin(key, kept, placement).await)
     }
 
     async fn upload_part(
@@ -199,7 +253,7 @@ impl Store for S3Store {
         size: u64,
         crc64nvme: u64,
         condition: &Condition,
-    ) -> StoreResult<ETag> {
+    ) -> StoreResult<Completed> {
         self.complete(upload, parts, (size, crc64nvme), condition)
             .await
     }
@@ -222,17 +276,20 @@ fn info(answer: HeadObjectOutput) -> Result<ObjectInfo, &'static str> {
     let size = answer
         .content_length
         .and_then(|length| u64::try_from(length).ok());
-    // A composite checksum, `<base64>-<parts>`, says nothing about the whole.
     let decode = |text: &str| BASE64_STANDARD.decode(text).ok();
-    let sha256 = answer.checksum_sha256.as_deref().and_then(decode);
+    let sha256 = answer.checksum_sha256.as_deref();
+    // That of the parts says nothing about the whole.
+    let is_of_parts = answer.checksum_type == Some(ChecksumType::Composite)
+        || sha256.is_some_and(|text| text.contains('-'));
+    let sha256_of_parts = sha256.filter(|_| is_of_parts).and_then(of_parts);
+    let sha256 = sha256.filter(|_| !is_of_parts).and_then(decode);
     let crc = answer.checksum_crc64_nvme.as_deref().and_then(decode);
-    let is_composite = answer.checksum_sha256.is_some() && sha256.is_none();
     let others = [
         &answer.checksum_crc32,
         &answer.checksum_crc32_c,
         &answer.checksum_sha1,
     ];
-    let has_foreign_checksum = is_composite || others.iter().any(|other| other.is_some());
+    let has_foreign_checksum = others.iter().any(|other| other.is_some());
     let is_archived = is_archived(&answer);
     Ok(ObjectInfo {
         size: size.ok_or("an object without a length")?,
@@ -241,6 +298,7 @@ fn info(answer: HeadObjectOutput) -> Result<ObjectInfo, &'static str> {
         crc64nvme: crc
             .and_then(|bytes| bytes.try_into().ok())
             .map(u64::from_be_bytes),
+        sha256_of_parts,
         has_foreign_checksum,
         is_archived,
     })

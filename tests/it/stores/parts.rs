@@ -114,6 +114,8 @@ pub(super) async fn checksums_are_kept(stand: Stand) {
         match written.stored.checksum {
             Checksum::Sha256(sha256) => assert_eq!(info.sha256, Some(sha256)),
             Checksum::Crc64Nvme(crc64nvme) => assert_eq!(info.crc64nvme, Some(crc64nvme)),
+            Checksum::Sha256OfParts(sha256) => assert_eq!(info.sha256_of_parts, Some(sha256)),
+            Checksum::None => panic!("nothing is kept"),
         }
     }
 }

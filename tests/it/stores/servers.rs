@@ -25,7 +25,7 @@ pub(super) async fn local_s3(case: &'static str) -> Stand {
     let server = LocalS3::builder().bucket(BUCKET).start().unwrap();
     let keys = server.credentials();
     let credentials = as_credentials(&keys.access_key, &keys.secret_key);
-    let store = open_at(case, server.endpoint(), credentials).await;
+    let store = tried(case, server.endpoint(), credentials).await;
     Stand {
         store,
         server: Some(server),
@@ -48,7 +48,7 @@ pub(super) async fn foreign(case: &'static str, url: String) -> Stand {
     let credentials = as_credentials("test", "test");
     create_bucket(&url, credentials.clone()).await;
     Stand {
-        store: open_at(case, url, credentials).await,
+        store: tried(case, url, credentials).await,
         server: None,
     }
 }
@@ -81,6 +81,14 @@ async fn open_at(case: &str, endpoint_url: String, credentials: Credentials) -> 
         ..StoreOptions::default()
     };
     open(&url, &options).await
+}
+
+/// A store that relies on what its server can do. That is tried beside it, as it leaves an object.
+async fn tried(case: &str, endpoint_url: String, credentials: Credentials) -> Arc<dyn Store> {
+    let beside = open_at("tried", endpoint_url.clone(), credentials.clone()).await;
+    let store = open_at(case, endpoint_url, credentials).await;
+    store.rely_on(beside.try_out().await.unwrap());
+    store
 }
 
 fn as_credentials(access_key: &str, secret_key: &str) -> Credentials {

@@ -5,7 +5,7 @@
 //! the answer will try.
 
 use super::{Backend, checksum_type, etag_of, set_checksum, set_encryption};
-use crate::checksum::{Checksum, ChecksumAlgorithm, ChecksumType, Claim};
+use crate::checksum::{Checksum, ChecksumAlgorithm, ChecksumType, ChecksumsOfParts, Claim};
 use crate::object::{Restore, StoredObject, StoredPart, Upload, UploadedPart, quoted_hex};
 use crate::state::no_such_upload;
 use bytes::{Bytes, BytesMut};
@@ -19,10 +19,15 @@ const SMALLEST_PART: u64 = 5 << 20;
 
 pub(super) fn complete(
     backend: &Backend,
-    request: S3Request<CompleteMultipartUploadInput>,
+    mut request: S3Request<CompleteMultipartUploadInput>,
 ) -> S3Result<CompleteMultipartUploadOutput> {
+    backend.forget_claims(&mut request.headers);
+    let tells_checksum = backend.checksums_of_parts != ChecksumsOfParts::Ignored;
     let claim = Claim::in_headers(&request.headers)?;
-    let input = request.input;
+    let mut input = request.input;
+    if !tells_checksum {
+        forget(&mut input);
+    }
     let name = (input.key.clone(), input.upload_id.clone());
     let found =
         backend
@@ -45,23 +50,44 @@ pub(super) fn complete(
         .unwrap_or_default();
     let chosen = choose(&upload, stated)?;
     check_sizes(&chosen, input.mpu_object_size)?;
-    let object = Arc::new(assemble(&upload, &chosen));
+    let mut object = assemble(&upload, &chosen);
+    object.tells_checksum = tells_checksum;
+    let object = Arc::new(object);
     check_kind(&upload, &input)?;
     check_claim(claim.as_ref(), &object)?;
     backend.state.with_bucket(&input.bucket, |bucket| {
         bucket.upload(&name)?;
         let existing = bucket.objects().get(&input.key);
-        backend.check_write(
-            input.if_match.as_ref(),
-            input.if_none_match.as_ref(),
-            existing,
-        )?;
+        if !backend.ignores_conditions_of_parts {
+            backend.check_write(
+                input.if_match.as_ref(),
+                input.if_none_match.as_ref(),
+                existing,
+            )?;
+        }
         bucket.put(&input.key, Arc::clone(&object))?;
         bucket.uploads.remove(&name);
         bucket.remember_completion(name, Arc::clone(&object));
         Ok(())
     })?;
     Ok(output(&input, &object))
+}
+
+/// Overlooks the checksums that a request states.
+fn forget(input: &mut CompleteMultipartUploadInput) {
+    input.checksum_type = None;
+    let parts = input.multipart_upload.as_mut();
+    for part in parts
+        .and_then(|upload| upload.parts.as_mut())
+        .into_iter()
+        .flatten()
+    {
+        *part = CompletedPart {
+            e_tag: part.e_tag.take(),
+            part_number: part.part_number,
+            ..CompletedPart::default()
+        };
+    }
 }
 
 enum Found {
@@ -273,10 +299,12 @@ fn output(
         key: Some(input.key.clone()),
         location: Some(format!("/{}/{}", input.bucket, input.key)),
         e_tag: Some(etag_of(object)),
-        checksum_type: Some(checksum_type(object.checksum.kind)),
         ..Default::default()
     };
-    set_checksum!(output, &object.checksum);
+    if object.tells_checksum {
+        output.checksum_type = Some(checksum_type(object.checksum.kind));
+        set_checksum!(output, &object.checksum);
+    }
     set_encryption!(output, &object.attributes.encryption);
     output
 }

@@ -22,6 +22,7 @@ mod tagging;
 mod uploads;
 mod writes;
 
+use crate::checksum::ChecksumsOfParts;
 use crate::clock::Clock;
 use crate::object::{Encryption, StoredObject};
 use crate::state::State;
@@ -45,6 +46,10 @@ pub(crate) struct Backend {
     pub(crate) ignores_if_match: bool,
     /// Writes are applied although their `If-None-Match` does not hold.
     pub(crate) ignores_if_none_match: bool,
+    /// Parts become an object although the condition of that does not hold.
+    pub(crate) ignores_conditions_of_parts: bool,
+    /// What it keeps of objects that were sent in parts.
+    pub(crate) checksums_of_parts: ChecksumsOfParts,
     next_upload: AtomicU32,
 }
 
@@ -57,6 +62,8 @@ impl Backend {
             restores_stay_pending: false,
             ignores_if_match: false,
             ignores_if_none_match: false,
+            ignores_conditions_of_parts: false,
+            checksums_of_parts: ChecksumsOfParts::default(),
             next_upload: AtomicU32::new(1),
         }
     }

@@ -2,9 +2,10 @@
 
 use super::conditions::ReadConditions;
 use super::{Backend, copy, payload, set_checksum, set_encryption, timestamp};
-use crate::checksum::{ChecksumAlgorithm, ChecksumType};
+use crate::checksum::{ChecksumAlgorithm, ChecksumType, ChecksumsOfParts};
 use crate::object::{Payload, Terms, UploadedPart};
 use crate::state::UploadName;
+use http::HeaderMap;
 use s3s::dto::{
     CopyPartResult, ETag, Range, UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput,
     UploadPartOutput,
@@ -24,6 +25,7 @@ pub(super) async fn upload(
     let name = (input.key.clone(), input.upload_id.clone());
     let terms = terms(backend, &input.bucket, &name)?;
     let algorithm = terms.algorithm.unwrap_or(ChecksumAlgorithm::Crc64Nvme);
+    backend.forget_claims(&mut request.headers);
     let payload = payload::receive(&mut request, |input| input.body.take(), algorithm).await?;
     check_algorithm(&terms, &payload)?;
     let input = &request.input;
@@ -35,7 +37,8 @@ pub(super) async fn upload(
         e_tag: Some(ETag::Strong(part.bare_etag())),
         ..Default::default()
     };
-    if terms.algorithm.is_some() || part.payload.is_claimed {
+    let is_told = backend.checksums_of_parts != ChecksumsOfParts::Ignored;
+    if is_told && (terms.algorithm.is_some() || part.payload.is_claimed) {
         set_checksum!(output, &part.payload.checksum);
     }
     set_encryption!(output, &terms.attributes.encryption);
@@ -84,6 +87,17 @@ pub(super) fn copy(
     };
     set_encryption!(output, &terms.attributes.encryption);
     Ok(output)
+}
+
+impl Backend {
+    /// Overlooks what a request for an upload in parts claims, where this server does.
+    pub(super) fn forget_claims(&self, headers: &mut HeaderMap) {
+        if self.checksums_of_parts == ChecksumsOfParts::Ignored {
+            for algorithm in ChecksumAlgorithm::ALL {
+                headers.remove(algorithm.header());
+            }
+        }
+    }
 }
 
 fn terms(backend: &Backend, bucket: &str, name: &UploadName) -> S3Result<Arc<Terms>> {

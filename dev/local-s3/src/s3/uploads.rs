@@ -5,7 +5,7 @@ use super::encoding::Encoding;
 use super::{
     Backend, checksum_algorithm, checksum_type, set_checksum, set_encryption, size, timestamp,
 };
-use crate::checksum::{ChecksumAlgorithm, ChecksumType};
+use crate::checksum::{ChecksumAlgorithm, ChecksumType, ChecksumsOfParts};
 use crate::listing::rolled_up;
 use crate::object::{Terms, Upload, UploadedPart};
 use s3s::dto::{
@@ -34,6 +34,16 @@ pub(super) fn create(
         .as_ref()
         .map(|name| ChecksumType::parse(name.as_str()))
         .transpose()?;
+    let (algorithm, asked) = match (backend.checksums_of_parts, algorithm) {
+        (ChecksumsOfParts::Ignored, _) => (None, None),
+        (ChecksumsOfParts::Older, Some(ChecksumAlgorithm::Crc64Nvme)) => {
+            return Err(s3_error!(
+                InvalidRequest,
+                "Checksum algorithm provided is unsupported."
+            ));
+        }
+        (_, algorithm) => (algorithm, asked),
+    };
     let kind = kind(algorithm, asked)?;
     let attributes = attributes_of!(input)?;
     let upload_id = backend.new_upload_id();

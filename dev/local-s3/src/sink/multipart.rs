@@ -1,15 +1,17 @@
 //! Multipart uploads into the sink.
 //!
-//! A completion takes every part that has arrived, in the order of their numbers.
+//! A completion takes every part that has arrived, in the order of their numbers. The CRC-64/NVME of the
+//! whole is what the client says, or that of what was kept.
 
 use super::answer::{self, Answer};
 use super::receive::{Received, Wanted, receive, stated_size};
 use super::store::{Entry, Upload, kept_headers};
 use super::{EntityTags, Served};
+use crate::checksum::{Checksum, ChecksumAlgorithm};
 use crate::object::quoted_hex;
 use crate::operation::Query;
 use bytes::BytesMut;
-use http::{HeaderMap, Request, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, Request, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use s3s::crypto::{Checksum as _, Md5};
@@ -17,6 +19,8 @@ use s3s::dto::{CompleteMultipartUploadOutput, CreateMultipartUploadOutput, ETag}
 use s3s::{S3Error, S3Result, s3_error};
 use std::collections::BTreeMap;
 use std::time::SystemTime;
+
+const CRC64: &str = "x-amz-checksum-crc64nvme";
 
 fn no_such_upload() -> S3Error {
     s3_error!(NoSuchUpload)
@@ -36,8 +40,10 @@ impl Served {
     ) -> S3Result<Answer> {
         self.store.with_bucket(bucket, |_| ())?;
         let id = format!("{:032x}", self.store.number());
+        let algorithm = headers.get("x-amz-checksum-algorithm");
         let upload = Upload {
             headers: kept_headers(headers),
+            has_crc64: algorithm.is_some_and(|name| name == ChecksumAlgorithm::Crc64Nvme.name()),
             parts: BTreeMap::new(),
         };
         self.store.uploads().insert(id.clone(), upload);
@@ -89,7 +95,7 @@ impl Served {
         let parts: Vec<Received> = upload.parts.into_values().collect();
         let size = parts.iter().map(|part| part.size).sum();
         let etag = self.joined_etag(&parts);
-        let entry = Entry {
+        let mut entry = Entry {
             size,
             etag,
             last_modified: SystemTime::now(),
@@ -101,7 +107,16 @@ impl Served {
                 .flatten()
                 .map(BytesMut::freeze),
         };
+        let crc64 = upload
+            .has_crc64
+            .then(|| crc64_of(&entry, &head.headers))
+            .flatten();
+        if let Some(value) = crc64.as_deref().and_then(|crc| crc.parse().ok()) {
+            let name = HeaderName::from_static(CRC64);
+            entry.headers.insert(name, value);
+        }
         let output = CompleteMultipartUploadOutput {
+            checksum_crc64nvme: crc64,
             bucket: Some(bucket.to_owned()),
             key: Some(key.to_owned()),
             location: Some(format!("/{bucket}/{key}")),
@@ -127,6 +142,15 @@ impl Served {
         };
         format!("\"{digest}-{}\"", parts.len())
     }
+}
+
+/// What the client claims of the whole, or else what was kept of it comes to.
+fn crc64_of(entry: &Entry, headers: &HeaderMap) -> Option<String> {
+    let claimed = headers.get(CRC64).and_then(|crc| crc.to_str().ok());
+    claimed.map(str::to_owned).or_else(|| {
+        let bytes = entry.bytes.as_ref()?;
+        Some(Checksum::of(ChecksumAlgorithm::Crc64Nvme, bytes).value)
+    })
 }
 
 /// The content of all parts, if that of each was kept.

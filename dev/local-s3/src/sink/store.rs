@@ -65,6 +65,8 @@ pub(super) type Bucket = BTreeMap<String, Arc<Entry>>;
 #[derive(Debug)]
 pub(super) struct Upload {
     pub(super) headers: HeaderMap,
+    /// Whether the object is to have a CRC-64/NVME.
+    pub(super) has_crc64: bool,
     pub(super) parts: BTreeMap<u32, Received>,
 }
 
