@@ -123,10 +123,11 @@ impl RunContext<'_> {
             task: task.cloned(),
             metrics_of: has_metrics.then(|| store.location()),
         });
-        if let Err(error) = &self.task {
-            events.emit(&Event::Notice {
-                message: format!("which ECS task this is is not known: {error}"),
-            });
+        let unknown_task = self.task.as_ref().err();
+        let unknown_task =
+            unknown_task.map(|error| format!("which ECS task this is is not known: {error}"));
+        for message in unknown_task.into_iter().chain(job.notices.clone()) {
+            events.emit(&Event::Notice { message });
         }
         let world = World {
             store: Arc::clone(&store),

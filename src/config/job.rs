@@ -43,6 +43,8 @@ pub struct Job {
     pub log_format: LogFormat,
     /// Whether there are metrics in the events.
     pub metrics: Metrics,
+    /// What everybody who reads the events of a pass should know of its configuration.
+    pub notices: Vec<String>,
 }
 
 /// The shortest lease: a renewal every third of it must be able to meet a slow answer.
@@ -106,6 +108,7 @@ impl Job {
             log_files: settings.log_files,
             log_format: settings.log_format,
             metrics: settings.metrics,
+            notices: Vec::new(),
         }
     }
 }

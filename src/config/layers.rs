@@ -1,5 +1,5 @@
 //! The layers of a configuration, in order of rising precedence: defaults, file, a document in the
-//! environment, other variables, flags.
+//! environment, other variables, flags. Variables that are not only for offsite give way to the file.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,6 +7,7 @@ use std::path::Path;
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
+use super::media_backup::{self, Given, MediaBackup};
 use super::problem::Problem;
 use crate::text::redacted;
 
@@ -14,10 +15,11 @@ use crate::text::redacted;
 const DEFAULTS: &str = include_str!("defaults.yaml");
 
 /// Variables whose names do not follow the rule, and the fields they set. They are those of the
-/// Document Portal Backup Service.
-pub const NAMED_VARIABLES: [(&str, &str); 2] = [
+/// Document Portal Backup Service, and of the Media Backup System the one that needs nothing besides.
+const NAMED_VARIABLES: [(&str, &str); 3] = [
     ("BACKUP_MANIFEST", "backup.manifest_file"),
     ("LOG_LEVEL", "backup.log.level"),
+    (media_backup::STORE, "backup.store"),
 ];
 
 /// Holds a whole document, for where a variable is easier to have than a file: in a task definition.
@@ -28,7 +30,7 @@ pub const DOCUMENT_VARIABLE: &str = "BACKUP_CONFIG_YAML";
 const AWS_ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
 
 /// `OFFSITE_S3__BUCKET` sets `backup.s3.bucket`, and so on.
-pub const VARIABLE_PREFIX: &str = "OFFSITE_";
+const VARIABLE_PREFIX: &str = "OFFSITE_";
 
 /// Settings from one place.
 struct Layer {
@@ -57,11 +59,21 @@ pub struct Flag {
     pub value: Value,
 }
 
+impl Layer {
+    fn of_variable(variable: &str, field: &str, value: Value) -> Self {
+        Self {
+            name: format!("environment variable {variable}"),
+            dict: nested(field, value),
+        }
+    }
+}
+
 /// Puts the layers together. A file that cannot be read is a problem, and the rest goes on without
 /// it.
 pub(super) fn merge(
     file: Option<&Path>,
     environment: &BTreeMap<String, String>,
+    media_backup: &mut MediaBackup,
     flags: &[Flag],
 ) -> (Figment, Vec<Problem>) {
     let mut problems = Vec::new();
@@ -70,10 +82,8 @@ pub(super) fn merge(
         dict: parse(DEFAULTS).unwrap_or_default(),
     });
     if let Some((variable, url)) = aws_endpoint(environment) {
-        figment = figment.merge(Layer {
-            name: format!("environment variable {variable}"),
-            dict: nested("backup.s3.endpoint_url", Value::from(url)),
-        });
+        let url = Value::from(url);
+        figment = figment.merge(Layer::of_variable(variable, "backup.s3.endpoint_url", url));
     }
     let file = file.map(|path| (path.display().to_string(), "(file)", read(path)));
     let document = document(environment).map(|text| {
@@ -91,6 +101,12 @@ pub(super) fn merge(
             }),
         }
     }
+    if let Some(Given { variable, value }) = media_backup.copies.take() {
+        if names_any(&figment, "backup.copies") {
+            media_backup.refuse_copies();
+        }
+        figment = figment.merge(Layer::of_variable(variable, "backup.copies", value));
+    }
     for (variable, value) in environment {
         let named = NAMED_VARIABLES.iter().find(|(name, _)| name == variable);
         let field = match (named, variable.strip_prefix(VARIABLE_PREFIX)) {
@@ -104,10 +120,17 @@ pub(super) fn merge(
         if value.is_empty() {
             continue;
         }
-        figment = figment.merge(Layer {
-            name: format!("environment variable {variable}"),
-            dict: nested(&field, Value::from(value.as_str())),
-        });
+        let value = match variable.as_str() {
+            media_backup::STORE => media_backup::store_in(value),
+            _ => value.clone(),
+        };
+        figment = figment.merge(Layer::of_variable(variable, &field, Value::from(value)));
+    }
+    if let Some(Given { variable, value }) = media_backup.sources.take()
+        && !names_any(&figment, "backup.sources")
+        && !names_any(&figment, "backup.s3.include_dirs")
+    {
+        figment = figment.merge(Layer::of_variable(variable, "backup.sources", value));
     }
     for flag in flags {
         figment = figment.merge(Layer {
@@ -116,6 +139,16 @@ pub(super) fn merge(
         });
     }
     (figment, problems)
+}
+
+/// Whether there is a list that has something in it.
+fn names_any(figment: &Figment, field: &str) -> bool {
+    match figment.find_value(field) {
+        Ok(Value::Array(_, items)) => !items.is_empty(),
+        Ok(Value::Empty(..)) | Err(_) => false,
+        // Text with commas, or what will be refused.
+        Ok(_) => true,
+    }
 }
 
 /// Where the environment says that stores are, and which variable does.

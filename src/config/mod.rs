@@ -9,6 +9,7 @@ mod copies;
 mod job;
 mod layers;
 mod log_format;
+mod media_backup;
 mod problem;
 mod reader;
 mod settings;
@@ -20,8 +21,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use self::job::Job;
-pub use self::layers::{DOCUMENT_VARIABLE, Flag, NAMED_VARIABLES, VARIABLE_PREFIX, document};
+pub use self::layers::{DOCUMENT_VARIABLE, Flag, document};
 pub use self::log_format::LogFormat;
+use self::media_backup::MediaBackup;
 pub use self::problem::{ConfigError, Problem};
 pub use self::reader::Shown;
 use self::reader::{Findings, Section};
@@ -57,7 +59,8 @@ pub fn load(
     flags: &[Flag],
     purpose: Purpose,
 ) -> Result<Config, ConfigError> {
-    let (figment, mut problems) = layers::merge(file, environment, flags);
+    let mut media_backup = MediaBackup::read(environment);
+    let (figment, mut problems) = layers::merge(file, environment, &mut media_backup, flags);
     let dict = match figment.find_value("") {
         Ok(value) => value.into_dict().unwrap_or_default(),
         Err(_) => figment::value::Dict::new(),
@@ -66,12 +69,14 @@ pub fn load(
     let findings = Findings::new(figment);
     let settings = Settings::read(Section::root(&findings, dict));
     let endpoint_url = layers::aws_endpoint(environment).map(|(_, url)| url);
-    let job = Job::check(settings, endpoint_url, &findings, purpose);
+    let mut job = Job::check(settings, endpoint_url, &findings, purpose);
+    job.notices = media_backup.notices;
     let (found, mut shown) = findings.into_parts();
     // What a file would have said that cannot be read is not missing.
     if !unreadable {
         problems.extend(found);
     }
+    problems.extend(media_backup.problems);
     if !problems.is_empty() {
         return Err(ConfigError {
             problems,

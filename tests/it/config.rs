@@ -1,6 +1,7 @@
 //! Configuration: what is written, what comes of it, and what is said about what is wrong.
 
 mod copies;
+mod media_backup;
 
 use serde_json::Value;
 
