@@ -7,7 +7,7 @@ use figment::value::Value;
 
 use crate::config::Flag;
 
-/// Backs up directories to S3, and gets them back.
+/// Backs up directories to S3 or into a directory, and gets them back.
 ///
 /// Runs one backup pass and exits, with a code that says how it went. Without a command it does
 /// what `offsite run` does, in a loop where the configuration sets an interval.
@@ -17,6 +17,7 @@ use crate::config::Flag;
   offsite init                                  write an annotated backup_config.yaml
   offsite run                                   back up everything it names, once
   offsite run --bucket my-backups --dirs /data  without a configuration file
+  offsite run --store ./backups --dirs ./data   into a directory, without S3
   offsite list                                  what there is
   offsite restore --to /restored                get the latest of everything back
   offsite verify --read 5%                      check it, reading a rotating share back
@@ -78,7 +79,7 @@ pub struct CommonArgs {
         help_heading = "Configuration"
     )]
     pub config: Option<PathBuf>,
-    /// Where the backups are: s3://BUCKET/PREFIX
+    /// Where the backups are: s3://BUCKET/PREFIX, or a directory such as ./backups
     #[arg(
         long,
         global = true,
@@ -314,7 +315,7 @@ pub struct RestoreArgs {
 /// What `verify` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  offsite verify              compare size and checksum of every object with the record; no download
+  offsite verify              compare size and checksum of every object with the record, as the store has them
   offsite verify --read       read everything back and hash it
   offsite verify --read 5%    read a share that rotates with time, so that all gets its turn
 

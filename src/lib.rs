@@ -1,4 +1,4 @@
-//! Offsite: one backup pass from containers to S3, and the way back.
+//! Offsite: one backup pass from containers to S3 or a directory, and the way back.
 pub mod archive;
 mod aws;
 pub mod boottime;

@@ -28,7 +28,7 @@ pub(super) fn init(args: &InitArgs) -> Result<ExitCode, Failure> {
     match written {
         Ok(()) => {
             print(&format!(
-                "wrote {path}; set `bucket` and `include_dirs` in it, then try `offsite config` and `offsite plan`\n"
+                "wrote {path}; set `bucket` or `store`, and `include_dirs` in it, then try `offsite config` and `offsite plan`\n"
             ));
             Ok(ExitCode::Complete)
         }

@@ -178,10 +178,14 @@ fn sessions_text(source: &str, plan: &SessionsPlan) -> String {
             usd(cost.put_usd),
         ]);
     }
-    format!(
-        "\n{source}:\n{table}\n{how_long}\n\n{costs}prices of {}; `backup.prices` has them\n",
-        plan.prices_as_of
-    )
+    let costs = match plan.costs.is_empty() {
+        true => String::new(),
+        false => format!(
+            "\n{costs}prices of {}; `backup.prices` has them\n",
+            plan.prices_as_of
+        ),
+    };
+    format!("\n{source}:\n{table}\n{how_long}\n{costs}")
 }
 
 fn table(plans: &[SourcePlan]) -> String {

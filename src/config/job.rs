@@ -31,7 +31,7 @@ pub struct Job {
     pub interval: Option<Duration>,
     /// What the process exits with when all that is missing could not be read.
     pub incomplete: Incomplete,
-    /// What storage costs.
+    /// What storage costs; nothing in a directory.
     pub prices: Prices,
     /// Where a copy of each pass's manifest goes.
     pub manifest_file: Option<PathBuf>,
@@ -98,11 +98,14 @@ impl Job {
                 lock_wait: settings.lock_wait,
                 retry_for: settings.retry_for,
             },
+            prices: match store.directory() {
+                Some(_) => Prices::default(),
+                None => settings.prices,
+            },
             store,
             store_options,
             interval: settings.s3.interval.filter(|interval| !interval.is_zero()),
             incomplete: settings.incomplete,
-            prices: settings.prices,
             manifest_file: settings.manifest_file,
             log_level: settings.log_level,
             log_files: settings.log_files,

@@ -121,7 +121,7 @@ impl LeaseError {
                 "set `backup.store_owner` to that owner if this is its backup; otherwise give it a prefix or directory of its own, or set an owner and take the store over with `offsite adopt`",
             ),
             Self::Malformed(_) => Some(
-                "look at it with `aws s3 cp`; a newer offsite may have written it, or something else uses this prefix",
+                "read it with `aws s3 cp`, in a directory with `cat`; a newer offsite may have written it, or something else uses this place",
             ),
             Self::Unconditional(_) => Some(
                 "docs/STORES.md has a table of servers that honour conditions, and of those that do not; recent versions of some do",

@@ -158,7 +158,7 @@ async fn give_up_uploads(context: &SourceContext) {
     if let Err(error) = unfinished::abort_uploads(context).await {
         context.events.emit(&Event::Notice {
             message: format!(
-                "source `{}`: uploads that earlier passes left open could not be listed, and are left to the bucket's lifecycle rule: {error}",
+                "source `{}`: uploads that earlier passes left open could not be listed; a later pass or the bucket's lifecycle rule removes them: {error}",
                 source.name
             ),
         });

@@ -279,7 +279,7 @@ impl SourceError {
                 Some(format!("there are sessions of {}", years.join(", ")))
             }
             Self::Damaged { .. } => Some(
-                "put the object back, as from an earlier version of it in the bucket; or archive everything anew that is on the disk, with `offsite run --force`: sessions that are gone are then in earlier snapshots only"
+                "put the object back, from a copy of the store or an earlier version in the bucket; or archive everything anew that is on the disk, with `offsite run --force`: sessions that are gone are then in earlier snapshots only"
                     .to_owned(),
             ),
             Self::NoSession { .. } => Some("`offsite sessions` lists them all".to_owned()),

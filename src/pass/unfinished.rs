@@ -67,7 +67,7 @@ pub(crate) async fn find(
 }
 
 /// Gives up uploads in parts that killed passes have left open, so that nobody pays for them. What
-/// cannot be given up is left to the bucket's lifecycle rule.
+/// cannot be given up is left to a later pass or the bucket's lifecycle rule.
 ///
 /// # Errors
 /// They cannot be listed, and are left to that rule, too.

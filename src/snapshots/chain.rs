@@ -32,7 +32,7 @@ impl ChainError {
         match self {
             Self::Store(error) => error.kind.hint(),
             Self::Record { .. } => Some(
-                "read it with `aws s3 cp`; if it is damaged, move it away and the snapshot before it counts",
+                "read it with `aws s3 cp`, in a directory with `cat`; if it is damaged, move it away and the snapshot before it counts",
             ),
         }
     }

@@ -98,7 +98,7 @@ impl SelectError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Nothing(_) => Some(
-                "check --bucket and --prefix, or make a first backup with `offsite run`".to_owned(),
+                "check --store (or --bucket and --prefix), or make a first backup with `offsite run`".to_owned(),
             ),
             Self::NoSource { known, .. } => Some(format!("there are: {}", names(known))),
             Self::SeveralSources { .. } => Some("say which with `--source NAME`".to_owned()),

@@ -288,9 +288,9 @@ impl StoreErrorKind {
             Self::UnexpectedAnswer(_) => Some(
                 "a proxy, a load balancer or a captive portal may answer in place of the store: check `backup.s3.endpoint_url` and the proxy variables",
             ),
-            Self::TooLarge { .. } => Some(
-                "look at the object with `aws s3api head-object`: something else than offsite has written it",
-            ),
+            Self::TooLarge { .. } => {
+                Some("something else than offsite has written it: read it, and move it away")
+            }
             Self::Unsupported(_) => {
                 Some("docs/STORES.md says what a store has to be able to do, and which servers can")
             }

@@ -2,8 +2,10 @@
 
 mod full;
 mod killed;
+mod laptop;
 mod power;
 mod race;
+mod said;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -31,7 +31,7 @@ pub(super) fn advice(report: &VerifyReport, depth: Depth, kind: SourceKind) -> V
     ]);
     if !damaged.is_empty() {
         advice.push(format!(
-            "put damaged objects back from earlier versions of them, if the bucket keeps any; otherwise {}",
+            "put damaged objects back from a copy of the store, or from earlier versions if the bucket keeps any; otherwise {}",
             capture_again(source, &damaged, kind)
         ));
     }
@@ -59,13 +59,13 @@ pub(super) fn advice(report: &VerifyReport, depth: Depth, kind: SourceKind) -> V
                 "`offsite run --source {source}` captures again what the damaged segments list, as far as it still exists"
             ),
             SourceKind::Sessions => format!(
-                "put the damaged segments back from earlier versions of them; `offsite run --source {source}` refuses to go on without, and with --force archives every session again that still exists"
+                "put the damaged segments back from a copy of the store or from earlier versions; `offsite run --source {source}` refuses to go on without, and with --force archives every session again that still exists"
             ),
         });
     }
     if !of(&[FindingKind::Record]).is_empty() {
         advice.push(
-            "the commit record does not fit what it names; put it and what it names back from earlier versions, if the bucket keeps any"
+            "the commit record does not fit what it names; put it and what it names back from a copy of the store, or from earlier versions if the bucket keeps any"
                 .to_owned(),
         );
     }

@@ -51,6 +51,8 @@ pub(crate) const LINK: Call = call(libc::SYS_linkat);
 pub(crate) const RENAME_WITH_FLAGS: Call = with(libc::SYS_renameat2, 4, !0);
 /// Making directories.
 pub(crate) const MAKE_DIRECTORY: Call = call(libc::SYS_mkdirat);
+/// Making sockets: asking anybody anything over a network.
+pub(crate) const SOCKET: Call = call(libc::SYS_socket);
 /// Making pipes.
 pub(crate) const MAKE_PIPE: Call = call(libc::SYS_mknodat);
 
@@ -88,6 +90,16 @@ const CHANGES: [Call; 19] = [
 pub(crate) fn refuse(command: &mut Command, calls: &[(Call, Errno)]) {
     let errno = |error: Errno| libc::SECCOMP_RET_ERRNO | error.raw_os_error().cast_unsigned();
     let rules: Vec<_> = calls.iter().map(|(call, e)| (*call, errno(*e))).collect();
+    let filter = filter(&rules);
+    before_exec(command, move || install(&filter, 0).map(drop));
+}
+
+/// Makes the program die of any of these calls.
+pub(crate) fn forbid(command: &mut Command, calls: &[Call]) {
+    let rules: Vec<_> = calls
+        .iter()
+        .map(|call| (*call, libc::SECCOMP_RET_KILL_PROCESS))
+        .collect();
     let filter = filter(&rules);
     before_exec(command, move || install(&filter, 0).map(drop));
 }
