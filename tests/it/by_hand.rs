@@ -33,7 +33,10 @@ fn bash(world: &World, commands: &str, variables: &[(&str, &OsStr)]) -> Output {
     let work = world.path("work");
     let _ = fs::remove_dir_all(&work);
     fs::create_dir(&work).unwrap();
-    let store = format!("s3://{BUCKET}/{}", PREFIX.trim_end_matches('/'));
+    let store = match directory(world) {
+        Some(directory) => directory.display().to_string(),
+        None => format!("s3://{BUCKET}/{}", PREFIX.trim_end_matches('/')),
+    };
     let credentials = world.server.credentials();
     let output = Command::new("bash")
         .args(["-c", commands])
@@ -48,6 +51,17 @@ fn bash(world: &World, commands: &str, variables: &[(&str, &OsStr)]) -> Output {
         .output()
         .unwrap();
     finish(output)
+}
+
+/// Lets the store be in a directory from now on.
+fn keep_in_a_directory(world: &mut World) {
+    fs::create_dir(world.path("store")).unwrap();
+    world.set("STORE", world.path("store").display());
+}
+
+/// Where the store is, if it is in a directory.
+fn directory(world: &World) -> Option<PathBuf> {
+    Some(world.path("store")).filter(|store| store.exists())
 }
 
 /// Restores a snapshot into a fresh directory.
@@ -342,6 +356,64 @@ fn what_is_damaged_is_not_taken_for_the_file() {
 fn extracted(world: &World, archive: &str, to: &Path) -> Output {
     let variables = [("ARCHIVE", OsStr::new(archive)), ("TO", to.as_os_str())];
     bash(world, &commands("an archive by itself"), &variables)
+}
+
+/// Names that no file of a store can have, with and without the help of bash.
+#[test]
+fn a_store_in_a_directory_is_restored_with_zstd_and_jq() {
+    let mut world = World::new();
+    keep_in_a_directory(&mut world);
+    world.set("MANIFEST__SEGMENT_ENTRIES", 5);
+    let long = "x".repeat(255);
+    world.write(&long, "its key is no path");
+    world.write("dir/with space & 100%.txt", "awkward\n");
+    world.write("-n", "an option?");
+    world.write("empty", "");
+    world.write("in parts", noise(1, 17 << 20));
+    symlink("dir", world.data().join("link")).unwrap();
+    let first = back_up(&world, 1_600_000_000);
+    // As an archive, with what is in files of their own.
+    world.set("DEFAULTS__METHOD", "archive");
+    world.set("DEFAULTS__ARCHIVE__INCREMENTAL", true);
+    world.write("later/1", noise(2, 600_000));
+    world.write("later/2", "small");
+    world.write("later/3", "also small");
+    let second = back_up(&world, 1_700_000_000);
+    let snapshots = world.snapshots();
+    assert_restored(&first, &world, &snapshots[0]);
+    assert_restored(&second, &world, &snapshots[1]);
+    assert_eq!(archives(&entries(&world)).len(), 1);
+    let hashed = fs::read_dir(world.path("store/%key")).unwrap().count();
+    assert!(hashed >= 2, "{hashed}");
+    assert!(world.server.requests().is_empty());
+
+    let archive = read(&world.path("store"));
+    let is_archive = |path: &&PathBuf| path.starts_with("archives") && path.extension().is_some();
+    let archive = archive.keys().find(is_archive).unwrap();
+    let to = world.path("extracted");
+    fs::create_dir(&to).unwrap();
+    let variables = [("ARCHIVE", archive.as_os_str()), ("TO", to.as_os_str())];
+    let output = bash(&world, &commands("an archive in a directory"), &variables);
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""));
+    assert_eq!(fs::read(to.join("later/2")).unwrap(), b"small");
+}
+
+#[test]
+fn what_is_damaged_in_a_directory_is_not_taken_for_the_file() {
+    let mut world = World::new();
+    keep_in_a_directory(&mut world);
+    world.write("a", noise(1, 100_000));
+    let tree = back_up(&world, 1_700_000_000);
+    let snapshot = world.snapshots().remove(0);
+    assert_restored(&tree, &world, &snapshot);
+    let file = read(&world.path("store"));
+    let file = file
+        .keys()
+        .find(|path| path.starts_with("files") && path.ends_with("a"));
+    fs::write(world.path("store").join(file.unwrap()), noise(2, 100_000)).unwrap();
+    let (_, output) = restore(&world, &snapshot);
+    assert_ne!(output.code, 0, "{output:?}");
+    assert!(output.stderr.contains("did NOT match"), "{output:?}");
 }
 
 /// What the page says of archives without their manifest.

@@ -16,6 +16,7 @@ mod directories;
 mod docs;
 mod ecs;
 mod fault;
+mod from_media_backup;
 mod kill;
 mod kinds;
 mod lock;
