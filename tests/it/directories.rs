@@ -3,6 +3,7 @@
 mod full;
 mod killed;
 mod laptop;
+mod moved;
 mod power;
 mod race;
 mod said;

@@ -33,6 +33,34 @@ fn offsite_for(world: &World, seconds: &str, args: &[&str]) -> Output {
     finish(command.output().unwrap())
 }
 
+/// The README, as it is written there.
+#[test]
+fn the_commands_of_the_readme_are_enough() {
+    let world = laptop();
+    std::fs::remove_dir(world.path("backups")).unwrap();
+    let readme = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let (_, after) = readme.split_once("<!-- onto a disk: ").unwrap();
+    let (_, block) = after.split_once("```bash\n").unwrap();
+    let commands = block.split_once("```").unwrap().0;
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_offsite"));
+    let output = Command::new("bash")
+        .args(["-euc", commands])
+        .env_clear()
+        .env("HOME", world.home.path())
+        .env(
+            "PATH",
+            format!("{}:/usr/bin:/bin", program.parent().unwrap().display()),
+        )
+        .current_dir(world.home.path())
+        .output();
+    let output = finish(output.unwrap());
+    assert_eq!(output.code, 0, "{output:?}");
+    let restored = std::fs::read_dir(world.path("restored")).unwrap().next();
+    let restored = tree::read(&restored.unwrap().unwrap().path());
+    assert_same(&tree::read(&world.data()), &restored);
+}
+
 #[test]
 fn a_backup_into_a_directory_needs_no_settings_and_asks_nobody() {
     let world = laptop();
