@@ -40,7 +40,11 @@ fn a_store_that_was_copied_with_its_times_goes_on() {
     world.write("c", "since");
     settle();
     let run = world.back_up();
-    assert_eq!(run.event("snapshot_committed")["uploaded_files"], 1, "{run:?}");
+    assert_eq!(
+        run.event("snapshot_committed")["uploaded_files"],
+        1,
+        "{run:?}"
+    );
     trees.push(tree::read(&world.data()));
     assert_restored(&world, &trees);
     assert_eq!(findings(&world, &["--read"]), (0, vec![]));
