@@ -75,7 +75,7 @@ pub async fn acquire(
         let lock = seen.as_ref().map(|seen| &seen.record);
         let owner = request.claim.owner_after(lock, &**store)?;
         let in_the_way = match free(store, request, observer, seen).await? {
-            Free::Yes(seen) => match take(store, request, seen, owner, observer).await? {
+            Free::Yes(seen) => match take(store, request, seen, owner, (stop, observer)).await? {
                 Some(taken) => return Ok(taken),
                 // Somebody was faster; look who.
                 None => continue,
@@ -147,7 +147,7 @@ async fn take(
     request: &Request,
     seen: Option<Box<Seen>>,
     owner: Option<StoreOwner>,
-    observer: &dyn Observer,
+    (stop, observer): (&Stop, &dyn Observer),
 ) -> Result<Option<(Lease, Option<Previous>)>, LeaseError> {
     let previous = seen.as_deref().map(Seen::to_previous);
     let mut record = record::held(request, store.now(), previous.as_ref(), owner);
@@ -168,7 +168,7 @@ async fn take(
     let lease = Lease::new(Arc::clone(store), request, record, etag, sent);
     let ready = async {
         lease.settle().await?;
-        learn_abilities(&**store, &lease, observer).await
+        learn_abilities(&**store, &lease, (stop, observer)).await
     };
     if let Err(error) = ready.await {
         // What is left to settle stays in the lock, and what is not known yet is tried by the next pass.
@@ -190,12 +190,16 @@ fn known(store: &dyn Store, seen: &Seen) -> Option<Abilities> {
 async fn learn_abilities(
     store: &dyn Store,
     lease: &Lease,
-    observer: &dyn Observer,
+    (stop, observer): (&Stop, &dyn Observer),
 ) -> Result<(), LeaseError> {
     let abilities = match lease.record().await.abilities {
         Some(known) => known,
         None => {
-            let found = store.try_out().await?;
+            let found = tokio::select! {
+                found = store.try_out() => found?,
+                // The next pass tries.
+                () = stop.stopped() => return Err(LeaseError::Interrupted),
+            };
             observer.tried(&found);
             lease.note(found.clone()).await;
             found
