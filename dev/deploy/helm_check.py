@@ -2,17 +2,12 @@
 
 `cases/*.yaml` are values the chart takes, `refused.yaml` values it refuses and what it says then. Everything that
 the cases make it render is validated against the schemas of Kubernetes, and looked at for what schemas cannot say.
-What it runs is run: a backup, a verification and a restore with the arguments, environment and configuration of the
-rendered containers.
+helm_store_check.py looks at where backups go, and runs what would run.
 """
 
 import copy
-import filecmp
 import functools
-import hashlib
-import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,84 +20,27 @@ import kubernetes_validate.utils
 import promql_parser
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
-CHART = ROOT / "deploy/helm/offsite"
-HERE = ROOT / "dev/deploy/helm"
-HELM = ROOT / "target/tools/bin/helm"
-OFFSITE = ROOT / "target/debug/offsite"
-LOCAL_S3 = ROOT / "target/debug/local-s3"
-RELEASE = "my-release"
-# The oldest version the chart allows, the one in which podFailurePolicy became stable, the newest there is a schema of.
-KUBERNETES = ["1.27", "1.31", kubernetes_validate.latest_version()]
+import helm_store_check
+from helm_render import (
+    CHART,
+    HERE,
+    KUBERNETES,
+    OFFSITE,
+    ROOT,
+    cases,
+    container_of,
+    environment_of,
+    helm,
+    job_specs,
+    load,
+    merged,
+    notes,
+    pod_of,
+    render,
+)
 
 # Each call reads a file of megabytes.
 kubernetes_validate.utils.schema_contents = functools.cache(kubernetes_validate.utils.schema_contents)
-
-
-def helm(*arguments, values=None):
-    """Runs helm; gives its exit code and what it wrote."""
-    command = [HELM, *arguments]
-    if values is not None:
-        command += ["--values", "-"]
-    text = None if values is None else yaml.safe_dump(values)
-    done = subprocess.run(command, input=text, capture_output=True, text=True)
-    return done.returncode, done.stdout + done.stderr
-
-
-def render(values, *arguments, version=KUBERNETES[-1]):
-    """The manifests of these values, by kind and component."""
-    code, output = helm(
-        "template", RELEASE, CHART, "--namespace", "backups", "--kube-version", version, *arguments, values=values
-    )
-    assert code == 0, output
-    manifests = {}
-    for manifest in yaml.safe_load_all(output):
-        name = manifest["metadata"]["labels"].get("app.kubernetes.io/component")
-        key = " ".join(filter(None, [manifest["kind"], name]))
-        assert key not in manifests, f"two of {key}"
-        manifests[key] = manifest
-    return manifests
-
-
-def load(path):
-    return yaml.safe_load(path.read_text())
-
-
-def cases():
-    return {path.stem: load(path) for path in sorted((HERE / "cases").glob("*.yaml"))}
-
-
-def job_specs(manifests):
-    """The Job specifications among manifests, by kind and component."""
-    for key, manifest in manifests.items():
-        if manifest["kind"] == "CronJob":
-            yield key, manifest["spec"]["jobTemplate"]["spec"]
-        elif manifest["kind"] == "Job":
-            yield key, manifest["spec"]
-
-
-def pod_of(manifest):
-    (_, spec), = job_specs({"": manifest})
-    return spec["template"]["spec"]
-
-
-def container_of(manifest):
-    (container,) = pod_of(manifest)["containers"]
-    return container
-
-
-def merged(values):
-    """Values over the chart's defaults, as Helm merges them."""
-
-    def merge(base, over):
-        for key, value in over.items():
-            if isinstance(value, dict) and isinstance(base.get(key), dict):
-                merge(base[key], value)
-            else:
-                base[key] = value
-        return base
-
-    return merge(load(CHART / "values.yaml"), copy.deepcopy(values))
 
 
 # What schemas say.
@@ -211,8 +149,7 @@ def test_the_program_takes_every_configuration():
             file = Path(folder, "backup_config.yaml")
             file.write_text(manifests["ConfigMap"]["data"]["backup_config.yaml"])
             container = container_of(manifests["CronJob backup"])
-            environment = {e["name"]: e["value"] for e in container["env"] if "value" in e}
-            environment["BACKUP_CONFIG_PATH"] = str(file)
+            environment = environment_of(manifests, container) | {"BACKUP_CONFIG_PATH": str(file)}
             done = subprocess.run([OFFSITE, "config", *container["args"][1:]], env=environment, capture_output=True, text=True)
             assert done.returncode == 0, f"{name}: {done.stderr}"
 
@@ -440,19 +377,12 @@ def test_alerts_are_rules_that_prometheus_reads():
 
 
 def test_the_notes_name_what_is_there():
-    """Helm shows notes only of what it installs, so they are rendered as a manifest."""
     values = cases()["everything"] | {"suspend": False}
-    with tempfile.TemporaryDirectory() as folder:
-        chart = Path(shutil.copytree(CHART, Path(folder, "offsite")))
-        shutil.copy(chart / "templates/NOTES.txt", chart / "notes")
-        (chart / "templates/notes.yaml").write_text('notes: {{ tpl (.Files.Get "notes") . | toJson }}\n')
-        code, output = helm("template", RELEASE, chart, "--namespace", "backups", "--show-only", "templates/notes.yaml", values=values)
-        assert code == 0, output
-    notes = yaml.safe_load(output)["notes"]
+    text = notes(values)
     name = values["fullnameOverride"]
-    assert f"kubectl -n backups create job {name}-now --from=cronjob/{name}" in notes
-    assert "restore.enabled" in notes and "SUSPENDED" not in notes
-    assert not re.search("%!|<no value>|nil|{{", notes), notes
+    assert f"kubectl -n backups create job {name}-now --from=cronjob/{name}" in text
+    assert "restore.enabled" in text and "SUSPENDED" not in text
+    assert not re.search("%!|<no value>|nil|{{", text), text
 
 
 # What the README says.
@@ -514,66 +444,13 @@ def test_the_examples_in_the_readme_render():
                 kubernetes_validate.validate(manifest, KUBERNETES[-1], strict=True)
 
 
-# What it does.
-
-
-def run(container, folder, endpoint):
-    """Runs offsite as the container says, in a folder that takes the place of its root."""
-    environment = {e["name"]: e["value"] for e in container["env"] if "value" in e}
-    environment |= {
-        "BACKUP_CONFIG_PATH": str(folder / "backup_config.yaml"), "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "POD_NAME": "pod", "POD_NAMESPACE": "backups",
-        "KUBERNETES_SERVICE_HOST": "10.0.0.1",
-    }
-    args = [str(folder / "restored") if a == "/restore" else a for a in container["args"]]
-    done = subprocess.run([OFFSITE, *args], env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, f"offsite {args} exits with {done.returncode}: {done.stdout}{done.stderr}"
-    return done.stdout
-
-
-def test_what_is_rendered_backs_up_verifies_and_restores():
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "data/in").mkdir(parents=True)
-        (folder / "data/in/diary.txt").write_text("all is well\n")
-        (folder / "data/in/other.bin").write_bytes(bytes(100_000))
-        values = cases()["least"] | {
-            "config": {"backup": {"s3": {"bucket": "my-backups"}, "sources": [{"name": "data", "directory": f"{name}/data"}]}},
-            "volumes": [{"name": "data", "claimName": "data", "mountPath": f"{name}/data"}],
-            "verify": {"enabled": True},
-            "restore": {"enabled": True, "claimName": "x", "source": "data", "at": "0s ago", "paths": ["*.txt", "*.bin"]},
-        }
-        manifests = render(values)
-        (folder / "backup_config.yaml").write_text(manifests["ConfigMap"]["data"]["backup_config.yaml"])
-        command = [LOCAL_S3, "--listen", "127.0.0.1:0", "--bucket", "my-backups", "--port-file", folder / "endpoint",
-                   "--exit-with-parent", "--stop-after", "300"]
-        server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        try:
-            for _ in range(100):
-                if (folder / "endpoint").exists() and (folder / "endpoint").read_text():
-                    break
-                time.sleep(0.1)
-            endpoint = (folder / "endpoint").read_text().strip()
-            output = run(container_of(manifests["CronJob backup"]), folder, endpoint)
-            assert '"event":"backup_completed"' in output, output
-            run(container_of(manifests["CronJob verify"]), folder, endpoint)
-            run(container_of(manifests["Job restore"]), folder, endpoint)
-        finally:
-            server.kill()
-            server.wait()
-        _, different, missing = filecmp.cmpfiles(
-            folder / "data", folder / "restored", ["in/diary.txt", "in/other.bin"], shallow=False
-        )
-        assert not different and not missing
-
-
 def main():
     if sys.argv[1:] == ["--write"]:
         (CHART / "README.md").write_text(readme_with_table())
         return 0
     wanted = sys.argv[1:]
     failed = 0
-    for name, test in list(globals().items()):
+    for name, test in [*globals().items(), *vars(helm_store_check).items()]:
         if name.startswith("test_") and (not wanted or any(w in name for w in wanted)):
             began = time.monotonic()
             try:

@@ -40,24 +40,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 
 {{/*
-Refuses what would only be found when the first pass fails at night: no bucket, and directories that no volume is
-mounted at. offsite itself checks the rest of the configuration.
+Refuses what would only be found when the first pass fails at night: a store that is not named or cannot be written to,
+and directories that no volume is mounted at. offsite itself checks the rest of the configuration.
 */}}
 {{- define "offsite.check" -}}
 {{- $config := fromYaml (include "offsite.config" .) -}}
 {{- if hasKey $config "Error" -}}
 {{- fail (printf "config: %s" $config.Error) -}}
 {{- end -}}
-{{- $names := list -}}
-{{- range .Values.env }}{{ $names = append $names .name }}{{ end -}}
-{{- $elsewhere := not (empty .Values.envFrom) -}}
-{{- $backup := default dict $config.backup -}}
+{{- include "offsite.checkStore" . -}}
+{{- $backup := include "offsite.backup" . | fromYaml -}}
 {{- $s3 := default dict $backup.s3 -}}
-{{- if not (or $s3.bucket (has "OFFSITE_S3__BUCKET" $names) $elsewhere) -}}
-{{- fail "config: backup.s3.bucket is missing: the bucket that backups go to" -}}
-{{- end -}}
+{{- $variables := include "offsite.variables" . | fromJsonArray -}}
 {{- $directories := list -}}
-{{- if and (kindIs "slice" $s3.include_dirs) (not (has "OFFSITE_S3__INCLUDE_DIRS" $names)) -}}
+{{- if and (kindIs "slice" $s3.include_dirs) (not (has "OFFSITE_S3__INCLUDE_DIRS" $variables)) -}}
 {{- $directories = concat $directories $s3.include_dirs -}}
 {{- end -}}
 {{- if kindIs "slice" $backup.sources -}}
@@ -77,13 +73,7 @@ mounted at. offsite itself checks the rest of the configuration.
 {{- $mounts := list -}}
 {{- range concat .Values.volumes .Values.extraVolumeMounts }}{{ $mounts = append $mounts .mountPath }}{{ end -}}
 {{- range $directory := $directories -}}
-{{- $mounted := false -}}
-{{- range $mounts -}}
-{{- if hasPrefix (printf "%s/" (clean .) | replace "//" "/") (printf "%s/" (clean $directory) | replace "//" "/") -}}
-{{- $mounted = true -}}
-{{- end -}}
-{{- end -}}
-{{- if not $mounted -}}
+{{- if not (include "offsite.isMounted" (dict "directory" $directory "mounts" $mounts)) -}}
 {{- fail (printf "config: nothing is mounted at %s: give the volume that holds it in `volumes`" $directory) -}}
 {{- end -}}
 {{- end -}}
@@ -146,7 +136,7 @@ template:
       {{- toYaml . | nindent 6 }}
       {{- end }}
     annotations:
-      checksum/config: {{ include "offsite.config" .root | sha256sum }}
+      checksum/config: {{ printf "%s\n%s" (include "offsite.config" .root) (include "offsite.defaults" .root) | sha256sum }}
       {{- with .root.Values.podAnnotations }}
       {{- toYaml . | nindent 6 }}
       {{- end }}
@@ -223,9 +213,17 @@ containers:
       {{- with $values.env }}
       {{- toYaml . | nindent 6 }}
       {{- end }}
-    {{- with $values.envFrom }}
+    {{- $defaults := include "offsite.defaults" .root | fromYaml }}
+    {{- if or $defaults $values.envFrom }}
     envFrom:
+      {{- if $defaults }}
+      # The rest of the environment wins over what comes first.
+      - configMapRef:
+          name: {{ include "offsite.fullname" .root }}-defaults
+      {{- end }}
+      {{- with $values.envFrom }}
       {{- toYaml . | nindent 6 }}
+      {{- end }}
     {{- end }}
     securityContext:
       {{- include "offsite.overlaid" (list $container $values.securityContext) | nindent 6 }}
