@@ -49,11 +49,7 @@ pub(super) fn plan(context: &Context, args: &PlanArgs) -> Result<ExitCode, Failu
             match planned {
                 Ok(plan) => plans.push(plan),
                 // As in a pass, the others are looked at nevertheless.
-                Err(
-                    error @ (SourceError::Root { .. }
-                    | SourceError::Replaced { .. }
-                    | SourceError::Empty { .. }),
-                ) => {
+                Err(error @ (SourceError::Unusable(_) | SourceError::Empty { .. })) => {
                     failed = true;
                     note(&format!("{}: {}\n", source.name, Failure::from(error)));
                 }

@@ -27,6 +27,9 @@ pub enum PathError {
     /// Has an empty component, as in `a//b` or `a/`.
     #[error("has an empty component")]
     EmptyComponent,
+    /// A single name has a `/`.
+    #[error("has a `/` in a name")]
+    Slash,
     /// Contains a NUL byte.
     #[error("contains a NUL byte")]
     Nul,
@@ -61,17 +64,26 @@ impl EntryPath {
         Ok(Self(bytes))
     }
 
-    /// This path with one more component, a name as a directory listing gives it.
-    #[must_use]
-    pub fn join(&self, name: &[u8]) -> Self {
-        debug_assert!(!name.is_empty() && !name.contains(&b'/') && !name.contains(&0));
+    /// This path with one more component, a name as a listing gives it. A name of more than 255 bytes makes
+    /// a path, but no usual file system can have it, so nothing could restore it.
+    ///
+    /// # Errors
+    /// Says what makes the bytes unfit as a name: they are empty, dots, or have a `/` or NUL in them.
+    pub fn join(&self, name: &[u8]) -> Result<Self, PathError> {
+        match name {
+            b"" => return Err(PathError::EmptyComponent),
+            b"." | b".." => return Err(PathError::Dots),
+            name if name.contains(&b'/') => return Err(PathError::Slash),
+            name if name.contains(&0) => return Err(PathError::Nul),
+            _ => {}
+        }
         let mut path = Vec::with_capacity(self.0.len() + 1 + name.len());
         if !self.0.is_empty() {
             path.extend_from_slice(&self.0);
             path.push(b'/');
         }
         path.extend_from_slice(name);
-        Self(path)
+        Ok(Self(path))
     }
 
     /// The bytes as they are written, `.` for the root.

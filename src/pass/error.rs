@@ -12,33 +12,24 @@ use crate::format::snapshot::RECORD_BYTES;
 use crate::lease::{CommitError, Lost};
 use crate::snapshots::chain::ChainError;
 use crate::snapshots::objects::ObjectsError;
+use crate::source::unusable::MORE_THREADS;
+use crate::source::{IfEmpty, Unusable};
 use crate::stop::Stopped;
 use crate::store::StoreError;
 
 /// Why a source was not backed up.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// The root is not there, or cannot be entered.
-    #[error("cannot open `{directory}`: {error}")]
-    Root {
-        /// The root.
-        directory: String,
-        /// What the system says.
-        error: std::io::Error,
-    },
-    /// The path of the source leads to another directory than when the pass began.
-    #[error(
-        "`{directory}` was replaced while the pass ran: the path leads to another directory or mount now"
-    )]
-    Replaced {
-        /// The root.
-        directory: String,
-    },
+    /// The source cannot be used, or another one has taken its place.
+    #[error(transparent)]
+    Unusable(#[from] Unusable),
     /// There is nothing to back up, and nobody has said that this may be.
-    #[error("{}", nothing.text(directory, *entries))]
+    #[error("{}", nothing.text(place, *entries, *if_empty))]
     Empty {
-        /// The root.
-        directory: String,
+        /// Where the source is.
+        place: String,
+        /// What its kind makes of that.
+        if_empty: IfEmpty,
         /// In what way.
         nothing: Nothing,
         /// Entries of the last snapshot, the root among them; 0 without one.
@@ -92,20 +83,20 @@ pub enum SourceError {
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
     /// No session is called so.
-    #[error("`{directory}` has no session `{wanted}`")]
+    #[error("`{place}` has no session `{wanted}`")]
     NoSession {
-        /// The root.
-        directory: String,
+        /// Where the source is.
+        place: String,
         /// What was asked for.
         wanted: String,
         /// Sessions that are called like that.
         like: Vec<String>,
     },
     /// No session is of this year.
-    #[error("`{directory}` has no session of {wanted}")]
+    #[error("`{place}` has no session of {wanted}")]
     NoYear {
-        /// The root.
-        directory: String,
+        /// Where the source is.
+        place: String,
         /// What was asked for.
         wanted: String,
         /// What there is.
@@ -128,33 +119,32 @@ pub enum Nothing {
 }
 
 impl Nothing {
-    fn text(self, directory: &str, entries: u64) -> String {
+    fn text(self, place: &str, entries: u64, if_empty: IfEmpty) -> String {
         let what = match self {
             Self::Empty => "is empty",
             Self::LeftOut => "has nothing to back up: everything in it is left out",
             Self::NoSessions => "has no sessions to back up",
         };
-        let mut text = format!("`{directory}` {what}");
+        let mut text = format!("`{place}` {what}");
         if entries > 1 {
             text += &format!(", and the last snapshot has {entries} entries");
         }
         if self == Self::Empty {
-            text += ": this looks like a volume that is not mounted";
+            text += &format!(": this looks like {}", if_empty.looks_like);
         }
         text
     }
 
-    fn hint(self) -> &'static str {
+    fn hint(self, IfEmpty { remedy, check, .. }: IfEmpty) -> String {
+        let allow = "set `allow_empty: true` for the source";
         match self {
-            Self::Empty => {
-                "mount the volume; if it is meant to be empty, set `allow_empty: true` for the source"
-            }
-            Self::LeftOut => {
-                "check `include`, `exclude` and which volume is mounted; if there may be nothing to back up, set `allow_empty: true` for the source"
-            }
-            Self::NoSessions => {
-                "each directory directly in it is a session: mount the volume, or give a directory of files as `directory`; if there may be no sessions, set `allow_empty: true` for the source"
-            }
+            Self::Empty => format!("{remedy}; if it is meant to be empty, {allow}"),
+            Self::LeftOut => format!(
+                "check `include`, `exclude` and {check}; if there may be nothing to back up, {allow}"
+            ),
+            Self::NoSessions => format!(
+                "each directory directly in it is a session: {remedy}, or give a directory of files as `directory`; if there may be no sessions, {allow}"
+            ),
         }
     }
 }
@@ -201,9 +191,8 @@ impl SourceError {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Root { .. }
-            | Self::Replaced { .. }
-            | Self::Empty { .. }
+            Self::Unusable(unusable) => unusable.exit_code,
+            Self::Empty { .. }
             | Self::FromTheFuture(_)
             | Self::NoObject(_)
             | Self::ManyObjects(_)
@@ -238,9 +227,8 @@ impl SourceError {
             | Self::Manifest(WriterError::Store(error))
             | Self::Commit(CommitError::Store(error)) => error.kind.is_worth_another_pass(),
             Self::Commit(CommitError::TimedOut | CommitError::Lost(Lost::NotRenewed(_))) => true,
+            Self::Unusable(unusable) => unusable.is_worth_another_pass,
             Self::Commit(CommitError::Lost(Lost::Taken))
-            | Self::Root { .. }
-            | Self::Replaced { .. }
             | Self::Empty { .. }
             | Self::Latest(ChainError::Record { .. })
             | Self::Objects(ObjectsError::Damaged { .. } | ObjectsError::Newer { .. })
@@ -262,15 +250,10 @@ impl SourceError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Root { .. } => Some(
-                "mount the volume, or take the directory out of `sources` or `include_dirs`"
-                    .to_owned(),
-            ),
-            Self::Replaced { .. } => Some(
-                "nothing was committed; run the pass again when the directory, its volume or the link to it stays as it is, or back up a snapshot of the file system"
-                    .to_owned(),
-            ),
-            Self::Empty { nothing, .. } => Some(nothing.hint().to_owned()),
+            Self::Unusable(unusable) => Some(unusable.hint.clone()),
+            Self::Empty {
+                nothing, if_empty, ..
+            } => Some(nothing.hint(*if_empty)),
             Self::NoSession { like, .. } if !like.is_empty() => {
                 Some(format!("did you mean `{}`?", like.join("`, `")))
             }
@@ -279,7 +262,7 @@ impl SourceError {
                 Some(format!("there are sessions of {}", years.join(", ")))
             }
             Self::Damaged { .. } => Some(
-                "put the object back, from a copy of the store or an earlier version in the bucket; or archive everything anew that is on the disk, with `offsite run --force`: sessions that are gone are then in earlier snapshots only"
+                "put the object back, from a copy of the store or an earlier version in the bucket; or archive everything anew that is still there, with `offsite run --force`: sessions that are gone are then in earlier snapshots only"
                     .to_owned(),
             ),
             Self::NoSession { .. } => Some("`offsite sessions` lists them all".to_owned()),
@@ -288,10 +271,7 @@ impl SourceError {
             Self::Store(error)
             | Self::Manifest(WriterError::Store(error)) => error.kind.hint().map(str::to_owned),
             Self::Commit(CommitError::Store(error)) => error.kind.hint().map(str::to_owned),
-            Self::Thread(_) => Some(
-                "allow more processes and threads (`ulimit -u`, the container's `pids` limit), or lower `backup.limits.scan_threads` and `backup.limits.read_threads`"
-                    .to_owned(),
-            ),
+            Self::Thread(_) => Some(MORE_THREADS.to_owned()),
             Self::LargeRecord => {
                 Some("raise `backup.manifest.segment_entries`, or split the source".to_owned())
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::context::SourceContext;
 use super::error::{Nothing, SourceError};
 use super::job::SourceJob;
-use crate::source::{Source, Unusable};
+use crate::source::Source;
 
 impl SourceJob {
     /// Opens the source.
@@ -15,17 +15,7 @@ impl SourceJob {
     pub(crate) async fn open(&self) -> Result<Arc<dyn Source>, SourceError> {
         let place = Arc::clone(&self.place);
         let opened = on_a_thread(move || place.open()).await;
-        opened.map_err(|error| self.unusable(error))
-    }
-
-    /// The error of a source that cannot be used.
-    pub(super) fn unusable(&self, error: Unusable) -> SourceError {
-        let directory = self.place.written_as();
-        match error {
-            Unusable::Unreadable(error) => SourceError::Root { directory, error },
-            Unusable::Replaced => SourceError::Replaced { directory },
-            Unusable::Thread(error) => SourceError::Thread(error),
-        }
+        Ok(opened?)
     }
 }
 
@@ -37,7 +27,7 @@ impl SourceContext {
     pub(crate) async fn confirm(&self) -> Result<(), SourceError> {
         let source = Arc::clone(&self.source);
         let confirmed = on_a_thread(move || source.confirm()).await;
-        confirmed.map_err(|error| self.job.unusable(error))
+        Ok(confirmed?)
     }
 
     /// The error of a source in which nothing was found to back up, for its being empty or, if it is
@@ -52,7 +42,8 @@ impl SourceContext {
             Ok(true) | Err(_) => Nothing::Empty,
         };
         SourceError::Empty {
-            directory: self.job.place.written_as(),
+            place: self.job.place.written_as(),
+            if_empty: self.job.place.if_empty(),
             nothing,
             entries,
         }

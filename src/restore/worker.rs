@@ -169,6 +169,7 @@ impl Worker {
     pub(super) fn failed_to_clean(&self, directory: &EntryPath, name: &StagingName, error: Errno) {
         let error = std::io::Error::from(error);
         let path = directory.join(name.as_str().as_bytes());
+        let path = path.unwrap_or_else(|_| directory.clone());
         let error = format!("what a restore has staged there cannot be removed: {error}");
         self.failed(&path, &error);
     }

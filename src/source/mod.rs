@@ -7,6 +7,7 @@ pub mod directory;
 pub mod filter;
 pub(crate) mod session;
 pub mod stat;
+pub(crate) mod unusable;
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -18,6 +19,7 @@ use crate::format::entry::Kind;
 use crate::format::path::EntryPath;
 
 use self::stat::Stat;
+pub use self::unusable::{Cause, IfEmpty, Unusable};
 
 /// Names and values of extended attributes, in order of name.
 pub type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
@@ -35,10 +37,20 @@ pub trait Place: Debug + Send + Sync {
         self.text()
     }
 
+    /// What to tell people where it has nothing in it, which a pass takes for a mistake unless
+    /// `allow_empty` says otherwise.
+    fn if_empty(&self) -> IfEmpty {
+        IfEmpty {
+            looks_like: "another one than was meant",
+            remedy: "check where it is",
+            check: "where it is",
+        }
+    }
+
     /// Opens it. A pass does so once, on a thread that may block.
     ///
     /// # Errors
-    /// It does not exist, or the system refuses.
+    /// It does not exist, or cannot be opened ([`Cause::Unreadable`]).
     fn open(&self) -> Result<Arc<dyn Source>, Unusable>;
 }
 
@@ -68,16 +80,19 @@ pub trait Source: Send + Sync {
     fn open(&self, found: &Found) -> Result<Opened, Refused>;
 
     /// Whether something has changed since it was opened, or looked at last: what it looks like now, if so.
+    /// Asked right after a file was read to its end; what has changed is read once more, and after a few times
+    /// given up as unreadable. `None` where contents cannot change while they are open.
     ///
     /// # Errors
     /// It is gone, or cannot be looked at: see [`Refused`].
     fn recheck(&self, opened: &Opened) -> Result<Option<Stat>, Refused>;
 
-    /// Makes sure that the place still leads to what was opened. What was read is of one source in any case;
-    /// whether it is the one that was meant, nobody can tell any more.
+    /// Makes sure that the place still leads to what was opened: asked once, right before the commit, and where
+    /// nothing was found. What was read is of one source in any case; whether it is the one that was meant, nobody
+    /// can tell any more. Where nothing can take its place, it is enough that it can still be reached.
     ///
     /// # Errors
-    /// Another one has taken its place, or nothing has.
+    /// Another one has taken its place ([`Cause::Replaced`]), or nothing has ([`Cause::Unreadable`]).
     fn confirm(&self) -> Result<(), Unusable>;
 
     /// Whether there is nothing in it, whatever the configuration leaves out.
@@ -195,15 +210,4 @@ pub enum Refused {
     /// had of it, marked with this error, and the pass is incomplete. If in doubt, it is this.
     #[error(transparent)]
     Unreadable(io::Error),
-}
-
-/// Why a source as a whole cannot be used.
-#[derive(Debug)]
-pub enum Unusable {
-    /// The system refuses to open or to look at it.
-    Unreadable(io::Error),
-    /// The place leads to another one than when the pass began.
-    Replaced,
-    /// The system does not give another thread.
-    Thread(io::Error),
 }

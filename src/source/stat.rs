@@ -5,22 +5,35 @@ use rustix::io;
 
 use crate::format::entry::{Kind, LinkGroup, Metadata};
 
-/// One look at an inode.
+/// One look at an inode, or at something that stands for one ([`Stat::made`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
     /// What goes into the manifest.
     pub metadata: Metadata,
     /// Device number.
     pub dev: u64,
-    /// Inode number.
+    /// Inode number; 0 where nothing has one. Of directories it is recorded, and tells one from another.
     pub ino: u64,
-    /// Names the inode has.
+    /// Names the inode has. With more than one, contents are read once and restored as hard links.
     pub nlink: u32,
     /// Whether fewer blocks are allocated than the size needs.
     pub sparse: bool,
 }
 
 impl Stat {
+    /// What is known of something that is no inode. `metadata` is what a later pass compares: whatever changes
+    /// with the contents has to change its size or one of its times.
+    #[must_use]
+    pub fn made(metadata: Metadata) -> Self {
+        Self {
+            metadata,
+            dev: 0,
+            ino: 0,
+            nlink: 1,
+            sparse: false,
+        }
+    }
+
     /// Looks at `name` in a directory, not following a symbolic link.
     ///
     /// # Errors

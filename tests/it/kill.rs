@@ -85,6 +85,23 @@ pub(crate) fn with_signal(
     moment: Moment,
     signal: Signal,
 ) -> Option<Output> {
+    with_signal_when(
+        world,
+        args,
+        move |request| request.index >= index,
+        moment,
+        signal,
+    )
+}
+
+/// The same at the first request that `matches`.
+fn with_signal_when(
+    world: &World,
+    args: &[&str],
+    matches: impl Fn(&RequestInfo) -> bool + Send + Sync + 'static,
+    moment: Moment,
+    signal: Signal,
+) -> Option<Output> {
     let pid = Arc::new(AtomicI32::new(0));
     let hit = Arc::new(AtomicBool::new(false));
     let (target, was_hit) = (Arc::clone(&pid), Arc::clone(&hit));
@@ -95,7 +112,7 @@ pub(crate) fn with_signal(
     world.server.on_request(move |request| {
         // The process is known once the gate is open.
         drop(gate.lock().unwrap());
-        if request.index < index || was_hit.swap(true, Ordering::SeqCst) {
+        if !matches(request) || was_hit.swap(true, Ordering::SeqCst) {
             return HookAction::Proceed;
         }
         let target = Pid::from_raw(target.load(Ordering::SeqCst)).unwrap();
@@ -560,7 +577,12 @@ fn a_store_that_answers_nothing_does_not_hold_up_the_end_of_a_restore_or_a_look(
 fn sigint_exits_with_its_own_code() {
     let world = world();
     fill(&world);
-    let output = pass_with_signal(&world, 12, Moment::Before, Signal::INT).unwrap();
+    let of_a_file = |request: &RequestInfo| {
+        let key = request.key.as_deref().unwrap_or_default();
+        request.operation == Operation::PutObject && key.contains("files/data/")
+    };
+    let output = with_signal_when(&world, &["run"], of_a_file, Moment::Before, Signal::INT);
+    let output = output.unwrap();
     assert_eq!(output.code, 130, "{output:?}");
     assert_eq!(output.event("backup_failed")["exit_code"], 130);
     assert_eq!(output.event("source_failed")["source"], SOURCE);

@@ -11,10 +11,16 @@ mod passes;
 mod stand;
 mod wrapped;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use offsite::exit::ExitCode;
 use offsite::format::codec::Codec;
 use offsite::pass::job::{ArchiveOptions, Method};
 
 use self::kind::KindOfSource;
+use self::stand::Stand;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory() {
@@ -29,6 +35,23 @@ async fn the_lines_of_a_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_lines_of_a_file_as_streams() {
     conform(&lines::Lines::AsStreams).await;
+}
+
+/// Whether it fails for good, and with what, the kind says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_is_away_is_waited_for_if_it_says_so() {
+    for (is_worth_another_pass, expected) in [(false, ExitCode::Denied), (true, ExitCode::Complete)]
+    {
+        let mut stand = Stand::new(&lines::Lines::AsFiles, &Method::Files);
+        stand.fill(&["one"]);
+        stand.retry_for = Duration::from_secs(1);
+        stand.job.place = Arc::new(wrapped::Away {
+            place: Arc::clone(&stand.job.place),
+            times: AtomicUsize::new(1),
+            is_worth_another_pass,
+        });
+        assert_eq!(stand.back_up().await.exit_code, expected);
+    }
 }
 
 /// A suite that lets one of these pass is none.

@@ -4,9 +4,11 @@
 //! that failed. What a server cannot do is skipped by name, with the reason.
 
 mod conditions;
+mod foreign;
 mod listings;
 mod parts;
 mod reads;
+mod round_trip;
 mod servers;
 
 use std::future::Future;
@@ -14,10 +16,10 @@ use std::io::Write as _;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use local_s3::{LocalS3, Moto};
+use local_s3::LocalS3;
 use offsite::store::Store;
 
-use self::servers::VersityGw;
+use self::foreign::Foreign;
 
 /// A store with nothing in it.
 struct Stand {
@@ -82,13 +84,9 @@ async fn directory() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn moto() {
-    let moto = Moto::start();
-    let at = async |case| servers::foreign(case, moto.url()).await;
+    let server = Foreign::moto();
+    let at = async |case| servers::foreign(case, &server).await;
     let lacks = [
-        (
-            "reads::nothing_is_known_of_what_is_not_there",
-            "answers a HEAD of nothing as a web page, as a proxy does",
-        ),
         (
             "reads::what_arrives_damaged_is_not_taken",
             "does not look at checksums of what arrives",
@@ -115,17 +113,43 @@ async fn moto() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn versitygw() {
-    let Some(server) = VersityGw::start() else {
-        let _ = writeln!(std::io::stderr(), "versitygw: skipped: it is not installed");
+    let Some(server) = Foreign::versitygw() else {
         return;
     };
-    let at = async |case| servers::foreign(case, server.url()).await;
+    let at = async |case| servers::foreign(case, &server).await;
     let as_files = "keeps objects as files: names have 255 bytes, and no file has others below it";
     let lacks = [
         ("listings::long_keys_are_keys", as_files),
         ("listings::an_object_may_have_others_below_it", as_files),
     ];
     conform("versitygw", &[&CASES_OF_FAILURE[..], &lacks].concat(), at).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s3mock() {
+    let Some(server) = Foreign::s3mock() else {
+        return;
+    };
+    let at = async |case| servers::foreign(case, &server).await;
+    let drops = "drops the SHA-256 of a put if its header x-amz-sdk-checksum-algorithm says so too";
+    let loses = "an upload that is aborted takes the object along that lies under its key";
+    let lacks = [
+        (
+            "conditions::of_many_who_put_at_once_one_has",
+            "tells several that they were the only one",
+        ),
+        ("reads::a_checksum_is_kept", drops),
+        ("reads::what_arrives_damaged_is_not_taken", drops),
+        ("parts::checksums_are_kept", drops),
+        (
+            "listings::awkward_keys_are_keys",
+            "refuses a backslash in a key",
+        ),
+        ("parts::no_upload_is_left_open", loses),
+        ("parts::nothing_takes_the_place_of_something", loses),
+        ("parts::only_the_version_that_was_seen_is_replaced", loses),
+    ];
+    conform("S3Mock", &[&CASES_OF_FAILURE[..], &lacks].concat(), at).await;
 }
 
 /// What no server of others can be asked for.

@@ -42,7 +42,7 @@ impl Inputs {
         let segments = segments.map_or(&[][..], |parent| &parent.segments);
         let passes = past.unfinished.iter().map(|pass| pass.keys.clone());
         Ok(Self {
-            items: items.map_err(|error| context.job.unusable(error))?,
+            items: items?,
             base: Segments::recorded(&context.store, segments),
             passes: passes
                 .map(|keys| Segments::unrecorded(&context.store, keys))

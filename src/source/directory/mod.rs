@@ -20,7 +20,9 @@ use self::root::Root;
 use self::walk::{Walk, WalkOptions};
 use super::filter::Filter;
 use super::stat::Stat;
-use super::{Body, Found, Items, Opened, Place, Refused, Scope, Source, Unusable, Xattrs};
+use super::{
+    Body, Cause, Found, IfEmpty, Items, Opened, Place, Refused, Scope, Source, Unusable, Xattrs,
+};
 use crate::format::entry::Kind;
 
 /// A directory to back up.
@@ -52,11 +54,38 @@ impl Place for DirectoryPlace {
         self.written_as.display().to_string()
     }
 
+    fn if_empty(&self) -> IfEmpty {
+        IfEmpty {
+            looks_like: "a volume that is not mounted",
+            remedy: "mount the volume",
+            check: "which volume is mounted",
+        }
+    }
+
     fn open(&self) -> Result<Arc<dyn Source>, Unusable> {
+        let root = Root::open(&self.written_as);
         Ok(Arc::new(Directory {
-            root: Arc::new(Root::open(&self.written_as)?),
+            root: Arc::new(root.map_err(|error| self.unreadable(error))?),
             place: self.clone(),
         }))
+    }
+}
+
+impl DirectoryPlace {
+    fn unreadable(&self, error: Errno) -> Unusable {
+        let at = self.written_as.display();
+        let message = format!("cannot open `{at}`: {}", io::Error::from(error));
+        let hint = "mount the volume, or take the directory out of `sources` or `include_dirs`";
+        Unusable::new(Cause::Unreadable, message, hint)
+    }
+
+    fn replaced(&self) -> Unusable {
+        let at = self.written_as.display();
+        let message = format!(
+            "`{at}` was replaced while the pass ran: the path leads to another directory or mount now"
+        );
+        let hint = "nothing was committed; run the pass again when the directory, its volume or the link to it stays as it is, or back up a snapshot of the file system";
+        Unusable::new(Cause::Replaced, message, hint)
     }
 }
 
@@ -94,7 +123,9 @@ impl Source for Directory {
             one_file_system: self.place.one_file_system,
             threads: scope.threads,
         };
-        Ok(Box::new(Walk::start(Arc::clone(&self.root), options)?))
+        let root = Stat::of(&*self.root).map_err(|error| self.place.unreadable(error))?;
+        let walk = Walk::start(Arc::clone(&self.root), root, options);
+        Ok(Box::new(walk.map_err(|error| Unusable::thread(&error))?))
     }
 
     fn open(&self, found: &Found) -> Result<Opened, Refused> {
@@ -145,9 +176,10 @@ impl Source for Directory {
     }
 
     fn confirm(&self) -> Result<(), Unusable> {
-        match self.root.is_still_at(&self.place.written_as)? {
-            true => Ok(()),
-            false => Err(Unusable::Replaced),
+        match self.root.is_still_at(&self.place.written_as) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.place.replaced()),
+            Err(error) => Err(self.place.unreadable(error)),
         }
     }
 
@@ -167,10 +199,4 @@ fn refused(error: Errno) -> Refused {
 /// What it means that something that is open could not be looked at.
 fn unreadable(error: Errno) -> Refused {
     Refused::Unreadable(error.into())
-}
-
-impl From<Errno> for Unusable {
-    fn from(error: Errno) -> Self {
-        Self::Unreadable(error.into())
-    }
 }

@@ -66,6 +66,12 @@ pub(super) struct S3Store {
 }
 
 impl S3Store {
+    /// Whether the store itself says so.
+    async fn says_there_is_no(&self, key: &str) -> bool {
+        let first_byte = self.read(key, &Extent::Range(0..1)).await;
+        first_byte.is_err_and(|error| error.kind == StoreErrorKind::NotFound)
+    }
+
     /// Makes ready to talk to the bucket; sends nothing yet.
     pub(super) async fn connect(url: BucketUrl, options: StoreOptions) -> Self {
         let clients = client::connect(&url.bucket, &options).await;
@@ -190,7 +196,17 @@ impl Store for S3Store {
                 .checksum_mode(ChecksumMode::Enabled)
                 .send()
         };
-        self.learn(Operation::Head, key, request, info).await
+        match self.learn(Operation::Head, key, request, info).await {
+            // Some servers answer a HEAD of what is missing as a proxy does. A GET has a body that tells
+            // them apart.
+            Err(StoreError {
+                kind: StoreErrorKind::UnexpectedAnswer(_),
+                ..
+            }) if self.says_there_is_no(key).await => {
+                Err(self.error(Operation::Head, key, StoreErrorKind::NotFound))
+            }
+            other => other,
+        }
     }
 
     async fn put(&self, key: &str, body: Bytes, condition: &Condition) -> StoreResult<ETag> {

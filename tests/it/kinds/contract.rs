@@ -7,7 +7,7 @@ use std::sync::Arc;
 use offsite::format::entry::Kind;
 use offsite::format::path::EntryPath;
 use offsite::pass::job::Method;
-use offsite::source::{Body, Found, Item, Scope, Source, Unusable};
+use offsite::source::{Body, Cause, Found, Item, Scope, Source};
 
 use super::kind::KindOfSource;
 use super::stand::Stand;
@@ -144,10 +144,10 @@ pub(super) fn it_is_known_by_its_place_until_that_leads_elsewhere(kind: &'static
     let (stand, source) = opened(kind, &ITEMS);
     assert!(source.confirm().is_ok());
     kind.replace(stand.world.home.path());
-    assert!(matches!(source.confirm(), Err(Unusable::Replaced)));
+    assert!(matches!(source.confirm(), Err(error) if error.cause == Cause::Replaced));
     let (stand, source) = opened(kind, &ITEMS);
     kind.take_away(stand.world.home.path());
-    assert!(matches!(source.confirm(), Err(Unusable::Unreadable(_))));
+    assert!(matches!(source.confirm(), Err(error) if error.cause == Cause::Unreadable));
     let again = stand.job.place.open();
-    assert!(matches!(again, Err(Unusable::Unreadable(_))));
+    assert!(matches!(again, Err(error) if error.cause == Cause::Unreadable));
 }

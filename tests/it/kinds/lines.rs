@@ -13,7 +13,8 @@ use offsite::format::entry::{Kind, Metadata};
 use offsite::format::path::EntryPath;
 use offsite::source::stat::Stat;
 use offsite::source::{
-    Body, Found, Item, Items, Opened, Place, Produce, Refused, Scope, Source, Unusable, Xattrs,
+    Body, Cause, Found, Item, Items, Opened, Place, Produce, Refused, Scope, Source, Unusable,
+    Xattrs,
 };
 use rustix::fs::{MemfdFlags, memfd_create};
 
@@ -86,8 +87,8 @@ impl Place for LinesPlace {
     }
 
     fn open(&self) -> Result<Arc<dyn Source>, Unusable> {
-        let about = fs::metadata(&self.0).map_err(Unusable::Unreadable)?;
-        let text = fs::read(&self.0).map_err(Unusable::Unreadable)?;
+        let about = fs::metadata(&self.0).map_err(unreadable)?;
+        let text = fs::read(&self.0).map_err(unreadable)?;
         let lines = text.split_inclusive(|byte| *byte == b'\n');
         let lines = lines.map(|line| line.strip_suffix(b"\n").unwrap_or(line).to_vec());
         Ok(Arc::new(OpenLines {
@@ -111,21 +112,15 @@ impl OpenLines {
         let changed_ns = self.about.mtime() * 1_000_000_000 + self.about.mtime_nsec();
         Item::Found(Found {
             path,
-            stat: Stat {
-                metadata: Metadata {
-                    kind,
-                    size: size as u64,
-                    mtime_ns: changed_ns,
-                    ctime_ns: changed_ns,
-                    mode: 0o755,
-                    uid: self.about.uid(),
-                    gid: self.about.gid(),
-                },
-                dev: 0,
-                ino: 0,
-                nlink: 1,
-                sparse: false,
-            },
+            stat: Stat::made(Metadata {
+                kind,
+                size: size as u64,
+                mtime_ns: changed_ns,
+                ctime_ns: changed_ns,
+                mode: 0o755,
+                uid: self.about.uid(),
+                gid: self.about.gid(),
+            }),
             not_entered: None,
         })
     }
@@ -141,7 +136,7 @@ impl Source for OpenLines {
         };
         let lines = lines.iter().enumerate();
         let lines = lines.map(|(number, line)| {
-            let path = EntryPath::parse(name(number)).unwrap();
+            let path = EntryPath::ROOT.join(name(number).as_bytes()).unwrap();
             match line == HIDDEN.as_bytes() {
                 true => Item::Unreadable(path, "it is hidden".to_owned()),
                 false => self.found(path, Kind::File, line.len()),
@@ -175,16 +170,28 @@ impl Source for OpenLines {
     }
 
     fn confirm(&self) -> Result<(), Unusable> {
-        let now = fs::metadata(&self.place).map_err(Unusable::Unreadable)?;
+        let now = fs::metadata(&self.place).map_err(unreadable)?;
         match (now.dev(), now.ino()) == (self.about.dev(), self.about.ino()) {
             true => Ok(()),
-            false => Err(Unusable::Replaced),
+            false => {
+                let message = "other lines are there now".to_owned();
+                Err(Unusable::new(
+                    Cause::Replaced,
+                    message,
+                    "run the pass again",
+                ))
+            }
         }
     }
 
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.lines.is_empty())
     }
+}
+
+fn unreadable(error: io::Error) -> Unusable {
+    let message = format!("no lines can be read: {error}");
+    Unusable::new(Cause::Unreadable, message, "write some")
 }
 
 fn in_memory(line: &[u8]) -> io::Result<OwnedFd> {

@@ -31,6 +31,8 @@ pub(super) struct Stand {
     pub(super) kind: &'static dyn KindOfSource,
     pub(super) world: World,
     pub(super) job: SourceJob,
+    /// How long a pass that failed is tried again.
+    pub(super) retry_for: Duration,
 }
 
 impl Stand {
@@ -46,7 +48,12 @@ impl Stand {
             sessions: None,
             placement: Placement::default(),
         };
-        Self { kind, world, job }
+        Self {
+            kind,
+            world,
+            job,
+            retry_for: Duration::ZERO,
+        }
     }
 
     pub(super) fn fill(&self, items: &[&str]) -> BTreeMap<String, Vec<u8>> {
@@ -96,7 +103,7 @@ impl Stand {
             limits: limits(),
             lock_ttl: Duration::from_secs(120),
             lock_wait: Duration::ZERO,
-            retry_for: Duration::ZERO,
+            retry_for: self.retry_for,
         };
         let world = run::World {
             store: self.store().await,

@@ -2,9 +2,11 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use offsite::exit::ExitCode;
 use offsite::source::stat::Stat;
-use offsite::source::{Found, Items, Opened, Place, Refused, Scope, Source, Unusable};
+use offsite::source::{Cause, Found, Items, Opened, Place, Refused, Scope, Source, Unusable};
 
 /// A place whose source lists everything, and has nothing of it when it is opened.
 #[derive(Debug)]
@@ -45,5 +47,36 @@ impl Source for Emptied {
 
     fn is_empty(&self) -> io::Result<bool> {
         self.0.is_empty()
+    }
+}
+
+/// A place that cannot be reached the first few times, as the server of a database that is not up yet.
+#[derive(Debug)]
+pub(super) struct Away {
+    pub(super) place: Arc<dyn Place>,
+    pub(super) times: AtomicUsize,
+    pub(super) is_worth_another_pass: bool,
+}
+
+impl Place for Away {
+    fn kind(&self) -> &'static str {
+        self.place.kind()
+    }
+
+    fn text(&self) -> String {
+        self.place.text()
+    }
+
+    fn open(&self) -> Result<Arc<dyn Source>, Unusable> {
+        let left = |times: usize| times.checked_sub(1);
+        let times = &self.times;
+        match times.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left) {
+            Err(_) => self.place.open(),
+            Ok(_) => Err(Unusable {
+                exit_code: ExitCode::Denied,
+                is_worth_another_pass: self.is_worth_another_pass,
+                ..Unusable::new(Cause::Unreadable, "it is away".to_owned(), "wait for it")
+            }),
+        }
     }
 }

@@ -1,24 +1,19 @@
 //! Servers, and stores in them.
 
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_credential_types::Credentials;
-use aws_sdk_s3::config::{BehaviorVersion, Region};
 use local_s3::LocalS3;
 use offsite::store::open::open;
 use offsite::store::url::StoreUrl;
 use offsite::store::{Store, StoreOptions};
 
 use super::Stand;
+use super::foreign::{Foreign, KEY};
 
 const BUCKET: &str = "stores";
-
-/// For a server to listen, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server of its own for each case, which may make it fail.
 pub(super) async fn local_s3(case: &'static str) -> Stand {
@@ -44,29 +39,11 @@ pub(super) async fn directory(folder: &Path, case: &'static str) -> Stand {
 }
 
 /// A server that is nobody's here, with a bucket for all cases, and a prefix for each.
-pub(super) async fn foreign(case: &'static str, url: String) -> Stand {
-    let credentials = as_credentials("test", "test");
-    create_bucket(&url, credentials.clone()).await;
+pub(super) async fn foreign(case: &'static str, server: &Foreign) -> Stand {
+    server.create_bucket(BUCKET).await;
     Stand {
-        store: tried(case, url, credentials).await,
+        store: tried(case, server.url.clone(), as_credentials(KEY, KEY)).await,
         server: None,
-    }
-}
-
-/// Makes the bucket, unless it is there.
-async fn create_bucket(url: &str, credentials: Credentials) {
-    let config = aws_sdk_s3::Config::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .region(Region::new("us-east-1"))
-        .endpoint_url(url)
-        .credentials_provider(credentials)
-        .force_path_style(true)
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .build();
-    let client = aws_sdk_s3::Client::from_conf(config);
-    let head = client.head_bucket().bucket(BUCKET).send();
-    if head.await.is_err() {
-        client.create_bucket().bucket(BUCKET).send().await.unwrap();
     }
 }
 
@@ -93,57 +70,4 @@ async fn tried(case: &str, endpoint_url: String, credentials: Credentials) -> Ar
 
 fn as_credentials(access_key: &str, secret_key: &str) -> Credentials {
     Credentials::new(access_key, secret_key, None, None, "test")
-}
-
-/// A versitygw server over a directory; its process ends with this value.
-pub(super) struct VersityGw {
-    child: Child,
-    url: String,
-    _directory: tempfile::TempDir,
-}
-
-impl VersityGw {
-    /// Starts what `dev/setup test` has installed; `None` where it could not.
-    pub(super) fn start() -> Option<Self> {
-        let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin/versitygw");
-        if !installed.exists() {
-            return None;
-        }
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
-        let directory = tempfile::tempdir().unwrap();
-        let child = Command::new(installed)
-            .args(["--port", &address.to_string(), "posix"])
-            .arg(directory.path())
-            .env("ROOT_ACCESS_KEY", "test")
-            .env("ROOT_SECRET_KEY", "test")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let server = Self {
-            child,
-            url: format!("http://{address}"),
-            _directory: directory,
-        };
-        let begun = Instant::now();
-        while TcpStream::connect(address).is_err() {
-            assert!(begun.elapsed() < PATIENCE, "versitygw does not listen");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Some(server)
-    }
-
-    pub(super) fn url(&self) -> String {
-        self.url.clone()
-    }
-}
-
-impl Drop for VersityGw {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

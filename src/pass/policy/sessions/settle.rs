@@ -101,7 +101,7 @@ pub(crate) async fn check(
     {
         let years = survey.sessions.iter().map(|session| session.year.clone());
         return Err(SourceError::NoYear {
-            directory: source.place.text(),
+            place: source.place.text(),
             wanted: year.clone(),
             years: years.collect(),
         });
@@ -112,7 +112,7 @@ pub(crate) async fn check(
     let names = survey.sessions.iter().map(|session| &session.name);
     let like = names.filter(|name| strsim::jaro_winkler(name, wanted) > ALIKE);
     Err(SourceError::NoSession {
-        directory: source.place.text(),
+        place: source.place.text(),
         wanted: wanted.to_owned(),
         like: like.take(3).cloned().collect(),
     })

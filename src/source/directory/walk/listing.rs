@@ -128,7 +128,10 @@ impl Listing {
 
     fn path(&self, at: usize) -> EntryPath {
         match self.names.get(at) {
-            Some(name) => self.node.path.join(name.of(&self.bytes)),
+            Some(name) => {
+                let path = self.node.path.join(name.of(&self.bytes));
+                path.expect("the kernel gives out names, and dots were left out")
+            }
             None => self.node.path.clone(),
         }
     }

@@ -25,7 +25,7 @@ use self::pool::{Pool, Task};
 use super::root::Root;
 use crate::format::path::EntryPath;
 use crate::source::stat::Stat;
-use crate::source::{Found, Item, Unusable};
+use crate::source::{Found, Item};
 
 /// The walk; an iterator that never ends early: what it cannot read, it says.
 pub(crate) struct Walk {
@@ -52,12 +52,15 @@ impl From<Chunk> for Frame {
 }
 
 impl Walk {
-    /// Starts the threads.
+    /// Starts the threads, below a root that looks like this.
     ///
     /// # Errors
-    /// The system does not say what the root is, or gives no thread.
-    pub(crate) fn start(root: Arc<Root>, options: WalkOptions) -> Result<Self, Unusable> {
-        let stat = Stat::of(&*root)?;
+    /// The system gives no thread.
+    pub(crate) fn start(
+        root: Arc<Root>,
+        stat: Stat,
+        options: WalkOptions,
+    ) -> std::io::Result<Self> {
         let node = Arc::new(Node {
             path: EntryPath::ROOT,
             dev: stat.dev,
@@ -86,7 +89,7 @@ impl Walk {
             let pool = Arc::clone(&walk.pool);
             let thread = std::thread::Builder::new().name("walk".to_owned());
             let worker = thread.spawn(move || pool.work());
-            walk.workers.push(worker.map_err(Unusable::Thread)?);
+            walk.workers.push(worker?);
         }
         Ok(walk)
     }

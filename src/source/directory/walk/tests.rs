@@ -13,7 +13,9 @@ fn options(threads: usize) -> WalkOptions {
 }
 
 fn start(root: &Path, options: WalkOptions) -> Walk {
-    Walk::start(Arc::new(Root::open(root).unwrap()), options).unwrap()
+    let root = Arc::new(Root::open(root).unwrap());
+    let stat = Stat::of(&*root).unwrap();
+    Walk::start(root, stat, options).unwrap()
 }
 
 fn paths(root: &Path, options: WalkOptions) -> Vec<String> {
