@@ -5,14 +5,17 @@
 //! problems are reported together. Nothing here touches the file system, but for reading the file,
 //! or a store.
 
+mod apart;
 mod copies;
 mod job;
 mod layers;
 mod log_format;
 mod media_backup;
+mod place;
 mod problem;
 mod reader;
 mod settings;
+mod source;
 mod sources;
 mod store;
 mod value;

@@ -1,34 +1,58 @@
 //! From settings to sources: named, kept apart, each with what it does not say itself.
 
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-use std::sync::Arc;
-
 use figment::value::Tag;
 
 use super::Purpose;
+use super::apart::{check_apart, check_apart_from_store};
+use super::place::Whereabouts;
 use super::reader::{Findings, Placed, complain};
-use super::settings::{Settings, Source, SourceMethod};
+use super::settings::Settings;
+use super::source::{Kind, Source, SourceMethod};
 use crate::archive::template::KeyTemplate;
 use crate::format::codec::Codec;
 use crate::format::keys::SourceName;
-use crate::format::path::EntryPath;
-use crate::pass::job::ArchiveOptions;
-use crate::pass::job::{Method, SourceJob};
-use crate::pass::policy::sessions::Choice;
-use crate::pass::policy::sessions::SessionOptions;
-use crate::source::directory::DirectoryPlace;
+use crate::pass::job::{ArchiveOptions, Detect, Method, SourceJob};
+use crate::pass::policy::sessions::{Choice, SessionOptions};
 use crate::source::directory::clean::clean;
-use crate::source::filter::{Filter, Globs};
+use crate::source::filter::Globs;
 use crate::store::Placement;
 use crate::store::url::StoreUrl;
 
-/// A source and where it stands in the configuration.
-struct SourceAt {
-    source: SourceJob,
-    place: DirectoryPlace,
-    tag: Tag,
-    field: String,
+/// A source, and where it and its configuration are.
+pub(super) struct SourceAt {
+    /// All but the place.
+    pub(super) options: SourceOptions,
+    pub(super) place: Whereabouts,
+    pub(super) tag: Tag,
+    pub(super) field: String,
+}
+
+/// What is to be done with a source, wherever it is.
+#[derive(Clone)]
+pub(super) struct SourceOptions {
+    pub(super) name: SourceName,
+    detect: Detect,
+    allow_empty: bool,
+    afresh: bool,
+    method: Method,
+    sessions: Option<SessionOptions>,
+    placement: Placement,
+}
+
+impl SourceAt {
+    fn into_job(self) -> SourceJob {
+        let options = self.options;
+        SourceJob {
+            name: options.name,
+            place: self.place.into_place(),
+            detect: options.detect,
+            allow_empty: options.allow_empty,
+            afresh: options.afresh,
+            method: options.method,
+            sessions: options.sessions,
+            placement: options.placement,
+        }
+    }
 }
 
 /// Checks the sources of all settings together, and that `stores` are elsewhere; each comes with its field.
@@ -39,35 +63,26 @@ pub(super) fn sources(
     purpose: Purpose,
 ) -> Vec<SourceJob> {
     let configured = settings.sources.iter().filter_map(|source| {
-        let directory = source.directory.as_ref()?;
-        let name = source.name.as_ref();
-        let parsed = name.map(|name| match SourceName::parse(&name.value) {
-            Ok(parsed) => parsed,
-            Err(error) => {
-                complain(
-                    findings,
-                    name,
-                    &format!("is no source name: {error}"),
-                    "rename it",
-                );
-                name_of(&directory.value)
+        let (kind, written) = source.place.as_ref()?;
+        let place = match kind {
+            Kind::Directory | Kind::Sessions => {
+                Whereabouts::directory(settings, findings, source, written)
             }
-        });
-        let name = parsed.unwrap_or_else(|| name_of(&directory.value));
-        Some(listed(settings, findings, source, name, directory))
+        };
+        Some(source_at(settings, findings, source, place, written))
     });
     let configured: Vec<SourceAt> = configured.collect();
     let none = Source::default();
     let dirs = settings.s3.include_dirs.as_ref();
     let named = dirs.map(|dirs| {
         dirs.value.iter().enumerate().map(|(index, directory)| {
-            let directory = Placed {
+            let written = Placed {
                 value: directory.clone(),
                 tag: dirs.tag,
                 field: format!("{}[{index}]", dirs.field),
             };
-            let name = name_of(&directory.value);
-            listed(settings, findings, &none, name, &directory)
+            let place = Whereabouts::directory(settings, findings, &none, &written);
+            source_at(settings, findings, &none, place, &written)
         })
     });
     let named: Vec<SourceAt> = named.into_iter().flatten().collect();
@@ -77,14 +92,11 @@ pub(super) fn sources(
         true => named
             .into_iter()
             .map(|named| {
-                let same = |listed: &&SourceAt| listed.place.directory == named.place.directory;
+                let same = |listed: &&SourceAt| listed.place.is(&named.place);
                 match configured.iter().find(same) {
                     Some(listed) => SourceAt {
-                        source: listed.source.clone(),
-                        place: DirectoryPlace {
-                            written_as: named.place.written_as,
-                            ..listed.place.clone()
-                        },
+                        options: listed.options.clone(),
+                        place: listed.place.written_like(&named.place),
                         ..named
                     },
                     None => named,
@@ -107,89 +119,49 @@ pub(super) fn sources(
             check_apart_from_store(&all, field, &clean(store), findings);
         }
     }
-    let jobs = all.into_iter().map(|listed| SourceJob {
-        place: Arc::new(listed.place),
-        ..listed.source
-    });
-    jobs.collect()
+    all.into_iter().map(SourceAt::into_job).collect()
 }
 
-fn listed(
+/// A source at a place that is `written` in the configuration.
+fn source_at(
     settings: &Settings,
     findings: &Findings,
     source: &Source,
-    name: SourceName,
-    directory: &Placed<String>,
+    place: Whereabouts,
+    written: &Placed<String>,
 ) -> SourceAt {
     let defaults = &settings.defaults;
-    let include = source.include.as_ref().or(defaults.include.as_ref());
-    let exclude = [defaults.exclude.as_ref(), source.exclude.as_ref()];
-    let exclude: Vec<String> = exclude
-        .into_iter()
-        .flatten()
-        .flat_map(|patterns| patterns.value.iter().cloned())
-        .collect();
-    let include: Vec<String> = include.map_or_else(Vec::new, |patterns| patterns.value.clone());
-    let filter = Filter::new(&include, &exclude).unwrap_or_else(|invalid| {
-        for glob in invalid {
-            let lists = [
-                &source.include,
-                &source.exclude,
-                &defaults.include,
-                &defaults.exclude,
-            ];
-            let mut lists = lists.into_iter().flatten();
-            let list = lists.find(|list| list.value.contains(&glob.pattern));
-            if let Some(list) = list {
-                let hint = "globs read as in .gitignore: *, ?, [abc], {a,b} and **";
-                complain(findings, list, &format!("has a bad pattern: {glob}"), hint);
-            }
+    let name = source.name.as_ref().and_then(|name| {
+        let parsed = SourceName::parse(&name.value);
+        if let Err(error) = &parsed {
+            let message = format!("is no source name: {error}");
+            complain(findings, name, &message, "rename it");
         }
-        Filter::default()
+        parsed.ok()
     });
-    let path = clean(&directory.value);
-    if !path.is_absolute() && !findings.is_flag(directory.tag) && directory.value.is_empty() {
-        complain(
-            findings,
-            directory,
-            "is empty",
-            "name the directory to back up",
-        );
-    }
-    let flag = |of: fn(&Source) -> Option<bool>| of(source).or(of(defaults)).unwrap_or_default();
-    let detect = source.detect.or(defaults.detect).unwrap_or_default();
     let s3 = &settings.s3;
-    let class = source
-        .storage_class
-        .as_ref()
-        .or(defaults.storage_class.as_ref());
+    let class = source.storage_class.as_ref();
+    let class = class.or(defaults.storage_class.as_ref());
     let tags = source.tags.as_ref().or(defaults.tags.as_ref());
-    let place = DirectoryPlace {
-        directory: path,
-        written_as: std::path::absolute(&directory.value).unwrap_or_default(),
-        filter,
-        one_file_system: flag(|source| source.one_file_system),
-        xattrs: flag(|source| source.xattrs),
+    let allow_empty = source.allow_empty.or(defaults.allow_empty);
+    let has_sessions = source.has_sessions();
+    let options = SourceOptions {
+        name: name.unwrap_or_else(|| place.default_name()),
+        detect: source.detect.or(defaults.detect).unwrap_or_default(),
+        allow_empty: allow_empty.unwrap_or_default(),
+        afresh: !settings.incremental,
+        method: method(settings, findings, source),
+        sessions: has_sessions.then(|| sessions(&source.sessions, findings)),
+        placement: Placement {
+            storage_class: class.or(s3.storage_class.as_ref()).cloned(),
+            tags: tags.unwrap_or(&s3.tags).clone(),
+        },
     };
     SourceAt {
-        tag: directory.tag,
-        field: directory.field.clone(),
-        source: SourceJob {
-            name,
-            place: Arc::new(place.clone()),
-            detect,
-            allow_empty: flag(|source| source.allow_empty),
-            afresh: !settings.incremental,
-            method: method(settings, findings, source),
-            sessions: source
-                .has_sessions
-                .then(|| sessions(&source.sessions, findings)),
-            placement: Placement {
-                storage_class: class.or(s3.storage_class.as_ref()).cloned(),
-                tags: tags.unwrap_or(&s3.tags).clone(),
-            },
-        },
+        options,
         place,
+        tag: written.tag,
+        field: written.field.clone(),
     }
 }
 
@@ -197,14 +169,14 @@ fn method(settings: &Settings, findings: &Findings, source: &Source) -> Method {
     let defaults = &settings.defaults;
     let method = match settings.archive {
         true => Some(SourceMethod::Archive),
-        false if source.has_sessions => Some(SourceMethod::Archive),
+        false if source.has_sessions() => Some(SourceMethod::Archive),
         false => source.method.or(defaults.method),
     };
     let (own, default) = (&source.archive, &defaults.archive);
     let codec = own
         .compression
         .or(default.compression)
-        .unwrap_or(match source.has_sessions {
+        .unwrap_or(match source.has_sessions() {
             // Pictures seldom become smaller, and a plain tar can be read by everything.
             true => Codec::None,
             false => Codec::Gzip,
@@ -225,19 +197,19 @@ fn method(settings: &Settings, findings: &Findings, source: &Source) -> Method {
         );
     }
     let level = level.map_or(usual, |level| level.value.min(hardest));
-    let (key, usual) = match source.has_sessions {
+    let (key, usual) = match source.has_sessions() {
         true => (own.key.as_ref(), KeyTemplate::of_sessions()),
         false => (
             own.key.as_ref().or(default.key.as_ref()),
             KeyTemplate::of_archives(),
         ),
     };
-    let needed: &[&str] = match source.has_sessions {
+    let needed: &[&str] = match source.has_sessions() {
         true => &["session"],
         false => &[],
     };
     let template = key.and_then(|key| {
-        let hint = match source.has_sessions {
+        let hint = match source.has_sessions() {
             true => "as in raw/{year}/{session}.{ext}",
             false => "as in archives/{source}/{pass}.{ext}",
         };
@@ -282,7 +254,7 @@ fn template(
     Some(template)
 }
 
-fn sessions(settings: &super::settings::Sessions, findings: &Findings) -> SessionOptions {
+fn sessions(settings: &super::source::Sessions, findings: &Findings) -> SessionOptions {
     let notes = settings.notes.as_ref();
     let patterns = notes.map_or_else(|| vec!["*.md".to_owned()], |notes| notes.value.clone());
     let globs = (!patterns.is_empty()).then(|| Globs::new(&patterns));
@@ -301,77 +273,5 @@ fn sessions(settings: &super::settings::Sessions, findings: &Findings) -> Sessio
         notes_key: key.unwrap_or_else(KeyTemplate::of_notes),
         tag_rules: settings.tag_rules.clone(),
         choice: Choice::default(),
-    }
-}
-
-/// The name of a directory that was listed without one.
-fn name_of(directory: &str) -> SourceName {
-    SourceName::of_directory(&clean(directory).to_string_lossy())
-}
-
-/// Whether `outer` backs up what is in `inner`: it is above it, and excludes nothing on the way there.
-fn holds(outer: &DirectoryPlace, inner: &Path) -> bool {
-    let Ok(below) = inner.strip_prefix(&outer.directory) else {
-        return false;
-    };
-    let excluded = |path: &Path| {
-        let path = EntryPath::parse(path.as_os_str().as_bytes());
-        path.is_ok_and(|path| outer.filter.leaves_out(&path, true))
-    };
-    !below.ancestors().any(excluded)
-}
-
-/// Two sources must not share a name, and must not hold each other's files.
-fn check_apart(all: &[SourceAt], findings: &Findings) {
-    for (index, listed) in all.iter().enumerate() {
-        let SourceAt {
-            source,
-            place,
-            tag,
-            field,
-        } = listed;
-        for other in &all[..index] {
-            let others = other.place.directory.display();
-            let problem = if place.directory == other.place.directory {
-                format!("is `{others}` again, which `{}` names", other.field)
-            } else if holds(&other.place, &place.directory) {
-                format!("lies in `{others}`, which `{}` names", other.field)
-            } else if holds(place, &other.place.directory) {
-                format!("holds `{others}`, which `{}` names", other.field)
-            } else if source.name == other.source.name {
-                format!("is named `{}` like `{}`", source.name, other.field)
-            } else {
-                continue;
-            };
-            let hint = if source.name == other.source.name {
-                "give one of them another `name`, in `backup.sources`"
-            } else {
-                "list each file once: keep the outer directory, or exclude the inner one there"
-            };
-            findings.problem(*tag, field, problem, Some(hint.to_owned()));
-        }
-    }
-}
-
-/// A store in what is backed up would be backed up into itself, and grow with every pass.
-fn check_apart_from_store(all: &[SourceAt], field: &str, store: &Path, findings: &Findings) {
-    for listed in all {
-        let (store_at, name) = (store.display(), &listed.source.name);
-        let (problem, hint) = if holds(&listed.place, store) {
-            (
-                format!(
-                    "holds the store: `{field}`, `{store_at}`, lies in what the source `{name}` backs up"
-                ),
-                "keep the store elsewhere, best on another disk, or exclude it here",
-            )
-        } else if listed.place.directory.starts_with(store) {
-            (
-                format!("lies in the store, `{store_at}`, whose names are its own"),
-                "keep the store in a directory where nothing else is",
-            )
-        } else {
-            continue;
-        };
-        findings.problem(listed.tag, &listed.field, problem, Some(hint.to_owned()));
     }
 }
