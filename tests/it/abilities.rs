@@ -216,6 +216,23 @@ fn what_fails_while_it_is_tried_is_no_lack() {
     assert_eq!(kept(&world), "crc64nvme");
 }
 
+/// As by an earlier pass that lost the lock while it tried, and wakes up.
+#[test]
+fn what_another_pass_has_given_up_is_tried_again() {
+    let all = [
+        Operation::UploadPart,
+        Operation::CompleteMultipartUpload,
+        Operation::HeadObject,
+    ];
+    for operation in all {
+        let world = world(LocalS3::builder());
+        let gone = Fault::on(operation).key_contains("/probe").times(1);
+        let fault = world.server.fault(gone.status(404, "NoSuchUpload"));
+        world.back_up();
+        assert_eq!((fault.fired(), &kept(&world)), (1, &json!("crc64nvme")));
+    }
+}
+
 #[test]
 fn killed_while_it_is_tried_nothing_looks_like_an_ability() {
     let mut index = 0;

@@ -60,7 +60,12 @@ impl S3Store {
     pub(super) async fn try_parts(&self) -> StoreResult<Abilities> {
         let mut attempts = Attempts::new();
         loop {
-            if let Some(found) = attempts.settle(self.try_all().await).await {
+            let found = self.try_all().await;
+            // A pass that lost the lock while it tried, and only now wakes up, ends what this one has begun.
+            let again = found.as_ref().is_err_and(|error| {
+                error.kind == StoreErrorKind::NotFound || error.kind.is_worth_repeating()
+            });
+            if let Some(found) = attempts.settle_if(again, found).await {
                 return found;
             }
         }
