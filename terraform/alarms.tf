@@ -2,7 +2,7 @@
 # it was never even attempted. The last is the alarm that has nothing to go by, so that missing data is it.
 
 locals {
-  alarms = {
+  alarms = merge({
     failed = {
       metric      = "BackupFailed"
       description = "A pass of the backup ${var.name} failed. Look for backup_failed and its hint in ${local.log_group}; the next pass continues where this one stopped."
@@ -27,7 +27,14 @@ locals {
       period      = var.lock_held_alarm.hours * 3600
       threshold   = var.lock_held_alarm.count
     }
-  }
+    }, length(local.configured_copies) == 0 ? {} : {
+    copy-failed = {
+      metric      = "CopyFailed"
+      description = "A further bucket of the backup ${var.name} did not get everything. Look for copy_failed and its hint in ${local.log_group}; the next pass goes on with the copy."
+      period      = 300
+      threshold   = 1
+    }
+  })
 }
 
 resource "aws_cloudwatch_metric_alarm" "event" {

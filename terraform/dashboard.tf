@@ -4,7 +4,7 @@ locals {
   # Widgets are placed on a grid of 24 columns.
   graphs = [
     { title = "Passes", metrics = ["BackupCompleted", "BackupIncomplete", "BackupFailed", "LockHeld"], stat = "Sum" },
-    { title = "Files that could not be read or sent", metrics = ["FileUnreadable", "FileUploadFailed", "SourceFailed", "SegmentDamaged", "LockLost"], stat = "Sum" },
+    { title = "Files that could not be read or sent", metrics = ["FileUnreadable", "FileUploadFailed", "SourceFailed", "SegmentDamaged", "LockLost", "CopyFailed"], stat = "Sum" },
     { title = "Duration of a pass", metrics = ["Duration"], stat = "Maximum" },
     { title = "Uploaded bytes", metrics = ["UploadedBytes"], stat = "Sum" },
     { title = "Bytes in the snapshot", metrics = ["Bytes"], stat = "Maximum" },

@@ -39,7 +39,7 @@ locals {
         Resource = [local.bucket_arn]
         # IfExists: without this permission S3 answers 403 instead of 404 to a request for an object that
         # is not there, as the lock is not before the first pass, and that request has no prefix.
-        Condition = { StringLikeIfExists = { "s3:prefix" = ["${var.prefix}*"] } }
+        Condition = { StringLikeIfExists = { "s3:prefix" = ["${local.prefix}*"] } }
       },
       {
         # Knows no condition on the prefix.
@@ -62,6 +62,31 @@ locals {
         Resource  = ["arn:${local.partition}:ecs:${local.region}:${local.account}:task/${local.cluster_name}/*"]
         Condition = { ArnEquals = { "ecs:cluster" = local.cluster_arn } }
       },
+    ],
+    flatten([
+      for index, copy in local.copies : [
+        {
+          Sid       = "FindCopies${index}"
+          Effect    = "Allow"
+          Action    = ["s3:ListBucket"]
+          Resource  = [copy.bucket_arn]
+          Condition = { StringLikeIfExists = { "s3:prefix" = ["${copy.prefix}*"] } }
+        },
+        {
+          Sid      = "ReadAndWriteCopies${index}"
+          Effect   = "Allow"
+          Action   = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
+          Resource = ["${copy.bucket_arn}/${copy.prefix}*"]
+        },
+      ]
+    ]),
+    [
+      for arns in length(var.copies_kms_key_arns) == 0 ? [] : [sort(var.copies_kms_key_arns)] : {
+        Sid      = "EncryptAndDecryptCopies"
+        Effect   = "Allow"
+        Action   = ["kms:GenerateDataKey", "kms:Decrypt"]
+        Resource = arns
+      }
     ],
     [
       for actions in var.allow_delete ? [["s3:DeleteObject"]] : [] : {

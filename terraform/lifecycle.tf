@@ -48,7 +48,7 @@ module "lifecycle" {
   count  = local.manage_lifecycle ? 1 : 0
 
   bucket                       = local.bucket
-  prefix                       = var.prefix
+  prefix                       = local.prefix
   abort_uploads_after_days     = var.abort_uploads_after_days
   tag_transitions              = var.tag_transitions
   expire_archives_after_days   = var.expire_archives_after_days

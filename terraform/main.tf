@@ -17,10 +17,13 @@ locals {
   # ARNs that follow from names are written out instead of read from resources: so policies are known,
   # and can be reviewed, in the plan.
   bucket_arn    = "arn:${local.partition}:s3:::${var.bucket_name}"
-  objects_arn   = "${local.bucket_arn}/${var.prefix}*"
+  objects_arn   = "${local.bucket_arn}/${local.prefix}*"
   log_group     = "/offsite/${var.name}"
   log_group_arn = "arn:${local.partition}:logs:${local.region}:${local.account}:log-group:${local.log_group}"
   family_arn    = "arn:${local.partition}:ecs:${local.region}:${local.account}:task-definition/${var.name}"
+
+  # So that two backups in one bucket do not meet.
+  prefix = var.prefix == null ? "${var.name}/" : var.prefix
 
   tags = merge({ Application = "offsite", Backup = var.name }, var.tags)
 }

@@ -4,7 +4,7 @@ locals {
   namespace = "Offsite/${var.name}"
 
   # How often something happened.
-  counters = {
+  counters = merge({
     BackupCompleted  = "{ $.event = \"backup_completed\" }"
     BackupIncomplete = "{ ($.event = \"backup_completed\") && ($.exit_code = 3) }"
     # A pass that finds the lock held also ends with backup_failed, and is no failure of its own.
@@ -15,7 +15,9 @@ locals {
     FileUnreadable   = "{ $.event = \"file_unreadable\" }"
     FileUploadFailed = "{ $.event = \"file_upload_failed\" }"
     SegmentDamaged   = "{ $.event = \"segment_damaged\" }"
-  }
+    }, length(local.configured_copies) == 0 ? {} : {
+    CopyFailed = "{ $.event = \"copy_failed\" }"
+  })
 
   # What a pass that completed says of itself.
   measurements = {

@@ -7,7 +7,12 @@ output "bucket_name" {
 
 output "prefix" {
   description = "Where in the bucket the backups are: for `offsite --prefix`."
-  value       = var.prefix
+  value       = local.prefix
+}
+
+output "store_owner" {
+  description = "Whose store it is: for `OFFSITE_STORE_OWNER` of a pass that is started elsewhere; null for nobody's."
+  value       = local.store_owner
 }
 
 # What runs

@@ -24,14 +24,14 @@ locals {
   replicas = var.replication == null ? [] : [var.replication]
 
   replication_rules = flatten([for replica in local.replicas : concat(
-    [{ id = "everything", prefix = var.prefix, priority = 0, storage_class = null }],
+    [{ id = "everything", prefix = local.prefix, priority = 0, storage_class = null }],
     [
       # Of rules with prefixes in common, the one of the highest priority acts. S3 takes 1,000 of them; more
       # keys than that do not fit into a task definition. Directories of one's own may be called anything,
       # and ids may not.
       for index, directory in replica.storage_class == null ? [] : concat(local.content_directories, local.archive_directories) : {
         id            = contains(local.content_directories, directory) ? directory : "archives-elsewhere-${index + 1 - length(local.content_directories)}"
-        prefix        = "${var.prefix}${directory}/"
+        prefix        = "${local.prefix}${directory}/"
         priority      = index + 1
         storage_class = replica.storage_class
       }
@@ -56,7 +56,7 @@ locals {
         Sid      = "WriteReplicas"
         Effect   = "Allow"
         Action   = concat(["s3:ReplicateObject", "s3:ReplicateTags"], replica.delete_markers ? ["s3:ReplicateDelete"] : [])
-        Resource = ["${replica.bucket_arn}/${var.prefix}*"]
+        Resource = ["${replica.bucket_arn}/${local.prefix}*"]
       },
     ],
     [

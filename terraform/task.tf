@@ -14,14 +14,22 @@ locals {
   sources       = try([for source in local.backup_config.sources : source], [])
   has_sources   = length(local.sources) > 0 || try(length(local.backup_config.s3.include_dirs), 0) > 0
 
+  # Whose store it is; null for nobody's.
+  configured_owner = try(tostring(local.backup_config.store_owner), null)
+  store_owner = try(coalesce(
+    var.store_owner,
+    local.configured_owner,
+    var.store_owner == null ? var.name : null,
+  ), null)
+
   # The configuration as it was given, with what permissions and alarms rest on in its place: the bucket,
   # the prefix, and events as JSON.
   rendered_config = yamlencode({
-    backup = merge(local.backup_config, {
+    backup = merge(local.backup_config, local.store_owner == null ? {} : { store_owner = local.store_owner }, {
       s3 = merge(
         try(local.backup_config.s3, {}),
         local.has_sources ? {} : { include_dirs = var.volumes[*].container_path },
-        { bucket = var.bucket_name, prefix = var.prefix },
+        { bucket = var.bucket_name, prefix = local.prefix },
       )
       log = merge(try(local.backup_config.log, {}), { format = "json" })
     })

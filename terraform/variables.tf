@@ -42,14 +42,29 @@ variable "create_bucket" {
 }
 
 variable "prefix" {
-  description = "Where in the bucket the backups are: empty, or ending with a slash. Several backups share a bucket with a prefix each."
+  description = "Where in the bucket the backups are: empty, or ending with a slash; null for name and a slash. Several backups share a bucket with a prefix each."
   type        = string
-  default     = "backups/"
-  nullable    = false
+  default     = null
 
   validation {
-    condition     = can(regex("^([A-Za-z0-9_.=-]+/)*$", var.prefix)) && length(var.prefix) <= 124
+    condition     = var.prefix == null ? true : can(regex("^([A-Za-z0-9_.=-]+/)*$", var.prefix)) && length(var.prefix) <= 124
     error_message = "prefix is empty, or path components of letters, digits and `_.=-` that each end with a slash, 124 characters at most: write `backups/`. Other characters have meanings of their own in policies."
+  }
+}
+
+variable "store_owner" {
+  description = "Whose store it is: passes of another owner are refused. Null is what config says, and where it says nothing, name; empty adds nothing to config."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.store_owner == null ? true : can(regex("^([^[:cntrl:]]*[^[:cntrl:][:space:]][^[:cntrl:]]*)?$", var.store_owner)) && length(var.store_owner) <= 200
+    error_message = "store_owner has 1 to 200 characters and no control characters, as `portal`; null is name, and empty sets no owner."
+  }
+
+  validation {
+    condition     = local.configured_owner == null || var.store_owner == null || var.store_owner == "" ? true : local.configured_owner == var.store_owner
+    error_message = "store_owner and backup.store_owner in config name two owners: leave one of them out."
   }
 }
 
@@ -222,7 +237,7 @@ variable "replication" {
 # What the program is told
 
 variable "config" {
-  description = "The program's configuration, as `yamldecode(file(\"backup_config.yaml\"))` gives it. Bucket, prefix and log format are set by this module; without sources, every volume is backed up."
+  description = "The program's configuration, as `yamldecode(file(\"backup_config.yaml\"))` gives it. Bucket, prefix and log format are set by this module; without sources, every volume is backed up. `copies` in it, further buckets, bring their permissions."
   type        = any
   default     = {}
   nullable    = false
@@ -238,6 +253,16 @@ variable "config" {
   }
 
   validation {
+    condition     = try(var.config.backup.store, null) == null
+    error_message = "config names a store, but the task writes to bucket_name: leave backup.store out, and say where in bucket_name and prefix."
+  }
+
+  validation {
+    condition     = alltrue([for copy in try([for copy in var.config.backup.copies : copy], []) : can(regex("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_.=-]+)*/?$", copy.store))])
+    error_message = "store of each of backup.copies in config is a bucket and a prefix of letters, digits and `_.=-`, as s3://acme-elsewhere/portal/. Other characters have meanings of their own in policies, and a task has no directory that it could write to."
+  }
+
+  validation {
     condition     = try(var.config.backup.s3.interval_seconds, null) == null
     error_message = "config has interval_seconds, which is for a process that stays: leave it out, and say when in schedule_expression."
   }
@@ -248,6 +273,23 @@ variable "config" {
   }
 }
 
+variable "copies_kms_key_arns" {
+  description = "ARNs of the KMS keys that the buckets of `copies` in config encrypt with, so that the task may use them."
+  type        = set(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for arn in var.copies_kms_key_arns : can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", arn))])
+    error_message = "copies_kms_key_arns are ARNs of keys (arn:aws:kms:<region>:<account>:key/<id>), not of aliases."
+  }
+
+  validation {
+    condition     = length(var.copies_kms_key_arns) == 0 || length(local.copies) > 0
+    error_message = "copies_kms_key_arns is for buckets that backup.copies in config names, and it names none that the task writes to with its role: leave it out."
+  }
+}
+
 variable "environment" {
   description = "Further environment variables of the container, as OFFSITE_LIMITS__BANDWIDTH or LOG_LEVEL. With LOG_LEVEL=error there is no lock_held event, and its alarm does not ring."
   type        = map(string)
@@ -255,8 +297,8 @@ variable "environment" {
   nullable    = false
 
   validation {
-    condition     = length(setintersection(keys(var.environment), ["BACKUP_CONFIG_YAML", "BACKUP_CONFIG_PATH", "OFFSITE_S3__BUCKET", "OFFSITE_S3__PREFIX", "OFFSITE_S3__ENDPOINT_URL", "OFFSITE_LOG__FORMAT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])) == 0
-    error_message = "BACKUP_CONFIG_YAML, BACKUP_CONFIG_PATH, OFFSITE_S3__BUCKET, OFFSITE_S3__PREFIX, OFFSITE_LOG__FORMAT and endpoints are set by this module, and permissions and alarms rest on them: use config, bucket_name and prefix."
+    condition     = length(setintersection(keys(var.environment), ["BACKUP_CONFIG_YAML", "BACKUP_CONFIG_PATH", "BACKUP_DIR", "ENABLE_S3_UPLOAD", "OFFSITE_STORE", "OFFSITE_STORE_OWNER", "OFFSITE_S3__BUCKET", "OFFSITE_S3__PREFIX", "OFFSITE_S3__ENDPOINT_URL", "OFFSITE_LOG__FORMAT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])) == 0
+    error_message = "BACKUP_CONFIG_YAML, BACKUP_CONFIG_PATH, BACKUP_DIR, ENABLE_S3_UPLOAD, OFFSITE_STORE, OFFSITE_STORE_OWNER, OFFSITE_S3__BUCKET, OFFSITE_S3__PREFIX, OFFSITE_LOG__FORMAT and endpoints are set by this module or by config, and permissions and alarms rest on them: use config, bucket_name, prefix and store_owner."
   }
 
   validation {

@@ -24,14 +24,16 @@ ON_EVERYTHING = {"ecr:GetAuthorizationToken"}
 
 # The only resources with a wildcard that a statement may allow, and why.
 WILDCARDS = {
-    r".*/\$\{var\.prefix\}\*": "objects below the prefix",
+    r".*/\$\{local\.prefix\}\*": "objects below the prefix",
+    r"\$\{copy\.bucket_arn\}/\$\{copy\.prefix\}\*": "objects below the prefix of a copy",
     r".*:task/\$\{local\.cluster_name\}/\*": "tasks are named when they start; the condition names the cluster",
     r"\$\{local\.log_group_arn\}:log-stream:\*": "streams are named after tasks",
     r"\$\{local\.family_arn\}:\*": "revisions of this task definition",
 }
 # Likewise, in conditions.
 CONDITION_WILDCARDS = {
-    r"\$\{var\.prefix\}\*": "keys below the prefix",
+    r"\$\{local\.prefix\}\*": "keys below the prefix",
+    r"\$\{copy\.prefix\}\*": "keys below the prefix of a copy",
     r"arn:\$\{local\.partition\}:ecs:\$\{local\.region\}:\$\{local\.account\}:\*": "tasks of this account and region",
 }
 

@@ -40,12 +40,14 @@ run "the_container_cannot_write_and_is_not_root" {
   }
 }
 
-run "the_program_is_told_bucket_prefix_format_and_volumes" {
+run "the_program_is_told_bucket_prefix_owner_format_and_volumes" {
   assert {
     condition = jsonencode(yamldecode(local.environment.BACKUP_CONFIG_YAML)) == jsonencode({
       backup = {
-        s3  = { bucket = "acme-backups", prefix = "backups/", include_dirs = ["/data"] }
+        s3  = { bucket = "acme-backups", prefix = "offsite/", include_dirs = ["/data"] }
         log = { format = "json" }
+
+        store_owner = "offsite"
       }
     })
     error_message = "The configuration is ${local.environment.BACKUP_CONFIG_YAML}"
@@ -62,7 +64,7 @@ run "the_task_may_do_what_a_pass_does_and_no_more" {
   }
 
   assert {
-    condition     = alltrue([for statement in local.task_statements : jsonencode(statement.Resource) == jsonencode(["arn:aws:s3:::acme-backups/backups/*"]) if statement.Sid == "ReadAndWriteBackups"])
+    condition     = alltrue([for statement in local.task_statements : jsonencode(statement.Resource) == jsonencode(["arn:aws:s3:::acme-backups/offsite/*"]) if statement.Sid == "ReadAndWriteBackups"])
     error_message = "The task may read and write outside its prefix."
   }
 }

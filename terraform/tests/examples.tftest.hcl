@@ -9,6 +9,11 @@ mock_provider "aws" {
   source = "./tests/mocks"
 }
 
+mock_provider "aws" {
+  alias  = "copy"
+  source = "./tests/mocks"
+}
+
 variables {
   bucket_name        = "acme-backups"
   image              = "ghcr.io/acme/offsite:0.1.0"
@@ -25,6 +30,19 @@ run "replicated_archives_sessions_and_tags_them" {
 
   assert {
     condition     = jsonencode(yamldecode(output.configuration).backup.sources) == jsonencode([{ name = "raw", sessions = "/fits/raw", tags = { archive = "normal" } }])
+    error_message = output.configuration
+  }
+}
+
+run "copied_has_a_copy_below_its_own_prefix" {
+  module {
+    source = "./examples/copied"
+  }
+
+  assert {
+    condition = jsonencode(yamldecode(output.configuration).backup.copies) == jsonencode([
+      { region = "eu-west-1", required = true, store = "s3://acme-backups-copy/mail/" },
+    ])
     error_message = output.configuration
   }
 }

@@ -23,6 +23,105 @@ run "an_existing_bucket_is_left_alone" {
   }
 }
 
+run "another_backup_in_the_bucket_has_another_owner_and_another_place" {
+  variables {
+    name = "portal"
+  }
+
+  assert {
+    condition = (
+      yamldecode(output.configuration).backup.store_owner == "portal"
+      && yamldecode(output.configuration).backup.s3.prefix == "portal/"
+      && output.store_owner == "portal"
+      && output.prefix == "portal/"
+    )
+    error_message = output.configuration
+  }
+
+  assert {
+    condition     = jsonencode([for statement in local.task_statements : statement.Resource if statement.Sid == "ReadAndWriteBackups"]) == jsonencode([["arn:aws:s3:::acme-backups/portal/*"]])
+    error_message = jsonencode(local.task_statements)
+  }
+}
+
+run "a_place_and_an_owner_that_are_given_are_taken" {
+  variables {
+    name        = "portal"
+    prefix      = ""
+    store_owner = "team/web ü"
+  }
+
+  assert {
+    condition     = output.prefix == "" && jsonencode([output.store_owner, yamldecode(output.configuration).backup.store_owner]) == jsonencode(["team/web ü", "team/web ü"])
+    error_message = output.configuration
+  }
+}
+
+run "an_owner_in_the_configuration_is_left_alone" {
+  variables {
+    config = { backup = { store_owner = "team-web" } }
+  }
+
+  assert {
+    condition     = yamldecode(output.configuration).backup.store_owner == "team-web" && output.store_owner == "team-web"
+    error_message = output.configuration
+  }
+}
+
+run "an_owner_can_be_left_out" {
+  variables {
+    store_owner = ""
+  }
+
+  assert {
+    condition     = !can(yamldecode(output.configuration).backup.store_owner) && output.store_owner == null
+    error_message = output.configuration
+  }
+}
+
+run "copies_bring_their_permissions_and_an_alarm" {
+  variables {
+    config = { backup = { copies = [
+      { store = "s3://acme-elsewhere/portal/web", region = "eu-west-1", required = true },
+      { store = "s3://acme-third" },
+      # These are asked for by others than the task's role.
+      { store = "s3://acme-minio/portal/", endpoint_url = "https://s3.example.com" },
+      { store = "s3://acme-other-account/portal/", profile = "elsewhere" },
+    ] } }
+    copies_kms_key_arns = ["arn:aws:kms:eu-west-1:111122223333:key/there"]
+  }
+
+  assert {
+    condition = jsonencode({
+      for statement in local.task_statements : statement.Sid => [statement.Action, statement.Resource, try(statement.Condition, null)] if can(regex("Copies", statement.Sid))
+      }) == jsonencode({
+      FindCopies0             = [["s3:ListBucket"], ["arn:aws:s3:::acme-elsewhere"], { StringLikeIfExists = { "s3:prefix" = ["portal/web/*"] } }]
+      FindCopies1             = [["s3:ListBucket"], ["arn:aws:s3:::acme-third"], { StringLikeIfExists = { "s3:prefix" = ["*"] } }]
+      ReadAndWriteCopies0     = [["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"], ["arn:aws:s3:::acme-elsewhere/portal/web/*"], null]
+      ReadAndWriteCopies1     = [["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"], ["arn:aws:s3:::acme-third/*"], null]
+      EncryptAndDecryptCopies = [["kms:GenerateDataKey", "kms:Decrypt"], ["arn:aws:kms:eu-west-1:111122223333:key/there"], null]
+    })
+    error_message = jsonencode(local.task_statements)
+  }
+
+  assert {
+    condition     = length(yamldecode(output.configuration).backup.copies) == 4 && yamldecode(output.configuration).backup.copies[0].required
+    error_message = output.configuration
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.event["copy-failed"].metric_name == "CopyFailed" && aws_cloudwatch_log_metric_filter.counter["CopyFailed"].pattern == "{ $.event = \"copy_failed\" }"
+    error_message = "A copy that fails is told to nobody."
+  }
+}
+
+run "without_copies_there_is_no_alarm_for_them" {
+  assert {
+    condition     = !contains(keys(aws_cloudwatch_metric_alarm.event), "copy-failed") && !contains(keys(aws_cloudwatch_log_metric_filter.counter), "CopyFailed")
+    error_message = "There is an alarm for copies that are not made."
+  }
+}
+
 run "an_existing_bucket_gets_rules_when_asked" {
   variables {
     create_bucket    = false
@@ -328,12 +427,12 @@ run "replicas_of_contents_go_to_their_class_and_manifests_do_not" {
 
   assert {
     condition = jsonencode({ for rule in aws_s3_bucket_replication_configuration.this[0].rule : rule.filter[0].prefix => rule.destination[0].storage_class }) == jsonencode({
-      "backups/"           = null
-      "backups/archives/"  = "DEEP_ARCHIVE"
-      "backups/copies/"    = "DEEP_ARCHIVE"
-      "backups/databases/" = "DEEP_ARCHIVE"
-      "backups/files/"     = "DEEP_ARCHIVE"
-      "backups/raw/"       = "DEEP_ARCHIVE"
+      "offsite/"           = null
+      "offsite/archives/"  = "DEEP_ARCHIVE"
+      "offsite/copies/"    = "DEEP_ARCHIVE"
+      "offsite/databases/" = "DEEP_ARCHIVE"
+      "offsite/files/"     = "DEEP_ARCHIVE"
+      "offsite/raw/"       = "DEEP_ARCHIVE"
     })
     error_message = jsonencode(local.replication_rules)
   }
@@ -360,10 +459,10 @@ run "replicas_of_archives_elsewhere_go_to_their_class" {
 
   assert {
     condition = jsonencode({ for rule in local.replication_rules : rule.prefix => rule.id if startswith(rule.id, "archives-elsewhere-") }) == jsonencode({
-      "backups/zstd/"          = "archives-elsewhere-1"
-      "backups/tars/"          = "archives-elsewhere-2"
-      "backups/cold/sessions/" = "archives-elsewhere-3"
-      "backups/everything/"    = "archives-elsewhere-4"
+      "offsite/zstd/"          = "archives-elsewhere-1"
+      "offsite/tars/"          = "archives-elsewhere-2"
+      "offsite/cold/sessions/" = "archives-elsewhere-3"
+      "offsite/everything/"    = "archives-elsewhere-4"
     })
     error_message = jsonencode(local.replication_rules)
   }

@@ -52,6 +52,128 @@ run "refuses_a_prefix_with_a_wildcard" {
   expect_failures = [var.prefix]
 }
 
+run "refuses_an_owner_with_a_line_break" {
+  command = plan
+
+  variables {
+    store_owner = "portal\nweb"
+  }
+
+  expect_failures = [var.store_owner]
+}
+
+run "refuses_an_owner_of_blanks" {
+  command = plan
+
+  variables {
+    store_owner = "  "
+  }
+
+  expect_failures = [var.store_owner]
+}
+
+run "refuses_two_owners" {
+  command = plan
+
+  variables {
+    store_owner = "portal"
+    config      = { backup = { store_owner = "web" } }
+  }
+
+  expect_failures = [var.store_owner]
+}
+
+run "refuses_an_owner_that_is_too_long" {
+  command = plan
+
+  variables {
+    store_owner = join("", [for n in range(201) : "x"])
+  }
+
+  expect_failures = [var.store_owner]
+}
+
+run "refuses_another_store_in_the_configuration" {
+  command = plan
+
+  variables {
+    config = { backup = { store = "s3://acme-backups/portal/" } }
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_another_store_in_the_environment" {
+  command = plan
+
+  variables {
+    environment = { OFFSITE_STORE = "s3://acme-backups/portal/" }
+  }
+
+  expect_failures = [var.environment]
+}
+
+run "refuses_an_owner_in_the_environment" {
+  command = plan
+
+  variables {
+    environment = { OFFSITE_STORE_OWNER = "portal" }
+  }
+
+  expect_failures = [var.environment]
+}
+
+run "refuses_a_copy_in_a_directory" {
+  command = plan
+
+  variables {
+    config = { backup = { copies = [{ store = "/data/copy" }] } }
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_a_copy_with_a_wildcard" {
+  command = plan
+
+  variables {
+    config = { backup = { copies = [{ store = "s3://acme-elsewhere/portal/" }, { store = "s3://acme-elsewhere/port*/" }] } }
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_a_copy_without_a_store" {
+  command = plan
+
+  variables {
+    config = { backup = { copies = [{ region = "eu-west-1" }] } }
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_keys_of_copies_that_are_not_made" {
+  command = plan
+
+  variables {
+    copies_kms_key_arns = ["arn:aws:kms:eu-west-1:111122223333:key/there"]
+  }
+
+  expect_failures = [var.copies_kms_key_arns]
+}
+
+run "refuses_a_key_of_copies_by_its_alias" {
+  command = plan
+
+  variables {
+    copies_kms_key_arns = ["alias/backups"]
+    config              = { backup = { copies = [{ store = "s3://acme-elsewhere/portal/" }] } }
+  }
+
+  expect_failures = [var.copies_kms_key_arns]
+}
+
 run "refuses_a_key_by_its_alias" {
   command = plan
 

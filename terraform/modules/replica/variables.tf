@@ -9,9 +9,8 @@ variable "bucket_name" {
 }
 
 variable "prefix" {
-  description = "The same prefix as in the first region: replication keeps keys as they are."
+  description = "The same prefix as in the first region, of which the main module's default is its name and a slash: replication keeps keys as they are."
   type        = string
-  default     = "backups/"
   nullable    = false
 
   validation {
