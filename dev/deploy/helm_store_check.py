@@ -249,6 +249,17 @@ def test_a_second_release_in_one_place_is_refused_until_it_adopts_it():
             assert late.returncode == 2, late.stdout
 
 
+def test_a_release_from_before_there_were_owners_goes_on():
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        before = of_data(folder, s3={"bucket": "my-backups", "prefix": ""})
+        with served(folder, "my-backups") as endpoint:
+            output = succeeds(render(before | {"storeOwner": ""}), "CronJob backup", folder, endpoint)
+            assert "store_owner_recorded" not in output, output
+            output = succeeds(render(before), "CronJob backup", folder, endpoint)
+            assert '"event":"store_owner_recorded"' in output and '"uploaded_files":0' in output, output
+
+
 def test_copies_are_made_and_take_the_place_of_the_first_store():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
