@@ -68,7 +68,7 @@ fn a_kind_that_breaks_the_contract_does_not_get_through() {
 
 async fn conform(kind: &'static dyn KindOfSource) {
     for method in [Method::Files, archive()] {
-        conform_with(kind, &method).await;
+        Box::pin(conform_with(kind, &method)).await;
     }
 }
 

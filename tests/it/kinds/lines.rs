@@ -87,8 +87,8 @@ impl Place for LinesPlace {
     }
 
     fn open(&self) -> Result<Arc<dyn Source>, Unusable> {
-        let about = fs::metadata(&self.0).map_err(unreadable)?;
-        let text = fs::read(&self.0).map_err(unreadable)?;
+        let about = fs::metadata(&self.0).map_err(|error| unreadable(&error))?;
+        let text = fs::read(&self.0).map_err(|error| unreadable(&error))?;
         let lines = text.split_inclusive(|byte| *byte == b'\n');
         let lines = lines.map(|line| line.strip_suffix(b"\n").unwrap_or(line).to_vec());
         Ok(Arc::new(OpenLines {
@@ -170,7 +170,7 @@ impl Source for OpenLines {
     }
 
     fn confirm(&self) -> Result<(), Unusable> {
-        let now = fs::metadata(&self.place).map_err(unreadable)?;
+        let now = fs::metadata(&self.place).map_err(|error| unreadable(&error))?;
         match (now.dev(), now.ino()) == (self.about.dev(), self.about.ino()) {
             true => Ok(()),
             false => {
@@ -189,7 +189,7 @@ impl Source for OpenLines {
     }
 }
 
-fn unreadable(error: io::Error) -> Unusable {
+fn unreadable(error: &io::Error) -> Unusable {
     let message = format!("no lines can be read: {error}");
     Unusable::new(Cause::Unreadable, message, "write some")
 }
