@@ -22,7 +22,7 @@ pub struct SourcePlan {
     /// Name of the source.
     pub source: String,
     /// What would be backed up.
-    pub directory: String,
+    pub place: String,
     /// The snapshot it was compared with.
     pub parent: Option<PassId>,
     /// Entries that are not in it.
@@ -91,7 +91,7 @@ pub async fn plan(pass: &PassContext, source: &SourceJob) -> Result<SourcePlan, 
     let requests = sending(&merged, context) + segments as u64 + 2;
     Ok(SourcePlan {
         source: source.name.to_string(),
-        directory: source.place.text(),
+        place: source.place.text(),
         parent: parent.map(|parent| parent.pass),
         new: merged.new,
         changed: merged.changed,

@@ -17,7 +17,7 @@ use crate::text::{REDACTED, redacted};
 #[derive(Serialize)]
 struct Source {
     name: String,
-    directory: String,
+    place: String,
 }
 
 /// What `config --json` says.
@@ -35,7 +35,7 @@ pub(super) fn config(context: &Context, args: &ConfigArgs) -> Result<ExitCode, F
     let config = context.load(&args.run.flags(), Purpose::Read)?;
     let sources = config.job.pass.sources.iter().map(|source| Source {
         name: source.name.to_string(),
-        directory: source.place.text(),
+        place: source.place.text(),
     });
     let effective = Effective {
         file: context.file.as_ref().map(|file| file.display().to_string()),
@@ -88,7 +88,7 @@ fn text(effective: &Effective) -> String {
     }
     let mut sources = Table::new(&["SOURCE", "DIRECTORY"], &[]);
     for source in &effective.sources {
-        sources.row(vec![source.name.clone(), source.directory.clone()]);
+        sources.row(vec![source.name.clone(), source.place.clone()]);
     }
     let file = effective.file.as_deref().unwrap_or("none");
     let document = match effective.document {

@@ -11,32 +11,29 @@ pub(super) mod large;
 pub(super) mod links;
 pub(super) mod reading;
 pub(super) mod stream;
+mod threads;
+mod uncaptured;
 
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use self::links::{First, Links};
+pub(super) use self::threads::Captures;
+pub(super) use self::uncaptured::Uncaptured;
 use super::context::SourceContext;
-use super::fatal::{FatalError, spawn};
-use super::steps::{Captured, Order, WhichName};
+use super::steps::{Captured, Order};
 use crate::events::Event;
-use crate::format::entry::{Content, Entry, Kind, LinkGroup, Unreadable};
+use crate::format::entry::{Content, Entry, Kind};
 use crate::format::keys;
 use crate::format::location::Location;
 use crate::memory::budget::Budget;
 use crate::memory::regions::{self, Region, Regions};
-use crate::source;
 use crate::source::stat::Stat;
 use crate::stop::Stopped;
-use crate::store::{Length, PartWriter, StoreError, Uploader, WriteError, Written};
-
-/// Orders that wait for a thread.
-const QUEUE: usize = 1024;
+use crate::store::{Length, PartWriter, Uploader, Written};
 
 /// How long giving up an upload may take when there is no time left for anything else.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -47,58 +44,6 @@ pub(crate) fn requests(size: u64) -> u64 {
     match size {
         0..=reading::WHOLE_BYTES => 1,
         _ => Length::Known(size).requests(size),
-    }
-}
-
-/// The threads that capture.
-pub(crate) struct Captures {
-    capturer: Arc<Capturer>,
-    threads: Vec<std::thread::JoinHandle<()>>,
-}
-
-impl Captures {
-    /// Starts the threads. They end when the sender of orders is dropped.
-    ///
-    /// # Errors
-    /// A thread cannot be started.
-    pub(crate) fn start(
-        options: Arc<SourceContext>,
-    ) -> Result<(Self, crossbeam_channel::Sender<Order>), FatalError> {
-        let (sender, orders) = crossbeam_channel::bounded(QUEUE);
-        let runtime = Handle::current();
-        let threads = options.limits.read_threads.max(1);
-        let memory = options.limits.memory_bytes;
-        let memory = Budget::of_bytes(memory, runtime.clone());
-        let requests = Budget::of_requests(options.limits.concurrency, runtime.clone());
-        let store = Arc::clone(&options.store);
-        let uploader = Uploader::within(store, memory.clone(), requests.clone());
-        let capturer = Capturer::new(options, (memory, requests), uploader, runtime);
-        let threads = (0..threads).map(|_| {
-            let (capturer, orders) = (Arc::clone(&capturer), orders.clone());
-            spawn("capture", move || {
-                for order in orders {
-                    capturer.take(order);
-                }
-            })
-        });
-        let captures = Self {
-            threads: threads.collect::<Result<_, _>>()?,
-            capturer: Arc::clone(&capturer),
-        };
-        Ok((captures, sender))
-    }
-
-    /// Makes threads that wait for memory or a free request give up.
-    pub(crate) fn close(&self) {
-        self.capturer.uploader.close();
-    }
-
-    /// Waits for the threads, which end once no order can come any more.
-    pub(crate) fn join(self) {
-        for thread in self.threads {
-            // A thread that panicked has said so, and its captures count as aborted.
-            let _ = thread.join();
-        }
     }
 }
 
@@ -132,50 +77,6 @@ pub(super) struct Capture {
     pub(super) capturer: Arc<Capturer>,
     pub(super) order: Order,
     started: Instant,
-}
-
-/// Why a file was not captured.
-pub(super) enum Uncaptured {
-    /// Something else is there, or nothing.
-    Gone,
-    /// The system refuses.
-    Unreadable(io::Error),
-    /// The store refuses.
-    Store(String, StoreError),
-    /// The pass is being stopped.
-    Stopped,
-}
-
-impl Uncaptured {
-    /// What could not be written under `key`.
-    fn unwritten(key: &str, error: WriteError) -> Self {
-        match error {
-            WriteError::Store(error) => Self::Store(key.to_owned(), error),
-            WriteError::Stopped(Stopped) => Self::Stopped,
-        }
-    }
-}
-
-impl From<source::Refused> for Uncaptured {
-    fn from(refused: source::Refused) -> Self {
-        match refused {
-            source::Refused::Gone => Self::Gone,
-            source::Refused::Unreadable(error) => Self::Unreadable(error),
-        }
-    }
-}
-
-/// Of something that is open. Whatever the system says, it is not gone.
-impl From<Errno> for Uncaptured {
-    fn from(error: Errno) -> Self {
-        Self::Unreadable(error.into())
-    }
-}
-
-impl From<Stopped> for Uncaptured {
-    fn from(_: Stopped) -> Self {
-        Self::Stopped
-    }
 }
 
 impl Capturer {
@@ -353,76 +254,6 @@ impl Capture {
         self.finish(Captured::Uploaded(Box::new(entry)));
     }
 
-    /// What the first name has become and how the file looks now, where this is another name of the
-    /// same file and it has not changed since.
-    pub(super) fn another_name(&self) -> Option<(First, Stat)> {
-        if !matches!(self.order.name, WhichName::Further { .. }) {
-            return None;
-        }
-        let group = self.order.found.stat.link_group()?;
-        let links = &self.capturer.links;
-        let first = links.first(group, &self.options().stop);
-        let (First::Stored(entry) | First::Member(entry)) = &first else {
-            return None;
-        };
-        let stat = self.options().source.open(&self.order.found).ok()?.stat;
-        let (now, then) = (stat.metadata, entry.metadata);
-        let same = (now.kind, now.size, now.mtime_ns, now.ctime_ns)
-            == (then.kind, then.size, then.mtime_ns, then.ctime_ns);
-        (same && stat.link_group() == entry.hardlink).then_some((first, stat))
-    }
-
-    /// The entry of another name of `first`.
-    pub(super) fn linked(&self, first: &Entry, stat: &Stat) -> Entry {
-        Entry {
-            path: self.order.found.path.clone(),
-            metadata: stat.metadata,
-            ..first.clone()
-        }
-    }
-
-    /// Tells the other names of a file that its first is a member of the archive that is being
-    /// written, before it is known where.
-    pub(super) fn is_member(&self, entry: &Entry) {
-        let group = self.order.found.stat.link_group();
-        if let (WhichName::First, Some(group)) = (self.order.name, group) {
-            let first = match entry.hardlink == Some(group) {
-                true => First::Member(Arc::new(entry.clone())),
-                false => First::Nothing,
-            };
-            self.settle_as(group, first);
-        }
-    }
-
-    fn settle_as(&self, group: LinkGroup, first: First) {
-        let names = self.order.found.stat.nlink.saturating_sub(1);
-        self.capturer.links.settle(group, names, first);
-    }
-
-    /// Tells the other names of a file what has become of its first.
-    fn settle(&self, captured: &Captured) {
-        let Some(group) = self.order.found.stat.link_group() else {
-            return;
-        };
-        if self.order.name != WhichName::First {
-            return;
-        }
-        let first = match captured {
-            Captured::Uploaded(entry) | Captured::Inline(entry) | Captured::Same(entry)
-                if entry.hardlink == Some(group) =>
-            {
-                let content = entry.content.clone();
-                let content = content.map(|content| content.captured_as(&entry.path));
-                First::Stored(Arc::new(Entry {
-                    content,
-                    ..Entry::clone(entry)
-                }))
-            }
-            _ => First::Nothing,
-        };
-        self.settle_as(group, first);
-    }
-
     pub(super) fn end(self, result: Result<Captured, Uncaptured>) {
         let captured = match result {
             Ok(captured) => captured,
@@ -443,64 +274,6 @@ impl Capture {
             });
         }
         reply(self.order.reply, captured);
-    }
-
-    fn refused(&self, refused: Uncaptured) -> Captured {
-        let source = self.options().job.name.clone();
-        let path = self.order.found.path.to_string();
-        let (event, error, is_unsent) = match refused {
-            Uncaptured::Stopped => return Captured::Aborted,
-            Uncaptured::Gone => {
-                let event = Event::FileVanished { source, path };
-                self.options().events.emit(&event);
-                return Captured::Vanished;
-            }
-            Uncaptured::Unreadable(error) => {
-                let error = error.to_string();
-                let event = Event::FileUnreadable {
-                    source,
-                    path,
-                    error: error.clone(),
-                };
-                (event, error, false)
-            }
-            Uncaptured::Store(key, error) => {
-                let text = error.to_string();
-                let event = Event::FileUploadFailed {
-                    source,
-                    path,
-                    key,
-                    error: text.clone(),
-                };
-                if error.kind.is_fatal() {
-                    self.options().events.emit(&event);
-                    self.options().first_error.report(error.into());
-                    return Captured::Aborted;
-                }
-                (event, text, true)
-            }
-        };
-        self.options().events.emit(&event);
-        let entry = Box::new(self.stand_in(error));
-        match is_unsent {
-            true => Captured::Unsent(entry),
-            false => Captured::Unreadable(entry),
-        }
-    }
-
-    /// What the snapshot keeps of something that could not be captured: what the last one had, or
-    /// the mere fact that it is there.
-    fn stand_in(&self, error: String) -> Entry {
-        let found = &self.order.found;
-        let kind = found.stat.metadata.kind;
-        let fallback = self.order.fallback.as_deref();
-        let mut entry = match fallback.filter(|old| old.metadata.kind == kind) {
-            Some(old) => old.clone(),
-            None => Entry::new(found.path.clone(), found.stat.metadata),
-        };
-        let since = entry.unreadable.map_or(self.options().pass, |u| u.since);
-        entry.unreadable = Some(Unreadable { error, since });
-        entry
     }
 
     /// The recorded contents, if these are the same.

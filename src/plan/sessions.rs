@@ -120,7 +120,7 @@ pub(crate) fn plan(
     let duration = |rate: u64| (rate > 0).then(|| total.archive_bytes.div_ceil(rate));
     SourcePlan {
         source: source.name.to_string(),
-        directory: source.place.text(),
+        place: source.place.text(),
         parent: parent.map(|parent| parent.pass),
         new: chosen_sum(|s| s.new),
         changed: chosen_sum(|s| s.changed),

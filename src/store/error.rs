@@ -258,7 +258,7 @@ impl StoreErrorKind {
                 "make room in the file system of the store, or a quota larger; nothing that was committed is affected",
             ),
             Self::Forbidden(_) => Some(
-                "the user that this runs as has to be able to read and write there; on Kubernetes, set `securityContext.fsGroup`",
+                "the user that this runs as has to be able to read and write there: make the directory theirs with `chown`; on Kubernetes, docs/OPERATIONS.md says how",
             ),
             Self::AccessDenied(_) => Some(
                 "the role needs s3:GetObject, s3:PutObject, s3:AbortMultipartUpload and s3:ListBucket here; `aws sts get-caller-identity` shows who you are",

@@ -38,7 +38,7 @@ fn sources(effective: &Value) -> Vec<(&str, &str)> {
         .map(|s| {
             (
                 s["name"].as_str().unwrap(),
-                s["directory"].as_str().unwrap(),
+                s["place"].as_str().unwrap(),
             )
         })
         .collect()

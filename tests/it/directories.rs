@@ -244,7 +244,7 @@ fn a_user_who_may_not_write_is_told() {
     let output = offsite_where(&world, read_only, &["run"]);
     assert_eq!(output.code, 12, "{output:?}");
     let said = output.stderr + &output.stdout;
-    assert!(said.contains("fsGroup"), "{said}");
+    assert!(said.contains("chown"), "{said}");
     assert!(!said.contains("s3:"), "{said}");
 }
 

@@ -7,7 +7,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use super::Capture;
 use crate::format::entry::{Entry, LinkGroup};
+use crate::pass::steps::{Captured, WhichName};
+use crate::source::stat::Stat;
 use crate::stop::Stop;
 
 /// How often a waiting thread looks whether the pass is being stopped.
@@ -67,5 +70,77 @@ impl Links {
             let waited = self.changed.wait_timeout(known, LOOK);
             (known, _) = waited.expect("nothing panics holding this");
         }
+    }
+}
+
+impl Capture {
+    /// What the first name has become and how the file looks now, where this is another name of the
+    /// same file and it has not changed since.
+    pub(in crate::pass) fn another_name(&self) -> Option<(First, Stat)> {
+        if !matches!(self.order.name, WhichName::Further { .. }) {
+            return None;
+        }
+        let group = self.order.found.stat.link_group()?;
+        let links = &self.capturer.links;
+        let first = links.first(group, &self.options().stop);
+        let (First::Stored(entry) | First::Member(entry)) = &first else {
+            return None;
+        };
+        let stat = self.options().source.open(&self.order.found).ok()?.stat;
+        let (now, then) = (stat.metadata, entry.metadata);
+        let same = (now.kind, now.size, now.mtime_ns, now.ctime_ns)
+            == (then.kind, then.size, then.mtime_ns, then.ctime_ns);
+        (same && stat.link_group() == entry.hardlink).then_some((first, stat))
+    }
+
+    /// The entry of another name of `first`.
+    pub(in crate::pass) fn linked(&self, first: &Entry, stat: &Stat) -> Entry {
+        Entry {
+            path: self.order.found.path.clone(),
+            metadata: stat.metadata,
+            ..first.clone()
+        }
+    }
+
+    /// Tells the other names of a file that its first is a member of the archive that is being
+    /// written, before it is known where.
+    pub(in crate::pass) fn is_member(&self, entry: &Entry) {
+        let group = self.order.found.stat.link_group();
+        if let (WhichName::First, Some(group)) = (self.order.name, group) {
+            let first = match entry.hardlink == Some(group) {
+                true => First::Member(Arc::new(entry.clone())),
+                false => First::Nothing,
+            };
+            self.settle_as(group, first);
+        }
+    }
+
+    fn settle_as(&self, group: LinkGroup, first: First) {
+        let names = self.order.found.stat.nlink.saturating_sub(1);
+        self.capturer.links.settle(group, names, first);
+    }
+
+    /// Tells the other names of a file what has become of its first.
+    pub(super) fn settle(&self, captured: &Captured) {
+        let Some(group) = self.order.found.stat.link_group() else {
+            return;
+        };
+        if self.order.name != WhichName::First {
+            return;
+        }
+        let first = match captured {
+            Captured::Uploaded(entry) | Captured::Inline(entry) | Captured::Same(entry)
+                if entry.hardlink == Some(group) =>
+            {
+                let content = entry.content.clone();
+                let content = content.map(|content| content.captured_as(&entry.path));
+                First::Stored(Arc::new(Entry {
+                    content,
+                    ..Entry::clone(entry)
+                }))
+            }
+            _ => First::Nothing,
+        };
+        self.settle_as(group, first);
     }
 }
