@@ -112,19 +112,42 @@ impl Carrier {
         ))
     }
 
-    /// Whether the object is there. Another one under its key is an error.
+    /// Whether the object is there. Another one under its key is an error. It is read where its store knows no
+    /// more of it than its length, as a directory does.
     async fn is_there(&self, need: &Need) -> Result<bool, NotCarried> {
         let info = match self.to.head(&need.key).await {
             Ok(info) => info,
             Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error.into()),
         };
-        match need.is(&info) {
+        let is_same = match need.compare(&info) {
+            Some(is_same) => is_same,
+            None => self.is_same_there(need).await?,
+        };
+        match is_same {
             true => Ok(true),
             false => Err(NotCarried::Wrong(
                 "is another one in the store that it is copied to",
             )),
         }
+    }
+
+    /// Reads an object of the right length where it is to be copied to.
+    async fn is_same_there(&self, need: &Need) -> Result<bool, NotCarried> {
+        let stopped = |_| NotCarried::Stopped;
+        for _ in 0..READS {
+            let mut digests = Digests::of(need);
+            for range in pieces(need.size) {
+                let length = usize::try_from(PIECE_BYTES).unwrap_or(usize::MAX);
+                let _memory = self.memory.bytes(length).await.map_err(stopped)?;
+                let _request = self.requests.one().await.map_err(stopped)?;
+                digests.add(&self.to.get_range(&need.key, range).await?);
+            }
+            if digests.finish(need).is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether what was read is what was recorded; then it is written.
@@ -158,30 +181,23 @@ impl Carrier {
             with_sha256: false,
         });
         let mut digests = Digests::of(need);
-        let mut at = 0;
-        let carried = loop {
-            if at == need.size {
-                // Nothing exists before this.
-                break match digests.finish(need) {
-                    Some(_) => writer
-                        .finish()
-                        .await
-                        .map(|_| true)
-                        .map_err(NotCarried::from),
-                    None => Ok(false),
-                };
-            }
-            let end = need.size.min(at + PIECE_BYTES);
-            let read = async {
-                let bytes = self.from.get_range(&need.key, at..end).await?;
+        let read = async {
+            for range in pieces(need.size) {
+                let bytes = self.from.get_range(&need.key, range).await?;
                 digests.add(&bytes);
                 writer.write(bytes).await?;
-                Ok::<_, NotCarried>(())
-            };
-            if let Err(error) = read.await {
-                break Err(error);
             }
-            at = end;
+            Ok::<_, NotCarried>(())
+        };
+        let carried = match read.await {
+            // Nothing exists before this.
+            Ok(()) => match digests.finish(need) {
+                Some(_) => (writer.finish().await)
+                    .map(|_| true)
+                    .map_err(NotCarried::from),
+                None => Ok(false),
+            },
+            Err(error) => Err(error),
         };
         if !matches!(carried, Ok(true)) {
             writer.abort().await;
@@ -191,15 +207,29 @@ impl Carrier {
 }
 
 impl Need {
-    /// Whether an object is this one, as far as its store knows.
-    fn is(&self, info: &ObjectInfo) -> bool {
-        fn agree<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
-            one.zip(other).is_none_or(|(one, other)| one == other)
+    /// Whether an object is this one, by what its store knows; `None` where that is its length alone.
+    fn compare(&self, info: &ObjectInfo) -> Option<bool> {
+        fn agree<T: PartialEq>(kept: Option<T>, recorded: Option<T>) -> Option<bool> {
+            Some(kept? == recorded?)
         }
-        info.size == self.size
-            && agree(info.sha256, self.sha256)
-            && agree(info.crc64nvme, self.crc64nvme)
+        if info.size != self.size {
+            return Some(false);
+        }
+        let by_sha256 = agree(info.sha256, self.sha256);
+        let by_crc64nvme = agree(info.crc64nvme, self.crc64nvme);
+        by_sha256
+            .into_iter()
+            .chain(by_crc64nvme)
+            .reduce(|a, b| a && b)
     }
+}
+
+/// Where pieces of an object of this length begin and end.
+fn pieces(size: u64) -> impl Iterator<Item = std::ops::Range<u64>> {
+    (0..size.div_ceil(PIECE_BYTES)).map(move |index| {
+        let start = index * PIECE_BYTES;
+        start..size.min(start + PIECE_BYTES)
+    })
 }
 
 /// What is compared with what was recorded: the SHA-256, where there is one, or the CRC-64/NVME.

@@ -1,15 +1,14 @@
 //! Copies of a store: made, continued, and taking its place.
 
-use std::path::PathBuf;
-use std::sync::{Mutex, mpsc};
+mod histories;
+mod killed;
 
-use local_s3::{HookAction, Operation};
-use rustix::process::{Pid, Signal, kill_process};
+use std::path::PathBuf;
+
 use serde_json::Value;
 
-use crate::kill::{Moment, at_every_request, with_signal};
 use crate::support::tree::{self, Tree, assert_same, settle};
-use crate::support::{BUCKET, Output, PREFIX, SOURCE, World, finish, long, noise};
+use crate::support::{BUCKET, Output, PREFIX, SOURCE, World, finish, noise};
 
 /// What a copy has.
 const OTHER: &str = "s3://backups/other/";
@@ -307,96 +306,37 @@ fn held_lock() -> String {
     .to_string()
 }
 
-/// Kills a copy at one of its requests. The next one finishes it.
-fn killed_at(index: usize, moment: Moment) -> bool {
-    let (world, trees) = small();
-    let killed = with_signal(
-        &world,
-        &["copy", "--to", OTHER],
-        index,
-        moment,
-        Signal::KILL,
-    );
-    world.expire_leases();
-    let there = snapshots(&world, OTHER).len();
-    assert_copied(&world, OTHER, &world.snapshots()[..there], &trees[..there]);
-    let copied = copy(&world, OTHER);
-    assert_eq!(copied.code, 0, "killed at {index}: {copied:?}");
-    assert_copied(&world, OTHER, &world.snapshots(), &trees);
-    killed.is_some()
-}
-
-fn small() -> (World, Vec<Tree>) {
+/// A key without a pass in it is taken in the other store, by what a pass of its own has left before it was killed,
+/// and as long as what is to be copied.
+#[test]
+fn what_lies_under_a_key_is_not_taken_for_what_should() {
     let mut world = World::new();
-    world.set("LIMITS__CONCURRENCY", 1);
-    world.write("a", "a");
-    world.write("sub/b", "b");
-    let mut trees = vec![pass(&world)];
-    world.write("a", "changed");
-    trees.push(pass(&world));
-    (world, trees)
-}
-
-/// Each request in turn takes minutes.
-fn stride() -> usize {
-    if long() { 1 } else { 3 }
-}
-
-#[test]
-fn a_copy_killed_before_any_of_its_requests_is_continued() {
-    let requests = at_every_request(|index| killed_at(index * stride(), Moment::Before));
-    assert!(requests * stride() > 20, "{requests} requests were tried");
-}
-
-#[test]
-fn a_copy_killed_after_any_of_its_requests_is_continued() {
-    let requests = at_every_request(|index| killed_at(index * stride() + 1, Moment::After));
-    assert!(requests * stride() > 20, "{requests} requests were tried");
-}
-
-/// A copy is stopped while its commit is on its way, and another one does its work. Then the commit arrives, and
-/// the first one goes on.
-#[test]
-fn a_copy_that_comes_back_late_commits_nothing() {
-    let (world, trees) = small();
-    let (arrived, has_arrived) = mpsc::channel();
-    let (release, is_released) = mpsc::channel::<()>();
-    let is_released = Mutex::new(Some(is_released));
-    world.server.on_request(move |request| {
-        let is_commit = request.operation == Operation::PutObject
-            && request
-                .key
-                .as_ref()
-                .is_some_and(|key| key.starts_with("other/snapshots/"));
-        let held = is_released.lock().unwrap().take_if(|_| is_commit);
-        if let Some(held) = held {
-            arrived.send(()).unwrap();
-            let _ = held.recv();
-        }
-        HookAction::Proceed
-    });
-    let mut late = world.spawn(["copy", "--to", OTHER]);
-    has_arrived.recv().unwrap();
-    let process = Pid::from_raw(i32::try_from(late.id()).unwrap()).unwrap();
-    kill_process(process, Signal::STOP).unwrap();
-    world.expire_leases();
-    let copied = copy(&world, OTHER);
+    world.set("DEFAULTS__METHOD", "archive");
+    world.set("DEFAULTS__ARCHIVE__KEY", "mine/{source}.{ext}");
+    world.set("DEFAULTS__ARCHIVE__COMPRESSION", "none");
+    world.write("a", noise(1, 10_000));
+    pass(&world);
+    let key = world.key_like("mine/", ".tar");
+    let object = world.server.object(BUCKET, &world.full_key(&key)).unwrap();
+    let mut other = object.bytes.to_vec();
+    *other.last_mut().unwrap() ^= 1;
+    world
+        .server
+        .replace(BUCKET, &format!("other/{key}"), other.clone());
+    let to = directory(&world);
+    std::fs::create_dir(to.join("mine")).unwrap();
+    std::fs::write(to.join(&key), other).unwrap();
+    for store in [OTHER, to.to_str().unwrap()] {
+        let copied = copy(&world, store);
+        assert_eq!(copied.code, 4, "{store}: {copied:?}");
+        let failed = copied.event("copy_failed");
+        let error = failed["error"].as_str().unwrap();
+        assert!(error.contains("is another one in the store"), "{error}");
+        assert_eq!(snapshots(&world, store), Vec::<String>::new());
+    }
+    // The same may lie there.
+    std::fs::write(to.join(&key), &object.bytes).unwrap();
+    let copied = copy(&world, to.to_str().unwrap());
     assert_eq!(copied.code, 0, "{copied:?}");
-    let records = records(&world);
-    release.send(()).unwrap();
-    kill_process(process, Signal::CONT).unwrap();
-    assert!(!late.wait().unwrap().success());
-    assert_eq!(records, self::records(&world));
-    assert_copied(&world, OTHER, &world.snapshots(), &trees);
-}
-
-/// The commit records of the copy, as they are.
-fn records(world: &World) -> Vec<(String, Vec<u8>)> {
-    let keys = world.server.keys(BUCKET).into_iter();
-    let keys = keys.filter(|key| key.starts_with("other/snapshots/"));
-    let record = |key: String| {
-        let bytes = world.server.object(BUCKET, &key).unwrap().bytes.to_vec();
-        (key, bytes)
-    };
-    keys.map(record).collect()
+    assert_eq!(copied.event("snapshot_copied")["there"], 1);
 }
