@@ -7,6 +7,7 @@
 //!
 //! What a copy that was killed has brought over is not brought again.
 
+mod by_store;
 mod need;
 mod objects;
 mod plan;
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use self::by_store::ByStore;
 use self::need::{Need, needs};
 use self::objects::{Brought, Carrier, LARGE_AT_ONCE};
 pub use self::plan::{PlanError, newest, to_copy};
@@ -43,6 +45,23 @@ pub struct Stores {
     pub from: Arc<dyn Store>,
     /// The store it is copied to.
     pub to: Arc<dyn Store>,
+    /// Whether large objects are left to them.
+    by_store: Arc<ByStore>,
+}
+
+impl Stores {
+    /// Two stores; of the one that is copied to it is known what it can do.
+    #[must_use]
+    pub fn of(from: Arc<dyn Store>, to: Arc<dyn Store>) -> Self {
+        let by_store = Arc::new(ByStore::between(&*from, &*to));
+        Self { from, to, by_store }
+    }
+
+    /// Why contents pass through here that the stores could have copied by themselves, if that has turned out.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&str> {
+        self.by_store.refusal()
+    }
 }
 
 /// What was copied.
@@ -54,6 +73,8 @@ pub struct Copied {
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Those of them that have not passed through here: the store has taken them from the other one.
+    pub server_side_bytes: u64,
     /// Objects with contents that were there already.
     pub there: u64,
 }
@@ -106,6 +127,7 @@ impl std::ops::AddAssign for Copied {
         self.snapshots += other.snapshots;
         self.objects += other.objects;
         self.bytes += other.bytes;
+        self.server_side_bytes += other.server_side_bytes;
         self.there += other.there;
     }
 }
@@ -230,6 +252,7 @@ async fn carry_contents(
         memory: Budget::of_bytes(limits.memory_bytes, runtime.clone()),
         requests: Budget::of_requests(limits.concurrency, runtime),
         large: Semaphore::new(LARGE_AT_ONCE),
+        by_store: Arc::clone(&stores.by_store),
     });
     let (found, mut needed) = mpsc::channel::<Result<Need, CopyError>>(QUEUED);
     let (from, listed) = (Arc::clone(&stores.from), snapshot.clone());
@@ -299,6 +322,11 @@ fn count(
         Ok(Ok(Brought::Carried(bytes))) => {
             copied.objects += 1;
             copied.bytes += bytes;
+        }
+        Ok(Ok(Brought::ByStore(bytes))) => {
+            copied.objects += 1;
+            copied.bytes += bytes;
+            copied.server_side_bytes += bytes;
         }
         Ok(Ok(Brought::There)) => copied.there += 1,
         Ok(Err(error)) => {

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
 use super::CopyError;
+use super::by_store::{ByStore, Outcome};
 use super::need::Need;
 use crate::format::pass_id::PassId;
 use crate::memory::budget::Budget;
@@ -29,6 +30,8 @@ const READS: usize = 2;
 pub(super) enum Brought {
     /// It was carried; so many bytes.
     Carried(u64),
+    /// The store has taken it from the other one; so many bytes.
+    ByStore(u64),
     /// It was there.
     There,
 }
@@ -78,6 +81,7 @@ pub(super) struct Carrier {
     pub(super) requests: Budget,
     /// For objects that go in parts.
     pub(super) large: Semaphore,
+    pub(super) by_store: Arc<ByStore>,
 }
 
 impl Carrier {
@@ -89,14 +93,20 @@ impl Carrier {
         if may_be_there && self.is_there(need).await? {
             return Ok(Brought::There);
         }
-        for _ in 0..READS {
-            let carried = match need.size <= PART_BYTES as u64 {
-                true => self.carry_whole(need).await,
-                false => self.carry_in_parts(need).await,
-            };
-            match carried {
-                Ok(true) => return Ok(Brought::Carried(need.size)),
-                Ok(false) => {}
+        let by_store = self.by_store(need).await;
+        let is_different = matches!(by_store, Ok(Outcome::Different));
+        let copied = Some(Brought::ByStore(need.size));
+        let mut brought = by_store.map(|by_store| copied.filter(|_| by_store == Outcome::Copied));
+        let mut reads = 0;
+        loop {
+            match brought {
+                Ok(Some(brought)) => {
+                    if is_different {
+                        // It is not damaged.
+                        self.by_store.disbelieve();
+                    }
+                    return Ok(brought);
+                }
                 // Somebody has brought it just now, or an answer was lost.
                 Err(NotCarried::Store(error))
                     if error.kind == StoreErrorKind::PreconditionFailed
@@ -105,11 +115,30 @@ impl Carrier {
                     return Ok(Brought::There);
                 }
                 Err(error) => return Err(error),
+                Ok(None) if reads == READS => {
+                    return Err(NotCarried::Wrong(
+                        "is not what was recorded: damaged in the store that is copied",
+                    ));
+                }
+                Ok(None) => {}
             }
+            reads += 1;
+            brought = match need.size <= PART_BYTES as u64 {
+                true => self.carry_whole(need).await,
+                false => self.carry_in_parts(need).await,
+            };
         }
-        Err(NotCarried::Wrong(
-            "is not what was recorded: damaged in the store that is copied",
-        ))
+    }
+
+    /// Leaves an object to the stores, if they can do it.
+    async fn by_store(&self, need: &Need) -> Result<Outcome, NotCarried> {
+        if !self.by_store.may_copy(need) {
+            return Ok(Outcome::NotCopied);
+        }
+        let turn = self.large.acquire().await;
+        let _turn = turn.map_err(|_| NotCarried::Stopped)?;
+        let copied = (self.by_store).copy(&self.from, &self.to, need, &self.requests);
+        copied.await
     }
 
     /// Whether the object is there. Another one under its key is an error. It is read where its store knows no
@@ -150,8 +179,8 @@ impl Carrier {
         Ok(false)
     }
 
-    /// Whether what was read is what was recorded; then it is written.
-    async fn carry_whole(&self, need: &Need) -> Result<bool, NotCarried> {
+    /// Reads an object, and writes it if it is what was recorded; otherwise nothing has become of it.
+    async fn carry_whole(&self, need: &Need) -> Result<Option<Brought>, NotCarried> {
         let length = usize::try_from(need.size).map_err(|_| NotCarried::Wrong("is too large"))?;
         let stopped = |_| NotCarried::Stopped;
         let _memory = self.memory.bytes(length).await.map_err(stopped)?;
@@ -160,15 +189,15 @@ impl Carrier {
         let mut digests = Digests::of(need);
         digests.add(&bytes);
         let Some(sha256) = digests.finish(need) else {
-            return Ok(false);
+            return Ok(None);
         };
         let placement = Placement::default();
         let put = (self.to).put_content(&need.key, bytes, sha256, &Condition::Absent, &placement);
         put.await?;
-        Ok(true)
+        Ok(Some(Brought::Carried(need.size)))
     }
 
-    async fn carry_in_parts(&self, need: &Need) -> Result<bool, NotCarried> {
+    async fn carry_in_parts(&self, need: &Need) -> Result<Option<Brought>, NotCarried> {
         let turn = self.large.acquire().await;
         let _turn = turn.map_err(|_| NotCarried::Stopped)?;
         let to = Arc::clone(&self.to);
@@ -193,13 +222,13 @@ impl Carrier {
             // Nothing exists before this.
             Ok(()) => match digests.finish(need) {
                 Some(_) => (writer.finish().await)
-                    .map(|_| true)
+                    .map(|_| Some(Brought::Carried(need.size)))
                     .map_err(NotCarried::from),
-                None => Ok(false),
+                None => Ok(None),
             },
             Err(error) => Err(error),
         };
-        if !matches!(carried, Ok(true)) {
+        if !matches!(carried, Ok(Some(_))) {
             writer.abort().await;
         }
         carried

@@ -324,6 +324,8 @@ pub enum Event {
         objects: u64,
         /// Their bytes.
         bytes: u64,
+        /// Those of them that the store has taken from the first one by itself.
+        server_side_bytes: u64,
         /// Objects with contents that an earlier copy had carried.
         there: u64,
     },
@@ -337,6 +339,8 @@ pub enum Event {
         objects: u64,
         /// Their bytes.
         bytes: u64,
+        /// Those of them that the store has taken from the first one by itself.
+        server_side_bytes: u64,
         /// The whole copy.
         duration_ms: u64,
         /// Requests to the other store, retries included.

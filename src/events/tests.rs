@@ -172,6 +172,7 @@ fn samples() -> Vec<Event> {
             snapshot: pass,
             objects: 0,
             bytes: 0,
+            server_side_bytes: 0,
             there: 0,
         },
         Event::CopyCompleted {
@@ -179,6 +180,7 @@ fn samples() -> Vec<Event> {
             snapshots: 0,
             objects: 0,
             bytes: 0,
+            server_side_bytes: 0,
             duration_ms: 0,
             requests: 0,
         },

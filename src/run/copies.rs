@@ -145,6 +145,7 @@ pub async fn copy(
             snapshots: copied.snapshots,
             objects: copied.objects,
             bytes: copied.bytes,
+            server_side_bytes: copied.server_side_bytes,
             duration_ms,
             requests,
         },
@@ -191,16 +192,22 @@ async fn copy_under_lock(
         there.stop.stop();
         std::future::pending::<()>().await;
     };
-    let stores = Stores {
-        from: Arc::clone(&world.store),
-        to: Arc::clone(to),
-    };
+    let stores = Stores::of(Arc::clone(&world.store), Arc::clone(to));
     let work = copy_sources(&there, &stores, &lease, scope, terms, copied);
     let result = tokio::select! {
         result = work => result,
         () = watch => Ok(()),
         () = there.stop.left() => Ok(()),
     };
+    if let Some(reason) = stores.refusal() {
+        there.events.emit(&Event::Notice {
+            message: format!(
+                "{}: the store does not take contents from {} by itself, so they were read and written: {reason}",
+                to.location(),
+                world.store.location()
+            ),
+        });
+    }
     if let Some(lost) = lease.is_lost() {
         return Err(CopyFailure::Lost(lost));
     }
@@ -274,6 +281,7 @@ async fn copy_source(
             snapshot: pass,
             objects: one.objects,
             bytes: one.bytes,
+            server_side_bytes: one.server_side_bytes,
             there: one.there,
         });
         *copied += one;

@@ -19,6 +19,7 @@ mod options;
 mod part_sizes;
 mod part_writer;
 mod s3;
+pub(crate) mod server_side;
 pub mod url;
 
 use std::collections::BTreeMap;
@@ -152,6 +153,36 @@ pub struct OpenUpload {
     pub begun_at: Option<Timestamp>,
 }
 
+/// An object, as another store at the same address finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectRef {
+    /// What it is called there, whichever store it is in.
+    pub name: String,
+    /// Its version; no other one is taken for it.
+    pub etag: ETag,
+}
+
+/// What a store can that takes contents from another one at the same address, so that they do not pass through
+/// here.
+#[async_trait]
+pub trait Copies: Send + Sync {
+    /// How the other store finds an object of this one.
+    fn named(&self, key: &str, etag: ETag) -> ObjectRef;
+
+    /// Makes a range of another store's object a part. Its checksum is what this store has computed of the bytes
+    /// that it has taken.
+    ///
+    /// # Errors
+    /// The store cannot do it, or may not read the other one; or it fails.
+    async fn copy_part(
+        &self,
+        upload: &Upload,
+        part: Part,
+        from: &ObjectRef,
+        range: Range<u64>,
+    ) -> StoreResult<UploadedPart>;
+}
+
 /// Object storage as the program needs it.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -196,6 +227,11 @@ pub trait Store: Send + Sync {
     /// Whether something that it was relied on for has turned out to be gone.
     fn misses_an_ability(&self) -> bool {
         false
+    }
+
+    /// Taking contents from another store at the same address, if it can.
+    fn copies(&self) -> Option<&dyn Copies> {
+        None
     }
 
     /// Reads an object whole, unless it has more than `at_most` bytes.

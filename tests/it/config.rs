@@ -35,12 +35,7 @@ fn setting<'a>(effective: &'a Value, field: &str) -> (&'a Value, &'a str) {
 fn sources(effective: &Value) -> Vec<(&str, &str)> {
     let sources = effective["sources"].as_array().unwrap().iter();
     sources
-        .map(|s| {
-            (
-                s["name"].as_str().unwrap(),
-                s["place"].as_str().unwrap(),
-            )
-        })
+        .map(|s| (s["name"].as_str().unwrap(), s["place"].as_str().unwrap()))
         .collect()
 }
 

@@ -1,5 +1,6 @@
 //! Copies of a store: made, continued, and taking its place.
 
+mod by_store;
 mod histories;
 mod killed;
 

@@ -4,6 +4,7 @@
 //! that failed. What a server cannot do is skipped by name, with the reason.
 
 mod conditions;
+mod copies;
 mod foreign;
 mod listings;
 mod parts;
@@ -57,6 +58,8 @@ const CASES: &[Case] = cases![
         little_memory_is_enough, no_upload_is_left_open, what_is_aborted_leaves_nothing,
         what_cannot_be_sent_is_said, whoever_waits_is_let_go, nothing_takes_the_place_of_something,
         only_the_version_that_was_seen_is_replaced;
+    copies: a_part_is_copied_with_its_checksum, only_the_version_that_was_named_is_copied,
+        what_is_not_there_is_not_copied;
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,6 +71,7 @@ async fn local_s3() {
 async fn directory() {
     let folder = tempfile::tempdir().unwrap();
     let at = async |case| servers::directory(folder.path(), case).await;
+    let no_copies = "what is copied to a disk is read";
     let no_checksum = "a disk keeps no checksums";
     let unnamed = "what is not finished has no name there, and is gone with its process";
     let lacks = [
@@ -79,6 +83,7 @@ async fn directory() {
         ),
         ("parts::what_is_aborted_leaves_nothing", unnamed),
     ];
+    let lacks = [&lacks[..], &CASES_OF_COPIES.map(|case| (case, no_copies))].concat();
     conform("directory", &[&CASES_OF_FAILURE[..], &lacks].concat(), at).await;
 }
 
@@ -108,6 +113,8 @@ async fn moto() {
             "ignores If-Match where parts become an object",
         ),
     ];
+    let no_copies = "keeps no checksum by which a copy is proven";
+    let lacks = [&lacks[..], &CASES_OF_COPIES.map(|case| (case, no_copies))].concat();
     conform("moto", &[&CASES_OF_FAILURE[..], &lacks].concat(), at).await;
 }
 
@@ -121,6 +128,10 @@ async fn versitygw() {
     let lacks = [
         ("listings::long_keys_are_keys", as_files),
         ("listings::an_object_may_have_others_below_it", as_files),
+        (
+            "copies::a_part_is_copied_with_its_checksum",
+            "says of a part that it has copied the checksum of the whole original",
+        ),
     ];
     conform("versitygw", &[&CASES_OF_FAILURE[..], &lacks].concat(), at).await;
 }
@@ -148,9 +159,20 @@ async fn s3mock() {
         ("parts::no_upload_is_left_open", loses),
         ("parts::nothing_takes_the_place_of_something", loses),
         ("parts::only_the_version_that_was_seen_is_replaced", loses),
+        (
+            "copies::a_part_is_copied_with_its_checksum",
+            "tells no checksum of a part that it has copied",
+        ),
     ];
     conform("S3Mock", &[&CASES_OF_FAILURE[..], &lacks].concat(), at).await;
 }
+
+/// What a store may be able to do.
+const CASES_OF_COPIES: [&str; 3] = [
+    "copies::a_part_is_copied_with_its_checksum",
+    "copies::only_the_version_that_was_named_is_copied",
+    "copies::what_is_not_there_is_not_copied",
+];
 
 /// What no server of others can be asked for.
 const FAILING: &str = "nobody can make it fail";

@@ -208,7 +208,7 @@ const UNRESERVED: AsciiSet = NON_ALPHANUMERIC
     .remove(b'~');
 
 /// A key as it stands in a URL, with its slashes.
-fn encode_path(key: &str) -> Cow<'_, str> {
+pub(super) fn encode_path(key: &str) -> Cow<'_, str> {
     const PATH: AsciiSet = UNRESERVED.remove(b'/');
     utf8_percent_encode(key, &PATH).into()
 }

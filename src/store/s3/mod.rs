@@ -12,6 +12,7 @@ mod archived;
 mod ask;
 mod classify;
 mod client;
+mod copies;
 mod direct;
 mod list;
 mod proof;
@@ -43,7 +44,7 @@ use self::proof::{Proofs, entity_tag};
 use self::read::Extent;
 use self::whole::of_parts;
 use super::{
-    Clock, Completed, Condition, ETag, Encryption, Listing, Object, ObjectInfo, OpenUpload,
+    Clock, Completed, Condition, Copies, ETag, Encryption, Listing, Object, ObjectInfo, OpenUpload,
     Operation, Pages, Part, Placement, Store, StoreError, StoreErrorKind, StoreOptions,
     StoreResult, Upload, UploadedPart,
 };
@@ -169,6 +170,10 @@ impl Store for S3Store {
 
     fn misses_an_ability(&self) -> bool {
         self.misses_an_ability.load(Ordering::Relaxed)
+    }
+
+    fn copies(&self) -> Option<&dyn Copies> {
+        self.can_copy().then_some(self as &dyn Copies)
     }
 
     async fn get(&self, key: &str, at_most: u64) -> StoreResult<Object> {

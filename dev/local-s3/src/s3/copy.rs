@@ -2,12 +2,14 @@
 //!
 //! A copy is one object written by one request: its ETag is the MD5 of its content and its checksum
 //! that of the whole content, even where the source came in parts. The algorithm is the source's,
-//! unless another one is asked for.
+//! unless another one is asked for; the source's checksum of the whole is handed on as it is (API reference,
+//! "CopyObject": "that checksum value will be copied to the new object by default"), so that it says nothing
+//! about the bytes that were copied.
 
 use super::attributes::attributes_of;
 use super::conditions::{ReadConditions, Reader, in_header};
 use super::{Backend, checksum_type, etag_of, set_checksum, set_encryption, timestamp};
-use crate::checksum::ChecksumAlgorithm;
+use crate::checksum::{ChecksumAlgorithm, ChecksumType};
 use crate::object::{Attributes, Payload, StoredObject};
 use http::header;
 use s3s::dto::{
@@ -16,6 +18,9 @@ use s3s::dto::{
 };
 use s3s::{S3Request, S3Result, s3_error};
 use std::sync::Arc;
+
+/// API reference, "CopyObject": longer objects are copied in parts.
+const MOST_BYTES: u64 = 5 << 30;
 
 pub(super) fn copy(
     backend: &Backend,
@@ -37,7 +42,18 @@ pub(super) fn copy(
         None => source.checksum.algorithm,
     };
     let attributes = attributes(&mut input, &source.attributes)?;
-    let payload = Payload::unclaimed(source.bytes.clone(), algorithm);
+    if source.bytes.len() as u64 > MOST_BYTES {
+        return Err(s3_error!(
+            InvalidRequest,
+            "The specified copy source is larger than the maximum allowable size for a copy source: \
+             {MOST_BYTES}"
+        ));
+    }
+    let mut payload = Payload::unclaimed(source.bytes.clone(), algorithm);
+    let is_of_whole = source.checksum.kind == ChecksumType::FullObject;
+    if input.checksum_algorithm.is_none() && is_of_whole && source.tells_checksum {
+        payload.checksum = source.checksum.clone();
+    }
     let object = Arc::new(StoredObject::whole(
         payload,
         attributes,

@@ -16,6 +16,9 @@ use std::sync::Arc;
 /// S3 user guide, "Amazon S3 multipart upload limits".
 const MOST_PARTS: i32 = 10_000;
 
+/// API reference, "UploadPartCopy", `x-amz-copy-source-range`: ranges only of what is greater than 5 MB.
+const MOST_BYTES_WITHOUT_RANGES: usize = 5 << 20;
+
 pub(super) async fn upload(
     backend: &Backend,
     mut request: S3Request<UploadPartInput>,
@@ -60,6 +63,12 @@ pub(super) fn copy(
         if_unmodified_since: input.copy_source_if_unmodified_since.take(),
     };
     let source = copy::source(backend, &input.copy_source, &conditions)?;
+    if input.copy_source_range.is_some() && source.bytes.len() <= MOST_BYTES_WITHOUT_RANGES {
+        return Err(s3_error!(
+            InvalidRequest,
+            "The specified copy source is not supported as a byte-range copy source"
+        ));
+    }
     let bytes = match input.copy_source_range.as_deref() {
         Some(range) => source.bytes.slice(parse_range(range, source.bytes.len())?),
         None => source.bytes.clone(),

@@ -2,9 +2,10 @@
 
 use crate::support::client::{Endpoint, local, refusal};
 use aws_sdk_s3::types::{
-    ArchiveStatus, ChecksumMode, ObjectAttributes, RestoreRequest, StorageClass,
+    ArchiveStatus, ChecksumAlgorithm as ChecksumOfSdk, ChecksumMode, ObjectAttributes,
+    RestoreRequest, StorageClass,
 };
-use local_s3::{ChecksumAlgorithm, LocalS3};
+use local_s3::{Checksum, ChecksumAlgorithm, LocalS3};
 
 #[tokio::test]
 async fn bit_rot_changes_the_content_and_nothing_else() {
@@ -45,6 +46,26 @@ async fn bit_rot_changes_the_content_and_nothing_else() {
         got.body.collect().await.is_err(),
         "the SDK compares the checksum"
     );
+}
+
+#[tokio::test]
+async fn a_copy_has_the_checksum_of_a_rotten_source_unless_another_is_asked_for() {
+    let (server, client) = local();
+    let put = client.put_object().bucket("bucket").key("k");
+    let put = put.checksum_algorithm(ChecksumOfSdk::Sha256);
+    put.body(b"content".to_vec().into()).send().await.unwrap();
+    let before = server.object("bucket", "k").unwrap().checksum;
+    server.corrupt("bucket", "k", 3);
+    let copy = || {
+        let copy = client.copy_object().bucket("bucket").key("copy");
+        copy.copy_source("bucket/k")
+    };
+    let handed_on = copy().send().await.unwrap().copy_object_result.unwrap();
+    assert_eq!(handed_on.checksum_sha256(), Some(before.value.as_str()));
+    let computed = copy().checksum_algorithm(ChecksumOfSdk::Crc64Nvme).send();
+    let computed = computed.await.unwrap().copy_object_result.unwrap();
+    let expected = Checksum::of(ChecksumAlgorithm::Crc64Nvme, b"conuent").value;
+    assert_eq!(computed.checksum_crc64_nvme(), Some(expected.as_str()));
 }
 
 #[test]

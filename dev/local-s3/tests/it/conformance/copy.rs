@@ -2,6 +2,7 @@
 
 use super::Site;
 use crate::support::client::refusal;
+use aws_sdk_s3::operation::upload_part_copy::builders::UploadPartCopyFluentBuilder;
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart, MetadataDirective,
     StorageClass, TaggingDirective,
@@ -11,6 +12,16 @@ use local_s3::{Checksum, ChecksumAlgorithm as Own};
 impl Site {
     fn source(&self, key: &str) -> String {
         format!("{}/{key}", self.bucket)
+    }
+
+    /// Bytes 2 to 5 of an object as the first part of another one.
+    fn copied_range(&self, id: String, source: &str) -> UploadPartCopyFluentBuilder {
+        let part = self.client.upload_part_copy().bucket(&self.bucket);
+        part.key("target")
+            .upload_id(id)
+            .part_number(1)
+            .copy_source(self.source(source))
+            .copy_source_range("bytes=2-5")
     }
 
     async fn put_described(&self) {
@@ -276,20 +287,22 @@ pub(super) async fn a_copy_of_a_multipart_object_is_whole(site: Site) {
 }
 
 pub(super) async fn a_copied_range_becomes_a_part(site: Site) {
-    site.put("source", b"0123456789").await;
+    let mut bytes = vec![b'-'; (5 << 20) + 1];
+    bytes[..10].copy_from_slice(b"0123456789");
+    site.put("source", &bytes).await;
     upload_one(&site, async |id| {
-        let part = site
-            .client
-            .upload_part_copy()
-            .bucket(&site.bucket)
-            .key("target")
-            .upload_id(id)
-            .part_number(1);
-        let part = part
-            .copy_source(site.source("source"))
-            .copy_source_range("bytes=2-5");
-        part.send().await.unwrap().copy_part_result.unwrap().e_tag
+        let part = site.copied_range(id, "source").send();
+        part.await.unwrap().copy_part_result.unwrap().e_tag
     })
     .await;
     assert_eq!(site.content("target").await.unwrap(), b"2345");
+}
+
+pub(super) async fn of_what_is_small_no_range_is_copied(site: Site) {
+    site.put("source", &vec![b'-'; 5 << 20]).await;
+    let created = site.client.create_multipart_upload();
+    let created = created.bucket(&site.bucket).key("target").send();
+    let id = created.await.unwrap().upload_id.unwrap();
+    let refused = site.copied_range(id, "source").send().await;
+    assert_eq!(refusal(refused), "400 InvalidRequest");
 }

@@ -131,6 +131,7 @@ conformance! {
         a_copy_keeps_the_checksum,
         a_copy_of_a_multipart_object_is_whole,
         a_copied_range_becomes_a_part,
+        of_what_is_small_no_range_is_copied,
     }
     described {
         metadata_comes_back,

@@ -48,6 +48,10 @@ const DIFFERENCES: &[(&str, &str)] = &[
         "verifies no checksums",
     ),
     (
+        "of_what_is_small_no_range_is_copied",
+        "copies ranges of objects of any length",
+    ),
+    (
         "an_aborted_upload_is_gone",
         "answers 500 to the completion of an unknown upload",
     ),

@@ -1,0 +1,74 @@
+//! Parts that the server copies from an object of another bucket, or of this one.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+use aws_sdk_s3::operation::upload_part_copy::UploadPartCopyOutput;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use super::S3Store;
+use super::direct::encode_path;
+use super::proof::entity_tag;
+use crate::format::abilities::ChecksumOfParts;
+use crate::store::{Copies, ETag, ObjectRef, Operation, Part, StoreResult, Upload, UploadedPart};
+
+impl S3Store {
+    /// Whether it keeps, of an object in parts, the checksum by which a copy is proven.
+    pub(super) fn can_copy(&self) -> bool {
+        self.abilities().checksum_of_parts == ChecksumOfParts::Crc64Nvme
+    }
+}
+
+#[async_trait]
+impl Copies for S3Store {
+    fn named(&self, key: &str, etag: ETag) -> ObjectRef {
+        ObjectRef {
+            name: format!("{}/{}", self.url.bucket, self.key(key)),
+            etag,
+        }
+    }
+
+    async fn copy_part(
+        &self,
+        upload: &Upload,
+        part: Part,
+        from: &ObjectRef,
+        range: Range<u64>,
+    ) -> StoreResult<UploadedPart> {
+        let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        let last = range.end.saturating_sub(1);
+        let request = || {
+            self.clients
+                .s3
+                .upload_part_copy()
+                .bucket(&self.url.bucket)
+                .key(self.key(&upload.key))
+                .upload_id(&upload.id)
+                .part_number(part.number)
+                .copy_source(encode_path(&from.name))
+                .copy_source_range(format!("bytes={}-{last}", range.start))
+                .copy_source_if_match(&from.etag.0)
+                .customize()
+                .config_override(self.patience(length))
+                .send()
+        };
+        let understand = |answer| copied(answer, part.number);
+        self.learn(Operation::Upload, &upload.key, request, understand)
+            .await
+    }
+}
+
+/// A part that the server has made, with the checksum that it has computed of it.
+fn copied(answer: UploadPartCopyOutput, number: i32) -> Result<UploadedPart, &'static str> {
+    let part = answer.copy_part_result.ok_or("a success without a part")?;
+    let crc = part.checksum_crc64_nvme.as_deref();
+    let crc = crc.and_then(|crc| BASE64_STANDARD.decode(crc).ok()?.try_into().ok());
+    let crc64nvme = crc.ok_or("a part that was copied without its checksum")?;
+    Ok(UploadedPart {
+        number,
+        etag: entity_tag(part.e_tag)?,
+        crc64nvme: u64::from_be_bytes(crc64nvme),
+        sha256: None,
+    })
+}
