@@ -1,8 +1,10 @@
 //! Further stores, `backup.copies`: each with a region, an endpoint and a profile of its own.
 
 use super::Purpose;
+use super::job::Stores;
 use super::reader::{Findings, Placed, Section, complain};
-use super::store::check_endpoint;
+use super::settings::Settings;
+use super::store::{self, check_endpoint};
 use crate::source::directory::clean::clean;
 use crate::store::url::StoreUrl;
 use crate::store::{CopyJob, Encryption, StoreOptions};
@@ -68,8 +70,9 @@ pub(super) fn copies(
                 continue;
             }
         };
+        check(copy, &url, findings);
         let job = CopyJob {
-            options: options(copy, &url, first.options, endpoint_url, findings),
+            options: reached(copy, first.options, endpoint_url),
             required: copy.required,
             store: url,
         };
@@ -98,14 +101,48 @@ pub(super) fn copies(
     copies
 }
 
-/// How a copy is reached: limits are those of every store, who asks and where is its own.
-fn options(
-    copy: &CopySettings,
+/// How the store is reached that the settings name. Where it is a copy that a later layer names in the first one's
+/// place, it is reached as a copy, but for what such a layer says of that as well.
+pub(super) fn in_place_of_the_first(
+    settings: &Settings,
     url: &StoreUrl,
-    first: &StoreOptions,
-    endpoint_url: Option<&str>,
+    options: StoreOptions,
+    stores: &Stores<'_>,
     findings: &Findings,
 ) -> StoreOptions {
+    let layer = store::layer(settings, findings);
+    let is_named_instead = |copy: &&CopySettings| {
+        let store = copy.store.as_ref();
+        let store = store.filter(|store| findings.layer(store.tag) < layer);
+        store.is_some_and(|store| store.value.parse() == Ok(url.clone()))
+    };
+    let mut named = settings.copies.iter().filter(is_named_instead);
+    // Where several are called so, on different servers, nobody knows which is meant.
+    let (Some(copy), None) = (named.next(), named.next()) else {
+        return options;
+    };
+    if stores.written == Some(url) {
+        return options;
+    }
+    let s3 = &settings.s3;
+    let said = |placed: &Option<Placed<String>>| {
+        let placed = placed.as_ref();
+        let placed = placed.filter(|placed| findings.layer(placed.tag) >= layer);
+        placed.map(|placed| placed.value.clone())
+    };
+    // What is for every store is not for this one.
+    let endpoint_url = said(&s3.endpoint_url);
+    let endpoint_url = endpoint_url.filter(|said| Some(said.as_str()) != stores.endpoint_url);
+    let copy = reached(copy, &options, stores.endpoint_url);
+    StoreOptions {
+        region: said(&s3.region).or(copy.region),
+        endpoint_url: endpoint_url.or(copy.endpoint_url),
+        ..copy
+    }
+}
+
+/// Complains of what is wrong with how a copy is to be reached.
+fn check(copy: &CopySettings, url: &StoreUrl, findings: &Findings) {
     if let Some(directory) = url.directory() {
         let of_buckets = [&copy.region, &copy.endpoint_url, &copy.profile];
         for placed in of_buckets.into_iter().flatten() {
@@ -122,6 +159,10 @@ fn options(
             complain(findings, placed, "is empty", "name one, or leave it out");
         }
     }
+}
+
+/// How a copy is reached: limits are those of every store, who asks and where is its own.
+fn reached(copy: &CopySettings, first: &StoreOptions, endpoint_url: Option<&str>) -> StoreOptions {
     let value = |placed: &Option<Placed<String>>| Some(placed.as_ref()?.value.clone());
     StoreOptions {
         region: value(&copy.region),

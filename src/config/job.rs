@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Purpose;
-use super::copies::{CopyAt, First, copies};
+use super::copies::{CopyAt, First, copies, in_place_of_the_first};
 use super::log_format::LogFormat;
 use super::reader::{Findings, Placed, complain};
 use super::settings::{Incomplete, Metrics, Settings};
@@ -17,6 +17,14 @@ use crate::prices::Prices;
 use crate::run::Pass;
 use crate::store::StoreOptions;
 use crate::store::url::StoreUrl;
+
+/// What is known of stores besides settings.
+pub(super) struct Stores<'a> {
+    /// Where the environment says that stores are.
+    pub(super) endpoint_url: Option<&'a str>,
+    /// The store that file and document name.
+    pub(super) written: Option<&'a StoreUrl>,
+}
 
 /// What the program is to do, valid.
 #[derive(Debug)]
@@ -60,23 +68,24 @@ const MOST_REQUESTS: u64 = 4096;
 const MOST_SEGMENT_ENTRIES: u64 = 16 << 20;
 
 impl Job {
-    /// Checks settings. What is wrong goes to `findings`, and the job is of no use then. `endpoint_url` is
-    /// where the environment says that stores are.
+    /// Checks settings. What is wrong goes to `findings`, and the job is of no use then.
     pub(super) fn check(
         settings: Settings,
-        endpoint_url: Option<&str>,
+        stores: &Stores<'_>,
         findings: &Findings,
         purpose: Purpose,
     ) -> Self {
         let store = store::url(&settings, findings);
-        let store_options = store::options(&settings, findings);
+        let options = store::options(&settings, findings);
+        let store_options = in_place_of_the_first(&settings, &store, options, stores, findings);
+        let endpoint_url = stores.endpoint_url;
         let first = First {
             url: &store,
             options: &store_options,
             layer: store::layer(&settings, findings),
         };
         let copies = copies(&settings.copies, &first, endpoint_url, findings, purpose);
-        let sources = sources(&settings, &stores(&store, &copies), findings, purpose);
+        let sources = sources(&settings, &all_stores(&store, &copies), findings, purpose);
         let ttl = settings.lock_ttl.as_ref().map_or(SHORTEST_TTL, |ttl| {
             if !(SHORTEST_TTL..=LONGEST_TTL).contains(&ttl.value) {
                 complain(
@@ -117,7 +126,7 @@ impl Job {
 }
 
 /// Every store with the field that names it.
-fn stores<'a>(first: &'a StoreUrl, copies: &'a [CopyAt]) -> Vec<(&'a str, &'a StoreUrl)> {
+fn all_stores<'a>(first: &'a StoreUrl, copies: &'a [CopyAt]) -> Vec<(&'a str, &'a StoreUrl)> {
     let copies = copies.iter().map(|copy| (&*copy.field, &copy.job.store));
     std::iter::once(("backup.store", first))
         .chain(copies)

@@ -9,6 +9,7 @@ use figment::{Figment, Metadata, Profile, Provider};
 
 use super::media_backup::{self, Given, MediaBackup};
 use super::problem::Problem;
+use crate::store::url::StoreUrl;
 use crate::text::redacted;
 
 /// The defaults, a file like any other.
@@ -68,6 +69,14 @@ impl Layer {
     }
 }
 
+/// The layers, put together.
+pub(super) struct Merged {
+    pub(super) figment: Figment,
+    /// The store that file and document name, whatever is named in its place.
+    pub(super) written_store: Option<StoreUrl>,
+    pub(super) problems: Vec<Problem>,
+}
+
 /// Puts the layers together. A file that cannot be read is a problem, and the rest goes on without
 /// it.
 pub(super) fn merge(
@@ -75,7 +84,7 @@ pub(super) fn merge(
     environment: &BTreeMap<String, String>,
     media_backup: &mut MediaBackup,
     flags: &[Flag],
-) -> (Figment, Vec<Problem>) {
+) -> Merged {
     let mut problems = Vec::new();
     let mut figment = Figment::new().merge(Layer {
         name: "default".to_owned(),
@@ -101,6 +110,7 @@ pub(super) fn merge(
             }),
         }
     }
+    let written_store = store_in(&figment);
     if let Some(Given { variable, value }) = media_backup.copies.take() {
         if names_any(&figment, "backup.copies") {
             media_backup.refuse_copies();
@@ -138,7 +148,23 @@ pub(super) fn merge(
             dict: nested(flag.field, flag.value.clone()),
         });
     }
-    (figment, problems)
+    Merged {
+        figment,
+        written_store,
+        problems,
+    }
+}
+
+/// The store that settings name, if it is one.
+fn store_in(figment: &Figment) -> Option<StoreUrl> {
+    let text = |field| figment.find_value(field).ok()?.into_string();
+    match text("backup.store") {
+        Some(url) => url.parse().ok(),
+        None => {
+            let prefix = text("backup.s3.prefix").unwrap_or_default();
+            StoreUrl::s3(&text("backup.s3.bucket")?, &prefix).ok()
+        }
+    }
 }
 
 /// Whether there is a list that has something in it.

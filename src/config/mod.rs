@@ -24,6 +24,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use self::job::Job;
+use self::job::Stores;
+use self::layers::Merged;
 pub use self::layers::{DOCUMENT_VARIABLE, Flag, document};
 pub use self::log_format::LogFormat;
 use self::media_backup::MediaBackup;
@@ -63,7 +65,11 @@ pub fn load(
     purpose: Purpose,
 ) -> Result<Config, ConfigError> {
     let mut media_backup = MediaBackup::read(environment);
-    let (figment, mut problems) = layers::merge(file, environment, &mut media_backup, flags);
+    let Merged {
+        figment,
+        written_store,
+        mut problems,
+    } = layers::merge(file, environment, &mut media_backup, flags);
     let dict = match figment.find_value("") {
         Ok(value) => value.into_dict().unwrap_or_default(),
         Err(_) => figment::value::Dict::new(),
@@ -72,7 +78,11 @@ pub fn load(
     let findings = Findings::new(figment);
     let settings = Settings::read(Section::root(&findings, dict));
     let endpoint_url = layers::aws_endpoint(environment).map(|(_, url)| url);
-    let mut job = Job::check(settings, endpoint_url, &findings, purpose);
+    let stores = Stores {
+        endpoint_url,
+        written: written_store.as_ref(),
+    };
+    let mut job = Job::check(settings, &stores, &findings, purpose);
     job.notices = media_backup.notices;
     let (found, mut shown) = findings.into_parts();
     // What a file would have said that cannot be read is not missing.

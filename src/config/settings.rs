@@ -47,7 +47,7 @@ pub(super) struct Settings {
 pub(super) struct S3 {
     pub(super) bucket: Option<Placed<String>>,
     pub(super) prefix: Option<Placed<String>>,
-    pub(super) region: Option<String>,
+    pub(super) region: Option<Placed<String>>,
     pub(super) endpoint_url: Option<Placed<String>>,
     pub(super) force_path_style: Option<bool>,
     pub(super) request_timeout: Option<Placed<Duration>>,
@@ -215,7 +215,7 @@ impl S3 {
         let s3 = Self {
             bucket,
             prefix: section.placed("prefix"),
-            region: section.get("region"),
+            region: section.placed("region"),
             endpoint_url: section.placed("endpoint_url"),
             force_path_style: section.get("force_path_style"),
             request_timeout: section.placed("request_timeout"),

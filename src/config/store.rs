@@ -92,7 +92,7 @@ pub(super) fn options(settings: &Settings, findings: &Findings) -> StoreOptions 
     });
     let concurrency = settings.limits.concurrency.as_ref();
     StoreOptions {
-        region: s3.region.clone(),
+        region: s3.region.as_ref().map(|region| region.value.clone()),
         endpoint_url: s3.endpoint_url.as_ref().map(|url| url.value.clone()),
         force_path_style: s3.force_path_style,
         credentials: None,

@@ -156,3 +156,66 @@ fn a_copy_is_read_by_naming_it_as_the_store() {
     world.configure("backup: {store: /mnt/backups, copies: [{store: /mnt/backups}]}");
     assert_eq!(problems(&world.offsite(["list"])).len(), 1);
 }
+
+fn flag(name: &'static str, field: &'static str, value: &str) -> Flag {
+    Flag {
+        name,
+        field,
+        value: value.into(),
+    }
+}
+
+/// Whoever names a copy need not say again how it is reached.
+#[test]
+fn a_copy_that_is_named_as_the_store_is_reached_as_the_copy() {
+    let store = |url| flag("--store", "backup.store", url);
+    let read = |flags: &[Flag]| job(THREE, &[], flags, Purpose::Read).store_options;
+    let elsewhere = read(&[store("s3://elsewhere/team")]);
+    assert_eq!(elsewhere.region.as_deref(), Some("eu-west-1"));
+    assert_eq!(elsewhere.profile.as_deref(), Some("elsewhere"));
+    assert_eq!(elsewhere.endpoint_url, None);
+    assert_eq!(elsewhere.force_path_style, None);
+    assert_eq!(elsewhere.request_timeout.as_secs(), 7);
+    // What is said beside it counts.
+    let region = flag("--region", "backup.s3.region", "eu-north-1");
+    let url = "http://127.0.0.1:7";
+    let endpoint = flag("--endpoint-url", "backup.s3.endpoint_url", url);
+    let there = read(&[store("s3://elsewhere/team"), region, endpoint]);
+    assert_eq!(there.region.as_deref(), Some("eu-north-1"));
+    assert_eq!(there.endpoint_url.as_deref(), Some(url));
+    assert_eq!(there.profile.as_deref(), Some("elsewhere"));
+    // The first store is itself, although a copy on another server is called so too.
+    let first = read(&[store("s3://backups/team")]);
+    assert_eq!(first.endpoint_url.as_deref(), Some("http://127.0.0.1:9000"));
+    assert_eq!(first.profile, None);
+    // Another store is reached as the first one.
+    let other = read(&[store("s3://other")]);
+    assert_eq!(other.endpoint_url.as_deref(), Some("http://127.0.0.1:9000"));
+    // In the environment, where the address for all stores stands as well.
+    let world = World::new();
+    let file = world.path("three.yaml");
+    let named = THREE.replace("- {store: s3://backups/team, e", "- {store: s3://minio, e");
+    std::fs::write(&file, named).unwrap();
+    let variables = [
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
+        ("OFFSITE_STORE", "s3://minio"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let config = load(Some(&file), &BTreeMap::from(variables), &[], Purpose::Read);
+    let minio = config.unwrap().job.store_options;
+    let url = "https://minio.example.com";
+    assert_eq!(minio.endpoint_url.as_deref(), Some(url));
+}
+
+/// Nobody backs up to a copy of the same backup.
+#[test]
+fn a_copy_is_not_backed_up_to_beside_the_first_store() {
+    let document = ("BACKUP_CONFIG_YAML".to_owned(), THREE.to_owned());
+    let flags = [flag("--store", "backup.store", "s3://elsewhere/team")];
+    let loaded = load(None, &BTreeMap::from([document]), &flags, Purpose::Backup);
+    let error = loaded.unwrap_err().to_string();
+    assert!(
+        error.contains("`backup.copies[0].store` names the same store as `backup.store`"),
+        "{error}"
+    );
+}

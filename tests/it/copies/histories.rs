@@ -345,7 +345,8 @@ const AT_ONCE: usize = 4;
 #[test]
 fn whatever_happens_to_copies_what_is_in_a_store_is_whole_and_stays() {
     let number = |name| std::env::var(name).ok().map(|n| n.parse::<u64>().unwrap());
-    let first = number("OFFSITE_TEST_FIRST_SEED").unwrap_or(0);
+    // Among these few are some that have found a commit which did not look at its lock again.
+    let first = number("OFFSITE_TEST_FIRST_SEED").unwrap_or(if long() { 0 } else { 12 });
     let few = if long() { 200 } else { 6 };
     let seeds = first..first + number("OFFSITE_TEST_SEEDS").unwrap_or(few);
     let next = Mutex::new(seeds);
