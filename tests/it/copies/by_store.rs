@@ -1,11 +1,15 @@
 //! Large objects that the store takes from the other one by itself.
 
-use local_s3::{Answer, Fault, LoggedRequest, Operation};
+use std::sync::{Arc, Mutex};
+
+use local_s3::{Answer, Fault, HookAction, LoggedRequest, Operation};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::{OTHER, assert_copied, copy, directory, pass, snapshots};
+use crate::kill::Moment;
 use crate::support::tree::Tree;
-use crate::support::{BUCKET, Output, World, noise};
+use crate::support::{BUCKET, Output, World, finish, noise};
 
 /// Sent in parts by passes, of which the store keeps the CRC-64/NVME.
 const LARGE: usize = (17 << 20) + 3;
@@ -163,4 +167,67 @@ fn a_copy_that_is_not_proven_is_none() {
         let verified = world.offsite(["verify", "--read", "--store", OTHER]);
         assert_eq!(verified.code, 0, "{verified:?}");
     }
+}
+
+/// Killed before and after each kind of request that such a copy makes, it leaves no object that is not whole.
+#[test]
+fn a_copy_by_the_store_that_is_killed_is_continued() {
+    let (mut world, _) = world();
+    world.set("LIMITS__CONCURRENCY", 1);
+    let operations = [
+        Operation::HeadObject,
+        Operation::CreateMultipartUpload,
+        Operation::UploadPartCopy,
+        Operation::CompleteMultipartUpload,
+    ];
+    let moments = operations
+        .into_iter()
+        .flat_map(|operation| [Moment::Before, Moment::After].map(|moment| (operation, moment)));
+    for (index, (operation, moment)) in moments.enumerate() {
+        let to = format!("s3://{BUCKET}/to-{index}/");
+        assert!(is_killed(&world, &to, operation, moment), "{operation:?}");
+        world.expire_leases();
+        assert_eq!(snapshots(&world, &to), Vec::<String>::new());
+        let large = |key: &String| {
+            key.starts_with(&format!("to-{index}/files/")) && key.ends_with("/large")
+        };
+        let is_made = (operation, moment) == (Operation::CompleteMultipartUpload, Moment::After);
+        assert_eq!(world.server.keys(BUCKET).iter().any(large), is_made);
+        let copied = world.offsite(["copy", "--to", &to]);
+        assert_eq!(copied.code, 0, "{copied:?}");
+        let there = copied.event("snapshot_copied")["server_side_bytes"] == 0;
+        assert_eq!(there, is_made, "{copied:?}");
+        let verified = world.offsite(["verify", "--read", "--store", &to]);
+        assert_eq!(verified.code, 0, "{verified:?}");
+    }
+}
+
+/// Kills a copy at its first request of a kind for the large file.
+fn is_killed(world: &World, to: &str, operation: Operation, moment: Moment) -> bool {
+    let process = Arc::new(Mutex::new(None));
+    let mut started = process.lock().unwrap();
+    let known = Arc::clone(&process);
+    world.server.on_request(move |request| {
+        let key = request.key.as_deref().unwrap_or_default();
+        if request.operation != operation || !key.ends_with("/large") {
+            return HookAction::Proceed;
+        }
+        let process: Pid = known.lock().unwrap().unwrap();
+        let kill = move || {
+            let _ = kill_process(process, Signal::KILL);
+        };
+        match moment {
+            Moment::Before => {
+                kill();
+                HookAction::DropBefore
+            }
+            Moment::After => HookAction::handle_then_drop(kill),
+        }
+    });
+    let child = world.spawn(["copy", "--to", to]);
+    *started = Some(Pid::from_child(&child));
+    drop(started);
+    let output = finish(child.wait_with_output().unwrap());
+    world.server.clear_hook();
+    output.code == -9
 }
