@@ -251,7 +251,7 @@ pub struct SelectArgs {
     /// The snapshot of this id, or of the only id that begins like this [default: latest]
     #[arg(long, value_name = "ID", conflicts_with = "at")]
     pub snapshot: Option<String>,
-    /// The last snapshot not later than this, as 2025-12-27T02:00:00Z, "2025-12-27 02:00", 2025-12-27 or "3h ago"
+    /// The last snapshot not later than this, as 2025-12-27T02:00:00Z, "2025-12-27 02:00", 2025-12-27 or "2 days ago"
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
 }

@@ -12,8 +12,8 @@ use super::need::Need;
 use crate::format::pass_id::PassId;
 use crate::memory::budget::Budget;
 use crate::store::{
-    Condition, Length, NewObject, ObjectInfo, PART_BYTES, Placement, Store, StoreError,
-    StoreErrorKind, Uploader, WriteError,
+    Condition, Length, NewObject, ObjectInfo, Placement, Store, StoreError, StoreErrorKind,
+    Uploader, WHOLE_BYTES, WriteError,
 };
 
 /// Read at a time of an object that goes in parts. Less than any part, so that the uploader puts parts together
@@ -123,7 +123,9 @@ impl Carrier {
                 Ok(None) => {}
             }
             reads += 1;
-            brought = match need.size <= PART_BYTES as u64 {
+            // As a pass sends it, and so with the same checksum, by which `verify` compares it.
+            let is_whole = need.size <= WHOLE_BYTES && need.crc64nvme.is_none();
+            brought = match is_whole {
                 true => self.carry_whole(need).await,
                 false => self.carry_in_parts(need).await,
             };

@@ -33,7 +33,7 @@ use crate::memory::budget::Budget;
 use crate::memory::regions::{self, Region, Regions};
 use crate::source::stat::Stat;
 use crate::stop::Stopped;
-use crate::store::{Length, PartWriter, Uploader, Written};
+use crate::store::{Length, PartWriter, Uploader, WHOLE_BYTES, Written};
 
 /// How long giving up an upload may take when there is no time left for anything else.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -42,7 +42,7 @@ const ABORT_TIMEOUT: Duration = Duration::from_secs(3);
 #[must_use]
 pub(crate) fn requests(size: u64) -> u64 {
     match size {
-        0..=reading::WHOLE_BYTES => 1,
+        0..=WHOLE_BYTES => 1,
         _ => Length::Known(size).requests(size),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
-use jiff::tz::Offset;
+use jiff::tz::{Offset, TimeZone};
 
 use crate::exit::ExitCode;
 use crate::format::keys::{self, SourceName};
@@ -268,7 +268,7 @@ async fn at_time(
 }
 
 /// A time as people write it: RFC 3339, `2025-12-27 02:00` (UTC), `2025-12-27` (its end), or
-/// `3h ago`.
+/// `2 days ago`.
 ///
 /// # Errors
 /// What it must be.
@@ -278,6 +278,18 @@ pub fn parse_time(text: &str, now: Timestamp) -> Result<Timestamp, String> {
         return Ok(time);
     }
     let utc = |civil: DateTime| Offset::UTC.to_timestamp(civil).ok();
+    let today = now.to_zoned(TimeZone::UTC).date();
+    match text {
+        "now" => return Ok(now),
+        "yesterday" => {
+            let end = today
+                .yesterday()
+                .ok()
+                .and_then(|day| utc(day.to_datetime(Time::MAX)));
+            return end.ok_or_else(|| "within the years -9999 to 9999".to_owned());
+        }
+        _ => {}
+    }
     if let Ok(date) = text.parse::<Date>()
         && text.len() == "2025-12-27".len()
     {
@@ -288,12 +300,14 @@ pub fn parse_time(text: &str, now: Timestamp) -> Result<Timestamp, String> {
         return Ok(time);
     }
     let ago = text.strip_suffix("ago").map(str::trim);
-    let ago = ago.and_then(|ago| ago.parse::<jiff::SignedDuration>().ok());
-    if let Some(time) = ago.and_then(|ago| now.checked_sub(ago).ok()) {
-        return Ok(time);
+    let ago = ago.and_then(|ago| ago.parse::<jiff::Span>().ok());
+    // Days and months are those of UTC.
+    let before = |ago| now.to_zoned(TimeZone::UTC).checked_sub(ago).ok();
+    if let Some(time) = ago.and_then(before) {
+        return Ok(time.timestamp());
     }
     Err(
-        "a time like `2025-12-27T02:00:00Z`, `2025-12-27 02:00` (UTC), `2025-12-27` or `3h ago`"
+        "a time like `2025-12-27T02:00:00Z`, `2025-12-27 02:00` (UTC), `2025-12-27`, `yesterday` or `2 days ago`"
             .to_owned(),
     )
 }
@@ -313,9 +327,15 @@ mod tests {
             ("2025-12-27", "2025-12-27T23:59:59.999999999Z"),
             ("3h ago", "2025-12-27T09:00:00Z"),
             ("90 minutes ago", "2025-12-27T10:30:00Z"),
+            ("now", "2025-12-27T12:00:00Z"),
+            ("yesterday", "2025-12-26T23:59:59.999999999Z"),
+            ("2 days ago", "2025-12-25T12:00:00Z"),
+            ("7d ago", "2025-12-20T12:00:00Z"),
+            ("1 week 2h ago", "2025-12-20T10:00:00Z"),
+            ("1 month ago", "2025-11-27T12:00:00Z"),
         ] {
             assert_eq!(parse_time(text, now), Ok(time.parse().unwrap()), "{text}");
         }
-        assert!(parse_time("yesterday", now).is_err());
+        assert!(parse_time("tomorrow", now).is_err());
     }
 }

@@ -55,6 +55,9 @@ pub enum StoreErrorKind {
     /// No such directory to keep a store in.
     #[error("the directory does not exist")]
     NoSuchDirectory,
+    /// Something else is where a store is to be kept.
+    #[error("it is no directory")]
+    NoDirectory,
     /// The file system cannot keep a store.
     #[error("this file system can neither link files nor rename them without replacing others")]
     UnfitFileSystem,
@@ -64,6 +67,9 @@ pub enum StoreErrorKind {
     /// The system refuses it to this user.
     #[error("{0}")]
     Forbidden(String),
+    /// The file system takes no changes.
+    #[error("{0}")]
+    ReadOnly(String),
     /// The condition of a put does not hold: the object exists, or is another version.
     #[error("the object exists already, or was changed by somebody else")]
     PreconditionFailed,
@@ -133,9 +139,11 @@ impl StoreErrorKind {
             Self::NotFound
             | Self::NoSuchBucket
             | Self::NoSuchDirectory
+            | Self::NoDirectory
             | Self::UnfitFileSystem
             | Self::Full(_)
             | Self::Forbidden(_)
+            | Self::ReadOnly(_)
             | Self::PreconditionFailed
             | Self::TooShort
             | Self::TooLarge { .. }
@@ -170,9 +178,11 @@ impl StoreErrorKind {
             Self::NotFound
             | Self::NoSuchBucket
             | Self::NoSuchDirectory
+            | Self::NoDirectory
             | Self::UnfitFileSystem
             | Self::Full(_)
             | Self::Forbidden(_)
+            | Self::ReadOnly(_)
             | Self::PreconditionFailed
             | Self::TooShort
             | Self::TooLarge { .. }
@@ -192,9 +202,11 @@ impl StoreErrorKind {
         match self {
             Self::NoSuchBucket
             | Self::NoSuchDirectory
+            | Self::NoDirectory
             | Self::UnfitFileSystem
             | Self::Full(_)
             | Self::Forbidden(_)
+            | Self::ReadOnly(_)
             | Self::AccessDenied(_)
             | Self::Credentials(_)
             | Self::CredentialsUnavailable(_)
@@ -221,8 +233,13 @@ impl StoreErrorKind {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::NotFound | Self::NoSuchBucket | Self::NoSuchDirectory => ExitCode::NotFound,
-            Self::AccessDenied(_) | Self::Credentials(_) | Self::Forbidden(_) => ExitCode::Denied,
+            Self::NotFound | Self::NoSuchBucket | Self::NoSuchDirectory | Self::NoDirectory => {
+                ExitCode::NotFound
+            }
+            Self::AccessDenied(_)
+            | Self::Credentials(_)
+            | Self::Forbidden(_)
+            | Self::ReadOnly(_) => ExitCode::Denied,
             Self::WrongRegion(_) | Self::UnfitFileSystem | Self::Unsupported(_) => ExitCode::Usage,
             Self::TooShort | Self::TooLarge { .. } => ExitCode::Integrity,
             Self::PreconditionFailed
@@ -251,6 +268,7 @@ impl StoreErrorKind {
             Self::NoSuchDirectory => Some(
                 "mount the volume that belongs there; for a new store, make the directory: offsite does not, because it would fill the disk below a volume that is not mounted",
             ),
+            Self::NoDirectory => Some("a store in the file system is a directory: name that one"),
             Self::UnfitFileSystem => Some(
                 "keep the store on ext4, xfs, btrfs, NFS or EFS, or in a bucket: here two passes could overwrite what the other one has written",
             ),
@@ -258,7 +276,10 @@ impl StoreErrorKind {
                 "make room in the file system of the store, or a quota larger; nothing that was committed is affected",
             ),
             Self::Forbidden(_) => Some(
-                "the user that this runs as has to be able to read and write there: make the directory theirs with `chown`; on Kubernetes, docs/OPERATIONS.md says how",
+                "run this as the user whose store it is, or as root; if passes are to run as this user, give them the directory and all that is in it: `chown -R`; on Kubernetes, docs/OPERATIONS.md says how",
+            ),
+            Self::ReadOnly(_) => Some(
+                "mount the file system of the store for writing; after errors of its disk, the kernel makes it read-only (`dmesg` tells)",
             ),
             Self::AccessDenied(_) => Some(
                 "the role needs s3:GetObject, s3:PutObject, s3:AbortMultipartUpload and s3:ListBucket here; `aws sts get-caller-identity` shows who you are",
@@ -319,9 +340,11 @@ mod tests {
             (Kind::NotFound, false),
             (Kind::NoSuchBucket, false),
             (Kind::NoSuchDirectory, false),
+            (Kind::NoDirectory, false),
             (Kind::UnfitFileSystem, false),
             (Kind::Full(some()), false),
             (Kind::Forbidden(some()), false),
+            (Kind::ReadOnly(some()), false),
             (Kind::PreconditionFailed, false),
             (Kind::TooShort, false),
             (Kind::TooLarge { at_most: 1 }, false),

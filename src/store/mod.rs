@@ -39,7 +39,7 @@ pub use copy_job::CopyJob;
 pub use error::{Operation, StoreError, StoreErrorKind};
 pub use listing::{Keys, ListedObject, Listing, Page, Pages, all_keys};
 pub use options::{Encryption, StoreOptions};
-pub use part_sizes::{Length, PART_BYTES};
+pub use part_sizes::{Length, PART_BYTES, WHOLE_BYTES};
 pub use part_writer::{NewObject, PartWriter, Uploader, WriteError, Written};
 
 /// Result of a request to the store.

@@ -7,6 +7,10 @@
 /// to be in flight within the memory budget.
 pub const PART_BYTES: usize = 8 << 20;
 
+/// Contents whose length is known and not above this are sent whole, in one request, and their store keeps a SHA-256
+/// of them. Parts would cost more requests and save no time; S3 itself asks for parts of 5 MiB or more.
+pub const WHOLE_BYTES: u64 = 16 << 20;
+
 /// Parts of an object of known length grow up to this before there are more than [`PARTS`]: half the
 /// requests, which cost money and time, and still several in flight.
 const LARGE_PART_BYTES: u64 = 16 << 20;

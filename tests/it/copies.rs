@@ -125,6 +125,23 @@ fn a_bucket_is_copied_to_another_place_in_a_bucket() {
     round_trip(&world, trees, OTHER);
 }
 
+/// What a pass sends in one request has the same checksum in the copy.
+#[test]
+fn a_copy_in_a_bucket_is_verified_as_its_original_is() {
+    let world = World::new();
+    for mib in [1, 7, 9, 15, 16, 17] {
+        world.write(&format!("{mib}"), noise(mib, (mib as usize) << 20));
+    }
+    pass(&world);
+    assert_eq!(copy(&world, OTHER).code, 0);
+    for store in [None, Some(["--store", OTHER])] {
+        let place = store.iter().flatten().copied();
+        let verified = world.offsite(["verify", "--json"].into_iter().chain(place));
+        let report: Value = serde_json::from_str(&verified.stdout).unwrap();
+        assert_eq!(report[0]["compared"]["checksum"], 6, "{report}");
+    }
+}
+
 #[test]
 fn a_copy_takes_the_place_of_the_first_store() {
     let (mut world, mut trees) = world("files");

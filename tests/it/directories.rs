@@ -232,6 +232,52 @@ fn a_store_is_read_where_nothing_can_be_written() {
     assert_same(&expected, &tree::read(&out.join(SOURCE)));
 }
 
+/// Root, who looks after a store for once, does not lock out its user.
+#[test]
+fn what_root_writes_belongs_to_whom_the_store_belongs() {
+    const USER: u32 = 1000;
+    for refused in [NOTHING, NFS] {
+        let world = world();
+        std::os::unix::fs::chown(store(&world), Some(USER), Some(USER)).unwrap();
+        for (path, contents) in [("a", noise(1, 100)), ("large", noise(2, 17 << 20))] {
+            world.write(path, contents);
+        }
+        settle();
+        let output = offsite_where(&world, refused, &["run"]);
+        assert_eq!(output.code, 0, "{output:?}");
+        let output = offsite_where(&world, refused, &["unlock", "--force"]);
+        assert_eq!(output.code, 0, "{output:?}");
+        for (path, facts) in tree::read(&store(&world)) {
+            let owner = (facts.uid, facts.gid);
+            assert!(
+                facts.kind == "symlink" || owner == (USER, USER),
+                "{path:?}: {owner:?}"
+            );
+        }
+        let output = world.offsite_as(USER, ["run"]);
+        assert_eq!(output.code, 0, "{output:?}");
+    }
+}
+
+#[test]
+fn what_is_no_directory_or_takes_no_changes_is_said() {
+    let mut world = world();
+    world.write("a", "a");
+    std::fs::write(world.path("file"), "").unwrap();
+    world.set("STORE", world.path("file").display());
+    let output = world.offsite(["run"]);
+    assert_eq!(output.code, 10, "{output:?}");
+    assert!(output.stdout.contains("it is no directory"), "{output:?}");
+    world.set("STORE", store(&world).display());
+    let read_only: Refused = &[
+        (UNNAMED_FILES, Errno::ROFS),
+        (crate::support::calls::MAKE_DIRECTORY, Errno::ROFS),
+    ];
+    let output = offsite_where(&world, read_only, &["run"]);
+    assert_eq!(output.code, 12, "{output:?}");
+    assert!(output.stdout.contains("read-only (`dmesg`"), "{output:?}");
+}
+
 #[test]
 fn a_user_who_may_not_write_is_told() {
     let world = world();

@@ -9,10 +9,7 @@ use super::{Capture, InMemory, Uncaptured};
 use crate::format::entry::{Entry, Kind};
 use crate::source::stat::Stat;
 use crate::source::{Body, Opened, Produce, Xattrs};
-
-/// Files up to this size are read whole and sent in one request. Below it, parts would cost more
-/// requests and save no time; S3 itself asks for parts of 5 MiB or more.
-pub(in crate::pass) const WHOLE_BYTES: u64 = 16 << 20;
+use crate::store::WHOLE_BYTES;
 
 /// What one attempt at capturing a file has come to.
 pub(in crate::pass) enum Reading {

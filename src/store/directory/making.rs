@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, linkat};
 use rustix::io::{Errno, pread, pwrite};
 
-use super::root::{Naming, PRIVATE_FILE, Root, bytes, stat};
+use super::root::{Naming, Root, bytes, stat};
 use super::trouble::Result;
 
 /// Read at a time when files are compared.
@@ -27,7 +27,7 @@ impl Draft {
         if root.naming()? != Naming::Unnamed {
             return Ok(None);
         }
-        let file = root.unnamed.make(root, PRIVATE_FILE.bits())?;
+        let file = root.make_unnamed()?;
         Ok(file.map(|file| Self {
             root: Arc::clone(root),
             file,

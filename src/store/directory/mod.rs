@@ -15,6 +15,7 @@ mod durable;
 mod keys;
 mod listing;
 mod making;
+mod owner;
 mod root;
 mod trouble;
 mod uploads;

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use rustix::system::uname;
 
 use super::keys::{HASHED, UNFINISHED};
+use super::owner::Owner;
 use super::trouble::{Result, Trouble};
 use crate::unnamed::Unnamed;
 
@@ -49,6 +50,7 @@ pub(super) struct Root {
     folds_case: OnceLock<bool>,
     /// Each file has to be synced to be told that it was written.
     pub(super) reports_late: bool,
+    owner: Owner,
     pub(super) unnamed: Unnamed,
     naming: OnceLock<Naming>,
     /// Objects are known to lie under the digests of their keys.
@@ -68,7 +70,8 @@ impl Root {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = openat(CWD, path, flags, Mode::empty()).map_err(|error| match error {
-            Errno::NOENT | Errno::NOTDIR => Trouble::NoStore,
+            Errno::NOENT => Trouble::NoStore,
+            Errno::NOTDIR => Trouble::NoDirectory,
             error => error.into(),
         })?;
         let kind = u64::try_from(fstatfs(&fd)?.f_type).unwrap_or_default();
@@ -76,6 +79,7 @@ impl Root {
             folds_case: OnceLock::new(),
             reports_late: [NFS, SMB, SMB2, CIFS, FUSE].contains(&kind) || !syncfs_reports(),
             unnamed: Unnamed::default(),
+            owner: Owner::of(&fd)?,
             naming: OnceLock::new(),
             has_hashed: AtomicBool::new(false),
             made: Mutex::default(),
@@ -97,7 +101,7 @@ impl Root {
         let (one, other) = (self.temporary(), self.temporary());
         let file = self.make(&one)?;
         // To take what is there, too, would be to overwrite it.
-        let naming = match self.unnamed.make(&self.fd, PRIVATE_FILE.bits())? {
+        let naming = match self.make_unnamed()? {
             Some(unnamed) if self.unnamed.name(&unnamed, &self.fd, bytes(&other))? => {
                 let again = self.unnamed.name(&unnamed, &self.fd, bytes(&one));
                 (again == Err(Errno::EXIST)).then_some(Naming::Unnamed)
@@ -153,7 +157,18 @@ impl Root {
     pub(super) fn make(&self, path: &Path) -> rustix::io::Result<OwnedFd> {
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        openat(&self.fd, path, flags, PRIVATE_FILE)
+        let file = openat(&self.fd, path, flags, PRIVATE_FILE)?;
+        self.owner.own(&file)?;
+        Ok(file)
+    }
+
+    /// Makes a file without a name, where there are such.
+    pub(super) fn make_unnamed(&self) -> rustix::io::Result<Option<OwnedFd>> {
+        let file = self.unnamed.make(&self.fd, PRIVATE_FILE.bits())?;
+        if let Some(file) = &file {
+            self.owner.own(file)?;
+        }
+        Ok(file)
     }
 
     /// Opens what is under a path for reading, a directory too, a link not.
@@ -184,7 +199,7 @@ impl Root {
 
     /// The time of a file that is made just now, and is gone again.
     pub(super) fn touch(&self) -> Result<Statx> {
-        if let Some(file) = self.unnamed.make(&self.fd, PRIVATE_FILE.bits())? {
+        if let Some(file) = self.make_unnamed()? {
             return Ok(stat(&file)?);
         }
         self.make_directory(Path::new(UNFINISHED))?;
@@ -223,6 +238,7 @@ impl Root {
             }
             Err(error) => return Err(error.into()),
         }
+        self.owner.own_directory(&self.fd, path)?;
         let mut made = self.made.lock().expect("nothing panics holding this");
         made.truncate(KNOWN - 1);
         made.push_front(path.to_owned());

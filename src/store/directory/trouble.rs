@@ -11,6 +11,8 @@ pub(super) enum Trouble {
     System(Errno),
     /// The store's directory is not there.
     NoStore,
+    /// Something else is there.
+    NoDirectory,
     /// The condition does not hold.
     Condition,
     /// The file system cannot give a name to a file without risking to replace another one.
@@ -34,6 +36,7 @@ impl From<Trouble> for StoreErrorKind {
         let text = |error: Errno| std::io::Error::from(error).to_string();
         match trouble {
             Trouble::NoStore => Self::NoSuchDirectory,
+            Trouble::NoDirectory => Self::NoDirectory,
             Trouble::Condition => Self::PreconditionFailed,
             Trouble::Unfit => Self::UnfitFileSystem,
             Trouble::TooShort => Self::TooShort,
@@ -41,7 +44,8 @@ impl From<Trouble> for StoreErrorKind {
             Trouble::System(error) => match error {
                 Errno::NOENT => Self::NotFound,
                 Errno::NOSPC | Errno::DQUOT => Self::Full(text(error)),
-                Errno::ACCESS | Errno::PERM | Errno::ROFS => Self::Forbidden(text(error)),
+                Errno::ACCESS | Errno::PERM => Self::Forbidden(text(error)),
+                Errno::ROFS => Self::ReadOnly(text(error)),
                 Errno::NAMETOOLONG | Errno::INVAL | Errno::FBIG | Errno::LOOP | Errno::NOTDIR => {
                     Self::Rejected(text(error))
                 }
