@@ -1,11 +1,15 @@
 //! What was typed.
 
+mod looking;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use figment::value::Value;
 
 use crate::config::Flag;
+
+pub use self::looking::{CatArgs, FindArgs, ListArgs, LsArgs};
 
 /// Backs up directories to S3 or into a directory, and gets them back.
 ///
@@ -46,8 +50,14 @@ pub enum Command {
     Plan(PlanArgs),
     /// List the sessions of sources that have them, and what was archived of each
     Sessions(SessionsArgs),
-    /// List snapshots, or the files of one
+    /// List snapshots
     List(ListArgs),
+    /// Show the files of a snapshot as a tree
+    Ls(LsArgs),
+    /// Find files in all snapshots, and which versions of them there are
+    Find(FindArgs),
+    /// Print a file of a snapshot
+    Cat(CatArgs),
     /// Restore a snapshot into a directory
     Restore(RestoreArgs),
     /// Check that the store has what a snapshot needs, as it was put there
@@ -254,27 +264,6 @@ pub struct SelectArgs {
     /// The last snapshot not later than this, as 2025-12-27T02:00:00Z, "2025-12-27 02:00", 2025-12-27 or "2 days ago"
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
-}
-
-/// What `list` takes.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  offsite list                                         all snapshots
-  offsite list --source data --json | jq '.[-1].id'    id of the last one of a source
-  offsite list 20251227T020000Z-7f3a --path '*.pdf'    the PDF files of one")]
-pub struct ListArgs {
-    /// List the files of this snapshot; `latest` is the last one
-    #[arg(value_name = "SNAPSHOT")]
-    pub snapshot: Option<String>,
-    /// Only this source, by name or directory
-    #[arg(long, value_name = "NAME")]
-    pub source: Option<String>,
-    /// Only files that match, and what lies below directories that match
-    #[arg(long, value_name = "GLOB", requires = "snapshot")]
-    pub path: Vec<String>,
-    /// Print JSON: one array of objects
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// What `restore` takes.

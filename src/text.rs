@@ -79,6 +79,54 @@ fn escaped(text: &str, must_be: impl Fn(char) -> bool) -> String {
     shown
 }
 
+/// Contents on their way to a terminal, in pieces: whatever could move the cursor or hide is shown as an escape, but
+/// for line breaks and tabs, and so are bytes that are not UTF-8, as `\x9b`.
+#[derive(Default)]
+pub(crate) struct Escaper {
+    /// The beginning of a character that the next piece may end.
+    begun: Vec<u8>,
+}
+
+impl Escaper {
+    /// What to show of the next piece.
+    pub(crate) fn push(&mut self, piece: &[u8]) -> String {
+        let mut bytes = std::mem::take(&mut self.begun);
+        bytes.extend_from_slice(piece);
+        let whole = match std::str::from_utf8(&bytes) {
+            Ok(_) => bytes.len(),
+            Err(_) => bytes.len() - begun_at_the_end(&bytes),
+        };
+        self.begun = bytes.split_off(whole);
+        shown(&bytes)
+    }
+
+    /// What to show of what is left.
+    pub(crate) fn end(&mut self) -> String {
+        shown(&std::mem::take(&mut self.begun))
+    }
+}
+
+/// How many bytes at the end begin a character that is not all there.
+fn begun_at_the_end(bytes: &[u8]) -> usize {
+    let most = bytes.len().min(3);
+    let begins = |length: &usize| {
+        let last = std::str::from_utf8(&bytes[bytes.len() - length..]);
+        last.is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
+    };
+    (1..=most).find(begins).unwrap_or(0)
+}
+
+fn shown(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text += &escaped(chunk.valid(), |c| !matches!(c, '\n' | '\t') && is_unseen(c));
+        for byte in chunk.invalid() {
+            text += &format!("\\x{byte:02x}");
+        }
+    }
+    text
+}
+
 /// A value as JSON that can be shown on a terminal: what is unseen is in escapes, which every reader of
 /// JSON takes for the same.
 pub(crate) fn json(value: &impl Serialize) -> String {
@@ -153,6 +201,22 @@ mod tests {
             );
         }
         assert!(json(&text).contains("\\u007f\\u009b\\u202e\\ufeff\\udb40\\udc41"));
+    }
+
+    #[test]
+    fn contents_are_shown_the_same_however_they_are_cut() {
+        let contents = b"a\tb\r\n\x1b[2J \xe2\x82\xac \xc3\xbc \xf0\x9f\x98\x80 \xe2\x80\xae \x9b \xff\xe2\x82";
+        let expected =
+            "a\tb\\r\n\\u{1b}[2J \u{20ac} \u{fc} \u{1f600} \\u{202e} \\x9b \\xff\\xe2\\x82";
+        for length in 1..=contents.len() {
+            let mut escaper = Escaper::default();
+            let mut text = String::new();
+            for piece in contents.chunks(length) {
+                text += &escaper.push(piece);
+            }
+            text += &escaper.end();
+            assert_eq!(text, expected, "{length} bytes at a time");
+        }
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! The commands: each puts the parts together, prints, and decides the exit code.
 
 mod adopt;
+mod cat;
 mod chosen;
 mod config;
 mod copy;
+mod entry;
+mod find;
 mod init;
 mod launch;
 mod list;
+mod ls;
 mod plan;
 mod print;
 mod restore;
@@ -88,7 +92,10 @@ fn command(cli: Cli, environment: Environment) -> Result<u8, Failure> {
         Some(Command::Run(args)) => run::run(&context, &args, run::Loop::AsTyped),
         Some(Command::Plan(args)) => plan::plan(&context, &args),
         Some(Command::Sessions(args)) => sessions::sessions(&context, &args),
-        Some(Command::List(args)) => list::list(&context, &args),
+        Some(Command::List(args)) => list::list(&context, args),
+        Some(Command::Ls(args)) => ls::ls(&context, &args),
+        Some(Command::Find(args)) => find::find(&context, &args),
+        Some(Command::Cat(args)) => cat::cat(&context, &args),
         Some(Command::Restore(args)) => restore::restore(&context, &args),
         Some(Command::Verify(args)) => verify::verify(&context, &args),
         Some(Command::Status(args)) => status::status(&context, &args),

@@ -18,6 +18,12 @@ pub(super) fn print(text: &str) {
     stdio::stdout().report(&text::lines(text));
 }
 
+/// Prints bytes as they are. What a name or a file could do to a terminal with them is for the caller to see to.
+pub(super) fn print_bytes(bytes: &[u8]) {
+    stdio::stderr().drain(None);
+    stdio::stdout().report_bytes(bytes);
+}
+
 pub(super) fn print_json(value: &impl serde::Serialize) {
     print(&format!("{}\n", text::pretty_json(value)));
 }

@@ -7,7 +7,7 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::list::globs;
+use super::ls::globs;
 use super::{Context, block_on, connect, note, print, print_json, selection};
 use crate::cli::RestoreArgs;
 use crate::error::Failure;

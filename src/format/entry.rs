@@ -450,7 +450,8 @@ pub(super) fn text_and_base64(bytes: &[u8]) -> (Cow<'_, str>, Option<String>) {
     }
 }
 
-fn exact(text: &str, base64: Option<&str>) -> Option<Vec<u8>> {
+/// The bytes that a text and, where it is lossy, its Base64 stand for; `None` if that is none.
+pub(super) fn exact(text: &str, base64: Option<&str>) -> Option<Vec<u8>> {
     match base64 {
         None => Some(text.as_bytes().to_vec()),
         Some(encoded) => BASE64_STANDARD.decode(encoded).ok(),

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::FORMAT;
-use super::entry::{Entry, EntryError, text_and_base64};
+use super::entry::{Entry, EntryError, exact, text_and_base64};
 use super::keys::SourceName;
 use super::lines::{FULL_BYTES, Lines, LinesError, LinesWriter};
 use super::location::{Location, ObjectId};
@@ -163,6 +163,21 @@ pub struct SegmentRef {
 }
 
 impl SegmentRef {
+    /// The first path and the last; `None` if the record does not say.
+    #[must_use]
+    pub fn bounds(&self) -> Option<(EntryPath, EntryPath)> {
+        let path = |text, base64| EntryPath::parse(exact(text, base64)?).ok();
+        let first = path(&*self.first, self.first_b64.as_deref())?;
+        Some((first, path(&*self.last, self.last_b64.as_deref())?))
+    }
+
+    /// Whether it may have entries at `path` or below.
+    #[must_use]
+    pub fn may_have(&self, path: &EntryPath) -> bool {
+        self.bounds()
+            .is_none_or(|(first, last)| last >= *path && (first <= *path || first.is_below(path)))
+    }
+
     /// What of this is not so, of a segment whose entries come to `totals` and `end`.
     #[must_use]
     pub fn differs(&self, totals: Totals, end: &End) -> Option<&'static str> {

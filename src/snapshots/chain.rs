@@ -80,6 +80,51 @@ pub async fn read(
     }
 }
 
+/// Reads the commit records of these passes at once; the snapshots that exist, the earliest first.
+///
+/// # Errors
+/// The store fails, or a record is not one.
+pub async fn read_several(
+    store: &Arc<dyn Store>,
+    source: &SourceName,
+    passes: &[PassId],
+) -> Result<Vec<Snapshot>, ChainError> {
+    let mut reads = JoinSet::new();
+    for pass in passes {
+        let (store, source, pass) = (Arc::clone(store), source.clone(), *pass);
+        reads.spawn(async move { read(&*store, &source, pass).await });
+    }
+    let mut snapshots = Vec::new();
+    while let Some(read) = reads.join_next().await {
+        match read {
+            Ok(read) => snapshots.extend(read?),
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+    snapshots.sort_by_key(|snapshot| snapshot.pass);
+    Ok(snapshots)
+}
+
+/// The last `most` snapshots of `source`, the earliest first.
+///
+/// # Errors
+/// The store fails, or a record is not one.
+pub async fn last(
+    store: &Arc<dyn Store>,
+    source: &SourceName,
+    most: usize,
+) -> Result<Vec<Snapshot>, ChainError> {
+    let mut left = passes(&**store, source).await?;
+    let mut found = Vec::new();
+    while found.len() < most && !left.is_empty() {
+        let wanted = (most - found.len()).min(AT_ONCE);
+        let read = left.split_off(left.len().saturating_sub(wanted));
+        let read = read_several(store, source, &read).await?;
+        found.splice(0..0, read);
+    }
+    Ok(found)
+}
+
 /// A record is believed under its own key only: its source becomes the name of a directory.
 fn parse(
     bytes: &[u8],
@@ -99,7 +144,7 @@ fn parse(
 }
 
 /// Commit records that are read at once.
-const AT_ONCE: usize = 16;
+pub const AT_ONCE: usize = 16;
 
 /// The latest snapshot of a source, its parent, and so on. Where a parent does not exist any more, the
 /// chain goes on with the latest snapshot before it.
@@ -153,18 +198,8 @@ impl Chain {
 
     async fn read_ahead(&mut self) -> Result<(), ChainError> {
         let from = self.left.len().saturating_sub(AT_ONCE);
-        let mut reads = JoinSet::new();
-        for pass in self.left.split_off(from) {
-            let (store, source) = (Arc::clone(&self.store), self.source.clone());
-            reads.spawn(async move { read(&*store, &source, pass).await });
-        }
-        while let Some(read) = reads.join_next().await {
-            match read {
-                Ok(read) => self.ahead.extend(read?),
-                Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-            }
-        }
-        self.ahead.sort_by_key(|snapshot| snapshot.pass);
+        let next = self.left.split_off(from);
+        self.ahead = read_several(&self.store, &self.source, &next).await?;
         Ok(())
     }
 }

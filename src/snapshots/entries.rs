@@ -11,6 +11,7 @@ use super::fetch::fetch;
 use crate::format::entry::Entry;
 use crate::format::keys;
 use crate::format::lines::{LINES_BYTES, OBJECT_BYTES};
+use crate::format::path::EntryPath;
 use crate::format::segment::{SegmentReader, SegmentRef};
 use crate::format::snapshot::Snapshot;
 use crate::store::{Store, StoreError};
@@ -162,11 +163,36 @@ impl Entries {
     /// Begins to read. Needs a runtime around it.
     #[must_use]
     pub fn of(store: &Arc<dyn Store>, snapshot: &Snapshot) -> Self {
+        Self::in_segments(store, &snapshot.segments)
+    }
+
+    /// Those of some of its segments, which are in order. Needs a runtime around it.
+    #[must_use]
+    pub(super) fn in_segments(store: &Arc<dyn Store>, segments: &[SegmentRef]) -> Self {
         Self {
-            segments: Segments::recorded(store, &snapshot.segments),
+            segments: Segments::recorded(store, segments),
             come: 0,
             current: None,
         }
+    }
+
+    /// Those at `path` and below, the first of them at `path`. No other segments are loaded than those that
+    /// may have them. Needs a runtime around it.
+    pub fn within(
+        store: &Arc<dyn Store>,
+        snapshot: &Snapshot,
+        path: &EntryPath,
+    ) -> impl Iterator<Item = Result<Entry, EntriesError>> + use<> {
+        let segments = snapshot.segments.iter();
+        let segments = segments.filter(|segment| segment.may_have(path)).cloned();
+        let entries = Self::in_segments(store, &segments.collect::<Vec<_>>());
+        let (from, within) = (path.clone(), path.clone());
+        entries
+            .skip_while(move |entry| entry.as_ref().is_ok_and(|entry| entry.path < from))
+            .take_while(move |entry| match entry {
+                Ok(entry) => entry.path == within || entry.path.is_below(&within),
+                Err(_) => true,
+            })
     }
 
     /// The next entry with its place.

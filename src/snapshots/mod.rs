@@ -1,6 +1,7 @@
 //! The snapshots of a store: which there are, which are meant, and what is in them.
 
 pub mod chain;
+pub mod differences;
 pub mod entries;
 mod fetch;
 pub mod objects;

@@ -109,7 +109,12 @@ impl Outlet {
 
     /// Takes a part of a report, waiting for room, unless nobody reads it any more or the disk is full.
     pub(crate) fn report(&self, text: &str) {
-        for piece in text.as_bytes().chunks(PIECE.min(self.shared.capacity)) {
+        self.report_bytes(text.as_bytes());
+    }
+
+    /// The same for any bytes.
+    pub(crate) fn report_bytes(&self, bytes: &[u8]) {
+        for piece in bytes.chunks(PIECE.min(self.shared.capacity)) {
             let begun = Instant::now();
             let mut state = self.shared.lock();
             loop {

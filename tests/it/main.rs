@@ -20,6 +20,7 @@ mod from_media_backup;
 mod kill;
 mod kinds;
 mod lock;
+mod looking;
 mod memory;
 mod messages;
 mod model;

@@ -64,6 +64,11 @@ fn a_store_with_a_snapshot() {
     world.back_up();
     assert_shown(&world, "list", ["list"]);
     assert_shown(&world, "list-files", ["list", "latest", "--path", "*.txt"]);
+    assert_shown(&world, "ls", ["ls", "latest"]);
+    assert_shown(&world, "ls-nothing", ["ls", "latest", "no/such"]);
+    assert_shown(&world, "find", ["find", "*.txt"]);
+    assert_shown(&world, "find-nothing", ["find", "*.pdf"]);
+    assert_shown(&world, "cat-directory", ["cat", "latest", "dir"]);
     assert_shown(&world, "status", ["status"]);
     assert_shown(&world, "unlock-released", ["unlock"]);
     assert_shown(&world, "verify", ["verify"]);

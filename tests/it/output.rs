@@ -98,6 +98,9 @@ fn a_reader_that_goes_away_ends_the_printing_and_not_the_result() {
         (&["restore", "--to", "out2", "--json"], 3),
         (&["list"], 0),
         (&["list", "latest", "--json"], 0),
+        (&["ls", "latest"], 0),
+        (&["find", "*", "--json"], 0),
+        (&["cat", "latest", "0"], 0),
         (&["status", "--history", "--json"], 0),
         (&["config"], 0),
         (&["unlock"], 0),
@@ -139,6 +142,8 @@ fn a_full_disk_is_a_failure_that_hides_no_worse_one() {
         (&["restore", "--to", "out"], 3),
         (&["list"], 1),
         (&["list", "latest"], 1),
+        (&["find", "*"], 1),
+        (&["cat", "latest", "0"], 1),
         (&["status"], 1),
         (&["config"], 1),
         (&["unlock"], 1),
@@ -488,6 +493,11 @@ fn no_name_reaches_a_terminal_as_it_is() {
     note(&world, &["list", "latest"]);
     note(&world, &["list", "latest", "--json"]);
     note(&world, &["list", "no\u{202e}such"]);
+    note(&world, &["ls", "latest", "no\u{202e}such"]);
+    note(&world, &["find", "*"]);
+    note(&world, &["find", "*", "--json"]);
+    note(&world, &["find", "no\u{202e}such"]);
+    note(&world, &["cat", "latest", "no\u{202e}such"]);
     note(&world, &["frob\u{1b}[31mnicate"]);
     note(&world, &["--dirs", "/no/\u{9b}where\u{202e}", "run"]);
     note(&world, &["plan", "--dirs", "/no/\u{9b}where\u{202e}"]);

@@ -370,7 +370,7 @@ fn other_file_systems_are_crossed_or_left_out_by_choice() {
             &format!(
                 "mount -t tmpfs tmpfs data/mounted; echo there > data/mounted/there
                  export OFFSITE_DEFAULTS__ONE_FILE_SYSTEM={setting}
-                 offsite run > events; offsite list latest"
+                 offsite run > events; offsite list latest --path '*'"
             ),
         );
         assert_eq!(output.code, 0, "{output:?}");
@@ -382,7 +382,7 @@ fn other_file_systems_are_crossed_or_left_out_by_choice() {
             expected,
             "{output:?}"
         );
-        assert!(output.stdout.contains("mounted\n"), "{output:?}");
+        assert!(output.stdout.contains(" mounted/\n"), "{output:?}");
     }
 }
 
@@ -394,10 +394,11 @@ fn a_loop_made_by_mounts_is_walked_once() {
     let output = in_own_mounts(
         &world,
         "mount --bind data data/sub/loop
-         offsite run; offsite list latest",
+         offsite run; offsite list latest --path '*'",
     );
     assert_eq!(output.code, 0, "{output:?}");
     assert!(output.stdout.contains("\"files\":1"), "{output:?}");
+    assert!(output.stdout.contains(" sub/loop/\n"), "{output:?}");
     assert!(!output.stdout.contains("sub/loop/sub"), "{output:?}");
     let skipped = r#""path":"sub/loop","reason":"loop""#;
     assert!(output.stdout.contains(skipped), "{output:?}");

@@ -87,7 +87,7 @@ fn a_file_that_was_never_read_is_named_by_a_dry_run_too() {
 #[test]
 fn a_directory_that_was_never_listed_is_shown_by_list_and_verify() {
     let world = world();
-    let listed = world.offsite(["list", "latest"]).stdout;
+    let listed = world.offsite(["ls", "latest", "--path", "*"]).stdout;
     let line = listed.lines().find(|line| line.contains("open/private"));
     assert!(line.unwrap().contains("[unreadable since"), "{listed}");
     // Nothing is wrong with the store. Of what was seen before, there are a directory and a file.
