@@ -9,7 +9,7 @@ use figment::value::Value;
 
 use crate::config::Flag;
 
-pub use self::looking::{CatArgs, FindArgs, ListArgs, LsArgs};
+pub use self::looking::{CatArgs, DiffArgs, FindArgs, ListArgs, LsArgs};
 
 /// Backs up directories to S3 or into a directory, and gets them back.
 ///
@@ -58,6 +58,8 @@ pub enum Command {
     Find(FindArgs),
     /// Print a file of a snapshot
     Cat(CatArgs),
+    /// Show what differs between two snapshots, or between one and the disk
+    Diff(DiffArgs),
     /// Restore a snapshot into a directory
     Restore(RestoreArgs),
     /// Check that the store has what a snapshot needs, as it was put there

@@ -1,5 +1,6 @@
 //! What a pass would do, without doing it: the merge, with nobody at its other end.
 
+pub mod differences;
 pub mod sessions;
 
 use serde::Serialize;

@@ -110,3 +110,34 @@ pub struct CatArgs {
     #[arg(long, value_name = "NAME")]
     pub source: Option<String>,
 }
+
+/// What `diff` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  offsite diff 20251226T020000Z-91c0 latest    what has changed since then
+  offsite diff latest                          what has changed on the disk since the last pass
+  offsite diff latest --path 'docs/**' --json  for scripts
+
++ added, - removed, M other contents, U other owner, mode, time or attributes, T another type, and, of
+a disk only, ? touched: the same size and other times, which only reading it could tell from M. The
+time of a directory does not count.
+
+Exits with 0 whether anything differs or not, and with 3 if something on the disk could not be
+looked at.")]
+pub struct DiffArgs {
+    /// The earlier snapshot: an id, the beginning of one, or `latest`
+    #[arg(value_name = "A")]
+    pub before: String,
+    /// The later one [default: what the configured sources have on the disk now]
+    #[arg(value_name = "B")]
+    pub after: Option<String>,
+    /// Only this source, by name or directory
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+    /// Only files that match, and what lies below directories that match
+    #[arg(long, value_name = "GLOB")]
+    pub path: Vec<String>,
+    /// Print JSON: one array of objects
+    #[arg(long)]
+    pub json: bool,
+}

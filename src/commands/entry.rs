@@ -15,6 +15,7 @@ use crate::format::entry::{Entry, Kind};
 use crate::format::keys::SourceName;
 use crate::format::path::EntryPath;
 use crate::format::snapshot::Snapshot;
+use crate::snapshots::differences::DifferenceKind;
 use crate::snapshots::entries::EntriesError;
 use crate::source::directory::clean::clean;
 use crate::text::json;
@@ -136,5 +137,17 @@ pub(super) async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Se
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
+/// How a difference is marked in text.
+pub(super) fn mark(kind: DifferenceKind) -> char {
+    match kind {
+        DifferenceKind::Added => '+',
+        DifferenceKind::Removed => '-',
+        DifferenceKind::Type => 'T',
+        DifferenceKind::Contents => 'M',
+        DifferenceKind::Metadata => 'U',
+        DifferenceKind::Touched => '?',
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::entry::{
-    Fields, JsonArray, broken_off, fields, modified, on_a_thread, path, remarks, size,
+    Fields, JsonArray, broken_off, fields, mark, modified, on_a_thread, path, remarks, size,
 };
 use super::print::is_read;
 use super::{Context, block_on, connect, print};
@@ -134,16 +134,5 @@ impl Search {
         );
         let hint = "a pattern without a slash matches names at any depth, for example `*.pdf`; one with a slash is relative to the source";
         Err(Failure::new(ExitCode::NotFound, message).hint(hint))
-    }
-}
-
-/// How a difference is marked in text.
-pub(super) fn mark(kind: DifferenceKind) -> char {
-    match kind {
-        DifferenceKind::Added => '+',
-        DifferenceKind::Removed => '-',
-        DifferenceKind::Type => 'T',
-        DifferenceKind::Contents => 'M',
-        DifferenceKind::Metadata => 'U',
     }
 }

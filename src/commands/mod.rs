@@ -5,6 +5,7 @@ mod cat;
 mod chosen;
 mod config;
 mod copy;
+mod diff;
 mod entry;
 mod find;
 mod init;
@@ -96,6 +97,7 @@ fn command(cli: Cli, environment: Environment) -> Result<u8, Failure> {
         Some(Command::Ls(args)) => ls::ls(&context, &args),
         Some(Command::Find(args)) => find::find(&context, &args),
         Some(Command::Cat(args)) => cat::cat(&context, &args),
+        Some(Command::Diff(args)) => diff::diff(&context, &args),
         Some(Command::Restore(args)) => restore::restore(&context, &args),
         Some(Command::Verify(args)) => verify::verify(&context, &args),
         Some(Command::Status(args)) => status::status(&context, &args),

@@ -28,6 +28,9 @@ pub enum DifferenceKind {
     /// It has another owner, mode, time or other extended attributes. The time of a directory does not count:
     /// it changes with what is in it.
     Metadata,
+    /// It has the same size and other times, and was not read: whether its contents are others is not known. Of
+    /// what is on a disk, never of two snapshots.
+    Touched,
 }
 
 /// Something that differs. One of the two is there at least.

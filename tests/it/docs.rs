@@ -176,6 +176,7 @@ fn every_request_has_its_permission_in_the_table() {
         vec!["list", "latest"],
         vec!["find", "small"],
         vec!["cat", "latest", "small"],
+        vec!["diff", "latest"],
         vec!["status", "--history"],
         vec!["plan"],
         vec!["unlock"],

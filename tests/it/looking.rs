@@ -1,6 +1,7 @@
-//! Looking at snapshots: `list --last`, `ls`, `find`, `cat`.
+//! Looking at snapshots: `list --last`, `ls`, `find`, `cat`, `diff`.
 
 mod cat;
+mod diff;
 mod find;
 mod ls;
 

@@ -69,6 +69,7 @@ fn a_store_with_a_snapshot() {
     assert_shown(&world, "find", ["find", "*.txt"]);
     assert_shown(&world, "find-nothing", ["find", "*.pdf"]);
     assert_shown(&world, "cat-directory", ["cat", "latest", "dir"]);
+    assert_shown(&world, "diff", ["diff", "latest"]);
     assert_shown(&world, "status", ["status"]);
     assert_shown(&world, "unlock-released", ["unlock"]);
     assert_shown(&world, "verify", ["verify"]);

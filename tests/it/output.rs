@@ -101,6 +101,8 @@ fn a_reader_that_goes_away_ends_the_printing_and_not_the_result() {
         (&["ls", "latest"], 0),
         (&["find", "*", "--json"], 0),
         (&["cat", "latest", "0"], 0),
+        (&["diff", "latest"], 0),
+        (&["diff", "latest", "latest", "--json"], 0),
         (&["status", "--history", "--json"], 0),
         (&["config"], 0),
         (&["unlock"], 0),
@@ -144,6 +146,7 @@ fn a_full_disk_is_a_failure_that_hides_no_worse_one() {
         (&["list", "latest"], 1),
         (&["find", "*"], 1),
         (&["cat", "latest", "0"], 1),
+        (&["diff", "latest"], 1),
         (&["status"], 1),
         (&["config"], 1),
         (&["unlock"], 1),
@@ -494,6 +497,8 @@ fn no_name_reaches_a_terminal_as_it_is() {
     note(&world, &["list", "latest", "--json"]);
     note(&world, &["list", "no\u{202e}such"]);
     note(&world, &["ls", "latest", "no\u{202e}such"]);
+    note(&world, &["diff", "latest"]);
+    note(&world, &["diff", "latest", "no\u{202e}such"]);
     note(&world, &["find", "*"]);
     note(&world, &["find", "*", "--json"]);
     note(&world, &["find", "no\u{202e}such"]);

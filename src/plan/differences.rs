@@ -1,0 +1,160 @@
+//! What differs between a snapshot and what its source has now: the one merge, which passes look through.
+//! Nothing is read but metadata, so of a file of the same size with other times it is not known whether its
+//! contents are others.
+
+use crate::format::entry::{Entry, Kind};
+use crate::format::path::EntryPath;
+use crate::format::snapshot::Snapshot;
+use crate::pass::context::PassContext;
+use crate::pass::diff::{
+    Compared, Damaged, Inputs, MergeError, Moved, Pair, Recorded, UnknownAt, Verdict, Visitor,
+    joined,
+};
+use crate::pass::error::{Nothing, SourceError};
+use crate::pass::job::{Detect, SourceJob};
+use crate::pass::past::Past;
+use crate::snapshots::differences::{Difference, DifferenceKind};
+use crate::source::Found;
+
+/// Who is told what there is.
+pub trait Listener: Send + 'static {
+    /// Something differs. They come in order of path.
+    fn differs(&mut self, difference: Difference);
+
+    /// Nothing is known of what is at `path` and below, for this reason.
+    fn unreadable(&mut self, path: &EntryPath, error: &str);
+}
+
+/// Compares a snapshot with what its source has now, as a pass would that had it for its last one.
+///
+/// # Errors
+/// As a pass. What was told until then is not all.
+pub async fn differences<L: Listener>(
+    pass: &PassContext,
+    source: &SourceJob,
+    snapshot: &Snapshot,
+    listener: L,
+) -> Result<L, SourceError> {
+    let past = &Past {
+        parent: Some(snapshot.clone()),
+        unfinished: Vec::new(),
+    };
+    let opened = source.open().await?;
+    let context = &pass.for_source(source, opened);
+    let inputs = Inputs::open(context, None, past)?;
+    let onlooker = Onlooker {
+        listener,
+        found: 0,
+        unknown: 0,
+    };
+    let onlooker = joined(inputs.merge(context, onlooker)).await?;
+    let is_nothing = onlooker.found <= 1 && onlooker.unknown == 0;
+    if is_nothing && !source.allow_empty {
+        let nothing = context.nothing_there(Nothing::LeftOut, past.entries());
+        return Err(nothing.await);
+    }
+    context.confirm().await?;
+    Ok(onlooker.listener)
+}
+
+/// Looks through the merge and does nothing.
+struct Onlooker<L> {
+    listener: L,
+    /// Entries that exist.
+    found: u64,
+    /// Those that cannot be looked at.
+    unknown: u64,
+}
+
+impl<L: Listener> Visitor for Onlooker<L> {
+    type Output = Self;
+
+    fn compare(&self, found: &Found, recorded: &Recorded, moved: &Moved) -> Verdict {
+        moved.compare(found, recorded, Detect::Metadata)
+    }
+
+    fn damaged(&mut self, damaged: Damaged) -> Result<(), MergeError> {
+        Err(MergeError::Damaged(damaged))
+    }
+
+    fn there(&mut self, pair: Pair) -> Result<(), MergeError> {
+        self.found += 1;
+        let after = || {
+            Some(Entry::new(
+                pair.found.path.clone(),
+                pair.found.stat.metadata,
+            ))
+        };
+        let difference = match pair.base {
+            None => Difference {
+                kind: DifferenceKind::Added,
+                before: None,
+                after: after(),
+            },
+            Some(base) => {
+                let Some(kind) = kind(&pair.found, &base) else {
+                    return Ok(());
+                };
+                Difference {
+                    kind,
+                    after: after(),
+                    before: Some(base.recorded.entry),
+                }
+            }
+        };
+        self.listener.differs(difference);
+        Ok(())
+    }
+
+    fn vanished(&mut self, _: &EntryPath) -> Result<(), MergeError> {
+        Ok(())
+    }
+
+    fn unknown(&mut self, path: &EntryPath, error: &str) -> Result<(), MergeError> {
+        self.unknown += 1;
+        self.listener.unreadable(path, error);
+        Ok(())
+    }
+
+    fn missing(
+        &mut self,
+        recorded: Recorded,
+        unknown: Option<&UnknownAt>,
+    ) -> Result<(), MergeError> {
+        if unknown.is_none() {
+            self.listener.differs(Difference {
+                kind: DifferenceKind::Removed,
+                before: Some(recorded.entry),
+                after: None,
+            });
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Self, MergeError> {
+        Ok(self)
+    }
+}
+
+/// In what way something differs, as far as metadata tell.
+fn kind(found: &Found, base: &Compared) -> Option<DifferenceKind> {
+    let (was, is) = (&base.recorded.entry.metadata, &found.stat.metadata);
+    if was.kind != is.kind {
+        return Some(DifferenceKind::Type);
+    }
+    let same_owner_and_mode = (was.mode, was.uid, was.gid) == (is.mode, is.uid, is.gid);
+    let same_time = was.mtime_ns == is.mtime_ns;
+    match (base.verdict, is.kind) {
+        (Verdict::Unchanged, _) => None,
+        (Verdict::Capture, _) => Some(DifferenceKind::Contents),
+        (Verdict::Reread, _) | (Verdict::Rerecord, Kind::Symlink)
+            if same_owner_and_mode || !same_time =>
+        {
+            Some(DifferenceKind::Touched)
+        }
+        (Verdict::Reread | Verdict::Rerecord, kind) => {
+            let same = same_owner_and_mode && (same_time || kind == Kind::Directory);
+            (!same).then_some(DifferenceKind::Metadata)
+        }
+    }
+}
