@@ -54,7 +54,9 @@ impl ExitCode {
             Self::Complete => "complete",
             Self::Failed => "failed",
             Self::Usage => "usage or configuration is wrong; running it again will not help",
-            Self::Incomplete => "done, but some entries could not be read or restored",
+            Self::Incomplete => {
+                "done, but some entries could not be read or restored, or a required copy failed"
+            }
             Self::Integrity => "an integrity or health check failed",
             Self::NotFound => "no such snapshot, source or store",
             Self::Locked => "another pass holds the lock",

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Context, block_on, chosen, connect, format, log_to_stderr};
 use crate::boottime::boottime;
 use crate::cli::CopyArgs;
-use crate::config::Purpose;
+use crate::config::{Purpose, relation};
 use crate::error::Failure;
 use crate::exit::ExitCode;
 use crate::run::World;
@@ -28,10 +28,6 @@ pub(super) fn copy(context: &Context, args: &CopyArgs) -> Result<ExitCode, Failu
         .map_err(|problem: crate::store::url::BadStore| {
             Failure::new(ExitCode::Usage, format!("--to {problem}")).hint(problem.hint())
         })?;
-    if to == job.store {
-        let text = format!("--to names `{to}`, the store that is to be copied");
-        return Err(Failure::new(ExitCode::Usage, text));
-    }
     let configured = job.pass.copies.iter().find(|copy| copy.store == to);
     let mut options = configured.map_or_else(
         // The same server and credentials, unless it is said otherwise.
@@ -43,6 +39,14 @@ pub(super) fn copy(context: &Context, args: &CopyArgs) -> Result<ExitCode, Failu
         endpoint_url: args.to_endpoint_url.clone().or(options.endpoint_url),
         ..options
     };
+    if let Some(relation) = relation((&to, &options), (&job.store, &job.store_options)) {
+        let text = relation.text();
+        let text = format!(
+            "--to {text} the store that is to be copied, `{}`",
+            job.store
+        );
+        return Err(Failure::new(ExitCode::Usage, text).hint("give the copy a place of its own"));
+    }
     block_on(async {
         let stop = signal::listen()?;
         let from = connect(&job).await;

@@ -107,6 +107,14 @@ fn text(shown: &Shown) -> String {
         ));
     }
     if let Some(status) = &shown.status {
+        for copy in &status.copies {
+            let how = match (&copy.error, copy.required) {
+                (None, _) => "up to date".to_owned(),
+                (Some(error), true) => format!("NOT COPIED, and required: {error}"),
+                (Some(error), false) => format!("NOT COPIED: {error}"),
+            };
+            text.push_str(&format!("copy {}: {how}\n", copy.store));
+        }
         text.push_str(&format!("\n{}", sources(status)));
         for (name, source) in &status.sources {
             if let Some(Alternation { origin, other }) = &source.alternation {

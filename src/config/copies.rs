@@ -76,7 +76,7 @@ pub(super) fn copies(
             required: copy.required,
             store: url,
         };
-        let relation = relation(&job, first.url, first.options);
+        let relation = relation((&job.store, &job.options), (first.url, first.options));
         // Whoever reads a copy because the first store is gone names it in that one's place.
         let is_read_instead = purpose == Purpose::Read && first.layer > findings.layer(placed.tag);
         if is_read_instead && relation.is_some() {
@@ -89,7 +89,7 @@ pub(super) fn copies(
         let first = relation.map(|relation| (relation, "backup.store"));
         if let Some((relation, other)) = first.or(others) {
             let message = format!("{} `{other}`", relation.text());
-            let hint = "name each store once, best each on another disk or in another region";
+            let hint = "name each store once, best each on another disk or in another region; where a copy becomes the first store, take it off `backup.copies`";
             complain(findings, placed, &message, hint);
             continue;
         }
@@ -177,14 +177,18 @@ fn reached(copy: &CopySettings, first: &StoreOptions, endpoint_url: Option<&str>
 
 /// Why two stores cannot both be.
 #[derive(Debug, Clone, Copy)]
-enum Relation {
+pub(crate) enum Relation {
+    /// They are one.
     Same,
+    /// One lies in the other.
     Within,
+    /// The other lies in it.
     Around,
 }
 
 impl Relation {
-    fn text(self) -> &'static str {
+    /// What one has to do with the other, before its name.
+    pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Same => "names the same store as",
             Self::Within => "lies in",
@@ -194,13 +198,16 @@ impl Relation {
 }
 
 fn relation_of(copy: &CopyJob, other: &CopyJob) -> Option<Relation> {
-    relation(copy, &other.store, &other.options)
+    relation((&copy.store, &copy.options), (&other.store, &other.options))
 }
 
 /// What a copy has to do with another store that it must have nothing to do with. Names in the directory of a
 /// store are its own; a bucket has room for many, by prefix.
-fn relation(copy: &CopyJob, url: &StoreUrl, options: &StoreOptions) -> Option<Relation> {
-    match (copy.store.directory(), url.directory()) {
+pub(crate) fn relation(
+    (copy, options): (&StoreUrl, &StoreOptions),
+    (other, others): (&StoreUrl, &StoreOptions),
+) -> Option<Relation> {
+    match (copy.directory(), other.directory()) {
         (Some(copy), Some(other)) => {
             let (copy, other) = (clean(copy), clean(other));
             match (copy.starts_with(&other), other.starts_with(&copy)) {
@@ -215,7 +222,7 @@ fn relation(copy: &CopyJob, url: &StoreUrl, options: &StoreOptions) -> Option<Re
                 let url = options.endpoint_url.as_deref();
                 url.map(|url| url.trim_end_matches('/').to_owned())
             };
-            let is_same = copy.store == *url && server(&copy.options) == server(options);
+            let is_same = copy == other && server(options) == server(others);
             is_same.then_some(Relation::Same)
         }
         _ => None,

@@ -23,6 +23,7 @@ mod value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub(crate) use self::copies::relation;
 pub use self::job::Job;
 use self::job::Stores;
 use self::layers::Merged;

@@ -366,7 +366,7 @@ pub enum Event {
     },
     /// The pass is over, and what it says is committed.
     BackupCompleted {
-        /// How it went: 0, or 3 where something could not be read.
+        /// How it went: 0, or 3 where something could not be read, or a required copy was not made.
         exit_code: u8,
         /// Sources committed.
         sources: u64,
@@ -376,6 +376,9 @@ pub enum Event {
         /// What the pass did for them.
         #[serde(flatten)]
         changes: Changes,
+        /// Stores that copies of the store were to go to, and that do not have everything.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        failed_copies: Vec<String>,
         /// The whole pass.
         duration_ms: u64,
         /// Requests to the store, retries included.

@@ -288,11 +288,12 @@ fn line(event: &Event) -> String {
             exit_code,
             sources,
             totals,
+            failed_copies,
             requests,
             duration_ms,
             ..
         } => format!(
-            "backup {}: {}, {}; {}, {}",
+            "backup {}: {}, {}; {}, {}{}",
             if *exit_code == 0 {
                 "complete"
             } else {
@@ -302,6 +303,10 @@ fn line(event: &Event) -> String {
             held(totals),
             count(*requests, "request"),
             duration(Duration::from_millis(*duration_ms)),
+            match &failed_copies[..] {
+                [] => String::new(),
+                failed => format!("; NOT COPIED to {}", failed.join(", ")),
+            },
         ),
         Event::BackupFailed { error, .. } => format!("backup FAILED: {error}"),
         Event::Notice { message } => format!("note: {message}"),

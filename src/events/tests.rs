@@ -142,6 +142,7 @@ fn samples() -> Vec<Event> {
             sources: 0,
             totals,
             changes,
+            failed_copies: vec![text()],
             duration_ms: 0,
             requests: 0,
         },

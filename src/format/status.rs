@@ -46,6 +46,20 @@ pub struct SourceStatus {
     pub error: Option<String>,
 }
 
+/// How a copy of the store went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyStatus {
+    /// Where it goes.
+    pub store: String,
+    /// Whether a pass is incomplete without it.
+    pub required: bool,
+    /// When that was over, in the time of the store that was copied.
+    pub finished_at: Timestamp,
+    /// Why it does not have everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
 /// `status.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -62,6 +76,9 @@ pub struct Status {
     pub started_at: Timestamp,
     /// When it was over, in the store's time.
     pub finished_at: Timestamp,
+    /// What became of the copies that the last pass has made of this store, once they were made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<CopyStatus>,
     /// Every source that was ever backed up here, and those for which that failed lately.
     pub sources: BTreeMap<String, SourceStatus>,
 }
@@ -121,6 +138,7 @@ impl Status {
             exit_code: record.exit_code,
             started_at: record.started_at,
             finished_at: record.finished_at,
+            copies: Vec::new(),
             sources,
         }
     }

@@ -16,10 +16,16 @@ use crate::format::keys::{self, SourceName};
 use crate::format::lock::{Ending, Holder, Lock, LockState};
 use crate::format::owner::StoreOwner;
 use crate::stop::Stop;
-use crate::store::{Condition, ETag, Store, StoreErrorKind};
+use crate::store::{Condition, ETag, Operation, Store, StoreError, StoreErrorKind};
 
 /// How often a pass that waits looks again. A look costs one small read.
 const POLL: Duration = Duration::from_secs(3);
+
+/// How often in a row a lock may have been another one when it was to be taken.
+const MOST_CHANGES: u32 = 20;
+
+/// Pause after the first of these; after the second it is twice as long, and so on.
+const CHANGE_PAUSE: Duration = Duration::from_millis(50);
 
 /// Who wants the lease and on what terms.
 #[derive(Debug, Clone)]
@@ -67,6 +73,7 @@ pub async fn acquire(
 ) -> Result<(Lease, Option<Previous>), LeaseError> {
     let deadline = Instant::now() + request.wait;
     let mut told = false;
+    let mut changes = 0;
     loop {
         if stop.is_set() {
             return Err(LeaseError::Interrupted);
@@ -78,11 +85,20 @@ pub async fn acquire(
             Free::Yes(seen) => match take(store, request, seen, owner, (stop, observer)).await? {
                 Some(taken) => return Ok(taken),
                 // Somebody was faster; look who.
-                None => continue,
+                None => None,
             },
-            Free::Changed => continue,
-            Free::No(in_the_way) => in_the_way,
+            Free::Changed => None,
+            Free::No(in_the_way) => Some(in_the_way),
         };
+        let Some(in_the_way) = in_the_way else {
+            changes += 1;
+            tokio::select! {
+                changed = after_change(&**store, changes) => changed?,
+                () = stop.stopped() => {}
+            }
+            continue;
+        };
+        changes = 0;
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(in_the_way);
@@ -97,6 +113,21 @@ pub async fn acquire(
             () = stop.stopped() => {}
         }
     }
+}
+
+/// Waits before the next look at a lock that was another one each time it was to be taken. Whoever was faster
+/// holds it then, which ends this; a store that takes every version for another one is not asked for ever.
+async fn after_change(store: &dyn Store, changes: u32) -> Result<(), LeaseError> {
+    if changes < MOST_CHANGES {
+        tokio::time::sleep(CHANGE_PAUSE * changes).await;
+        return Ok(());
+    }
+    let what = "the lock was another one each time it was to be taken; a proxy may change ETags";
+    Err(LeaseError::Store(StoreError {
+        operation: Operation::Put,
+        location: format!("{}{}", store.location(), keys::LOCK),
+        kind: StoreErrorKind::Conflict(what.to_owned()),
+    }))
 }
 
 /// Whether the lock may be taken.

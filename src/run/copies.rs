@@ -13,12 +13,15 @@ use crate::format::keys::SourceName;
 use crate::format::lock::Ending;
 use crate::format::owner::StoreOwner;
 use crate::format::pass_id::PassId;
+use crate::format::pass_record::Outcome;
+use crate::format::status::CopyStatus;
 use crate::lease::{self, Claim, Lease, LeaseError, Lost};
 use crate::pass::context::Limits;
 use crate::snapshots::select::sources;
+use crate::status;
 use crate::stop::Stop;
 use crate::store::open::open;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, StoreErrorKind};
 
 /// On which terms a copy is made.
 #[derive(Debug, Clone)]
@@ -78,25 +81,74 @@ impl CopyFailure {
         }
     }
 
-    /// What can be done about it.
+    /// What can be done about it, where `store` is what was copied to.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn hint(&self, store: &str) -> Option<String> {
         match self {
+            Self::NotLocked(LeaseError::Held(_) | LeaseError::Doubtful { .. }) => Some(format!(
+                "`offsite unlock --store {store}` shows the holder, and takes the lock away with --force if it is dead; the next copy brings what is missing"
+            )),
+            Self::NotLocked(LeaseError::OtherOwner { .. }) => Some(format!(
+                "give the copy a prefix or directory of its own; if it is meant to become this backup's, run `offsite adopt --store {store}`"
+            )),
+            Self::NotLocked(LeaseError::Store(error) | LeaseError::Unsettled { error, .. })
+            | Self::Store(error)
+            | Self::Source {
+                error: CopyError::Store(error),
+                ..
+            } => hint_of_store(error, store),
             Self::NotLocked(error) => error.hint().map(str::to_owned),
             Self::Lost(_) => None,
             Self::Source { error, .. } => error.hint().map(str::to_owned),
-            Self::Store(error) => error.kind.hint().map(str::to_owned),
         }
     }
 }
 
-/// Copies everything that a pass's store has to its further stores, one after the other. Whether all that
-/// are required have it.
-pub(super) async fn after_pass(pass: &Pass, world: &World) -> bool {
-    let mut has_required = true;
+/// What can be done about a store that fails: where it is the copy, what to check is of the copy.
+fn hint_of_store(error: &StoreError, store: &str) -> Option<String> {
+    let is_about_place = matches!(
+        error.kind,
+        StoreErrorKind::NoSuchBucket
+            | StoreErrorKind::Transport(_)
+            | StoreErrorKind::UnexpectedAnswer(_)
+            | StoreErrorKind::WrongRegion(_)
+    );
+    match is_about_place && error.location.starts_with(store) {
+        true => Some(format!(
+            "check the name, the region and the endpoint of the copy, `{store}`, in `backup.copies` or of `offsite copy`"
+        )),
+        false => error.kind.hint().map(str::to_owned),
+    }
+}
+
+/// What became of the copies of a pass.
+#[derive(Debug, Default)]
+pub(super) struct AfterPass {
+    /// Each copy that was tried.
+    pub(super) copies: Vec<CopyStatus>,
+    /// Whether each was tried to its end, before anybody said stop.
+    pub(super) is_over: bool,
+}
+
+impl AfterPass {
+    /// Stores that have not everything.
+    pub(super) fn failed(&self) -> Vec<String> {
+        let failed = self.copies.iter().filter(|copy| copy.error.is_some());
+        failed.map(|copy| copy.store.clone()).collect()
+    }
+
+    pub(super) fn lacks_a_required_one(&self) -> bool {
+        let mut copies = self.copies.iter();
+        copies.any(|copy| copy.required && copy.error.is_some())
+    }
+}
+
+/// Copies everything that a pass's store has to its further stores, one after the other.
+pub(super) async fn after_pass(pass: &Pass, world: &World) -> AfterPass {
+    let mut after = AfterPass::default();
     for job in &pass.copies {
         if world.stop.is_set() {
-            return has_required && !pass.copies.iter().any(|job| job.required);
+            return after;
         }
         let to = open(&job.store, &job.options).await;
         let terms = Terms {
@@ -113,9 +165,40 @@ pub(super) async fn after_pass(pass: &Pass, world: &World) -> bool {
             }
             Err(error) => Err(error.into()),
         };
-        has_required &= copied.is_ok() || !job.required;
+        if copied.is_err() && world.stop.is_set() {
+            return after;
+        }
+        after.copies.push(CopyStatus {
+            store: job.store.to_string(),
+            required: job.required,
+            finished_at: world.store.now(),
+            error: copied.err().map(|error| error.to_string()),
+        });
     }
-    has_required
+    after.is_over = true;
+    after
+}
+
+/// Puts what became of the copies into the status that `pass` has written, unless a later one has by now.
+pub(super) async fn tell_status(
+    world: &World,
+    pass: PassId,
+    after: &AfterPass,
+) -> Result<(), StoreError> {
+    let (status, unchanged) = status::read_to_replace(&*world.store).await?;
+    let Some(mut status) = status.filter(|status| status.pass == pass) else {
+        return Ok(());
+    };
+    if after.lacks_a_required_one() && status.outcome == Outcome::Complete {
+        status.outcome = Outcome::Incomplete;
+        status.exit_code = ExitCode::Incomplete.code();
+    }
+    status.copies.clone_from(&after.copies);
+    match status::replace(&*world.store, &status, &unchanged).await {
+        // By a later pass.
+        Err(error) if error.kind == StoreErrorKind::PreconditionFailed => Ok(()),
+        other => other,
+    }
 }
 
 /// Copies what `world.store` has to another store, and tells.
@@ -154,7 +237,7 @@ pub async fn copy(
             required: terms.required,
             snapshots: copied.snapshots,
             error: failure.to_string(),
-            hint: failure.hint(),
+            hint: failure.hint(&to.location()),
             duration_ms,
             requests,
         },

@@ -13,6 +13,7 @@ mod world;
 use std::time::Instant;
 
 use self::attempt::{Attempt, attempt};
+use self::copies::AfterPass;
 use self::report::{Conclusion, End, Start};
 use self::retry::{Pauses, worth_another_attempt};
 use self::world::{SourceOutcome, names};
@@ -79,19 +80,31 @@ pub async fn run(pass: &Pass, world: &World) -> PassReport {
     };
     let place = |source: &SourceJob| pass.sources.iter().position(|s| s.name == source.name);
     outcomes.sort_by_key(|(source, _)| place(source));
-    let has_copies = match &end {
-        End::Locked { lost: None, .. } => copies::after_pass(pass, world).await,
-        End::Locked { .. } | End::NotLocked(_) | End::Stopped { .. } => true,
+    let copied = match (&end, &passes[..]) {
+        (End::Locked { lost: None, .. }, [.., last]) if !pass.copies.is_empty() => {
+            let copied = copies::after_pass(pass, world).await;
+            report::tell_of_copies(world, *last, &copied).await;
+            Some(copied)
+        }
+        _ => None,
     };
-    let mut verdict = Conclusion::of(&outcomes, &end, (world.interrupted_by)());
-    if !has_copies {
-        verdict.lacks_a_copy();
+    let signal = (world.interrupted_by)();
+    let mut verdict = Conclusion::of(&outcomes, &end, signal);
+    if let Some(copied) = &copied {
+        verdict.count_copies(copied, signal);
     }
     let committed: Vec<_> = outcomes.into_iter().filter_map(|(_, r)| r.ok()).collect();
-    report::tell(world, &verdict, &committed, start);
+    let failed_copies = copied.as_ref().map(AfterPass::failed);
+    report::tell(
+        world,
+        &verdict,
+        (&committed, failed_copies.unwrap_or_default()),
+        start,
+    );
+    let lacks_copies = copied.is_some_and(|copied| copied.lacks_a_required_one());
     PassReport {
         exit_code: verdict.exit_code,
-        lacks_only_unreadable: has_copies
+        lacks_only_unreadable: !lacks_copies
             && committed.iter().all(|report| report.lacks_only_unreadable),
         pass: passes.pop(),
         committed,

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
+use super::copies::{self, AfterPass};
 use super::identity::Identity;
 use super::world::{SourceOutcome, World};
 use crate::events::Event;
@@ -10,6 +11,7 @@ use crate::exit::ExitCode;
 use crate::format::changes::Changes;
 use crate::format::lock::Ending;
 use crate::format::origin;
+use crate::format::pass_id::PassId;
 use crate::format::pass_record::{Outcome, PassRecord, SourceResult};
 use crate::format::status::Status;
 use crate::format::totals::Totals;
@@ -18,7 +20,7 @@ use crate::pass::back_up::SourceReport;
 use crate::pass::error::SourceError;
 use crate::pass::job::SourceJob;
 use crate::status;
-use crate::store::{Condition, Store, StoreResult};
+use crate::store::{Condition, Store, StoreErrorKind, StoreResult};
 
 /// What a pass that has lost its lease has for its record: a few attempts at a small request.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -131,9 +133,16 @@ impl Conclusion {
         }
     }
 
-    /// A required copy was not made.
-    pub(super) fn lacks_a_copy(&mut self) {
-        if self.error.is_none() {
+    /// A required copy that was not made makes the pass incomplete; copies are part of the work that a signal
+    /// interrupts.
+    pub(super) fn count_copies(&mut self, copied: &AfterPass, signal: Option<ExitCode>) {
+        if self.error.is_some() {
+            return;
+        }
+        if let (Some(signal), false) = (signal, copied.is_over) {
+            let error = "interrupted by a signal while the store was copied; what was backed up is committed";
+            *self = Self::failure(Outcome::Interrupted, signal, error.to_owned(), None);
+        } else if copied.lacks_a_required_one() {
             self.exit_code = ExitCode::Incomplete;
         }
     }
@@ -197,19 +206,52 @@ pub(super) async fn write_down(
         true => Ending::Committed,
         false => Ending::Unfinished,
     };
-    let status = match status {
-        Ok((status, unchanged)) => {
-            let status = Status::after(status, &record, identity.generation);
-            status::replace(store, &status, &unchanged).await
-        }
-        // Written anew, it would forget the sources that this pass has not touched.
-        Err(error) => Err(error),
-    };
-    if let Err(error) = status {
+    if let Err(error) = replace_status(store, status, &record, identity.generation).await {
         notice("`status.json` was not written", &error);
         outcome = Ending::Unfinished;
     }
     release(world, lease, outcome).await;
+}
+
+/// Writes the status over the one that was read when the pass began.
+async fn replace_status(
+    store: &dyn Store,
+    read: StoreResult<(Option<Status>, Condition)>,
+    record: &PassRecord,
+    generation: u64,
+) -> StoreResult<()> {
+    // Written anew, it would forget the sources that this pass has not touched.
+    let (known, unchanged) = read?;
+    let status = Status::after(known, record, generation);
+    let Err(error) = status::replace(store, &status, &unchanged).await else {
+        return Ok(());
+    };
+    if error.kind != StoreErrorKind::PreconditionFailed {
+        return Err(error);
+    }
+    // The pass before this one may have added what became of its copies.
+    match status::read_to_replace(store).await? {
+        (Some(known), unchanged) if known.generation < generation => {
+            let status = Status::after(Some(known), record, generation);
+            status::replace(store, &status, &unchanged).await
+        }
+        _ => Err(error),
+    }
+}
+
+/// Puts what became of the copies into the status.
+pub(super) async fn tell_of_copies(world: &World, pass: PassId, copied: &AfterPass) {
+    let told = tokio::select! {
+        told = copies::tell_status(world, pass, copied) => told,
+        () = no_time_left(world) => return,
+    };
+    if let Err(error) = told {
+        notice(
+            world,
+            "`status.json` does not say what became of the copies",
+            &error,
+        );
+    }
 }
 
 /// Gives the lock back.
@@ -288,7 +330,12 @@ fn source_result(
 }
 
 /// The last event of a pass.
-pub(super) fn tell(world: &World, verdict: &Conclusion, committed: &[SourceReport], start: Start) {
+pub(super) fn tell(
+    world: &World,
+    verdict: &Conclusion,
+    (committed, failed_copies): (&[SourceReport], Vec<String>),
+    start: Start,
+) {
     let exit_code = verdict.exit_code.code();
     let duration_ms = start.millis();
     let requests = start.requests(&*world.store);
@@ -312,6 +359,7 @@ pub(super) fn tell(world: &World, verdict: &Conclusion, committed: &[SourceRepor
                 sources: committed.len() as u64,
                 totals,
                 changes,
+                failed_copies,
                 duration_ms,
                 requests,
             }

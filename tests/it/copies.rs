@@ -6,8 +6,10 @@ mod killed;
 
 use std::path::PathBuf;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::kill::{Moment, with_signal_when};
 use crate::support::tree::{self, Tree, assert_same, settle};
 use crate::support::{BUCKET, Output, PREFIX, SOURCE, World, finish, noise};
 
@@ -144,7 +146,7 @@ fn a_copy_in_a_bucket_is_verified_as_its_original_is() {
 
 #[test]
 fn a_copy_takes_the_place_of_the_first_store() {
-    let (mut world, mut trees) = world("files");
+    let (world, mut trees) = world("files");
     let to = directory(&world);
     assert_eq!(copy(&world, to.to_str().unwrap()).code, 0);
     let ids = world.snapshots();
@@ -152,12 +154,24 @@ fn a_copy_takes_the_place_of_the_first_store() {
         world.server.remove(BUCKET, &key);
     }
     assert_eq!(world.snapshots(), Vec::<String>::new());
-    world.set("STORE", to.display());
+    // As the page says.
+    with_copy(&world, to.to_str().unwrap(), true);
+    by_page(&world, "the first store is gone");
+    let refused = world.offsite(["run", "--store", to.to_str().unwrap()]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(
+        refused.stderr.contains("take it off `backup.copies`"),
+        "{refused:?}"
+    );
+    world.configure(&format!(
+        "backup:\n  store: {}\n  sources: [{{name: {SOURCE}, directory: {}}}]\n",
+        to.display(),
+        world.data().display()
+    ));
     assert_eq!(world.snapshots(), ids);
     world.write("b", "changed after the first store was gone");
     settle();
-    // As the page says.
-    let said = by_page(&world, "the first store is gone");
+    let said = by_page(&world, "the copy is the store");
     let committed = said.event("snapshot_committed");
     assert_eq!(committed["uploaded_files"], 1, "{committed}");
     trees.push(tree::read(&world.data()));
@@ -238,6 +252,13 @@ fn a_copy_that_fails_is_told_and_counts_if_it_is_required() {
             (&last["event"], &last["exit_code"]),
             (&"backup_completed".into(), &code.into())
         );
+        assert_eq!(last["failed_copies"][0], store, "{last}");
+        let status = world.offsite(["status", "--json"]);
+        let status: Value = serde_json::from_str(&status.stdout).unwrap();
+        assert_eq!(status["exit_code"], code, "{status}");
+        assert_eq!(status["copies"][0]["required"], required, "{status}");
+        let text = world.offsite(["status"]).stdout;
+        assert!(text.contains("NOT COPIED"), "{text}");
     }
     assert_eq!(world.snapshots().len(), 2);
     // What is behind catches up.
@@ -245,6 +266,66 @@ fn a_copy_that_fails_is_told_and_counts_if_it_is_required() {
     let run = world.offsite(["run"]);
     assert_eq!(run.code, 0, "{run:?}");
     assert_eq!(run.event("copy_completed")["snapshots"], 3);
+    let text = world.offsite(["status"]).stdout;
+    assert!(
+        text.contains(&format!("copy {store}: up to date")),
+        "{text}"
+    );
+}
+
+/// Copies are part of what a signal interrupts.
+#[test]
+fn a_pass_that_is_interrupted_while_it_copies_says_so() {
+    let world = World::new();
+    world.write("a", "a");
+    for required in [false, true] {
+        with_copy(&world, OTHER, required);
+        world.write("a", format!("{required}"));
+        settle();
+        let output = with_signal_when(
+            &world,
+            &["run"],
+            |request| (request.key.as_deref()).is_some_and(|key| key.starts_with("other/files/")),
+            Moment::Before,
+            Signal::TERM,
+        );
+        let output = output.unwrap();
+        assert_eq!(output.code, 143, "{output:?}");
+        let failed = output.event("backup_failed");
+        let error = failed["error"].as_str().unwrap();
+        assert!(error.contains("what was backed up is committed"), "{error}");
+        world.server.clear_hook();
+    }
+    assert_eq!(world.snapshots().len(), 2);
+    let run = world.offsite(["run"]);
+    assert_eq!(run.event("copy_completed")["snapshots"], 3, "{run:?}");
+}
+
+/// Hints are about the copy, and not about the store that it is of.
+#[test]
+fn what_is_wrong_with_a_copy_is_told_of_the_copy() {
+    let world = World::new();
+    world.write("a", "a");
+    pass(&world);
+    assert_eq!(copy(&world, OTHER).code, 0);
+    world.server.replace(BUCKET, "other/lock", held_lock());
+    for (store, hint) in [
+        (
+            "s3://missing-bucket/there/",
+            "the copy, `s3://missing-bucket/there/`",
+        ),
+        (OTHER, "offsite unlock --store s3://backups/other/"),
+    ] {
+        with_copy(&world, store, false);
+        let failed = world.back_up().event("copy_failed");
+        assert!(failed["hint"].as_str().unwrap().contains(hint), "{failed}");
+    }
+    // However it is spelled, it is no copy of itself.
+    let place = directory(&world);
+    for to in ["./copy", "copy/../copy/", "./copy/within"].map(|to| format!("./{to}")) {
+        let refused = world.offsite(["copy", "--store", place.to_str().unwrap(), "--to", &to]);
+        assert_eq!(refused.code, 2, "{refused:?}");
+    }
 }
 
 #[test]

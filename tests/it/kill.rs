@@ -95,7 +95,7 @@ pub(crate) fn with_signal(
 }
 
 /// The same at the first request that `matches`.
-fn with_signal_when(
+pub(crate) fn with_signal_when(
     world: &World,
     args: &[&str],
     matches: impl Fn(&RequestInfo) -> bool + Send + Sync + 'static,

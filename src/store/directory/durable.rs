@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{fsync, syncfs};
+use rustix::io::Errno;
 
 use super::root::Root;
 use super::trouble::Result;
@@ -17,14 +18,26 @@ use super::trouble::Result;
 /// Directories that are remembered as synced.
 const REMEMBERED: usize = 1000;
 
-#[derive(Default)]
 pub(super) struct Durable {
-    /// Whether contents were written that may be in memory only.
+    /// Whether there are contents that may be in memory only: at first, those of a process that was killed
+    /// before it synced them, which are found and not written again.
     pending: AtomicBool,
-    /// Held while syncing: who comes meanwhile may rest on what is being synced only once it is.
-    syncing: Mutex<()>,
+    /// Held while syncing: who comes meanwhile may rest on what is being synced only once it is. Has the error once
+    /// that has failed: the system tells of it once, and what was written before may be lost all the same, so
+    /// nothing is committed by this process that could rest on it.
+    syncing: Mutex<Option<Errno>>,
     /// Directories whose own names are on the disk.
     known: Mutex<HashSet<PathBuf>>,
+}
+
+impl Default for Durable {
+    fn default() -> Self {
+        Self {
+            pending: AtomicBool::new(true),
+            syncing: Mutex::default(),
+            known: Mutex::default(),
+        }
+    }
 }
 
 impl Durable {
@@ -35,11 +48,14 @@ impl Durable {
 
     /// Sees to it that all contents are on the disk that have their names.
     pub(super) fn sync_contents(&self, root: &Root) -> Result<()> {
-        let _alone = self.syncing.lock().expect("nothing panics holding this");
+        let mut failed = self.syncing.lock().expect("nothing panics holding this");
+        if let Some(error) = *failed {
+            return Err(error.into());
+        }
         if self.pending.swap(false, Ordering::AcqRel)
             && let Err(error) = syncfs(root)
         {
-            self.pending.store(true, Ordering::Release);
+            *failed = Some(error);
             return Err(error.into());
         }
         Ok(())
