@@ -70,7 +70,7 @@ pub(super) fn status(context: &Context, args: &StatusArgs) -> Result<ExitCode, F
     }
     if is_untouched {
         note(
-            "note: `status.json` is missing or damaged, and there are snapshots; `offsite list` shows them, and each source is back here once it was backed up again",
+            "note: there are snapshots, which `offsite list` shows, and no `status.json` that says how the last pass ended: it is damaged, or this store is a copy that no pass has run in yet; each source is here once it was backed up (again)",
         );
     }
     match args.json {

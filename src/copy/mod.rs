@@ -151,7 +151,7 @@ impl CopyError {
             Self::Store(error)
             | Self::Chain(ChainError::Store(error))
             | Self::Objects(ObjectsError::Store(error)) => error.kind.exit_code(),
-            Self::Plan(PlanError::NotInHistory(..)) => ExitCode::NotFound,
+            Self::Plan(PlanError::NotInHistory(_)) => ExitCode::NotFound,
             Self::Plan(_) => ExitCode::Usage,
             Self::Chain(_) | Self::Objects(_) => ExitCode::Integrity,
             Self::Segment { .. } | Self::Object { .. } => ExitCode::Integrity,

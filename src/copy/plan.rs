@@ -14,15 +14,23 @@ pub enum PlanError {
     #[error("snapshot {0} is gone")]
     Gone(PassId),
     /// There is no such snapshot, or it is in another chain than the latest.
-    #[error("the history of source `{0}` has no snapshot {1}")]
-    NotInHistory(SourceName, PassId),
+    #[error("its history has no snapshot {0}")]
+    NotInHistory(PassId),
+    /// The other store has a later one.
+    #[error(
+        "snapshot {snapshot} is earlier than {newest}, the newest one in the store that it is copied to, and copies only go forward"
+    )]
+    Earlier {
+        /// What was asked for.
+        snapshot: PassId,
+        /// The newest snapshot there.
+        newest: PassId,
+    },
     /// The other store has gone its own way.
     #[error(
-        "source `{source_name}` has a history of its own in the store that it is copied to: its newest snapshot there, {newest}, is none of those here"
+        "it has a history of its own in the store that it is copied to: its newest snapshot there, {newest}, is none of those here"
     )]
     Diverged {
-        /// The source.
-        source_name: SourceName,
         /// The newest snapshot there.
         newest: PassId,
     },
@@ -34,9 +42,10 @@ impl PlanError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Gone(_) => None,
-            Self::NotInHistory(..) => Some("`offsite list` shows which there are"),
+            Self::NotInHistory(_) => Some("`offsite list` shows which there are"),
+            Self::Earlier { .. } => Some("copy it to another place"),
             Self::Diverged { .. } => Some(
-                "both stores were backed up to; copy to another place, or stop backing up to one of them and copy from the other one",
+                "both stores were backed up to: see that one of them is not any more, and copy to a place where nothing is, so that everything comes along; what was backed up to the other one stays there",
             ),
         }
     }
@@ -79,17 +88,17 @@ pub async fn to_copy(
         }
     }
     if let (Some(newest), false) = (newest_there, follows) {
-        return Err(PlanError::Diverged {
-            source_name: source.clone(),
-            newest,
-        }
-        .into());
+        return Err(PlanError::Diverged { newest }.into());
     }
     passes.reverse();
     match only {
         None => Ok(passes),
         Some(only) if passes.contains(&only) => Ok(vec![only]),
         Some(only) if newest_there == Some(only) => Ok(Vec::new()),
-        Some(only) => Err(PlanError::NotInHistory(source.clone(), only).into()),
+        Some(snapshot) => Err(match newest_there.filter(|newest| snapshot < *newest) {
+            Some(newest) => PlanError::Earlier { snapshot, newest },
+            None => PlanError::NotInHistory(snapshot),
+        }
+        .into()),
     }
 }

@@ -363,7 +363,14 @@ fn one_snapshot_is_copied_alone() {
     assert_eq!(copy(&world, to).code, 0);
     assert_copied(&world, to, &ids[1..], &trees[1..]);
     let late = world.offsite(["copy", "--to", to, "--snapshot", &ids[0]]);
-    assert_eq!(late.code, 10, "{late:?}");
+    assert_eq!(late.code, 2, "{late:?}");
+    let error = late.event("copy_failed")["error"].clone();
+    assert!(
+        error.as_str().unwrap().contains("only go forward"),
+        "{error}"
+    );
+    let unknown = ["copy", "--to", to, "--snapshot", "29990101T000000Z-0000"];
+    assert_eq!(world.offsite(unknown).code, 10);
 }
 
 #[test]
