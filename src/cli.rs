@@ -357,6 +357,9 @@ pub struct CopyArgs {
     /// URL of the S3-compatible server that it is on
     #[arg(long, value_name = "URL")]
     pub to_endpoint_url: Option<String>,
+    /// Profile of the AWS configuration files with which it is written, and its region where none is given
+    #[arg(long, value_name = "PROFILE")]
+    pub to_profile: Option<String>,
     /// Only the snapshots of this source
     #[arg(long, value_name = "NAME")]
     pub source: Option<String>,

@@ -34,6 +34,14 @@ pub(super) fn copy(context: &Context, args: &CopyArgs) -> Result<ExitCode, Failu
         || job.store_options.clone(),
         |copy| copy.options.clone(),
     );
+    if let Some(profile) = &args.to_profile {
+        options = StoreOptions {
+            profile: Some(profile.clone()),
+            credentials: None,
+            region: None,
+            ..options
+        };
+    }
     options = StoreOptions {
         region: args.to_region.clone().or(options.region),
         endpoint_url: args.to_endpoint_url.clone().or(options.endpoint_url),

@@ -6,6 +6,7 @@ mod killed;
 
 use std::path::PathBuf;
 
+use local_s3::LocalS3;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -348,6 +349,35 @@ fn what_has_a_history_of_its_own_is_not_copied_to() {
     assert!(error.contains("history of its own"), "{error}");
     assert!(error.contains(there.last().unwrap()), "{error}");
     assert_eq!(snapshots(&world, to), there);
+}
+
+#[test]
+fn a_copy_by_hand_is_written_with_a_profile() {
+    let mut world = World::new();
+    world.write("a", "a");
+    pass(&world);
+    let other = LocalS3::builder().bucket("elsewhere").start().unwrap();
+    let keys = other.credentials();
+    let profiles = format!(
+        "[profile elsewhere]\nregion = eu-west-1\naws_access_key_id = {}\naws_secret_access_key = {}\n",
+        keys.access_key, keys.secret_key
+    );
+    std::fs::write(world.path("profiles"), profiles).unwrap();
+    world.env("AWS_CONFIG_FILE", world.path("profiles").display());
+    let copy = |profile| {
+        let endpoint = other.endpoint();
+        let to = ["copy", "--to", "s3://elsewhere/there/"];
+        let by = ["--to-endpoint-url", &endpoint, "--to-profile", profile];
+        world.offsite(to.into_iter().chain(by))
+    };
+    let missing = copy("missing");
+    assert_eq!(missing.code, 12, "{missing:?}");
+    assert!(other.requests().is_empty());
+    assert_eq!(copy("elsewhere").code, 0);
+    for request in other.requests() {
+        let asker = request.header("authorization").unwrap();
+        assert!(asker.contains("/eu-west-1/s3/"), "{asker}");
+    }
 }
 
 #[test]
