@@ -23,6 +23,7 @@ pub use self::looking::{CatArgs, DiffArgs, FindArgs, ListArgs, LsArgs};
   offsite run --bucket my-backups --dirs /data  without a configuration file
   offsite run --store ./backups --dirs ./data   into a directory, without S3
   offsite list                                  what there is
+  offsite find report.odt                       which versions of a file there are
   offsite restore --to /restored                get the latest of everything back
   offsite verify --read 5%                      check it, reading a rotating share back
 

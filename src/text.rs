@@ -97,12 +97,12 @@ impl Escaper {
             Err(_) => bytes.len() - begun_at_the_end(&bytes),
         };
         self.begun = bytes.split_off(whole);
-        shown(&bytes)
+        escaped_bytes(&bytes)
     }
 
     /// What to show of what is left.
     pub(crate) fn end(&mut self) -> String {
-        shown(&std::mem::take(&mut self.begun))
+        escaped_bytes(&std::mem::take(&mut self.begun))
     }
 }
 
@@ -116,7 +116,7 @@ fn begun_at_the_end(bytes: &[u8]) -> usize {
     (1..=most).find(begins).unwrap_or(0)
 }
 
-fn shown(bytes: &[u8]) -> String {
+fn escaped_bytes(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         text += &escaped(chunk.valid(), |c| !matches!(c, '\n' | '\t') && is_unseen(c));

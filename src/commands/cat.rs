@@ -45,7 +45,7 @@ pub(super) fn cat(context: &Context, args: &CatArgs) -> Result<ExitCode, Failure
         let objects = Arc::new(objects.map_err(SourceError::from)?);
         let contents = Contents::of(&store, Ok(objects), memory_bytes, &stop);
         let printed = on_a_thread(move || {
-            let mut printer = Printer::of(&entry);
+            let mut printer = ContentPrinter::of(&entry);
             let read = contents.read(&entry, &content, |at, bytes| printer.take(at, bytes));
             match &read {
                 Ok(()) => printer.end(),
@@ -171,8 +171,8 @@ fn failed(error: ContentsError, printed: u64) -> Result<ExitCode, Failure> {
     })
 }
 
-/// Prints contents as they come.
-struct Printer {
+/// Prints contents: small ones once they were checked, others as they come.
+struct ContentPrinter {
     /// What has come, if it is printed only once it was checked.
     held: Option<Vec<u8>>,
     /// What makes it fit for a terminal, if it goes to one.
@@ -181,7 +181,7 @@ struct Printer {
     printed: u64,
 }
 
-impl Printer {
+impl ContentPrinter {
     fn of(entry: &Entry) -> Self {
         let is_held = entry.metadata.size <= HELD_BYTES;
         Self {

@@ -29,16 +29,16 @@ use crate::text::{count, one_line};
 
 pub(super) fn diff(context: &Context, args: &DiffArgs) -> Result<ExitCode, Failure> {
     let globs = globs(&args.path)?;
-    let shown = Shown {
+    let printer = DifferencePrinter {
         array: args.json.then(JsonArray::default),
         globs,
         source: None,
-        sums: Sums::default(),
+        sums: DifferenceSums::default(),
         unreadable: 0,
     };
     match &args.after {
-        Some(after) => between(context, args, after, shown),
-        None => with_the_disk(context, args, shown),
+        Some(after) => between(context, args, after, printer),
+        None => with_the_disk(context, args, printer),
     }
 }
 
@@ -60,7 +60,7 @@ fn between(
     context: &Context,
     args: &DiffArgs,
     after: &str,
-    mut shown: Shown,
+    mut printer: DifferencePrinter,
 ) -> Result<ExitCode, Failure> {
     let job = context.reader()?;
     block_on(async {
@@ -87,17 +87,17 @@ fn between(
         }
         for (before, after) in pairs {
             let differences = Differences::between(&store, Some(&before), &after);
-            shown.begin(&before, after.pass.as_str());
+            printer.begin(&before, after.pass.as_str());
             let looked = on_a_thread(move || {
                 for difference in differences.take_while(|_| is_read()) {
-                    shown.differs(difference?);
+                    printer.differs(difference?);
                 }
-                Ok::<_, EntriesError>(shown)
+                Ok::<_, EntriesError>(printer)
             });
-            shown = looked.await.map_err(broken_off)?;
-            shown.sum_up();
+            printer = looked.await.map_err(broken_off)?;
+            printer.sum_up();
         }
-        Ok(shown.end())
+        Ok(printer.end())
     })?
 }
 
@@ -113,7 +113,7 @@ fn alone(snapshot: &Snapshot, other: &str) {
 fn with_the_disk(
     context: &Context,
     args: &DiffArgs,
-    mut shown: Shown,
+    mut printer: DifferencePrinter,
 ) -> Result<ExitCode, Failure> {
     let mut job = context.load(&[], Purpose::Backup)?.job;
     chosen::only(&mut job, args.source.as_slice())?;
@@ -140,10 +140,10 @@ fn with_the_disk(
                 continue;
             }
             is_any = true;
-            shown.begin(snapshot, &source.place.text());
-            let looked = differences(&pass, source, snapshot, shown).await;
-            shown = looked.map_err(failed)?;
-            shown.sum_up();
+            printer.begin(snapshot, &source.place.text());
+            let looked = differences(&pass, source, snapshot, printer).await;
+            printer = looked.map_err(failed)?;
+            printer.sum_up();
         }
         if !is_any {
             let message = format!(
@@ -154,7 +154,7 @@ fn with_the_disk(
             let hint = "give two snapshots, or the configuration that the pass had";
             return Err(Failure::new(ExitCode::NotFound, message).hint(hint));
         }
-        Ok(shown.end())
+        Ok(printer.end())
     })?
 }
 
@@ -194,7 +194,7 @@ fn selection_of(args: &DiffArgs, job: &Job) -> Selection {
 
 /// A difference in JSON.
 #[derive(Serialize)]
-struct Line<'a> {
+struct DifferenceLine<'a> {
     source: &'a SourceName,
     change: DifferenceKind,
     path: String,
@@ -204,43 +204,43 @@ struct Line<'a> {
     after: Option<Fields>,
 }
 
-/// What was shown so far.
-struct Shown {
+/// Prints differences, and sums them up.
+struct DifferencePrinter {
     array: Option<JsonArray>,
     globs: Option<Globs>,
     /// The one that is being looked at.
     source: Option<SourceName>,
-    sums: Sums,
+    sums: DifferenceSums,
     /// What could not be looked at.
     unreadable: u64,
 }
 
 /// How much of a source differs.
 #[derive(Default)]
-struct Sums {
-    added: Sum,
-    removed: Sum,
-    contents: Sum,
-    metadata: Sum,
-    touched: Sum,
+struct DifferenceSums {
+    added: DifferenceSum,
+    removed: DifferenceSum,
+    contents: DifferenceSum,
+    metadata: DifferenceSum,
+    touched: DifferenceSum,
 }
 
 /// Entries, and bytes of files among them as they are; of what is gone, as they were.
 #[derive(Default)]
-struct Sum {
+struct DifferenceSum {
     entries: u64,
     bytes: u64,
 }
 
-impl Sum {
+impl DifferenceSum {
     fn add(&mut self, entry: &Entry) {
         self.entries += 1;
         self.bytes = self.bytes.saturating_add(entry.metadata.size);
     }
 }
 
-impl Sums {
-    fn of(&mut self, kind: DifferenceKind) -> &mut Sum {
+impl DifferenceSums {
+    fn of(&mut self, kind: DifferenceKind) -> &mut DifferenceSum {
         match kind {
             DifferenceKind::Added => &mut self.added,
             DifferenceKind::Removed => &mut self.removed,
@@ -251,7 +251,7 @@ impl Sums {
     }
 }
 
-impl std::fmt::Display for Sums {
+impl std::fmt::Display for DifferenceSums {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let with_bytes = [
             (&self.added, "added"),
@@ -278,11 +278,11 @@ impl std::fmt::Display for Sums {
     }
 }
 
-impl Shown {
+impl DifferencePrinter {
     /// Begins with a source.
     fn begin(&mut self, before: &Snapshot, after: &str) {
         self.source = Some(before.source.clone());
-        self.sums = Sums::default();
+        self.sums = DifferenceSums::default();
         if self.array.is_none() {
             let (source, id) = (&before.source, before.pass);
             print(&format!("{source}: {id} -> {}\n", one_line(after)));
@@ -313,7 +313,7 @@ impl Shown {
     }
 }
 
-impl Listener for Shown {
+impl Listener for DifferencePrinter {
     fn differs(&mut self, difference: Difference) {
         let entry = difference.entry();
         let is_directory = entry.metadata.kind == Kind::Directory;
@@ -324,7 +324,7 @@ impl Listener for Shown {
         };
         self.sums.of(difference.kind).add(entry);
         match &mut self.array {
-            Some(array) => array.push(&Line {
+            Some(array) => array.push(&DifferenceLine {
                 source,
                 change: difference.kind,
                 path: entry.path.to_string(),

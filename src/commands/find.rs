@@ -48,7 +48,7 @@ pub(super) fn find(context: &Context, args: &FindArgs) -> Result<ExitCode, Failu
 
 /// A version of something that matches.
 #[derive(Serialize)]
-struct Version<'a> {
+struct FoundVersion<'a> {
     snapshot: PassId,
     source: &'a SourceName,
     change: DifferenceKind,
@@ -99,7 +99,7 @@ impl Search {
         }
         self.count += 1;
         match &mut self.array {
-            Some(array) => array.push(&Version {
+            Some(array) => array.push(&FoundVersion {
                 snapshot,
                 source,
                 change: difference.kind,

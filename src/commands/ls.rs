@@ -36,7 +36,7 @@ pub(super) fn ls(context: &Context, args: &LsArgs) -> Result<ExitCode, Failure> 
             at: None,
         };
         let snapshots = select(&store, &selection).await?;
-        let mut shown = Shown {
+        let mut printer = EntryPrinter {
             are_several: snapshots.len() > 1,
             array: args.json.then(JsonArray::default),
             globs,
@@ -49,15 +49,15 @@ pub(super) fn ls(context: &Context, args: &LsArgs) -> Result<ExitCode, Failure> 
                 None => Some(EntryPath::ROOT),
             };
             if let Some(below) = below {
-                shown = shown.snapshot(&store, snapshot, below).await?;
+                printer = printer.snapshot(&store, snapshot, below).await?;
             }
         }
-        shown.end(args, &snapshots)
+        printer.end(args, &snapshots)
     })?
 }
 
-/// What was shown so far.
-struct Shown {
+/// Prints entries, and remembers what has come.
+struct EntryPrinter {
     /// Whether names alone do not say which source they are of.
     are_several: bool,
     array: Option<JsonArray>,
@@ -68,7 +68,7 @@ struct Shown {
     has_path: bool,
 }
 
-impl Shown {
+impl EntryPrinter {
     /// Shows what is at `below`, and below that.
     async fn snapshot(
         mut self,
@@ -78,14 +78,14 @@ impl Shown {
     ) -> Result<Self, Failure> {
         let entries = Entries::within(store, snapshot, &below);
         let source = snapshot.source.clone();
-        let shown = on_a_thread(move || {
+        let printed = on_a_thread(move || {
             let layout = self.layout(&source, &below);
             for entry in entries.take_while(|_| is_read()) {
                 self.entry(&source, &layout, &entry?);
             }
             Ok::<_, EntriesError>(self)
         });
-        shown.await.map_err(broken_off)
+        printed.await.map_err(broken_off)
     }
 
     fn layout(&self, source: &SourceName, top: &EntryPath) -> Layout {
@@ -112,7 +112,7 @@ impl Shown {
         }
         self.count += 1;
         match &mut self.array {
-            Some(array) => array.push(&Line {
+            Some(array) => array.push(&EntryLine {
                 source,
                 entry: fields(source, entry),
             }),
@@ -143,7 +143,7 @@ impl Shown {
 
 /// An entry as it stands in the manifest, with its source.
 #[derive(Serialize)]
-struct Line<'a> {
+struct EntryLine<'a> {
     source: &'a SourceName,
     #[serde(flatten)]
     entry: Fields,

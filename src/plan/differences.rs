@@ -44,6 +44,7 @@ pub async fn differences<L: Listener>(
     let inputs = Inputs::open(context, None, past)?;
     let onlooker = Onlooker {
         listener,
+        records_xattrs: context.source.records_xattrs(),
         found: 0,
         unknown: 0,
     };
@@ -60,6 +61,8 @@ pub async fn differences<L: Listener>(
 /// Looks through the merge and does nothing.
 struct Onlooker<L> {
     listener: L,
+    /// Whether a pass would record extended attributes.
+    records_xattrs: bool,
     /// Entries that exist.
     found: u64,
     /// Those that cannot be looked at.
@@ -92,7 +95,8 @@ impl<L: Listener> Visitor for Onlooker<L> {
                 after: after(),
             },
             Some(base) => {
-                let Some(kind) = kind(&pair.found, &base) else {
+                let kind = kind_on_the_source(&pair.found, &base, self.records_xattrs);
+                let Some(kind) = kind else {
                     return Ok(());
                 };
                 Difference {
@@ -137,7 +141,11 @@ impl<L: Listener> Visitor for Onlooker<L> {
 }
 
 /// In what way something differs, as far as metadata tell.
-fn kind(found: &Found, base: &Compared) -> Option<DifferenceKind> {
+fn kind_on_the_source(
+    found: &Found,
+    base: &Compared,
+    records_xattrs: bool,
+) -> Option<DifferenceKind> {
     let (was, is) = (&base.recorded.entry.metadata, &found.stat.metadata);
     if was.kind != is.kind {
         return Some(DifferenceKind::Type);
@@ -152,8 +160,13 @@ fn kind(found: &Found, base: &Compared) -> Option<DifferenceKind> {
         {
             Some(DifferenceKind::Touched)
         }
-        (Verdict::Reread | Verdict::Rerecord, kind) => {
-            let same = same_owner_and_mode && (same_time || kind == Kind::Directory);
+        (Verdict::Rerecord, Kind::Directory) if same_owner_and_mode => {
+            // What comes and goes in it changes both times. The change time alone: its attributes, it may be.
+            let may_have_others = records_xattrs && same_time && was.ctime_ns != is.ctime_ns;
+            may_have_others.then_some(DifferenceKind::Touched)
+        }
+        (Verdict::Reread | Verdict::Rerecord, _) => {
+            let same = same_owner_and_mode && same_time;
             (!same).then_some(DifferenceKind::Metadata)
         }
     }

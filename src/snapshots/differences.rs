@@ -59,7 +59,7 @@ impl Difference {
 /// Compares what two snapshots have at one path, as far as a restore would show it: change times, inodes and
 /// where contents lie do not count.
 #[must_use]
-pub fn compare(before: &Entry, after: &Entry) -> Option<DifferenceKind> {
+pub fn difference_kind(before: &Entry, after: &Entry) -> Option<DifferenceKind> {
     let (was, is) = (&before.metadata, &after.metadata);
     if was.kind != is.kind {
         return Some(DifferenceKind::Type);
@@ -139,7 +139,7 @@ impl Differences {
             let before = order.is_le().then(|| self.before.next.take()).flatten();
             let after = order.is_ge().then(|| self.after.next.take()).flatten();
             let kind = match (&before, &after) {
-                (Some(before), Some(after)) => compare(before, after),
+                (Some(before), Some(after)) => difference_kind(before, after),
                 (Some(_), None) => Some(DifferenceKind::Removed),
                 (None, _) => Some(DifferenceKind::Added),
             };
@@ -197,7 +197,7 @@ mod tests {
         let before = entry(kind);
         let mut after = before.clone();
         change(&mut after);
-        compare(&before, &after)
+        difference_kind(&before, &after)
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use local_s3::HookAction;
 
@@ -158,6 +159,28 @@ fn what_arrives_damaged_once_is_fetched_again() {
     let printed = cat(&server, &["latest", "small"]);
     server.server.clear_hook();
     assert_eq!(printed, (0, b"contents".to_vec(), String::new()));
+}
+
+/// Whatever the size of the file, and the program is larger than in a release build.
+#[test]
+fn a_large_file_takes_no_more_memory_than_the_limit_and_64_mib() {
+    let contents = vec![b'0'; 160 << 20];
+    for args in [&["run"][..], &["run", "--archive"]] {
+        let mut world = World::new();
+        world.set("LIMITS__MEMORY", "16MiB");
+        world.set("DEFAULTS__ARCHIVE__COMPRESSION", "zstd");
+        world.write("large", &contents);
+        settle();
+        assert_eq!(world.offsite(args).code, 0);
+        let print = ["cat", "latest", "large"];
+        let (output, peak_mib) = world.offsite_measured(Duration::from_secs(120), print);
+        assert_eq!((output.code, &*output.stderr), (0, ""), "{args:?}");
+        assert!(output.stdout.as_bytes() == contents, "{args:?}");
+        assert!(
+            peak_mib > 0 && peak_mib < 16 + 80,
+            "{args:?}: {peak_mib} MiB"
+        );
+    }
 }
 
 /// A pseudo-terminal of `script` (util-linux), which shows what a terminal gets.

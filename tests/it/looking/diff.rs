@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{objects, segments_read, two_sources, world};
-use crate::support::tree::{set_mode, set_mtime, settle};
+use crate::support::tree::{set_mode, set_mtime, set_xattr, settle};
 use crate::support::{BUCKET, World};
 
 /// What differs, as `change path`.
@@ -86,6 +86,31 @@ fn what_differs_on_the_disk_is_what_a_pass_then_takes() {
     assert_eq!(changes(&world, &["latest"]), [""; 0]);
     // The earlier snapshot differs from the disk as it did.
     assert_eq!(changes(&world, &[&snapshots[0]]), ON_THE_DISK);
+}
+
+#[test]
+fn attributes_are_a_difference_where_they_are_recorded() {
+    let mut world = World::new();
+    world.write("dir/file", "file");
+    for records in [false, true] {
+        world.set("DEFAULTS__XATTRS", records);
+        settle();
+        world.back_up();
+        let value = if records { b"2" } else { b"1" };
+        set_xattr(&world.data().join("dir"), "user.of", value);
+        set_xattr(&world.data().join("dir/file"), "user.of", value);
+        settle();
+        let expected: &[&str] = match records {
+            // Only a pass that reads it can tell.
+            false => &["touched dir/file"],
+            true => &["touched dir", "touched dir/file"],
+        };
+        assert_eq!(changes(&world, &["latest"]), expected);
+    }
+    world.back_up();
+    let snapshots = world.snapshots();
+    let found = changes(&world, &[&snapshots[1], &snapshots[2]]);
+    assert_eq!(found, ["metadata dir", "metadata dir/file"]);
 }
 
 #[test]
