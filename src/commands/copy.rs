@@ -1,5 +1,6 @@
 //! `offsite copy`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -68,6 +69,13 @@ pub(super) fn copy(context: &Context, args: &CopyArgs) -> Result<ExitCode, Failu
                     at: None,
                 };
                 let selected = select(&from, &selection).await?;
+                let passes: BTreeSet<_> = selected.iter().map(|snapshot| snapshot.pass).collect();
+                if passes.len() > 1 {
+                    let text = "--snapshot latest is another one of each source";
+                    let hint =
+                        "name one with --source, or leave out --snapshot: the latest come along";
+                    return Err(Failure::new(ExitCode::Usage, text).hint(hint));
+                }
                 selected
                     .first()
                     .map(|snapshot| (snapshot.pass, selected.clone()))

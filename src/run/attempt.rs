@@ -87,17 +87,22 @@ pub(super) async fn attempt<'a>(
         world.stop.stop();
         std::future::pending::<()>().await;
     };
-    let results = tokio::select! {
-        results = back_up_all(pass, sources, world, &lease, &identity, known) => results,
-        () = watch => Vec::new(),
-        // The store does not answer any more.
-        () = world.stop.left() => Vec::new(),
-    };
+    let mut results = Vec::new();
+    tokio::select! {
+        () = back_up_all(pass, sources, world, &lease, (&identity, known), &mut results) => {}
+        () = watch => {}
+        // The store or a source does not answer any more.
+        () = world.stop.left() => {}
+    }
 
     let end = End::Locked {
         is_over: results.len() == sources.len(),
         lost: lease.is_lost(),
     };
+    // Of what was begun, nobody knows what has become: the next pass looks.
+    for source in &sources[results.len()..] {
+        results.push((*source, failed(world, source, SourceError::Interrupted)));
+    }
     let verdict = Conclusion::of(&results, &end, (world.interrupted_by)());
     match &end {
         End::Locked {
@@ -158,9 +163,9 @@ async fn back_up_all<'a>(
     sources: &[&'a SourceJob],
     world: &World,
     lease: &Lease,
-    identity: &Identity,
-    status: Option<&Status>,
-) -> Vec<SourceOutcome<'a>> {
+    (identity, status): (&Identity, Option<&Status>),
+    results: &mut Vec<SourceOutcome<'a>>,
+) {
     let context = PassContext {
         store: Arc::clone(&world.store),
         events: world.events.clone(),
@@ -172,7 +177,6 @@ async fn back_up_all<'a>(
         clock: world.clock,
     };
     let machine = origins::machine(&world.holder);
-    let mut results = Vec::new();
     for (source, latest) in sources.iter().zip(&identity.latest) {
         let settled = status.and_then(|status| status.settled(&source.name));
         let known = Precedents {
@@ -183,14 +187,17 @@ async fn back_up_all<'a>(
             true => Err(SourceError::Interrupted),
             false => back_up(&context, source, lease, known, &machine).await,
         };
-        if let Err(error) = &result {
-            world.events.emit(&Event::SourceFailed {
-                source: source.name.clone(),
-                error: error.to_string(),
-                hint: error.hint(),
-            });
-        }
+        let result = result.or_else(|error| failed(world, source, error));
         results.push((*source, result));
     }
-    results
+}
+
+/// Tells that a source was not backed up.
+fn failed<T>(world: &World, source: &SourceJob, error: SourceError) -> Result<T, SourceError> {
+    world.events.emit(&Event::SourceFailed {
+        source: source.name.clone(),
+        error: error.to_string(),
+        hint: error.hint(),
+    });
+    Err(error)
 }

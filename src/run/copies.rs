@@ -23,6 +23,9 @@ use crate::stop::Stop;
 use crate::store::open::open;
 use crate::store::{Store, StoreError, StoreErrorKind};
 
+/// For what is under way when the lock of the other store is lost.
+const LAST_WORDS: Duration = Duration::from_secs(15);
+
 /// On which terms a copy is made.
 #[derive(Debug, Clone)]
 pub struct Terms {
@@ -67,6 +70,9 @@ pub enum CopyFailure {
     /// The store that is copied fails.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It was being stopped, and what was under way did not end in time.
+    #[error("interrupted")]
+    Stopped,
 }
 
 impl CopyFailure {
@@ -78,6 +84,7 @@ impl CopyFailure {
             Self::Lost(lost) => lost.exit_code(),
             Self::Source { error, .. } => error.exit_code(),
             Self::Store(error) => error.kind.exit_code(),
+            Self::Stopped => ExitCode::Failed,
         }
     }
 
@@ -98,7 +105,7 @@ impl CopyFailure {
                 ..
             } => hint_of_store(error, store),
             Self::NotLocked(error) => error.hint().map(str::to_owned),
-            Self::Lost(_) => None,
+            Self::Lost(_) | Self::Stopped => None,
             Self::Source { error, .. } => error.hint().map(str::to_owned),
         }
     }
@@ -273,14 +280,15 @@ async fn copy_under_lock(
     let watch = async {
         lease.lost().await;
         there.stop.stop();
-        std::future::pending::<()>().await;
+        // What is under way may hang, and the lock is somebody else's.
+        tokio::time::sleep(LAST_WORDS).await;
     };
     let stores = Stores::of(Arc::clone(&world.store), Arc::clone(to));
     let work = copy_sources(&there, &stores, &lease, scope, terms, copied);
     let result = tokio::select! {
         result = work => result,
-        () = watch => Ok(()),
-        () = there.stop.left() => Ok(()),
+        () = watch => Err(CopyFailure::Stopped),
+        () = there.stop.left() => Err(CopyFailure::Stopped),
     };
     if let Some(reason) = stores.refusal() {
         there.events.emit(&Event::Notice {

@@ -18,6 +18,8 @@ use std::time::Duration;
 use offsite::exit::ExitCode;
 use offsite::format::codec::Codec;
 use offsite::pass::job::{ArchiveOptions, Method};
+use offsite::stop::Stop;
+use serde_json::json;
 
 use self::kind::KindOfSource;
 use self::stand::Stand;
@@ -52,6 +54,35 @@ async fn a_place_that_is_away_is_waited_for_if_it_says_so() {
         });
         assert_eq!(stand.back_up().await.exit_code, expected);
     }
+}
+
+/// A pass that has to leave while a source hangs does not know what has become of it, and the next one looks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_hangs_until_the_pass_has_to_leave_is_looked_for() {
+    let mut stand = Stand::new(&lines::Lines::AsFiles, &Method::Files);
+    stand.fill(&["one"]);
+    assert_eq!(stand.back_up().await.exit_code, ExitCode::Complete);
+    assert_eq!(stand.status()["settled"], true);
+    let gate = Arc::new(wrapped::Gate::default());
+    stand.job.place = Arc::new(wrapped::Hangs {
+        place: Arc::clone(&stand.job.place),
+        gate: Arc::clone(&gate),
+    });
+    let stop = Arc::new(Stop::default());
+    let told = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        stop.stop();
+        stop.hurry();
+        stop.leave();
+    };
+    let (report, ()) = tokio::join!(stand.pass(&stop), told);
+    gate.open();
+    assert_eq!(report.exit_code, ExitCode::Failed);
+    let status = stand.status();
+    assert_eq!(
+        (&status["settled"], &status["last_outcome"]),
+        (&json!(false), &json!("interrupted"))
+    );
 }
 
 /// A suite that lets one of these pass is none.

@@ -50,6 +50,9 @@ pub(super) struct Root {
     folds_case: OnceLock<bool>,
     /// Each file has to be synced to be told that it was written.
     pub(super) reports_late: bool,
+    /// Renaming without replacing is checked by this machine alone, as Linux does it for SMB: another machine may be
+    /// about to make the same name.
+    renames_alone: bool,
     owner: Owner,
     pub(super) unnamed: Unnamed,
     naming: OnceLock<Naming>,
@@ -79,6 +82,7 @@ impl Root {
             folds_case: OnceLock::new(),
             reports_late: [NFS, SMB, SMB2, CIFS, FUSE].contains(&kind) || !syncfs_reports(),
             unnamed: Unnamed::default(),
+            renames_alone: [SMB, SMB2, CIFS].contains(&kind),
             owner: Owner::of(&fd)?,
             naming: OnceLock::new(),
             has_hashed: AtomicBool::new(false),
@@ -114,7 +118,8 @@ impl Root {
                 Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
                     drop(self.make(&other)?);
                     let over = self.rename(&one, &other);
-                    (over == Err(Errno::EXIST)).then_some(Naming::Renamed)
+                    let is_sure = over == Err(Errno::EXIST) && !self.renames_alone;
+                    is_sure.then_some(Naming::Renamed)
                 }
                 Err(error) => return Err(error.into()),
             },

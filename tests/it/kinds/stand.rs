@@ -153,6 +153,13 @@ impl Stand {
             .collect()
     }
 
+    /// What the store says of the source.
+    pub(super) fn status(&self) -> Value {
+        let status = self.world.offsite(["status", "--json"]);
+        let status: Value = serde_json::from_str(&status.stdout).unwrap();
+        status["sources"][SOURCE].clone()
+    }
+
     pub(super) fn restored(&self) -> BTreeMap<String, Vec<u8>> {
         contents(&self.world.restored_latest())
     }

@@ -1,8 +1,8 @@
 //! Sources that something happens to.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 
 use offsite::exit::ExitCode;
 use offsite::source::stat::Stat;
@@ -78,5 +78,41 @@ impl Place for Away {
                 ..Unusable::new(Cause::Unreadable, "it is away".to_owned(), "wait for it")
             }),
         }
+    }
+}
+
+/// A place that cannot be opened before the gate is, as that of a file server that does not answer.
+#[derive(Debug)]
+pub(super) struct Hangs {
+    pub(super) place: Arc<dyn Place>,
+    pub(super) gate: Arc<Gate>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    is_open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    pub(super) fn open(&self) {
+        *self.is_open.lock().unwrap() = true;
+        self.opened.notify_all();
+    }
+}
+
+impl Place for Hangs {
+    fn kind(&self) -> &'static str {
+        self.place.kind()
+    }
+
+    fn text(&self) -> String {
+        self.place.text()
+    }
+
+    fn open(&self) -> Result<Arc<dyn Source>, Unusable> {
+        let is_open = self.gate.is_open.lock().unwrap();
+        drop(self.gate.opened.wait_while(is_open, |is_open| !*is_open));
+        self.place.open()
     }
 }
