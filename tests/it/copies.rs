@@ -6,7 +6,7 @@ mod killed;
 
 use std::path::PathBuf;
 
-use local_s3::LocalS3;
+use local_s3::{Fault, LocalS3, Operation};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -300,6 +300,42 @@ fn a_pass_that_is_interrupted_while_it_copies_says_so() {
     assert_eq!(world.snapshots().len(), 2);
     let run = world.offsite(["run"]);
     assert_eq!(run.event("copy_completed")["snapshots"], 3, "{run:?}");
+}
+
+/// What does not end in time was not copied, whoever asked for it.
+#[test]
+fn a_copy_that_hangs_until_it_is_cut_off_was_not_made() {
+    std::thread::scope(|scope| {
+        for (command, code) in [(&["run"][..], 143), (&["copy", "--to", OTHER], 143)] {
+            scope.spawn(move || {
+                let world = World::new();
+                world.write("a", "a");
+                pass(&world);
+                with_copy(&world, OTHER, false);
+                let of_the_copy = Fault::on(Operation::PutObject).key_contains("other/files/");
+                world.server.fault(of_the_copy.always().hang());
+                let output = with_signal_when(
+                    &world,
+                    command,
+                    |request| {
+                        (request.key.as_deref()).is_some_and(|key| key.starts_with("other/files/"))
+                    },
+                    Moment::Before,
+                    Signal::TERM,
+                );
+                let output = output.unwrap();
+                assert_eq!(output.code, code, "{output:?}");
+                assert!(
+                    output.events_named("copy_completed").is_empty(),
+                    "{output:?}"
+                );
+                assert_eq!(output.event("copy_failed")["error"], "interrupted");
+                let status = world.offsite(["status", "--json"]);
+                let status: Value = serde_json::from_str(&status.stdout).unwrap();
+                assert!(status["copies"].is_null(), "{status}");
+            });
+        }
+    });
 }
 
 /// Hints are about the copy, and not about the store that it is of.
