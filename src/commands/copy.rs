@@ -16,9 +16,9 @@ use crate::run::copies::{Scope, Terms, copy as copy_store};
 use crate::signal;
 use crate::snapshots::select::{Selection, select, sources_named};
 use crate::stop::Stop;
-use crate::store::StoreOptions;
 use crate::store::open::open;
 use crate::store::url::StoreUrl;
+use crate::store::{CopyJob, StoreOptions};
 
 pub(super) fn copy(context: &Context, args: &CopyArgs) -> Result<ExitCode, Failure> {
     let job = context.load(&args.flags(), Purpose::Read)?.job;
@@ -29,7 +29,18 @@ pub(super) fn copy(context: &Context, args: &CopyArgs) -> Result<ExitCode, Failu
         .map_err(|problem: crate::store::url::BadStore| {
             Failure::new(ExitCode::Usage, format!("--to {problem}")).hint(problem.hint())
         })?;
-    let configured = job.pass.copies.iter().find(|copy| copy.store == to);
+    let endpoint = args.to_endpoint_url.as_ref();
+    let is_meant = |copy: &&CopyJob| {
+        copy.store == to
+            && endpoint.is_none_or(|url| copy.options.endpoint_url.as_ref() == Some(url))
+    };
+    let mut meant = job.pass.copies.iter().filter(is_meant);
+    let configured = meant.next();
+    if meant.next().is_some() {
+        let text = format!("--to `{to}` is in `backup.copies` more than once");
+        let hint = "say on which server with --to-endpoint-url";
+        return Err(Failure::new(ExitCode::Usage, text).hint(hint));
+    }
     let mut options = configured.map_or_else(
         // The same server and credentials, unless it is said otherwise.
         || job.store_options.clone(),
@@ -71,7 +82,7 @@ pub(super) fn copy(context: &Context, args: &CopyArgs) -> Result<ExitCode, Failu
                 let selected = select(&from, &selection).await?;
                 let passes: BTreeSet<_> = selected.iter().map(|snapshot| snapshot.pass).collect();
                 if passes.len() > 1 {
-                    let text = "--snapshot latest is another one of each source";
+                    let text = "--snapshot latest means a different snapshot for each source";
                     let hint =
                         "name one with --source, or leave out --snapshot: the latest come along";
                     return Err(Failure::new(ExitCode::Usage, text).hint(hint));

@@ -59,7 +59,7 @@ struct SnapshotLine<'a> {
     parent: Option<String>,
 }
 
-/// The last so many of each source.
+/// The last `most` of each source.
 async fn the_last(
     store: &Arc<dyn Store>,
     args: &ListArgs,

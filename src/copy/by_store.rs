@@ -79,6 +79,7 @@ impl ByStore {
         match copy_object(to, &object, expected, requests).await {
             Ok(_) => Ok(Outcome::Copied),
             Err(NotCopied::Different) => Ok(Outcome::Different),
+            Err(NotCopied::Failed(_)) => Ok(Outcome::NotCopied),
             Err(NotCopied::Unable(reason)) => {
                 let _ = self.refusal.set(reason);
                 Ok(Outcome::NotCopied)

@@ -113,6 +113,7 @@ pub(super) async fn attempt<'a>(
             report::write_down_loss(world, &identity, &results, &verdict, start).await;
         }
         _ => {
+            let status = (status, last);
             let written =
                 report::write_down(world, lease, &identity, status, &results, &verdict, start);
             tokio::select! {

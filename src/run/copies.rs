@@ -10,7 +10,7 @@ use crate::copy::{Copied, CopyError, Stores, copy_snapshot, newest, to_copy};
 use crate::events::Event;
 use crate::exit::ExitCode;
 use crate::format::keys::SourceName;
-use crate::format::lock::Ending;
+use crate::format::lock::{Ending, Lock};
 use crate::format::owner::StoreOwner;
 use crate::format::pass_id::PassId;
 use crate::format::pass_record::Outcome;
@@ -70,6 +70,9 @@ pub enum CopyFailure {
     /// The store that is copied fails.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It is the store that is copied.
+    #[error("it is `{0}` itself, under another name")]
+    Itself(String),
     /// It was being stopped, and what was under way did not end in time.
     #[error("interrupted")]
     Stopped,
@@ -84,6 +87,7 @@ impl CopyFailure {
             Self::Lost(lost) => lost.exit_code(),
             Self::Source { error, .. } => error.exit_code(),
             Self::Store(error) => error.kind.exit_code(),
+            Self::Itself(_) => ExitCode::Usage,
             Self::Stopped => ExitCode::Failed,
         }
     }
@@ -105,6 +109,7 @@ impl CopyFailure {
                 ..
             } => hint_of_store(error, store),
             Self::NotLocked(error) => error.hint().map(str::to_owned),
+            Self::Itself(_) => Some("name another place for the copy".to_owned()),
             Self::Lost(_) | Self::Stopped => None,
             Self::Source { error, .. } => error.hint().map(str::to_owned),
         }
@@ -277,6 +282,14 @@ async fn copy_under_lock(
     let observer = holders::Observer::new(&there, terms.lock_wait, &[]);
     let (lease, previous) = lease::acquire(to, &request, &there.stop, &observer).await?;
     super::report::tell_of_owner(&there, &lease, previous.as_ref(), previous.is_some()).await;
+    // However it is called: by a link, through another address.
+    let first = lease::look(&*world.store).await;
+    let own = lease.record().await;
+    let is_itself = |lock: &Lock| lock.is_of(&own) && lock.pass == own.pass;
+    if matches!(&first, Ok(Some(seen)) if is_itself(&seen.record)) {
+        super::report::release(&there, lease, Ending::Unfinished).await;
+        return Err(CopyFailure::Itself(world.store.location()));
+    }
     let watch = async {
         lease.lost().await;
         there.stop.stop();

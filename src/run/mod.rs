@@ -83,7 +83,10 @@ pub async fn run(pass: &Pass, world: &World) -> PassReport {
     let copied = match (&end, &passes[..]) {
         (End::Locked { lost: None, .. }, [.., last]) if !pass.copies.is_empty() => {
             let copied = copies::after_pass(pass, world).await;
-            report::tell_of_copies(world, *last, &copied).await;
+            // Where none was tried, there is nothing to tell, and no time for it.
+            if !copied.copies.is_empty() {
+                report::tell_of_copies(world, *last, &copied).await;
+            }
             Some(copied)
         }
         _ => None,

@@ -185,13 +185,13 @@ pub(super) async fn tell_of_owner(
     }
 }
 
-/// Writes down how the pass ended and gives the lock back. None of that changes what is committed,
-/// so a failure is told and no more.
+/// Writes down how the pass ended, over the status that was read when it began, after the pass `last`, and gives
+/// the lock back. None of that changes what is committed, so a failure is told and no more.
 pub(super) async fn write_down(
     world: &World,
     lease: Lease,
     identity: &Identity,
-    status: StoreResult<(Option<Status>, Condition)>,
+    (status, last): (StoreResult<(Option<Status>, Condition)>, Option<PassId>),
     results: &[SourceOutcome<'_>],
     verdict: &Conclusion,
     start: Start,
@@ -206,19 +206,19 @@ pub(super) async fn write_down(
         true => Ending::Committed,
         false => Ending::Unfinished,
     };
-    if let Err(error) = replace_status(store, status, &record, identity.generation).await {
+    if let Err(error) = replace_status(store, status, &record, (identity.generation, last)).await {
         notice("`status.json` was not written", &error);
         outcome = Ending::Unfinished;
     }
     release(world, lease, outcome).await;
 }
 
-/// Writes the status over the one that was read when the pass began.
+/// Writes the status over the one that was read when the pass began, after `last`.
 async fn replace_status(
     store: &dyn Store,
     read: StoreResult<(Option<Status>, Condition)>,
     record: &PassRecord,
-    generation: u64,
+    (generation, last): (u64, Option<PassId>),
 ) -> StoreResult<()> {
     // Written anew, it would forget the sources that this pass has not touched.
     let (known, unchanged) = read?;
@@ -229,10 +229,10 @@ async fn replace_status(
     if error.kind != StoreErrorKind::PreconditionFailed {
         return Err(error);
     }
-    // The pass before this one may have added what became of its copies.
+    // An earlier pass may have added what became of its copies. It need not be the last one.
     match status::read_to_replace(store).await? {
         (Some(known), unchanged) if known.generation < generation => {
-            let status = Status::after(Some(known), record, generation);
+            let status = Status::after(Some(known.after_pass(last)), record, generation);
             status::replace(store, &status, &unchanged).await
         }
         _ => Err(error),

@@ -53,6 +53,9 @@ pub(crate) enum NotCopied {
     /// It cannot, or may not: it will not copy others either.
     #[error("{0}")]
     Unable(String),
+    /// It fails, as it may at anything: this object alone was not copied.
+    #[error("{0}")]
+    Failed(StoreError),
     /// What it would have made is not what was recorded.
     #[error("the copy would be another object")]
     Different,
@@ -62,6 +65,18 @@ pub(crate) enum NotCopied {
     /// Nobody gets a request any more.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+}
+
+impl NotCopied {
+    /// What it means that the store has not begun an object, or not made a part.
+    fn of(error: StoreError) -> Self {
+        match error.kind {
+            StoreErrorKind::Throttled(_)
+            | StoreErrorKind::Unavailable(_)
+            | StoreErrorKind::Transport(_) => Self::Failed(error),
+            _ => Self::Unable(error.to_string()),
+        }
+    }
 }
 
 /// Whether a store may be able to copy what another one has.
@@ -81,9 +96,8 @@ pub(crate) async fn copy_object(
 ) -> Result<Completed, NotCopied> {
     let Expected { key, size, .. } = expected;
     debug_assert!(size > PART_BYTES as u64);
-    let unable = |error: StoreError| NotCopied::Unable(error.to_string());
     let begun = to.begin_upload(key, &Placement::default()).await;
-    let upload = Arc::new(begun.map_err(unable)?);
+    let upload = Arc::new(begun.map_err(NotCopied::of)?);
     let copied = copy_parts(to, &upload, from, size, requests).await;
     let completed = match copied {
         Ok(parts) if crc64nvme(&parts) == expected.crc64nvme => {
@@ -94,7 +108,7 @@ pub(crate) async fn copy_object(
                 StoreErrorKind::Rejected(_)
                 | StoreErrorKind::Damaged(_)
                 | StoreErrorKind::Unsupported(_)
-                | StoreErrorKind::AbilityGone(_) => unable(error),
+                | StoreErrorKind::AbilityGone(_) => NotCopied::Unable(error.to_string()),
                 _ => error.into(),
             })
         }
@@ -134,7 +148,7 @@ async fn copy_parts(
     let mut parts = Vec::new();
     while let Some(copied) = copying.join_next().await {
         let copied = copied.map_err(|_| Stopped)?;
-        parts.push(copied.map_err(|error| NotCopied::Unable(error.to_string()))?);
+        parts.push(copied.map_err(NotCopied::of)?);
     }
     parts.sort_unstable_by_key(|(_, part)| part.number);
     Ok(parts)

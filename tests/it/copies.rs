@@ -302,6 +302,40 @@ fn a_pass_that_is_interrupted_while_it_copies_says_so() {
     assert_eq!(run.event("copy_completed")["snapshots"], 3, "{run:?}");
 }
 
+/// One store under two names is no store and a copy.
+#[test]
+fn a_store_is_no_copy_of_itself_whatever_it_is_called() {
+    let mut world = World::new();
+    let store = directory(&world);
+    std::os::unix::fs::symlink(&store, world.path("link")).unwrap();
+    world.set("STORE", store.display());
+    world.write("a", "a");
+    let link = world.path("link");
+    let link = link.to_str().unwrap();
+    with_copy(&world, link, true);
+    settle();
+    let output = world.offsite(["run"]);
+    assert_eq!(output.code, 3, "{output:?}");
+    let failed = output.event("copy_failed");
+    assert!(
+        failed["error"]
+            .as_str()
+            .unwrap()
+            .contains("under another name"),
+        "{failed}"
+    );
+    assert_eq!(copy(&world, link).code, 2);
+    // It is as good as before.
+    assert_eq!(world.offsite(["verify", "--read"]).code, 0);
+    assert_eq!(
+        world
+            .offsite(["run"])
+            .events_named("snapshot_committed")
+            .len(),
+        1
+    );
+}
+
 /// What does not end in time was not copied, whoever asked for it.
 #[test]
 fn a_copy_that_hangs_until_it_is_cut_off_was_not_made() {

@@ -343,6 +343,32 @@ fn what_a_killed_pass_committed_is_found_after_a_pass_over_other_sources() {
     assert_eq!(status_of(&world, "one")["settled"], true);
 }
 
+/// An earlier pass may write the status once more, about its copies, while a later one runs. What that knows of
+/// passes in between is not forgotten for it.
+#[test]
+fn what_a_killed_pass_committed_is_found_although_the_status_is_written_meanwhile() {
+    let world = world_of_two();
+    killed_when(&world, |request| {
+        request.operation == Operation::CreateMultipartUpload
+    });
+    let of_one = |key: &String| key.starts_with("snapshots/one/");
+    let committed = world.keys().into_iter().rfind(of_one).unwrap();
+    // It is another version by now.
+    let written = Fault::on(Operation::PutObject).key_contains("status.json");
+    let written = world
+        .server
+        .fault(written.times(1).status(412, "PreconditionFailed"));
+    let other = world.offsite(["run", "--source", "two"]);
+    assert_eq!(other.code, 0, "{other:?}");
+    assert_eq!(written.fired(), 1);
+    assert_eq!(status_of(&world, "one")["settled"], false);
+    assert_eq!(status_of(&world, "two")["settled"], true);
+    let all = world.back_up();
+    let started = &all.events_named("source_started")[0];
+    let parent = started["parent"].as_str().unwrap();
+    assert!(committed.contains(parent), "{parent} is not {committed}");
+}
+
 #[test]
 fn what_a_killed_pass_left_is_continued_after_a_pass_over_other_sources() {
     let world = world_of_two();

@@ -78,6 +78,24 @@ fn what_is_large_does_not_pass_through_here() {
     assert_copied(&world, to, &world.snapshots(), &trees);
 }
 
+/// What fails for the moment says nothing of other objects.
+#[test]
+fn an_object_that_the_store_fails_at_is_read_and_the_others_are_not() {
+    let (mut world, trees) = world();
+    world.set("LIMITS__CONCURRENCY", 1);
+    drop(trees);
+    world.write("first", noise(2, LARGE));
+    pass(&world);
+    let fails = Fault::on(Operation::UploadPartCopy).key_contains("/first");
+    world.server.fault(fails.always().status(503, "SlowDown"));
+    let (output, _) = copied(&world, 0);
+    assert_eq!(bytes(&output), ((2 * LARGE + 5).into(), LARGE.into()));
+    assert!(output.events_named("notice").is_empty(), "{output:?}");
+    assert_eq!(world.server.uploads(BUCKET).len(), 0);
+    let verified = world.offsite(["verify", "--read", "--store", OTHER]);
+    assert_eq!(verified.code, 0, "{verified:?}");
+}
+
 /// Once one object was refused, all others are read and written.
 #[test]
 fn a_store_that_may_not_or_cannot_is_asked_once() {

@@ -101,8 +101,8 @@ podFailurePolicy:
     {{- /*
     Another try would end the same way:
       2   usage or configuration is wrong; somebody has to change it
-      3   done, but some entries could not be read or restored, or a required copy failed: what could be is safe, and what could not, mostly
-          for want of permission, cannot a few seconds later; the next pass on the schedule tries again
+      3   done, but some entries could not be read or restored, or a required copy failed: what could be is safe, and
+          what could not, mostly for want of permission, cannot a few seconds later; the next pass tries again
       4   the backup is damaged; reading it again does not mend it
       10  no such snapshot, source or store
       11  another pass holds the lock, still after waiting for it: that one does the work. Not Ignore, which
