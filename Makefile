@@ -16,7 +16,7 @@ help: ## List the targets
 .PHONY: build
 build: ## Build the static release binary
 	@dev/setup build
-	$(LINKER_FLAGS)="-C target-feature=+crt-static -C force-unwind-tables=no -C link-arg=-Wl,-z,pack-relative-relocs" cargo build --release --locked --package offsite --target $(HOST)
+	$(LINKER_FLAGS)="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs -C link-arg=-Wl,-T,$(CURDIR)/dev/image/no-unwinding.ld" cargo build --release --locked --package offsite --target $(HOST)
 	@ls -l $(BINARY)
 
 .PHONY: build-static

@@ -30,6 +30,9 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 use jiff::Timestamp;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::{Cli, Command, RunArgs};
 use crate::config::{Config, ConfigError, Flag, Job, LogFormat, Problem, Purpose, document, load};
@@ -215,22 +218,25 @@ fn format(configured: LogFormat) -> Format {
 
 /// Sends what libraries have to say to standard error: their warnings, and more only at `trace`.
 fn log_to_stderr(job: &Job) {
-    let filter = match job.log_level {
-        Level::Trace => "debug",
-        _ => "error",
+    let usual = match job.log_level {
+        Level::Trace => LevelFilter::DEBUG,
+        _ => LevelFilter::ERROR,
     };
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(filter));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter);
+    let said = std::env::var("RUST_LOG").ok();
+    let said = said.and_then(|said| said.parse().ok());
+    let filter = said.unwrap_or_else(|| Targets::new().with_default(usual));
+    let log = tracing_subscriber::registry().with(filter);
+    let layer = tracing_subscriber::fmt::layer();
     // A second subscriber, of a second pass in a loop, is refused; the first one goes on.
     let _ = match format(job.log_format) {
         Format::Json => {
-            let log = || print::Log(|line| text::safe_json(line.to_owned()));
-            builder.json().with_writer(log).try_init()
+            let writer = || print::Log(|line| text::safe_json(line.to_owned()));
+            log.with(layer.json().with_writer(writer)).try_init()
         }
         Format::Text => {
-            let log = || print::Log(text::lines);
-            builder.with_ansi(false).with_writer(log).try_init()
+            let writer = || print::Log(text::lines);
+            let layer = layer.with_ansi(false).with_writer(writer);
+            log.with(layer).try_init()
         }
     };
 }
