@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from free_memory import FreeMemory
 from jobs import Contender, Job
 from measure import CommandFailed, Usage, measure
 from place import Place
@@ -40,13 +41,17 @@ def take_turns(job: Job, turns: int, tools: Tools, work: Path) -> Result:
         places = Places(tools, tree, sink, Path(scratch))
         kept = {each.name: places.settle(each) for each in job.contenders if job.stays and not each.shares}
         kept |= {each.name: kept[each.shares] for each in job.contenders if each.shares}
+        memory = FreeMemory() if job.restores else None
         for turn in range(turns):
             # Nobody always comes after the same one.
             first = turn % len(job.contenders)
             for contender in job.contenders[first:] + job.contenders[:first]:
                 place = kept.get(contender.name) or places.settle(contender)
                 command = contender.step(place)
+                if memory:
+                    memory.give_back()
                 usage = measure(command, sink, place.scratch)
+                memory = FreeMemory() if job.restores else None
                 result.add(contender.name, usage, place.shown(command))
                 if job.restores:
                     check_restored(place, job.tree.total_bytes)
@@ -54,6 +59,8 @@ def take_turns(job: Job, turns: int, tools: Tools, work: Path) -> Result:
                     f"{job.name}: turn {turn + 1} of {turns}: {contender.name}: "
                     f"{usage.cpu_seconds:.2f} s of CPU, {usage.wall_seconds:.2f} s"
                 )
+        if memory:
+            memory.give_back()
     return result
 
 

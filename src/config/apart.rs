@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::reader::Findings;
-use super::sources::SourceAt;
+use super::source_at::SourceAt;
 
 /// Two sources must not share a name, and must not hold each other's files.
 pub(super) fn check_apart(all: &[SourceAt], findings: &Findings) {

@@ -1,41 +1,12 @@
 //! Further stores, `backup.copies`: each with a region, an endpoint and a profile of its own.
 
 use super::Purpose;
-use super::job::Stores;
-use super::reader::{Findings, Placed, Section, complain};
-use super::settings::Settings;
-use super::store::{self, check_endpoint};
+use super::reader::{Findings, Placed, complain};
+use super::settings::{CopySettings, Settings};
+use super::store::{self, Stores, check_endpoint};
 use crate::source::directory::clean::clean;
 use crate::store::url::StoreUrl;
 use crate::store::{CopyJob, Encryption, StoreOptions};
-
-/// An item of `backup.copies`.
-#[derive(Debug)]
-pub(super) struct CopySettings {
-    store: Option<Placed<String>>,
-    region: Option<Placed<String>>,
-    endpoint_url: Option<Placed<String>>,
-    profile: Option<Placed<String>>,
-    required: bool,
-}
-
-impl CopySettings {
-    pub(super) fn read(mut section: Section<'_>) -> Self {
-        let copy = Self {
-            store: section.placed("store"),
-            region: section.placed("region"),
-            endpoint_url: section.placed("endpoint_url"),
-            profile: section.placed("profile"),
-            required: section.get("required").unwrap_or_default(),
-        };
-        if copy.store.is_none() {
-            let hint = "name where the copy goes: s3://BUCKET/PREFIX or /A/DIRECTORY";
-            section.complain("store", "is missing", hint);
-        }
-        section.finish();
-        copy
-    }
-}
 
 /// The store that is copied from.
 pub(super) struct First<'a> {

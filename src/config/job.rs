@@ -9,7 +9,7 @@ use super::log_format::LogFormat;
 use super::reader::{Findings, Placed, complain};
 use super::settings::{Incomplete, Metrics, Settings};
 use super::sources::sources;
-use super::store;
+use super::store::{self, Stores};
 use super::value::Bytes;
 use crate::events::{Files, Level};
 use crate::pass::context::Limits;
@@ -17,14 +17,6 @@ use crate::prices::Prices;
 use crate::run::Pass;
 use crate::store::StoreOptions;
 use crate::store::url::StoreUrl;
-
-/// What is known of stores besides settings.
-pub(super) struct Stores<'a> {
-    /// Where the environment says that stores are.
-    pub(super) endpoint_url: Option<&'a str>,
-    /// The store that file and document name.
-    pub(super) written: Option<&'a StoreUrl>,
-}
 
 /// What the program is to do, valid.
 #[derive(Debug)]

@@ -16,6 +16,7 @@ mod problem;
 mod reader;
 mod settings;
 mod source;
+mod source_at;
 mod sources;
 mod store;
 mod value;
@@ -25,7 +26,6 @@ use std::path::Path;
 
 pub(crate) use self::copies::relation;
 pub use self::job::Job;
-use self::job::Stores;
 use self::layers::Merged;
 pub use self::layers::{DOCUMENT_VARIABLE, Flag, document};
 pub use self::log_format::LogFormat;
@@ -35,6 +35,7 @@ pub use self::reader::Shown;
 use self::reader::{Findings, Section};
 use self::settings::Settings;
 pub use self::settings::{Incomplete, Metrics};
+use self::store::Stores;
 pub use self::value::{Bytes, parse_duration};
 
 /// A job, and the settings it was made from.

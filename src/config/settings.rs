@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::copies::CopySettings;
 use super::log_format::LogFormat;
 use super::reader::{Placed, Section};
 use super::source::{Source, storage_class};
@@ -241,5 +240,33 @@ impl Limits {
         };
         section.finish();
         limits
+    }
+}
+
+/// An item of `backup.copies`.
+#[derive(Debug)]
+pub(super) struct CopySettings {
+    pub(super) store: Option<Placed<String>>,
+    pub(super) region: Option<Placed<String>>,
+    pub(super) endpoint_url: Option<Placed<String>>,
+    pub(super) profile: Option<Placed<String>>,
+    pub(super) required: bool,
+}
+
+impl CopySettings {
+    pub(super) fn read(mut section: Section<'_>) -> Self {
+        let copy = Self {
+            store: section.placed("store"),
+            region: section.placed("region"),
+            endpoint_url: section.placed("endpoint_url"),
+            profile: section.placed("profile"),
+            required: section.get("required").unwrap_or_default(),
+        };
+        if copy.store.is_none() {
+            let hint = "name where the copy goes: s3://BUCKET/PREFIX or /A/DIRECTORY";
+            section.complain("store", "is missing", hint);
+        }
+        section.finish();
+        copy
     }
 }

@@ -8,52 +8,16 @@ use super::place::Whereabouts;
 use super::reader::{Findings, Placed, complain};
 use super::settings::Settings;
 use super::source::{Kind, Source, SourceMethod};
+use super::source_at::{SourceAt, SourceOptions};
 use crate::archive::template::KeyTemplate;
 use crate::format::codec::Codec;
 use crate::format::keys::SourceName;
-use crate::pass::job::{ArchiveOptions, Detect, Method, SourceJob};
+use crate::pass::job::{ArchiveOptions, Method, SourceJob};
 use crate::pass::policy::sessions::{Choice, SessionOptions};
 use crate::source::directory::clean::clean;
 use crate::source::filter::Globs;
 use crate::store::Placement;
 use crate::store::url::StoreUrl;
-
-/// A source, and where it and its configuration are.
-pub(super) struct SourceAt {
-    /// All but the place.
-    pub(super) options: SourceOptions,
-    pub(super) place: Whereabouts,
-    pub(super) tag: Tag,
-    pub(super) field: String,
-}
-
-/// What is to be done with a source, wherever it is.
-#[derive(Clone)]
-pub(super) struct SourceOptions {
-    pub(super) name: SourceName,
-    detect: Detect,
-    allow_empty: bool,
-    afresh: bool,
-    method: Method,
-    sessions: Option<SessionOptions>,
-    placement: Placement,
-}
-
-impl SourceAt {
-    fn into_job(self) -> SourceJob {
-        let options = self.options;
-        SourceJob {
-            name: options.name,
-            place: self.place.into_place(),
-            detect: options.detect,
-            allow_empty: options.allow_empty,
-            afresh: options.afresh,
-            method: options.method,
-            sessions: options.sessions,
-            placement: options.placement,
-        }
-    }
-}
 
 /// Checks the sources of all settings together, and that `stores` are elsewhere; each comes with its field.
 pub(super) fn sources(

@@ -12,6 +12,14 @@ use super::settings::Settings;
 use crate::store::StoreOptions;
 use crate::store::url::{BadStore, StoreUrl};
 
+/// What is known of stores besides settings.
+pub(super) struct Stores<'a> {
+    /// Where the environment says that stores are.
+    pub(super) endpoint_url: Option<&'a str>,
+    /// The store that file and document name.
+    pub(super) written: Option<&'a StoreUrl>,
+}
+
 /// The shortest time to wait for an answer.
 const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
 

@@ -5,7 +5,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::need::Need;
-use super::objects::NotCarried;
+use super::not_carried::NotCarried;
 use crate::memory::budget::Budget;
 use crate::store::server_side::{Expected, NotCopied, copy_object, could_copy};
 use crate::store::{PART_BYTES, Store};
@@ -18,7 +18,7 @@ pub(super) struct ByStore {
 
 /// What has become of an object that was left to the stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum Handover {
     Copied,
     /// Nothing.
     NotCopied,
@@ -59,16 +59,16 @@ impl ByStore {
         to: &Arc<dyn Store>,
         need: &Need,
         requests: &Budget,
-    ) -> Result<Outcome, NotCarried> {
+    ) -> Result<Handover, NotCarried> {
         let (Some(crc64nvme), Some(copies)) = (need.crc64nvme, from.copies()) else {
-            return Ok(Outcome::NotCopied);
+            return Ok(Handover::NotCopied);
         };
         let request = requests.one().await.map_err(|_| NotCarried::Stopped)?;
         let info = from.head(&need.key).await;
         drop(request);
         // Whoever reads it finds out what is wrong with it.
         let Some(info) = info.ok().filter(|info| info.size == need.size) else {
-            return Ok(Outcome::NotCopied);
+            return Ok(Handover::NotCopied);
         };
         let object = copies.named(&need.key, info.etag);
         let expected = Expected {
@@ -77,12 +77,12 @@ impl ByStore {
             crc64nvme,
         };
         match copy_object(to, &object, expected, requests).await {
-            Ok(_) => Ok(Outcome::Copied),
-            Err(NotCopied::Different) => Ok(Outcome::Different),
-            Err(NotCopied::Failed(_)) => Ok(Outcome::NotCopied),
+            Ok(_) => Ok(Handover::Copied),
+            Err(NotCopied::Different) => Ok(Handover::Different),
+            Err(NotCopied::Failed(_)) => Ok(Handover::NotCopied),
             Err(NotCopied::Unable(reason)) => {
                 let _ = self.refusal.set(reason);
-                Ok(Outcome::NotCopied)
+                Ok(Handover::NotCopied)
             }
             Err(NotCopied::Store(error)) => Err(error.into()),
             Err(NotCopied::Stopped(_)) => Err(NotCarried::Stopped),

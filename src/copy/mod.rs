@@ -9,6 +9,7 @@
 
 mod by_store;
 mod need;
+mod not_carried;
 mod objects;
 mod plan;
 

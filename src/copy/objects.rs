@@ -6,14 +6,13 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
-use super::CopyError;
-use super::by_store::{ByStore, Outcome};
+use super::by_store::{ByStore, Handover};
 use super::need::Need;
-use crate::format::pass_id::PassId;
+use super::not_carried::NotCarried;
 use crate::memory::budget::Budget;
 use crate::store::{
-    Condition, Length, NewObject, ObjectInfo, Placement, Store, StoreError, StoreErrorKind,
-    Uploader, WHOLE_BYTES, WriteError,
+    Condition, Length, NewObject, ObjectInfo, Placement, Store, StoreErrorKind, Uploader,
+    WHOLE_BYTES,
 };
 
 /// Read at a time of an object that goes in parts. Less than any part, so that the uploader puts parts together
@@ -34,43 +33,6 @@ pub(super) enum Brought {
     ByStore(u64),
     /// It was there.
     There,
-}
-
-/// Why an object was not carried.
-pub(super) enum NotCarried {
-    Store(StoreError),
-    /// It is not what was recorded.
-    Wrong(&'static str),
-    Stopped,
-}
-
-impl NotCarried {
-    pub(super) fn into_copy_error(self, key: String, snapshot: PassId) -> CopyError {
-        match self {
-            Self::Store(error) => error.into(),
-            Self::Wrong(error) => CopyError::Object {
-                key,
-                snapshot,
-                error: error.to_owned(),
-            },
-            Self::Stopped => CopyError::Stopped,
-        }
-    }
-}
-
-impl From<StoreError> for NotCarried {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<WriteError> for NotCarried {
-    fn from(error: WriteError) -> Self {
-        match error {
-            WriteError::Store(error) => Self::Store(error),
-            WriteError::Stopped(_) => Self::Stopped,
-        }
-    }
 }
 
 /// Carries objects, in so much memory and so many requests.
@@ -94,9 +56,9 @@ impl Carrier {
             return Ok(Brought::There);
         }
         let by_store = self.by_store(need).await;
-        let is_different = matches!(by_store, Ok(Outcome::Different));
+        let is_different = matches!(by_store, Ok(Handover::Different));
         let copied = Some(Brought::ByStore(need.size));
-        let mut brought = by_store.map(|by_store| copied.filter(|_| by_store == Outcome::Copied));
+        let mut brought = by_store.map(|by_store| copied.filter(|_| by_store == Handover::Copied));
         let mut reads = 0;
         loop {
             match brought {
@@ -133,9 +95,9 @@ impl Carrier {
     }
 
     /// Leaves an object to the stores, if they can do it.
-    async fn by_store(&self, need: &Need) -> Result<Outcome, NotCarried> {
+    async fn by_store(&self, need: &Need) -> Result<Handover, NotCarried> {
         if !self.by_store.may_copy(need) {
-            return Ok(Outcome::NotCopied);
+            return Ok(Handover::NotCopied);
         }
         let turn = self.large.acquire().await;
         let _turn = turn.map_err(|_| NotCarried::Stopped)?;

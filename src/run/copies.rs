@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::copied::AfterPass;
 use super::holders;
 use super::report::millis;
 use super::world::{Pass, World};
@@ -13,12 +14,10 @@ use crate::format::keys::SourceName;
 use crate::format::lock::{Ending, Lock};
 use crate::format::owner::StoreOwner;
 use crate::format::pass_id::PassId;
-use crate::format::pass_record::Outcome;
 use crate::format::status::CopyStatus;
 use crate::lease::{self, Claim, Lease, LeaseError, Lost};
 use crate::pass::context::Limits;
 use crate::snapshots::select::sources;
-use crate::status;
 use crate::stop::Stop;
 use crate::store::open::open;
 use crate::store::{Store, StoreError, StoreErrorKind};
@@ -133,28 +132,6 @@ fn hint_of_store(error: &StoreError, store: &str) -> Option<String> {
     }
 }
 
-/// What became of the copies of a pass.
-#[derive(Debug, Default)]
-pub(super) struct AfterPass {
-    /// Each copy that was tried.
-    pub(super) copies: Vec<CopyStatus>,
-    /// Whether each was tried to its end, before anybody said stop.
-    pub(super) is_over: bool,
-}
-
-impl AfterPass {
-    /// Stores that have not everything.
-    pub(super) fn failed(&self) -> Vec<String> {
-        let failed = self.copies.iter().filter(|copy| copy.error.is_some());
-        failed.map(|copy| copy.store.clone()).collect()
-    }
-
-    pub(super) fn lacks_a_required_one(&self) -> bool {
-        let mut copies = self.copies.iter();
-        copies.any(|copy| copy.required && copy.error.is_some())
-    }
-}
-
 /// Copies everything that a pass's store has to its further stores, one after the other.
 pub(super) async fn after_pass(pass: &Pass, world: &World) -> AfterPass {
     let mut after = AfterPass::default();
@@ -191,28 +168,6 @@ pub(super) async fn after_pass(pass: &Pass, world: &World) -> AfterPass {
     after
 }
 
-/// Puts what became of the copies into the status that `pass` has written, unless a later one has by now.
-pub(super) async fn tell_status(
-    world: &World,
-    pass: PassId,
-    after: &AfterPass,
-) -> Result<(), StoreError> {
-    let (status, unchanged) = status::read_to_replace(&*world.store).await?;
-    let Some(mut status) = status.filter(|status| status.pass == pass) else {
-        return Ok(());
-    };
-    if after.lacks_a_required_one() && status.outcome == Outcome::Complete {
-        status.outcome = Outcome::Incomplete;
-        status.exit_code = ExitCode::Incomplete.code();
-    }
-    status.copies.clone_from(&after.copies);
-    match status::replace(&*world.store, &status, &unchanged).await {
-        // By a later pass.
-        Err(error) if error.kind == StoreErrorKind::PreconditionFailed => Ok(()),
-        other => other,
-    }
-}
-
 /// Copies what `world.store` has to another store, and tells.
 ///
 /// # Errors
@@ -231,7 +186,11 @@ pub async fn copy(
         sources: scope.sources.clone(),
     });
     let mut copied = Copied::default();
-    let result = copy_under_lock(world, &to, scope, terms, &mut copied).await;
+    let result = tokio::select! {
+        result = copy_under_lock(world, &to, scope, terms, &mut copied) => result,
+        // A directory may hang, and its lock cannot be given back then: it expires.
+        () = super::report::no_time_left(world) => Err(CopyFailure::Stopped),
+    };
     let duration_ms = millis(began.elapsed());
     let requests = to.requests() - requests;
     world.events.emit(&match &result {

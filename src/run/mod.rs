@@ -3,6 +3,7 @@
 
 mod attempt;
 mod clock;
+mod copied;
 pub mod copies;
 mod holders;
 mod identity;
@@ -13,7 +14,7 @@ mod world;
 use std::time::Instant;
 
 use self::attempt::{Attempt, attempt};
-use self::copies::AfterPass;
+use self::copied::AfterPass;
 use self::report::{Conclusion, End, Start};
 use self::retry::{Pauses, worth_another_attempt};
 use self::world::{SourceOutcome, names};

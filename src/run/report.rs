@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-use super::copies::{self, AfterPass};
+use super::copied::AfterPass;
 use super::identity::Identity;
 use super::world::{SourceOutcome, World};
 use crate::events::Event;
@@ -242,7 +242,7 @@ async fn replace_status(
 /// Puts what became of the copies into the status.
 pub(super) async fn tell_of_copies(world: &World, pass: PassId, copied: &AfterPass) {
     let told = tokio::select! {
-        told = copies::tell_status(world, pass, copied) => told,
+        told = tell_status(world, pass, copied) => told,
         () = no_time_left(world) => return,
     };
     if let Err(error) = told {
@@ -251,6 +251,24 @@ pub(super) async fn tell_of_copies(world: &World, pass: PassId, copied: &AfterPa
             "`status.json` does not say what became of the copies",
             &error,
         );
+    }
+}
+
+/// Puts what became of the copies into the status that `pass` has written, unless a later one has by now.
+async fn tell_status(world: &World, pass: PassId, after: &AfterPass) -> StoreResult<()> {
+    let (status, unchanged) = status::read_to_replace(&*world.store).await?;
+    let Some(mut status) = status.filter(|status| status.pass == pass) else {
+        return Ok(());
+    };
+    if after.lacks_a_required_one() && status.outcome == Outcome::Complete {
+        status.outcome = Outcome::Incomplete;
+        status.exit_code = ExitCode::Incomplete.code();
+    }
+    status.copies.clone_from(&after.copies);
+    match status::replace(&*world.store, &status, &unchanged).await {
+        // By a later pass.
+        Err(error) if error.kind == StoreErrorKind::PreconditionFailed => Ok(()),
+        other => other,
     }
 }
 

@@ -340,25 +340,26 @@ fn a_store_is_no_copy_of_itself_whatever_it_is_called() {
 #[test]
 fn a_copy_that_hangs_until_it_is_cut_off_was_not_made() {
     std::thread::scope(|scope| {
-        for (command, code) in [(&["run"][..], 143), (&["copy", "--to", OTHER], 143)] {
+        let (run, copy) = (&["run"][..], &["copy", "--to", OTHER][..]);
+        let put = (Operation::PutObject, "other/files/");
+        let look = (Operation::GetObject, "other/lock");
+        for (command, (operation, key)) in [(run, put), (copy, put), (run, look), (copy, look)] {
             scope.spawn(move || {
                 let world = World::new();
                 world.write("a", "a");
                 pass(&world);
                 with_copy(&world, OTHER, false);
-                let of_the_copy = Fault::on(Operation::PutObject).key_contains("other/files/");
+                let of_the_copy = Fault::on(operation).key_contains(key);
                 world.server.fault(of_the_copy.always().hang());
                 let output = with_signal_when(
                     &world,
                     command,
-                    |request| {
-                        (request.key.as_deref()).is_some_and(|key| key.starts_with("other/files/"))
-                    },
+                    move |request| request.key.as_deref().is_some_and(|it| it.starts_with(key)),
                     Moment::Before,
                     Signal::TERM,
                 );
                 let output = output.unwrap();
-                assert_eq!(output.code, code, "{output:?}");
+                assert_eq!(output.code, 143, "{output:?}");
                 assert!(
                     output.events_named("copy_completed").is_empty(),
                     "{output:?}"

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, linkat};
+use rustix::fs::{Advice, AtFlags, fadvise, linkat};
 use rustix::io::{Errno, pread, pwrite};
 
 use super::root::{Naming, Root, bytes, stat};
@@ -90,11 +90,13 @@ impl Draft {
         matches!((here, there), (Ok(here), Ok(there)) if identity(here) == identity(there))
     }
 
-    /// Whether a file has the same contents.
+    /// Whether a file has the same contents on the disk.
     pub(super) fn is_same_as(&self, other: &OwnedFd) -> Result<bool> {
         if stat(&self.file)?.stx_size != stat(other)?.stx_size {
             return Ok(false);
         }
+        // What could not be written may stay in memory, and looks right there, until it is dropped.
+        let _ = fadvise(other, 0, None, Advice::DontNeed);
         let (mut one, mut another) = (vec![0; COMPARED_BYTES], vec![0; COMPARED_BYTES]);
         let mut at = 0;
         loop {

@@ -329,8 +329,8 @@ impl Shared {
         if root.reports_late || *condition != Condition::Absent {
             draft.sync()?;
         }
-        let (_, etag) = place(root, key, &mut draft, condition)?;
-        self.durable.has_contents();
+        let (path, etag) = place(root, key, &mut draft, condition)?;
+        self.durable.has_contents(root, &path)?;
         Ok(etag)
     }
 

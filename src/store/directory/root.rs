@@ -29,6 +29,7 @@ const SMB: u64 = 0x517b;
 const SMB2: u64 = 0xfe53_4d42;
 const CIFS: u64 = 0xff53_4d42;
 const FUSE: u64 = 0x6573_5546;
+const PLAN9: u64 = 0x0102_1997;
 
 /// Directories that are known to exist.
 const KNOWN: usize = 64;
@@ -48,7 +49,8 @@ pub(super) enum Naming {
 pub(super) struct Root {
     fd: OwnedFd,
     folds_case: OnceLock<bool>,
-    /// Each file has to be synced to be told that it was written.
+    /// Each file has to be synced to be told that it was written, and each directory for its names: syncing all at once
+    /// tells nothing, and on some does nothing.
     pub(super) reports_late: bool,
     /// Renaming without replacing is checked by this machine alone, as Linux does it for SMB: another machine may be
     /// about to make the same name.
@@ -80,7 +82,7 @@ impl Root {
         let kind = u64::try_from(fstatfs(&fd)?.f_type).unwrap_or_default();
         Ok(Self {
             folds_case: OnceLock::new(),
-            reports_late: [NFS, SMB, SMB2, CIFS, FUSE].contains(&kind) || !syncfs_reports(),
+            reports_late: [NFS, SMB, SMB2, CIFS, FUSE, PLAN9].contains(&kind) || !syncfs_reports(),
             unnamed: Unnamed::default(),
             renames_alone: [SMB, SMB2, CIFS].contains(&kind),
             owner: Owner::of(&fd)?,

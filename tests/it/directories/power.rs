@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{assert_restored, world};
-use crate::support::calls::{Answer, watched};
+use crate::support::calls::{Answer, watched, without_syncing_all};
 use crate::support::tree::{self, Tree, settle};
 use crate::support::{World, long, noise};
 
@@ -63,6 +63,15 @@ fn run(program: &str, args: &[&str]) -> bool {
 
 #[test]
 fn what_was_committed_survives_a_power_failure() {
+    assert_survives(|_| {});
+}
+
+#[test]
+fn what_was_committed_survives_where_each_file_has_to_be_synced() {
+    assert_survives(without_syncing_all);
+}
+
+fn assert_survives(on_what: impl Fn(&mut Command)) {
     let mut world = world();
     let Some(disk) = Disk::make(world.path("disk"), world.path("mounted")) else {
         let _ = writeln!(
@@ -88,7 +97,9 @@ fn what_was_committed_survives_a_power_failure() {
     let trees = [first, tree::read(&world.data())];
     let stride = if long() { 1 } else { 9 };
     let (mut calls, mut failures) = (0, Vec::new());
-    let output = watched(&mut world.command(["run"]), |_| {
+    let mut command = world.command(["run"]);
+    on_what(&mut command);
+    let output = watched(&mut command, |_| {
         if calls % stride == 0 {
             let copy = world.path(&format!("failure-{calls}"));
             disk.after_power_failure(&copy);

@@ -56,6 +56,9 @@ pub(crate) const SOCKET: Call = call(libc::SYS_socket);
 /// Making pipes.
 pub(crate) const MAKE_PIPE: Call = call(libc::SYS_mknodat);
 
+/// Syncing a whole file system.
+const SYNC_ALL: Call = call(libc::SYS_syncfs);
+
 /// Looking at what a listed directory has.
 pub(crate) const LOOK: Call = with(libc::SYS_statx, 2, libc::AT_NO_AUTOMOUNT);
 
@@ -92,6 +95,19 @@ pub(crate) fn refuse(command: &mut Command, calls: &[(Call, Errno)]) {
     let rules: Vec<_> = calls.iter().map(|(call, e)| (*call, errno(*e))).collect();
     let filter = filter(&rules);
     before_exec(command, move || install(&filter, 0).map(drop));
+}
+
+/// Runs the program where syncing a whole file system does nothing, as on FUSE; an old kernel, which it takes this
+/// for, tells of no failure either.
+pub(crate) fn without_syncing_all(command: &mut Command) {
+    let done = libc::SECCOMP_RET_ERRNO;
+    let filter = filter(&[(SYNC_ALL, done)]);
+    before_exec(command, move || {
+        let old = libc::UNAME26.try_into().unwrap();
+        #[expect(unsafe_code, reason = "no crate has this call")]
+        check(unsafe { libc::personality(old) })?;
+        install(&filter, 0).map(drop)
+    });
 }
 
 /// Makes the program die of any of these calls.
