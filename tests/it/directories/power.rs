@@ -63,15 +63,6 @@ fn run(program: &str, args: &[&str]) -> bool {
 
 #[test]
 fn what_was_committed_survives_a_power_failure() {
-    assert_survives(|_| {});
-}
-
-#[test]
-fn what_was_committed_survives_where_each_file_has_to_be_synced() {
-    assert_survives(without_syncing_all);
-}
-
-fn assert_survives(on_what: impl Fn(&mut Command)) {
     let mut world = world();
     let Some(disk) = Disk::make(world.path("disk"), world.path("mounted")) else {
         let _ = writeln!(
@@ -97,9 +88,7 @@ fn assert_survives(on_what: impl Fn(&mut Command)) {
     let trees = [first, tree::read(&world.data())];
     let stride = if long() { 1 } else { 9 };
     let (mut calls, mut failures) = (0, Vec::new());
-    let mut command = world.command(["run"]);
-    on_what(&mut command);
-    let output = watched(&mut command, |_| {
+    let output = watched(&mut world.command(["run"]), |_| {
         if calls % stride == 0 {
             let copy = world.path(&format!("failure-{calls}"));
             disk.after_power_failure(&copy);
@@ -117,6 +106,49 @@ fn assert_survives(on_what: impl Fn(&mut Command)) {
     }
     assert_survived(&mut world, copy, &trees, 2);
     assert!(calls > 60, "{calls} calls");
+}
+
+/// Each file, and each directory for the names in it and for its own.
+#[test]
+fn where_syncing_all_tells_nothing_everything_is_synced_before_it_is_referred_to() {
+    let world = world();
+    for path in ["a", "sub/b", "sub/sub/c"] {
+        world.write(path, path);
+    }
+    settle();
+    let mut command = world.command(["run"]);
+    without_syncing_all(&mut command);
+    let mut synced = Vec::new();
+    let output = watched(&mut command, |call| {
+        synced.extend(call.syncs());
+        Answer::Proceed
+    });
+    assert_eq!(output.code, 0, "{output:?}");
+    let contents = super::store(&world).join("files/data");
+    let pass = std::fs::read_dir(&contents)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
+    let below = ["", "sub", "sub/sub"].map(|path| pass.path().join(path));
+    let manifests = super::store(&world).join("manifests/data");
+    let first = synced.iter().position(|path| path.starts_with(&manifests));
+    let before = &synced[..first.unwrap()];
+    for directory in below
+        .iter()
+        .map(PathBuf::as_path)
+        .chain(contents.ancestors().take(3))
+    {
+        assert!(
+            before.iter().any(|path| path == directory),
+            "{directory:?}: {synced:?}"
+        );
+    }
+    // What had no name yet.
+    let files = before
+        .iter()
+        .filter(|path| path.to_string_lossy().ends_with("(deleted)"));
+    assert!(files.count() >= 3, "{synced:?}");
 }
 
 /// After a failure there are at least so many snapshots, all whole, and passes go on.

@@ -174,9 +174,9 @@ fn a_name_that_a_file_system_takes_for_another_is_named_and_not_counted_as_there
         let mut seen = 0;
         let output = watched(&mut command, |call| {
             // The first directory is the one for staging.
-            seen += usize::from(call == number);
+            seen += usize::from(call.number == number);
             let is_staging = number == NAMING[1] && seen == 1;
-            match call == number && !is_staging && !std::mem::replace(&mut refused, true) {
+            match call.number == number && !is_staging && !std::mem::replace(&mut refused, true) {
                 true => Answer::Refuse(Errno::EXIST),
                 false => Answer::Proceed,
             }

@@ -8,7 +8,7 @@ use std::io;
 use std::mem::zeroed;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::io::Errno;
@@ -145,11 +145,23 @@ pub(crate) enum Answer {
     Refuse(Errno),
 }
 
+/// A call that waits for its answer.
+pub(crate) struct Waiting {
+    pub(crate) number: libc::c_long,
+    process: u32,
+    first_argument: u64,
+}
+
+impl Waiting {
+    /// What the call syncs, if it does; `None` for whole file systems.
+    pub(crate) fn syncs(&self) -> Option<PathBuf> {
+        let link = format!("/proc/{}/fd/{}", self.process, self.first_argument);
+        (self.number == libc::SYS_fsync).then(|| std::fs::read_link(link).unwrap())
+    }
+}
+
 /// Runs a command and decides on each call by which the program changes files.
-pub(crate) fn watched(
-    command: &mut Command,
-    mut decide: impl FnMut(libc::c_long) -> Answer,
-) -> Output {
+pub(crate) fn watched(command: &mut Command, mut decide: impl FnMut(&Waiting) -> Answer) -> Output {
     /// Where the child has the filter's descriptor.
     const LISTENER: libc::c_int = 200;
     let filter = filter(&CHANGES.map(|call| (call, libc::SECCOMP_RET_USER_NOTIF)));
@@ -165,7 +177,11 @@ pub(crate) fn watched(
     let listener = rustix::process::pidfd_getfd(&process, LISTENER, flags).unwrap();
     while let Some(call) = next(&listener) {
         let decision = match is_by_offsite(&call) {
-            true => decide(call.data.nr.into()),
+            true => decide(&Waiting {
+                number: call.data.nr.into(),
+                process: call.pid,
+                first_argument: call.data.args[0],
+            }),
             false => Answer::Proceed,
         };
         match decision {
