@@ -1,7 +1,8 @@
 //! Sources as they are in life: unmounted, unreadable, changing under the reader, with mounts and
 //! loops in them.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
@@ -441,14 +442,22 @@ fn patterns_decide_what_is_in_a_snapshot() {
     );
 }
 
-/// Writes two files of one length within one tick of the kernel's clock.
-pub(crate) fn write_twins(world: &World, [one, other]: [&str; 2]) {
-    let paths = [one, other].map(|path| world.data().join(path));
+/// Writes two files of one length within one tick of the kernel's clock. Each try takes new files and
+/// has nothing between its two writes: Linux 6.13 and later moves its clock on whenever a file changes
+/// whose time was looked at, anybody's, and ext4 flushes a file that was cut short and written again.
+pub(crate) fn write_twins(world: &World, twins: [&str; 2]) {
+    let paths = twins.map(|twin| world.data().join(twin));
     for round in 0..1000 {
-        world.write(one, format!("one   {round:03}"));
-        world.write(other, format!("other {round:03}"));
-        let [one, other] = paths.each_ref().map(|path| {
-            let found = fs::metadata(path).unwrap();
+        let files = paths.each_ref().map(|path| {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            File::create_new(path).unwrap()
+        });
+        let contents = ["one", "other"].map(|name| format!("{name:5} {round:03}"));
+        for (mut file, contents) in files.iter().zip(&contents) {
+            file.write_all(contents.as_bytes()).unwrap();
+        }
+        let [one, other] = files.each_ref().map(|file| {
+            let found = file.metadata().unwrap();
             (
                 found.mtime(),
                 found.mtime_nsec(),
@@ -458,6 +467,9 @@ pub(crate) fn write_twins(world: &World, [one, other]: [&str; 2]) {
         });
         if one == other {
             return;
+        }
+        for path in &paths {
+            fs::remove_file(path).unwrap();
         }
     }
     panic!("the clock ticks too fast");
@@ -702,7 +714,7 @@ fn a_bandwidth_limit_holds_for_small_files_together() {
 #[test]
 fn a_tree_may_be_deeper_than_paths_are_long() {
     let mut world = World::new();
-    let mut directory = fs::File::open(world.data()).unwrap();
+    let mut directory = File::open(world.data()).unwrap();
     let name = "directory-with-a-name-of-forty-characters";
     for _ in 0..120 {
         rustix::fs::mkdirat(&directory, name, rustix::fs::Mode::RWXU).unwrap();
