@@ -24,6 +24,8 @@ pub const STATUS: &str = "status.json";
 pub const PASSES: &str = "passes/";
 /// Commit records of all sources.
 pub const SNAPSHOTS: &str = "snapshots/";
+/// What was said of snapshots after they were committed.
+pub const MARKS: &str = "marks/";
 /// Where segments are, finished and unfinished.
 pub const MANIFESTS: &str = "manifests/";
 
@@ -118,6 +120,24 @@ pub fn snapshots(source: &SourceName) -> String {
 #[must_use]
 pub fn snapshot(source: &SourceName, pass: PassId) -> String {
     format!("{SNAPSHOTS}{source}/{pass}.json")
+}
+
+/// All marks of one source.
+#[must_use]
+pub fn marks(source: &SourceName) -> String {
+    format!("{MARKS}{source}/")
+}
+
+/// All marks of one snapshot.
+#[must_use]
+pub fn marks_of(source: &SourceName, pass: PassId) -> String {
+    format!("{MARKS}{source}/{pass}/")
+}
+
+/// One mark of a snapshot, from 1. Later ones sort after it.
+#[must_use]
+pub fn mark(source: &SourceName, pass: PassId, number: u32) -> String {
+    format!("{MARKS}{source}/{pass}/{number:05}.json")
 }
 
 /// All segments of one source.

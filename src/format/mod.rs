@@ -14,6 +14,7 @@ pub mod keys;
 pub mod lines;
 pub mod location;
 pub mod lock;
+pub mod mark;
 pub mod objects;
 pub mod origin;
 pub mod owner;

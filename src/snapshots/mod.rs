@@ -4,5 +4,6 @@ pub mod chain;
 pub mod differences;
 pub mod entries;
 mod fetch;
+pub mod marks;
 pub mod objects;
 pub mod select;

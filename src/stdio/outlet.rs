@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -15,6 +15,10 @@ const CAPACITY: usize = 4 << 20;
 
 /// A report goes in by pieces, so that one of any length fits.
 const PIECE: usize = 64 << 10;
+
+/// How long a line about one file of many waits for others, so that thousands a second take a hundred
+/// writes. Nobody who watches sees it.
+const GATHERING: Duration = Duration::from_millis(10);
 
 /// How much something matters, and so how full the queue may be for it to find room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +53,10 @@ pub(crate) struct Outlet {
 struct Shared {
     capacity: usize,
     state: Mutex<OutletState>,
-    changed: Condvar,
+    /// The thread waits for this: something to write, or a hurry.
+    filled: Condvar,
+    /// Everybody else waits for this: room, or the end.
+    emptied: Condvar,
 }
 
 #[derive(Default)]
@@ -58,6 +65,10 @@ struct OutletState {
     queue: Vec<u8>,
     /// What is not written yet: the queue, and what the thread is writing.
     unwritten: usize,
+    /// Somebody should see the queue at once, or waits until it is written.
+    is_urgent: bool,
+    /// How many wait for room, or for the end. It costs a system call to tell nobody.
+    waiting: usize,
     /// Nobody reads any more, or was waited for in vain.
     is_over: bool,
     /// Why a report is not all there, the first time that something could not be written.
@@ -76,7 +87,8 @@ impl Outlet {
         let shared = Arc::new(Shared {
             capacity,
             state: Mutex::default(),
-            changed: Condvar::new(),
+            filled: Condvar::new(),
+            emptied: Condvar::new(),
         });
         // Not the handles of the standard library, whose locks one writer that waits would keep.
         let writing = Arc::clone(&shared);
@@ -94,7 +106,7 @@ impl Outlet {
 
     /// Takes bytes if there is room for them. Never waits.
     pub(crate) fn offer(&self, bytes: &[u8], importance: Importance) -> bool {
-        let mut state = self.shared.lock();
+        let state = self.shared.lock();
         if state.is_over {
             // Nobody misses it.
             return true;
@@ -102,8 +114,8 @@ impl Outlet {
         if state.unwritten + bytes.len() > importance.most(self.shared.capacity) {
             return false;
         }
-        state.take(bytes);
-        self.shared.changed.notify_all();
+        self.shared
+            .take(state, bytes, importance != Importance::Detail);
         true
     }
 
@@ -133,8 +145,7 @@ impl Outlet {
                     }
                 };
             }
-            state.take(piece);
-            self.shared.changed.notify_all();
+            self.shared.take(state, piece, true);
         }
     }
 
@@ -159,7 +170,8 @@ impl Outlet {
     pub(super) fn hurry(&self) {
         let mut state = self.shared.lock();
         state.hurried.get_or_insert_with(Instant::now);
-        self.shared.changed.notify_all();
+        drop(state);
+        self.shared.emptied.notify_all();
     }
 
     /// Whether there is no use in writing any more.
@@ -175,11 +187,6 @@ impl Outlet {
 }
 
 impl OutletState {
-    fn take(&mut self, bytes: &[u8]) {
-        self.queue.extend_from_slice(bytes);
-        self.unwritten += bytes.len();
-    }
-
     fn give_up(&mut self) {
         let late = io::Error::new(ErrorKind::TimedOut, "its reader has stopped reading");
         self.failure.get_or_insert(late);
@@ -192,34 +199,55 @@ impl Shared {
         self.state.lock().expect("nothing panics holding this")
     }
 
-    /// Waits for a change, or gives the state back as an error once that took too long.
+    /// Puts bytes into the queue, and tells the thread if it does not know of any, or should not wait for more.
+    fn take(&self, mut state: MutexGuard<'_, OutletState>, bytes: &[u8], is_urgent: bool) {
+        let tell = state.queue.is_empty() || (is_urgent && !state.is_urgent);
+        state.queue.extend_from_slice(bytes);
+        state.unwritten += bytes.len();
+        state.is_urgent |= is_urgent;
+        drop(state);
+        if tell {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Waits until something was written, or gives the state back as an error once that took too long.
     fn wait<'a>(
         &self,
-        state: MutexGuard<'a, OutletState>,
+        mut state: MutexGuard<'a, OutletState>,
         until: Option<Instant>,
     ) -> Result<MutexGuard<'a, OutletState>, MutexGuard<'a, OutletState>> {
-        let Some(until) = until else {
-            return Ok(self
-                .changed
-                .wait(state)
-                .expect("nothing panics holding this"));
-        };
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
             return Err(state);
         }
-        let waited = self.changed.wait_timeout(state, left);
-        Ok(waited.expect("nothing panics holding this").0)
+        state.is_urgent = true;
+        self.filled.notify_one();
+        state.waiting += 1;
+        let mut state = match left {
+            None => self.emptied.wait(state).expect("nothing panics here"),
+            Some(left) => {
+                let waited = self.emptied.wait_timeout(state, left);
+                waited.expect("nothing panics here").0
+            }
+        };
+        state.waiting -= 1;
+        Ok(state)
     }
 
     /// The thread: writes what there is, for as long as somebody reads it.
     fn write(&self, stream: &File) {
         let mut taken = Vec::new();
         loop {
-            let mut state = self.lock();
-            while state.queue.is_empty() {
-                state = self.changed.wait(state).expect("nothing panics here");
-            }
+            let state = self
+                .filled
+                .wait_while(self.lock(), |state| state.queue.is_empty())
+                .expect("nothing panics here");
+            let (mut state, _) = self
+                .filled
+                .wait_timeout_while(state, GATHERING, |state| !state.is_urgent)
+                .expect("nothing panics here");
+            state.is_urgent = false;
             taken.clear();
             std::mem::swap(&mut taken, &mut state.queue);
             drop(state);
@@ -252,8 +280,13 @@ impl Shared {
                 Some(error) => drop(state.failure.get_or_insert(error)),
                 None => {}
             }
-            self.changed.notify_all();
-            if state.is_over {
+            let is_over = state.is_over;
+            let is_awaited = state.waiting > 0;
+            drop(state);
+            if is_awaited {
+                self.emptied.notify_all();
+            }
+            if is_over {
                 return false;
             }
         }
@@ -339,7 +372,7 @@ mod tests {
             let mut state = outlet.shared.lock();
             state.give_up();
             drop(state);
-            outlet.shared.changed.notify_all();
+            outlet.shared.emptied.notify_all();
             waiting.join().unwrap();
         });
         assert!(outlet.is_over());

@@ -1,0 +1,155 @@
+//! `marks/<source>/<pass>/<n>.json`: what was said of a snapshot after it was committed.
+//!
+//! Marks are events and are never changed. Where several of them speak of the same thing, the one with the
+//! highest number counts.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::FORMAT;
+use super::keys::SourceName;
+use super::lock::Holder;
+use super::pass_id::PassId;
+use super::requires::{Requires, Unsupported};
+
+/// The largest mark.
+pub const MARK_BYTES: u64 = 16 << 20;
+
+/// One mark.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Mark {
+    format: u32,
+    /// What a reader has to know besides.
+    #[serde(default, skip_serializing_if = "Requires::is_empty")]
+    requires: Requires,
+    /// Name of the source.
+    pub source: SourceName,
+    /// The snapshot.
+    pub snapshot: PassId,
+    /// When the mark was made, in the store's time.
+    pub at: Timestamp,
+    /// On which machine.
+    pub by: Holder,
+    /// What it says.
+    #[serde(flatten)]
+    pub says: Says,
+}
+
+/// What a mark says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Says {
+    /// The snapshot is not to be condemned.
+    Pin {
+        /// Why.
+        reason: String,
+        /// Not after this; for ever, without.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+    },
+    /// It is no longer pinned.
+    Unpin,
+    /// What it lacks beside the snapshot before it is meant to be gone.
+    Acknowledge {
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// Something that this program does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A mark that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum MarkError {
+    /// Not the JSON of a mark.
+    #[error("is not a mark: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Written by a newer program.
+    #[error("has format version {0}, this program reads version {FORMAT}")]
+    Format(u32),
+    /// Written by a newer program.
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
+}
+
+impl Mark {
+    /// A mark of this program's format.
+    #[must_use]
+    pub fn new(
+        source: SourceName,
+        snapshot: PassId,
+        at: Timestamp,
+        by: Holder,
+        says: Says,
+    ) -> Self {
+        Self {
+            format: FORMAT,
+            requires: Requires::default(),
+            source,
+            snapshot,
+            at,
+            by,
+            says,
+        }
+    }
+
+    /// Reads a mark.
+    ///
+    /// # Errors
+    /// It is damaged, or of a format this program does not know.
+    pub fn parse(bytes: &[u8]) -> Result<Self, MarkError> {
+        #[derive(Deserialize)]
+        struct Head {
+            format: u32,
+            #[serde(default)]
+            requires: Requires,
+        }
+        let head: Head = serde_json::from_slice(bytes)?;
+        if head.format != FORMAT {
+            return Err(MarkError::Format(head.format));
+        }
+        head.requires.check()?;
+        Ok(serde_json::from_slice(bytes)?)
+    }
+
+    /// The mark as it is stored.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec(self).expect("marks are plain data");
+        bytes.push(b'\n');
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(says: &str) -> String {
+        format!(
+            r#"{{"format":{FORMAT},"source":"a","snapshot":"20251227T020000Z-7f3a","at":"2025-12-28T00:00:00Z","by":{{"host":"h","pid":1}},{says}}}"#
+        )
+    }
+
+    #[test]
+    fn marks_are_read_back() {
+        let says = Says::Pin {
+            reason: "before the move".to_owned(),
+            until: None,
+        };
+        let text = mark(r#""kind":"pin","reason":"before the move""#);
+        let read = Mark::parse(text.as_bytes()).unwrap();
+        assert_eq!(read.says, says);
+        assert_eq!(Mark::parse(&read.to_bytes()).unwrap(), read);
+    }
+
+    #[test]
+    fn a_kind_that_is_not_known_is_no_error_and_a_feature_is() {
+        let read = Mark::parse(mark(r#""kind":"applause","loud":1"#).as_bytes());
+        assert_eq!(read.unwrap().says, Says::Unknown);
+        let read = Mark::parse(mark(r#""kind":"pin","requires":["x"],"reason":"""#).as_bytes());
+        assert!(matches!(read, Err(MarkError::Unsupported(_))), "{read:?}");
+    }
+}
