@@ -19,6 +19,7 @@ pub mod pass;
 pub mod plan;
 pub mod prices;
 pub mod restore;
+pub mod retention;
 pub mod run;
 pub mod signal;
 pub mod snapshots;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::format::keys::SourceName;
 use crate::format::pass_id::PassId;
-use crate::snapshots::chain::{self, Chain, ChainError};
+use crate::snapshots::chain::{self, Chain, ChainError, Standing};
 use crate::store::Store;
 
 /// Why nothing can be copied.
@@ -75,12 +75,16 @@ pub async fn to_copy(
     let mut chain = Chain::of(from, source).await?;
     let mut passes = Vec::new();
     let mut follows = newest_there.is_none();
-    while let Some(snapshot) = chain.next().await? {
+    // Condemned snapshots are not copied, and still say what came before them.
+    while let Some(standing) = chain.next_standing().await? {
+        let snapshot = standing.snapshot();
         if newest_there.is_some_and(|newest| snapshot.pass <= newest) {
             follows = newest_there == Some(snapshot.pass);
             break;
         }
-        passes.push(snapshot.pass);
+        if matches!(standing, Standing::Live(_)) {
+            passes.push(snapshot.pass);
+        }
         if newest_there.is_some() && snapshot.parent == newest_there {
             // Whose record may have been removed here.
             follows = true;

@@ -24,6 +24,8 @@ pub const STATUS: &str = "status.json";
 pub const PASSES: &str = "passes/";
 /// Commit records of all sources.
 pub const SNAPSHOTS: &str = "snapshots/";
+/// What prunes decided.
+pub const PRUNES: &str = "prunes/";
 /// What was said of snapshots after they were committed.
 pub const MARKS: &str = "marks/";
 /// Where segments are, finished and unfinished.
@@ -120,6 +122,12 @@ pub fn snapshots(source: &SourceName) -> String {
 #[must_use]
 pub fn snapshot(source: &SourceName, pass: PassId) -> String {
     format!("{SNAPSHOTS}{source}/{pass}.json")
+}
+
+/// What one prune decided.
+#[must_use]
+pub fn prune(id: PassId) -> String {
+    format!("{PRUNES}{id}.json")
 }
 
 /// All marks of one source.

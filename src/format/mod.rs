@@ -9,6 +9,7 @@
 pub mod abilities;
 pub mod changes;
 pub mod codec;
+pub mod condemned;
 pub mod entry;
 pub mod keys;
 pub mod lines;
@@ -21,7 +22,9 @@ pub mod owner;
 pub mod pass_id;
 pub mod pass_record;
 pub mod path;
+pub mod prune_record;
 pub mod requires;
+pub mod retention;
 pub mod segment;
 pub mod selection;
 pub mod snapshot;

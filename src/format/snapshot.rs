@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::FORMAT;
+use super::condemned::{CONDEMNED, Condemned};
 use super::keys::SourceName;
 use super::objects::TableRef;
 use super::origin::Origin;
@@ -79,6 +80,12 @@ pub struct Snapshot {
     pub copied: Option<Copied>,
     /// What the snapshot holds.
     pub totals: Totals,
+    /// Bytes of contents that the pass put into the store for it.
+    #[serde(default)]
+    pub uploaded_bytes: u64,
+    /// How much more the snapshot before it held, where that was more than twice as much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Loss>,
     /// The manifest: segments in order.
     pub segments: Vec<SegmentRef>,
     /// Version of the program that wrote it.
@@ -96,6 +103,32 @@ pub struct Copied {
     /// The copied snapshot. What was captured up to then was put again by a copy, so that the stores' names for
     /// versions, which manifests have, are those of another store.
     pub through: PassId,
+}
+
+/// Says that a snapshot has less than half of what there was before: of entries, or of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// The snapshot before it.
+    pub before: PassId,
+    /// Entries in that one.
+    pub entries: u64,
+    /// Bytes in its files.
+    pub bytes: u64,
+}
+
+impl Loss {
+    /// What was lost on the way from one snapshot to totals of another, if it is more than half.
+    #[must_use]
+    pub fn between(before: &Snapshot, after: &Totals) -> Option<Self> {
+        let halved = |before: u64, after: u64| after < before.div_ceil(2);
+        let is_loss = halved(before.totals.entries, after.entries)
+            || halved(before.totals.bytes, after.bytes);
+        is_loss.then_some(Self {
+            before: before.pass,
+            entries: before.totals.entries,
+            bytes: before.totals.bytes,
+        })
+    }
 }
 
 /// An archive of everything in a source.
@@ -134,6 +167,8 @@ pub enum SnapshotError {
 pub enum Record {
     /// A commit record.
     Live(Box<Snapshot>),
+    /// A snapshot that a prune has condemned. It does not exist, and can be made to exist again.
+    Condemned(Box<Condemned>),
     /// There is no such snapshot, and there never will be.
     Void(Void),
     /// A state that this program does not know. The snapshot does not exist.
@@ -195,6 +230,7 @@ impl Record {
                 sha256: hex::encode(sha256),
                 ..serde_json::from_slice(bytes)?
             })),
+            CONDEMNED => Self::Condemned(Box::new(Condemned::parse(bytes)?)),
             VOID => Self::Void(serde_json::from_slice(bytes)?),
             _ => Self::Other(state),
         })

@@ -82,7 +82,9 @@ impl Voider {
             }
             Ok(Record::Void(_)) => AtKey::Settled(Settled::Blocked),
             // What cannot be read takes the key as well as what can.
-            Ok(Record::Live(_) | Record::Other(_)) | Err(_) => AtKey::Settled(Settled::Taken),
+            Ok(Record::Live(_) | Record::Condemned(_) | Record::Other(_)) | Err(_) => {
+                AtKey::Settled(Settled::Taken)
+            }
         })
     }
 }

@@ -129,6 +129,7 @@ pub async fn back_up(
         is_full,
         xattrs,
         complete: gaps.is_complete_snapshot(),
+        uploaded_bytes: changes.uploaded_bytes,
     };
     let snapshot = commit::commit(context, lease, commit).await?;
 

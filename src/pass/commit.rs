@@ -14,7 +14,7 @@ use crate::format::origin::Origin;
 use crate::format::requires::Requires;
 use crate::format::segment::Order;
 use crate::format::selection::SessionSelection;
-use crate::format::snapshot::{FullArchive, RECORD_BYTES, Snapshot};
+use crate::format::snapshot::{FullArchive, Loss, RECORD_BYTES, Snapshot};
 use crate::format::totals::Totals;
 use crate::lease::Lease;
 use crate::snapshots::objects;
@@ -32,6 +32,7 @@ pub(super) struct Commit<'a> {
     pub(super) is_full: bool,
     pub(super) xattrs: bool,
     pub(super) complete: bool,
+    pub(super) uploaded_bytes: u64,
 }
 
 /// Makes the snapshot exist, if the source is still what it was.
@@ -75,6 +76,8 @@ pub(super) async fn commit(
         copied: parent.and_then(|parent| parent.copied.clone()),
         complete: commit.complete,
         totals,
+        uploaded_bytes: commit.uploaded_bytes,
+        loss: parent.and_then(|parent| Loss::between(parent, &totals)),
         segments: manifest.segments,
         offsite: env!("CARGO_PKG_VERSION").to_owned(),
         sha256: String::new(),

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::task::JoinSet;
 
+use crate::format::condemned::Condemned;
 use crate::format::keys::{self, SourceName};
 use crate::format::pass_id::PassId;
 use crate::format::snapshot::{RECORD_BYTES, Record, Snapshot, SnapshotError};
-use crate::store::{Listing, Store, StoreError, StoreErrorKind, StoreResult, all_keys};
+use crate::store::{ETag, Listing, Store, StoreError, StoreErrorKind, StoreResult, all_keys};
 
 /// A commit record that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +61,70 @@ pub async fn passes(store: &dyn Store, source: &SourceName) -> StoreResult<Vec<P
     Ok(listed.objects.iter().filter_map(pass).collect())
 }
 
+/// A snapshot that exists, or that can be made to exist again.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Standing {
+    /// It exists.
+    Live(Box<Snapshot>),
+    /// A prune has condemned it.
+    Condemned(Box<Condemned>),
+}
+
+impl Standing {
+    /// The snapshot, whether it exists or not.
+    #[must_use]
+    pub fn snapshot(&self) -> &Snapshot {
+        match self {
+            Self::Live(snapshot) => snapshot,
+            Self::Condemned(condemned) => &condemned.snapshot,
+        }
+    }
+
+    /// The snapshot if it exists.
+    #[must_use]
+    pub fn into_live(self) -> Option<Snapshot> {
+        match self {
+            Self::Live(snapshot) => Some(*snapshot),
+            Self::Condemned(_) => None,
+        }
+    }
+}
+
+/// The record of a snapshot as it is stored, and what it says.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// What it says.
+    pub standing: Standing,
+    /// The record.
+    pub record: Bytes,
+    /// Its version.
+    pub etag: ETag,
+}
+
+/// Reads a commit record as it is stored; `None` where there is none, or one that is neither live nor condemned.
+///
+/// # Errors
+/// The store fails, or the record is not one, or not this one.
+pub async fn stored(
+    store: &dyn Store,
+    source: &SourceName,
+    pass: PassId,
+) -> Result<Option<Stored>, ChainError> {
+    let key = keys::snapshot(source, pass);
+    match store.get(&key, RECORD_BYTES).await {
+        Ok(object) => match parse(&object.bytes, source, pass) {
+            Ok(standing) => Ok(standing.map(|standing| Stored {
+                standing,
+                record: object.bytes,
+                etag: object.etag,
+            })),
+            Err(error) => Err(ChainError::Record { key, error }),
+        },
+        Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Reads a commit record; `None` where there is none, or one that is not live: the snapshot does not
 /// exist then.
 ///
@@ -69,15 +135,34 @@ pub async fn read(
     source: &SourceName,
     pass: PassId,
 ) -> Result<Option<Snapshot>, ChainError> {
-    let key = keys::snapshot(source, pass);
-    match store.get(&key, RECORD_BYTES).await {
-        Ok(object) => {
-            let parsed = parse(&object.bytes, source, pass);
-            parsed.map_err(|error| ChainError::Record { key, error })
-        }
-        Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.into()),
+    let stored = stored(store, source, pass).await?;
+    Ok(stored.and_then(|stored| stored.standing.into_live()))
+}
+
+/// Reads the commit records of these passes at once; the snapshots that exist and those that are condemned, the
+/// earliest first.
+///
+/// # Errors
+/// The store fails, or a record is not one.
+pub async fn standings(
+    store: &Arc<dyn Store>,
+    source: &SourceName,
+    passes: &[PassId],
+) -> Result<Vec<Standing>, ChainError> {
+    let mut reads = JoinSet::new();
+    for pass in passes {
+        let (store, source, pass) = (Arc::clone(store), source.clone(), *pass);
+        reads.spawn(async move { stored(&*store, &source, pass).await });
     }
+    let mut standings = Vec::new();
+    while let Some(read) = reads.join_next().await {
+        match read {
+            Ok(read) => standings.extend(read?.map(|stored| stored.standing)),
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+    standings.sort_by_key(|standing| standing.snapshot().pass);
+    Ok(standings)
 }
 
 /// Reads the commit records of these passes at once; the snapshots that exist, the earliest first.
@@ -89,20 +174,11 @@ pub async fn read_several(
     source: &SourceName,
     passes: &[PassId],
 ) -> Result<Vec<Snapshot>, ChainError> {
-    let mut reads = JoinSet::new();
-    for pass in passes {
-        let (store, source, pass) = (Arc::clone(store), source.clone(), *pass);
-        reads.spawn(async move { read(&*store, &source, pass).await });
-    }
-    let mut snapshots = Vec::new();
-    while let Some(read) = reads.join_next().await {
-        match read {
-            Ok(read) => snapshots.extend(read?),
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        }
-    }
-    snapshots.sort_by_key(|snapshot| snapshot.pass);
-    Ok(snapshots)
+    let standings = standings(store, source, passes).await?;
+    Ok(standings
+        .into_iter()
+        .filter_map(Standing::into_live)
+        .collect())
 }
 
 /// The last `most` snapshots of `source`, the earliest first.
@@ -130,17 +206,20 @@ fn parse(
     bytes: &[u8],
     source: &SourceName,
     pass: PassId,
-) -> Result<Option<Snapshot>, SnapshotError> {
-    let Record::Live(snapshot) = Record::parse(bytes)? else {
-        return Ok(None);
+) -> Result<Option<Standing>, SnapshotError> {
+    let standing = match Record::parse(bytes)? {
+        Record::Live(snapshot) => Standing::Live(snapshot),
+        Record::Condemned(condemned) => Standing::Condemned(condemned),
+        Record::Void(_) | Record::Other(_) => return Ok(None),
     };
+    let snapshot = standing.snapshot();
     if snapshot.source != *source || snapshot.pass != pass {
         return Err(SnapshotError::Misplaced {
             source_name: snapshot.source.to_string(),
             pass: snapshot.pass,
         });
     }
-    Ok(Some(*snapshot))
+    Ok(Some(standing))
 }
 
 /// Commit records that are read at once.
@@ -154,7 +233,7 @@ pub struct Chain {
     /// Passes not read yet, the earliest first.
     left: Vec<PassId>,
     /// Read ahead, the next one last.
-    ahead: Vec<Snapshot>,
+    ahead: Vec<Standing>,
     /// Snapshots later than this are in another chain.
     not_after: Option<PassId>,
 }
@@ -174,19 +253,33 @@ impl Chain {
         })
     }
 
-    /// The next snapshot.
+    /// The next snapshot that exists.
     ///
     /// # Errors
     /// The store fails, or a record is not one.
     pub async fn next(&mut self) -> Result<Option<Snapshot>, ChainError> {
+        while let Some(standing) = self.next_standing().await? {
+            if let Standing::Live(snapshot) = standing {
+                return Ok(Some(*snapshot));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next snapshot, whether it exists or is condemned.
+    ///
+    /// # Errors
+    /// The store fails, or a record is not one.
+    pub async fn next_standing(&mut self) -> Result<Option<Standing>, ChainError> {
         loop {
-            while let Some(snapshot) = self.ahead.pop() {
+            while let Some(standing) = self.ahead.pop() {
+                let snapshot = standing.snapshot();
                 let is_in_chain = self.not_after.is_none_or(|most| snapshot.pass <= most);
                 if is_in_chain {
                     // A first snapshot, or one of a record made by hand.
                     let parent = snapshot.parent.filter(|parent| *parent < snapshot.pass);
                     self.not_after = parent.or(Some(snapshot.pass));
-                    return Ok(Some(snapshot));
+                    return Ok(Some(standing));
                 }
             }
             if self.left.is_empty() {
@@ -199,7 +292,7 @@ impl Chain {
     async fn read_ahead(&mut self) -> Result<(), ChainError> {
         let from = self.left.len().saturating_sub(AT_ONCE);
         let next = self.left.split_off(from);
-        self.ahead = read_several(&self.store, &self.source, &next).await?;
+        self.ahead = standings(&self.store, &self.source, &next).await?;
         Ok(())
     }
 }
