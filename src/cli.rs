@@ -1,5 +1,6 @@
 //! What was typed.
 
+mod keeping;
 mod looking;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use figment::value::Value;
 
 use crate::config::Flag;
 
+pub use self::keeping::{AckArgs, PinArgs, PruneArgs, RetentionArgs, UndeleteArgs, UnpinArgs};
 pub use self::looking::{CatArgs, DiffArgs, FindArgs, ListArgs, LsArgs};
 
 /// Backs up directories to S3 or into a directory, and gets them back.
@@ -75,6 +77,19 @@ pub enum Command {
     Config(ConfigArgs),
     /// Copy snapshots to another store
     Copy(CopyArgs),
+    /// Condemn the snapshots that retention does not keep; nothing is deleted yet
+    #[command(visible_alias = "cleanup")]
+    Prune(PruneArgs),
+    /// Make a condemned snapshot live again
+    Undelete(UndeleteArgs),
+    /// Keep a snapshot whatever retention says
+    Pin(PinArgs),
+    /// Let retention decide on a snapshot again
+    Unpin(UnpinArgs),
+    /// Say that a loss of more than half was meant
+    Ack(AckArgs),
+    /// Show what a retention policy will hold over time
+    Retention(RetentionArgs),
     /// Write an annotated backup_config.yaml
     Init(InitArgs),
     /// Run a pass now as an ECS task, wait for it, and exit with what it exited with

@@ -52,9 +52,50 @@ impl Prices {
     }
 }
 
+/// For how many days at least Amazon bills an object of a class, whenever it is deleted (Amazon S3 pricing, *minimum
+/// storage duration*).
+fn least_days(class: &str) -> f64 {
+    match class {
+        "STANDARD_IA" | "ONEZONE_IA" => 30.0,
+        "GLACIER_IR" | "GLACIER" => 90.0,
+        "DEEP_ARCHIVE" => 180.0,
+        _ => 0.0,
+    }
+}
+
+/// Days in a month, on average.
+const MONTH_DAYS: f64 = 365.25 / 12.0;
+
+impl Prices {
+    /// What it costs to keep so many bytes in a class for a month; `None` if there is no price for it.
+    #[must_use]
+    pub fn monthly(&self, class: &str, bytes: u64) -> Option<f64> {
+        Some(bytes as f64 / GB * self.storage.get(class)?)
+    }
+
+    /// What deleting bytes of an age costs that are billed for longer.
+    #[must_use]
+    pub fn early_deletion(&self, class: &str, bytes: u64, age_days: f64) -> Option<f64> {
+        let left = (least_days(class) - age_days).max(0.0);
+        Some(self.monthly(class, bytes)? * left / MONTH_DAYS)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_deleted_early_is_billed_to_its_end() {
+        let prices = Prices {
+            storage: [("GLACIER".to_owned(), 0.0036)].into(),
+            ..Prices::default()
+        };
+        let charge = prices.early_deletion("GLACIER", 100 << 30, 30.0).unwrap();
+        assert!((charge - 0.36 * 60.0 / 30.4375).abs() < 1e-9, "{charge}");
+        assert_eq!(prices.early_deletion("GLACIER", 100 << 30, 90.0), Some(0.0));
+        assert_eq!(prices.monthly("STANDARD", 1), None);
+    }
 
     #[test]
     fn the_example_of_a_library_of_827_gb() {

@@ -29,6 +29,9 @@ pub struct ListArgs {
         conflicts_with = "snapshot"
     )]
     pub last: Option<u32>,
+    /// List the condemned snapshots, which `offsite undelete` brings back
+    #[arg(long, conflicts_with_all = ["snapshot", "last"])]
+    pub condemned: bool,
     /// Only files that match, and what lies below directories that match
     #[arg(long, value_name = "GLOB", requires = "snapshot")]
     pub path: Vec<String>,

@@ -1,5 +1,6 @@
 //! `offsite list`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use indicatif::{HumanBytes, HumanCount};
@@ -7,12 +8,13 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use super::table::Table;
-use super::{Context, block_on, connect, ls, print, print_json};
+use super::{Context, block_on, condemned, connect, ls, print, print_json};
 use crate::cli::{ListArgs, LsArgs};
 use crate::error::Failure;
 use crate::exit::ExitCode;
 use crate::format::snapshot::Snapshot;
 use crate::snapshots::chain;
+use crate::snapshots::marks::{Marks, Pin};
 use crate::snapshots::select::{SelectError, sources_named};
 use crate::store::Store;
 
@@ -33,12 +35,26 @@ pub(super) fn list(context: &Context, args: ListArgs) -> Result<ExitCode, Failur
     let job = context.reader()?;
     block_on(async {
         let store = connect(&job).await;
+        if args.condemned {
+            condemned::list(&store, &args).await?;
+            return Ok(ExitCode::Complete);
+        }
         let mut snapshots = match args.last {
             None => all(&store, &args).await?,
             Some(last) => the_last(&store, &args, last).await?,
         };
         snapshots.sort_by(|a, b| (a.pass, &a.source).cmp(&(b.pass, &b.source)));
-        show(&args, &snapshots);
+        let sources: BTreeSet<_> = snapshots.iter().map(|one| one.source.clone()).collect();
+        let mut pins = BTreeMap::new();
+        for source in sources {
+            let marks = Marks::read(&store, &source).await;
+            let marks = marks.map_err(|error| Failure::new(ExitCode::Failed, error.to_string()))?;
+            pins.insert(source, marks);
+        }
+        let now = store.now();
+        let pin = |snapshot: &Snapshot| pins.get(&snapshot.source)?.pin(snapshot.pass, now);
+        let listed: Vec<_> = snapshots.iter().map(|one| (one, pin(one))).collect();
+        show(&args, &listed);
         Ok(ExitCode::Complete)
     })?
 }
@@ -57,6 +73,9 @@ struct SnapshotLine<'a> {
     entries: u64,
     unreadable: u64,
     parent: Option<String>,
+    /// Why retention leaves it alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pinned: Option<&'a str>,
 }
 
 /// The last `most` of each source.
@@ -97,9 +116,9 @@ async fn all(store: &Arc<dyn Store>, args: &ListArgs) -> Result<Vec<Snapshot>, S
     Ok(snapshots)
 }
 
-fn show(args: &ListArgs, snapshots: &[Snapshot]) {
+fn show(args: &ListArgs, snapshots: &[(&Snapshot, Option<Pin>)]) {
     if args.json {
-        let listed = snapshots.iter().map(|snapshot| SnapshotLine {
+        let listed = snapshots.iter().map(|(snapshot, pin)| SnapshotLine {
             id: snapshot.pass.as_str(),
             source: snapshot.source.as_str(),
             created_at: snapshot.created_at,
@@ -111,25 +130,28 @@ fn show(args: &ListArgs, snapshots: &[Snapshot]) {
             entries: snapshot.totals.entries,
             unreadable: snapshot.totals.unreadable,
             parent: snapshot.parent.map(|pass| pass.to_string()),
+            pinned: pin.as_ref().map(|pin| pin.reason.as_str()),
         });
         print_json(&listed.collect::<Vec<_>>());
         return;
     }
     let heading = ["SNAPSHOT", "SOURCE", "CREATED", "FILES", "BYTES", "STATE"];
     let mut table = Table::new(&heading, &[3, 4]);
-    for snapshot in snapshots {
+    for (snapshot, pin) in snapshots {
+        let state = match snapshot.complete {
+            true => "complete",
+            false => "incomplete",
+        };
         table.row(vec![
             snapshot.pass.to_string(),
             snapshot.source.to_string(),
             snapshot.created_at.to_string(),
             HumanCount(snapshot.totals.files).to_string(),
             HumanBytes(snapshot.totals.bytes).to_string(),
-            if snapshot.complete {
-                "complete"
-            } else {
-                "incomplete"
-            }
-            .to_owned(),
+            match pin {
+                Some(pin) => format!("{state}, pinned: {}", pin.reason),
+                None => state.to_owned(),
+            },
         ]);
     }
     print(&table.to_string());

@@ -3,6 +3,7 @@
 mod adopt;
 mod cat;
 mod chosen;
+mod condemned;
 mod config;
 mod copy;
 mod diff;
@@ -12,13 +13,17 @@ mod init;
 mod launch;
 mod list;
 mod ls;
+mod marks;
 mod plan;
 mod print;
+mod prune;
 mod restore;
+mod retention;
 mod run;
 mod sessions;
 mod status;
 mod table;
+mod undelete;
 mod unlock;
 mod verify;
 
@@ -108,6 +113,12 @@ fn command(cli: Cli, environment: Environment) -> Result<u8, Failure> {
         Some(Command::Adopt(args)) => adopt::adopt(&context, &args),
         Some(Command::Config(args)) => config::config(&context, &args),
         Some(Command::Copy(args)) => copy::copy(&context, &args),
+        Some(Command::Prune(args)) => prune::prune(&context, &args),
+        Some(Command::Undelete(args)) => undelete::undelete(&context, &args),
+        Some(Command::Pin(args)) => marks::pin(&context, &args),
+        Some(Command::Unpin(args)) => marks::unpin(&context, &args),
+        Some(Command::Ack(args)) => marks::ack(&context, &args),
+        Some(Command::Retention(args)) => retention::simulate(&context, &args),
         Some(Command::Init(args)) => init::init(&args),
         Some(Command::Launch(args)) => return launch::launch(args, cli.common.region),
     };

@@ -7,6 +7,7 @@ use super::Purpose;
 use super::copies::{CopyAt, First, copies, in_place_of_the_first};
 use super::log_format::LogFormat;
 use super::reader::{Findings, Placed, complain};
+use super::retention;
 use super::settings::{Incomplete, Metrics, Settings};
 use super::sources::sources;
 use super::store::{self, Stores};
@@ -78,6 +79,8 @@ impl Job {
         };
         let copies = copies(&settings.copies, &first, endpoint_url, findings, purpose);
         let sources = sources(&settings, &all_stores(&store, &copies), findings, purpose);
+        let of_all = settings.defaults.retention.as_ref();
+        let retention = retention::of_source(None, of_all, None, findings);
         let ttl = settings.lock_ttl.as_ref().map_or(SHORTEST_TTL, |ttl| {
             if !(SHORTEST_TTL..=LONGEST_TTL).contains(&ttl.value) {
                 complain(
@@ -94,6 +97,7 @@ impl Job {
                 sources,
                 limits: limits(&settings, findings),
                 store_owner: settings.store_owner,
+                retention,
                 copies: copies.into_iter().map(|copy| copy.job).collect(),
                 lock_ttl: ttl,
                 lock_wait: settings.lock_wait,

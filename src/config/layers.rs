@@ -117,6 +117,16 @@ pub(super) fn merge(
         }
         figment = figment.merge(Layer::of_variable(variable, "backup.copies", value));
     }
+    if figment.find_value("backup.defaults.retention").is_ok() {
+        media_backup.leave_retention();
+    }
+    if let Some(Given { variable, value }) = media_backup.retention.take() {
+        figment = figment.merge(Layer::of_variable(
+            variable,
+            "backup.defaults.retention",
+            value,
+        ));
+    }
     for (variable, value) in environment {
         let named = NAMED_VARIABLES.iter().find(|(name, _)| name == variable);
         let field = match (named, variable.strip_prefix(VARIABLE_PREFIX)) {

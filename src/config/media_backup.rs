@@ -38,6 +38,8 @@ pub(super) struct MediaBackup {
     pub(super) sources: Option<Given>,
     /// For `backup.copies`.
     pub(super) copies: Option<Given>,
+    /// For `backup.defaults.retention`.
+    pub(super) retention: Option<Given>,
     /// What is wrong with them.
     pub(super) problems: Vec<Problem>,
     /// What is understood and not done.
@@ -74,17 +76,24 @@ impl MediaBackup {
         }
         if let Some(days) = set(RETENTION) {
             match days.trim().parse::<u64>() {
-                Ok(days) => read.notices.push(format!(
-                    "{RETENTION}={days} is not yet applied: every snapshot is kept"
-                )),
-                Err(_) => read.complain(
+                Ok(days) if days > 0 => read.retention = Some(keep_within(days)),
+                Ok(_) | Err(_) => read.complain(
                     RETENTION,
-                    "must be a whole number of days".to_owned(),
+                    "must be a whole number of days, 1 or more".to_owned(),
                     "30, for example".to_owned(),
                 ),
             }
         }
         read
+    }
+
+    /// The file has rules of its own, which count.
+    pub(super) fn leave_retention(&mut self) {
+        if let Some(Given { variable, .. }) = self.retention.take() {
+            self.notices.push(format!(
+                "{variable} does not count: the configuration has `backup.defaults.retention`"
+            ));
+        }
     }
 
     /// The file has copies of its own.
@@ -112,6 +121,14 @@ fn copy_in(bucket: &str) -> Given {
     Given {
         variable: BUCKET,
         value: list_of(copy.map(|(key, value)| (key.to_owned(), value)).into()),
+    }
+}
+
+fn keep_within(days: u64) -> Given {
+    let rules = Dict::from([("keep_within".to_owned(), Value::from(format!("{days}d")))]);
+    Given {
+        variable: RETENTION,
+        value: Value::from(rules),
     }
 }
 

@@ -8,12 +8,14 @@
 mod apart;
 mod copies;
 mod job;
+mod kind;
 mod layers;
 mod log_format;
 mod media_backup;
 mod place;
 mod problem;
 mod reader;
+mod retention;
 mod settings;
 mod source;
 mod source_at;

@@ -170,6 +170,28 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Whether there is anything under a key.
+    pub(super) fn has(&mut self, key: &str) -> bool {
+        self.find(key).is_some()
+    }
+
+    /// What can be a word as well as a mapping, if it is a word.
+    pub(super) fn word(&mut self, key: &str) -> Option<Placed<String>> {
+        match self.find(key) {
+            Some(Value::String(..)) => self.placed(key),
+            _ => None,
+        }
+    }
+
+    /// Whether something is wrong with what is in it.
+    pub(super) fn has_problems(&self) -> bool {
+        let within = format!("{}.", self.path);
+        let problems = self.findings.problems.borrow();
+        problems
+            .iter()
+            .any(|problem| problem.field.starts_with(&within))
+    }
+
     /// A mapping below this one; an empty one where there is none.
     pub(super) fn section(&mut self, key: &str) -> Section<'a> {
         let path = self.field(key);

@@ -3,32 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::kind::Kind;
 use super::reader::{Placed, Section};
+use super::retention::{self, Written};
 use crate::format::codec::Codec;
 use crate::pass::job::Detect;
 use crate::pass::policy::sessions::TagRule;
 use crate::source::session::YearPattern;
-
-/// What a source is of, which the key says under which its place is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// A directory.
-    Directory,
-    /// A directory in which each directory is a session.
-    Sessions,
-}
-
-impl Kind {
-    const ALL: [Self; 2] = [Self::Directory, Self::Sessions];
-
-    /// The key of an item.
-    fn key(self) -> &'static str {
-        match self {
-            Self::Directory => "directory",
-            Self::Sessions => "sessions",
-        }
-    }
-}
 
 /// An item of `backup.sources`, or `backup.defaults`.
 #[derive(Debug, Default)]
@@ -49,6 +30,7 @@ pub(super) struct Source {
     pub(super) archive: Archive,
     pub(super) storage_class: Option<String>,
     pub(super) tags: Option<BTreeMap<String, String>>,
+    pub(super) retention: Option<Written>,
 }
 
 impl Source {
@@ -91,6 +73,11 @@ impl Source {
         place
     }
 
+    /// Its kind, if it says where it is.
+    pub(super) fn kind(&self) -> Option<Kind> {
+        self.place.as_ref().map(|(kind, _)| *kind)
+    }
+
     /// Whether each directory in it is a session.
     pub(super) fn has_sessions(&self) -> bool {
         matches!(self.place, Some((Kind::Sessions, _)))
@@ -121,6 +108,7 @@ impl Source {
             archive: Archive::read(section.section("archive")),
             storage_class: storage_class(section),
             tags: section.get("tags"),
+            retention: retention::read(section),
         }
     }
 }

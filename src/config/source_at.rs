@@ -6,6 +6,7 @@ use super::place::Whereabouts;
 use crate::format::keys::SourceName;
 use crate::pass::job::{Detect, Method, SourceJob};
 use crate::pass::policy::sessions::SessionOptions;
+use crate::retention::Retention;
 use crate::store::Placement;
 
 /// A source, and where it and its configuration are.
@@ -27,6 +28,7 @@ pub(super) struct SourceOptions {
     pub(super) method: Method,
     pub(super) sessions: Option<SessionOptions>,
     pub(super) placement: Placement,
+    pub(super) retention: Option<Retention>,
 }
 
 impl SourceAt {
@@ -41,6 +43,7 @@ impl SourceAt {
             method: options.method,
             sessions: options.sessions,
             placement: options.placement,
+            retention: options.retention,
         }
     }
 }

@@ -4,10 +4,12 @@ use figment::value::Tag;
 
 use super::Purpose;
 use super::apart::{check_apart, check_apart_from_store};
+use super::kind::Kind;
 use super::place::Whereabouts;
 use super::reader::{Findings, Placed, complain};
+use super::retention;
 use super::settings::Settings;
-use super::source::{Kind, Source, SourceMethod};
+use super::source::{Source, SourceMethod};
 use super::source_at::{SourceAt, SourceOptions};
 use crate::archive::template::KeyTemplate;
 use crate::format::codec::Codec;
@@ -120,6 +122,12 @@ fn source_at(
             storage_class: class.or(s3.storage_class.as_ref()).cloned(),
             tags: tags.unwrap_or(&s3.tags).clone(),
         },
+        retention: retention::of_source(
+            source.retention.as_ref(),
+            defaults.retention.as_ref(),
+            source.kind(),
+            findings,
+        ),
     };
     SourceAt {
         options,

@@ -10,6 +10,7 @@ mod metrics;
 mod progress;
 mod sink;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::format::changes::Changes;
@@ -106,9 +107,9 @@ pub enum Event {
         /// The pass that holds it.
         by: PassId,
         /// Since when, in the store's time.
-        since: jiff::Timestamp,
+        since: Timestamp,
         /// When it expires unless it is renewed.
-        until: jiff::Timestamp,
+        until: Timestamp,
         /// How long this pass will wait for it.
         waiting_seconds: u64,
     },
@@ -364,6 +365,64 @@ pub enum Event {
         /// Requests to the other store, retries included.
         requests: u64,
     },
+    /// A snapshot has less than half of the one before it, which stays until somebody acknowledges that.
+    AnomalousLoss {
+        /// Name of the source.
+        source: SourceName,
+        /// The snapshot that shows it.
+        snapshot: PassId,
+        /// The one before.
+        before: PassId,
+        /// Entries in that one.
+        entries_before: u64,
+        /// Entries now.
+        entries: u64,
+        /// Bytes in that one.
+        bytes_before: u64,
+        /// Bytes now.
+        bytes: u64,
+        /// What can be done about it.
+        hint: String,
+    },
+    /// A snapshot is condemned: it does not exist any more, and can be undeleted.
+    SnapshotCondemned {
+        /// Name of the source.
+        source: SourceName,
+        /// Its id.
+        snapshot: PassId,
+        /// When it was committed, in the store's time.
+        committed_at: Timestamp,
+        /// Why.
+        because: String,
+    },
+    /// A prune is over.
+    PruneCompleted {
+        /// Its id; absent where there was nothing to condemn.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        prune: Option<PassId>,
+        /// Names of the sources that were looked at.
+        sources: Vec<SourceName>,
+        /// Snapshots that were condemned.
+        condemned: u64,
+        /// Snapshots that stay.
+        remaining: u64,
+        /// At most so many bytes come free when they are collected.
+        bytes_freed_at_most: u64,
+        /// The whole prune.
+        duration_ms: u64,
+    },
+    /// Nothing was condemned, or not everything that was to be.
+    PruneFailed {
+        /// Snapshots that were condemned nevertheless.
+        condemned: u64,
+        /// Why.
+        error: String,
+        /// What can be done about it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+        /// The whole prune.
+        duration_ms: u64,
+    },
     /// The pass is over, and what it says is committed.
     BackupCompleted {
         /// How it went: 0, or 3 where something could not be read, or a required copy was not made.
@@ -416,6 +475,8 @@ impl Event {
             | Self::CopyStarted { .. }
             | Self::SnapshotCopied { .. }
             | Self::CopyCompleted { .. }
+            | Self::SnapshotCondemned { .. }
+            | Self::PruneCompleted { .. }
             | Self::DirectorySkipped { .. }
             | Self::FileUploaded { .. }
             | Self::BackupArchiveUploaded { .. } => Level::Info,
@@ -430,6 +491,7 @@ impl Event {
             | Self::FileChangedWhileReading { .. }
             | Self::FileVanished { .. }
             | Self::OriginReturned { .. }
+            | Self::AnomalousLoss { .. }
             | Self::Notice { .. } => Level::Warn,
             Self::FileUnchanged { .. }
             | Self::FileArchived { .. }
@@ -441,6 +503,7 @@ impl Event {
             | Self::SegmentDamaged { .. }
             | Self::SourceFailed { .. }
             | Self::CopyFailed { .. }
+            | Self::PruneFailed { .. }
             | Self::BackupFailed { .. } => Level::Error,
         }
     }

@@ -94,7 +94,9 @@ pub(super) fn text(event: &Event) -> String {
     let hint = match event {
         Event::SourceFailed { hint, .. }
         | Event::CopyFailed { hint, .. }
+        | Event::PruneFailed { hint, .. }
         | Event::BackupFailed { hint, .. } => hint.as_deref(),
+        Event::AnomalousLoss { hint, .. } => Some(hint.as_str()),
         _ => None,
     };
     match hint {
@@ -274,6 +276,50 @@ fn line(event: &Event) -> String {
             duration(Duration::from_millis(*duration_ms))
         ),
         Event::CopyFailed { store, error, .. } => format!("NOT copied to {store}: {error}"),
+        Event::AnomalousLoss {
+            source,
+            snapshot,
+            before,
+            entries_before,
+            entries,
+            bytes_before,
+            bytes,
+            ..
+        } => format!(
+            "{source}: MORE THAN HALF IS GONE in {snapshot}: {} and {} are left of the {} and {} in {before}, which is kept until somebody acknowledges this",
+            count(*entries, "entry"),
+            HumanBytes(*bytes),
+            HumanCount(*entries_before),
+            HumanBytes(*bytes_before),
+        ),
+        Event::SnapshotCondemned {
+            source,
+            snapshot,
+            because,
+            ..
+        } => format!("{source} {snapshot} condemned: {because}"),
+        Event::PruneCompleted {
+            condemned,
+            remaining,
+            bytes_freed_at_most,
+            duration_ms,
+            ..
+        } => format!(
+            "prune complete: {} condemned, {} kept, at most {} to be freed; {}",
+            count(*condemned, "snapshot"),
+            HumanCount(*remaining),
+            HumanBytes(*bytes_freed_at_most),
+            duration(Duration::from_millis(*duration_ms)),
+        ),
+        Event::PruneFailed {
+            condemned, error, ..
+        } => match condemned {
+            0 => format!("prune FAILED, nothing is condemned: {error}"),
+            some => format!(
+                "prune FAILED, {} condemned: {error}",
+                count(*some, "snapshot")
+            ),
+        },
         Event::PassRetried {
             attempt,
             waiting_ms,

@@ -194,6 +194,36 @@ fn samples() -> Vec<Event> {
             duration_ms: 0,
             requests: 0,
         },
+        Event::AnomalousLoss {
+            source: source(),
+            snapshot: pass,
+            before: pass,
+            entries_before: 0,
+            entries: 0,
+            bytes_before: 0,
+            bytes: 0,
+            hint: text(),
+        },
+        Event::SnapshotCondemned {
+            source: source(),
+            snapshot: pass,
+            committed_at: jiff::Timestamp::UNIX_EPOCH,
+            because: text(),
+        },
+        Event::PruneCompleted {
+            prune: Some(pass),
+            sources: vec![source()],
+            condemned: 0,
+            remaining: 0,
+            bytes_freed_at_most: 0,
+            duration_ms: 0,
+        },
+        Event::PruneFailed {
+            condemned: 0,
+            error: text(),
+            hint: Some(text()),
+            duration_ms: 0,
+        },
     ]
 }
 
@@ -229,6 +259,10 @@ fn place(event: &Event) -> usize {
         Event::SnapshotCopied { .. } => 26,
         Event::CopyCompleted { .. } => 27,
         Event::CopyFailed { .. } => 28,
+        Event::AnomalousLoss { .. } => 29,
+        Event::SnapshotCondemned { .. } => 30,
+        Event::PruneCompleted { .. } => 31,
+        Event::PruneFailed { .. } => 32,
     }
 }
 

@@ -144,6 +144,7 @@ pub async fn back_up(
         duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         requests: context.store.requests() - requests_before,
     });
+    tell_of_loss(context, &snapshot);
     Ok(SourceReport {
         is_complete: gaps.is_complete_pass(),
         lacks_only_unreadable: gaps.is_only_unreadable(),
@@ -151,6 +152,25 @@ pub async fn back_up(
         snapshot,
         changes,
     })
+}
+
+/// Says loudly that more than half is gone: nobody may have meant that.
+fn tell_of_loss(context: &SourceContext, snapshot: &Snapshot) {
+    let Some(loss) = snapshot.loss else { return };
+    let source = &snapshot.source;
+    context.events.emit(&Event::AnomalousLoss {
+        source: source.clone(),
+        snapshot: snapshot.pass,
+        before: loss.before,
+        entries_before: loss.entries,
+        entries: snapshot.totals.entries,
+        bytes_before: loss.bytes,
+        bytes: snapshot.totals.bytes,
+        hint: format!(
+            "if this was meant, run `offsite ack {} --source {source}`; if not, restore what is gone with `offsite restore --snapshot {} --source {source}`",
+            snapshot.pass, loss.before
+        ),
+    });
 }
 
 /// Gives up what passes that were killed have left half sent.

@@ -10,6 +10,7 @@ use crate::archive::template::KeyTemplate;
 use crate::format::codec::Codec;
 use crate::format::keys::SourceName;
 use crate::format::snapshot::Snapshot;
+use crate::retention::Retention;
 use crate::source::Place;
 use crate::store::Placement;
 
@@ -35,6 +36,8 @@ pub struct SourceJob {
     pub sessions: Option<SessionOptions>,
     /// How contents are kept.
     pub placement: Placement,
+    /// Which of its snapshots are kept; all of them, without.
+    pub retention: Option<Retention>,
 }
 
 /// Where the contents of a source go.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::identity::{self, Identity};
 use super::report::{self, Conclusion, End, Start};
 use super::world::{Pass, SourceOutcome, World, names};
-use super::{clock, holders};
+use super::{clock, holders, prune};
 use crate::events::Event;
 use crate::format::lock::Ending;
 use crate::format::pass_id::PassId;
@@ -89,7 +89,10 @@ pub(super) async fn attempt<'a>(
     };
     let mut results = Vec::new();
     tokio::select! {
-        () = back_up_all(pass, sources, world, &lease, (&identity, known), &mut results) => {}
+        () = async {
+            back_up_all(pass, sources, world, &lease, (&identity, known), &mut results).await;
+            prune::after_pass(world, &lease, &results).await;
+        } => {}
         () = watch => {}
         // The store or a source does not answer any more.
         () = world.stop.left() => {}

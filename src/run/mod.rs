@@ -7,6 +7,7 @@ mod copied;
 pub mod copies;
 mod holders;
 mod identity;
+pub mod prune;
 mod report;
 mod retry;
 mod world;

@@ -15,6 +15,7 @@ use crate::pass::back_up::SourceReport;
 use crate::pass::context::Limits;
 use crate::pass::error::SourceError;
 use crate::pass::job::SourceJob;
+use crate::retention::Retention;
 use crate::stop::Stop;
 use crate::store::{CopyJob, Store};
 
@@ -31,6 +32,8 @@ pub struct Pass {
     pub lock_ttl: Duration,
     /// How long to wait while another pass holds the lock.
     pub lock_wait: Duration,
+    /// What is kept of sources that are not configured, once they are named.
+    pub retention: Option<Retention>,
     /// Stores that it is copied to.
     pub copies: Vec<CopyJob>,
     /// For how long after its first failure by the store or the credentials it is tried again.

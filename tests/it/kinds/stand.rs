@@ -47,6 +47,7 @@ impl Stand {
             method: method.clone(),
             sessions: None,
             placement: Placement::default(),
+            retention: None,
         };
         Self {
             kind,
