@@ -75,8 +75,7 @@ impl Sink for Nobody {
 /// As a pass.
 pub async fn plan(pass: &PassContext, source: &SourceJob) -> Result<SourcePlan, SourceError> {
     let past = &Past::find(pass, &source.name).await?;
-    let opened = source.open().await?;
-    let context = &pass.for_source(source, opened);
+    let context = &pass.open(source).await?;
     let approach = policy::settle(context, past).await?;
     let may_be_empty = approach.policy.may_be_empty();
     let inputs = Inputs::open(context, approach.only, past)?;

@@ -134,8 +134,7 @@ pub(super) async fn look(
     sessions: &SessionOptions,
 ) -> Result<(Survey, Option<Snapshot>), SourceError> {
     let past = Past::find(pass, &source.name).await?;
-    let opened = source.open().await?;
-    let context = pass.for_source(source, opened);
+    let context = pass.open(source).await?;
     let survey = survey(&context, sessions, &past, false).await?;
     check(&context, &survey, &past).await?;
     context.confirm().await?;

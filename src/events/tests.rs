@@ -11,7 +11,7 @@ fn samples() -> Vec<Event> {
     let source = || SourceName::parse("data").unwrap();
     let pass: PassId = "20251227T020000Z-7f3a".parse().unwrap();
     let text = String::new;
-    let time = jiff::Timestamp::UNIX_EPOCH;
+    let time = Timestamp::UNIX_EPOCH;
     let origin = || {
         Box::new(Origin {
             place: text(),
@@ -207,7 +207,7 @@ fn samples() -> Vec<Event> {
         Event::SnapshotCondemned {
             source: source(),
             snapshot: pass,
-            committed_at: jiff::Timestamp::UNIX_EPOCH,
+            committed_at: Timestamp::UNIX_EPOCH,
             because: text(),
         },
         Event::PruneCompleted {

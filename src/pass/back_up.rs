@@ -65,8 +65,7 @@ pub async fn back_up(
     if let Some(parent) = parent.as_ref().filter(|parent| parent.pass >= pass.pass) {
         return Err(SourceError::FromTheFuture(parent.pass));
     }
-    let opened = source.open().await?;
-    let context = &pass.for_source(source, opened);
+    let context = &pass.open(source).await?;
     if !known.is_settled {
         give_up_uploads(context).await;
     }
@@ -85,7 +84,6 @@ pub async fn back_up(
         left_out,
     } = approach;
     let may_be_empty = policy.may_be_empty();
-    let scan_started_ns = context.now_ns();
     let inputs = Inputs::open(context, only, &past)?;
     context.events.emit(&Event::SourceStarted {
         source: source.name.clone(),
@@ -94,7 +92,7 @@ pub async fn back_up(
         continued_passes: past.unfinished.len() as u64,
         expected_entries: past.entries(),
     });
-    let flowed = flow::flow(context, policy, inputs, scan_started_ns).await?;
+    let flowed = flow::flow(context, policy, inputs).await?;
     let Flowed {
         manifest,
         merged,

@@ -67,12 +67,12 @@ pub(crate) struct SourceContext {
     pub(crate) generation: u64,
     /// When it started, in the store's time.
     pub(crate) started_at: Timestamp,
-    /// This machine's wall clock, which file times are compared with.
-    pub(crate) clock: fn() -> Timestamp,
     /// What is to be done.
     pub(crate) job: SourceJob,
     /// The source, open.
     pub(crate) source: Arc<dyn Source>,
+    /// When it was opened, by this machine's clock: whatever changed later may have been seen as it was before.
+    pub(crate) opened_ns: i64,
     /// When to stop. A fatal error of the source sets it too.
     pub(crate) stop: Arc<Stop>,
     /// Where that error goes.
@@ -80,12 +80,12 @@ pub(crate) struct SourceContext {
 }
 
 impl PassContext {
-    /// The same for one of its sources, which can be stopped alone.
-    #[must_use]
-    pub(crate) fn for_source(
+    /// The same for one of its sources, opened since `opened_ns`, which can be stopped alone.
+    pub(super) fn for_source(
         &self,
         job: &SourceJob,
         source: Arc<dyn Source>,
+        opened_ns: i64,
     ) -> Arc<SourceContext> {
         let stop = Stop::within(&self.stop);
         Arc::new(SourceContext {
@@ -95,19 +95,19 @@ impl PassContext {
             pass: self.pass,
             generation: self.generation,
             started_at: self.started_at,
-            clock: self.clock,
             job: job.clone(),
             source,
+            opened_ns,
             first_error: FirstError::stopping(&stop),
             stop,
         })
     }
 }
 
-impl SourceContext {
+impl PassContext {
     /// This machine's time in nanoseconds since 1970.
     #[must_use]
-    pub(crate) fn now_ns(&self) -> i64 {
+    pub(super) fn now_ns(&self) -> i64 {
         i64::try_from((self.clock)().as_nanosecond()).unwrap_or(i64::MAX)
     }
 }

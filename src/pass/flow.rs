@@ -59,7 +59,6 @@ pub(super) async fn flow(
     context: &Arc<SourceContext>,
     policy: Box<dyn Policy>,
     inputs: Inputs,
-    scan_started_ns: i64,
 ) -> Result<Flowed, SourceError> {
     let (steps_in, steps) = mpsc::channel(STEPS);
     let (backend, sink): (Backend, Box<dyn Sink + Send>) = match &context.job.method {
@@ -79,7 +78,7 @@ pub(super) async fn flow(
     let mut merge = inputs.merge(context, Decider::new(context, policy, sink));
 
     let mut merged = None;
-    let written = Writer::new(context, scan_started_ns)
+    let written = Writer::new(context, context.opened_ns)
         .write(steps, async || {
             let result = (&mut merge).await;
             merged.insert(result).as_ref().is_ok_and(Result::is_ok)

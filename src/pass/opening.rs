@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
-use super::context::SourceContext;
+use super::context::{PassContext, SourceContext};
 use super::error::{Nothing, SourceError};
 use super::job::SourceJob;
-use crate::source::Source;
 
-impl SourceJob {
-    /// Opens the source.
+impl PassContext {
+    /// Opens a source.
     ///
     /// # Errors
     /// It is missing, of another kind, or cannot be entered.
-    pub(crate) async fn open(&self) -> Result<Arc<dyn Source>, SourceError> {
-        let place = Arc::clone(&self.place);
-        let opened = on_a_thread(move || place.open()).await;
-        Ok(opened?)
+    pub(crate) async fn open(&self, job: &SourceJob) -> Result<Arc<SourceContext>, SourceError> {
+        // Before: a source may look at its items as soon as it is opened.
+        let opened_ns = self.now_ns();
+        let place = Arc::clone(&job.place);
+        let source = on_a_thread(move || place.open()).await?;
+        Ok(self.for_source(job, source, opened_ns))
     }
 }
 

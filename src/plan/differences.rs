@@ -39,8 +39,7 @@ pub async fn differences<L: Listener>(
         parent: Some(snapshot.clone()),
         unfinished: Vec::new(),
     };
-    let opened = source.open().await?;
-    let context = &pass.for_source(source, opened);
+    let context = &pass.open(source).await?;
     let inputs = Inputs::open(context, None, past)?;
     let onlooker = Onlooker {
         listener,

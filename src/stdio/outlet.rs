@@ -317,7 +317,7 @@ mod tests {
             while outlet.offer(&[b'x'; 100], importance) {
                 taken += 100;
             }
-            thread::sleep(std::time::Duration::from_millis(1));
+            thread::sleep(Duration::from_millis(1));
         }
         taken
     }
@@ -365,7 +365,7 @@ mod tests {
         fill(&outlet, Importance::Normal);
         thread::scope(|scope| {
             let waiting = scope.spawn(|| outlet.report("more"));
-            thread::sleep(std::time::Duration::from_millis(100));
+            thread::sleep(Duration::from_millis(100));
             assert!(!waiting.is_finished());
             // As if the signal had come long ago, and everybody had waited long enough.
             outlet.hurry();
@@ -411,7 +411,7 @@ mod tests {
         let (outlet, _reader) = outlet(1000);
         fill(&outlet, Importance::Normal);
         let started = Instant::now();
-        outlet.drain(Some(started + std::time::Duration::from_millis(200)));
+        outlet.drain(Some(started + Duration::from_millis(200)));
         let took = started.elapsed();
         assert!(took.as_millis() >= 200 && took.as_secs() < 5, "{took:?}");
     }

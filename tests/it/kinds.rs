@@ -129,3 +129,17 @@ fn archive() -> Method {
         full_every: None,
     })
 }
+
+/// What changes while a source is opened is found by the next pass, whatever its times say.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_while_a_source_is_opened_is_not_missed() {
+    let mut stand = Stand::new(&lines::Lines::AsFiles, &Method::Files);
+    let place = Arc::clone(&stand.job.place);
+    let file = stand.world.home.path().join("lines");
+    stand.job.place = Arc::new(wrapped::WrittenWhileOpened(Arc::clone(&place), file));
+    assert_eq!(stand.back_up().await.exit_code, ExitCode::Complete);
+    stand.job.place = place;
+    assert_eq!(stand.back_up().await.exit_code, ExitCode::Complete);
+    let restored: Vec<_> = stand.restored().into_values().collect();
+    assert_eq!(restored, [b"two".to_vec()]);
+}

@@ -17,6 +17,7 @@ mod docs;
 mod ecs;
 mod fault;
 mod from_media_backup;
+mod keeping;
 mod kill;
 mod kinds;
 mod lock;

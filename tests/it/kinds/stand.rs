@@ -99,6 +99,7 @@ impl Stand {
     pub(super) async fn pass(&self, stop: &Arc<Stop>) -> PassReport {
         let pass = Pass {
             store_owner: None,
+            retention: None,
             copies: Vec::new(),
             sources: vec![self.job.clone()],
             limits: limits(),

@@ -1,8 +1,11 @@
 //! Sources that something happens to.
 
+use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use offsite::exit::ExitCode;
 use offsite::source::stat::Stat;
@@ -114,5 +117,35 @@ impl Place for Hangs {
         let is_open = self.gate.is_open.lock().unwrap();
         drop(self.gate.opened.wait_while(is_open, |is_open| !*is_open));
         self.place.open()
+    }
+}
+
+/// A place whose file is written once more, unseen by its times, right after it was opened.
+#[derive(Debug)]
+pub(super) struct WrittenWhileOpened(pub(super) Arc<dyn Place>, pub(super) PathBuf);
+
+impl Place for WrittenWhileOpened {
+    fn kind(&self) -> &'static str {
+        self.0.kind()
+    }
+
+    fn text(&self) -> String {
+        self.0.text()
+    }
+
+    fn open(&self) -> Result<Arc<dyn Source>, Unusable> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let second = UNIX_EPOCH + Duration::from_secs(now.as_secs());
+        let write = |text: &str| {
+            fs::write(&self.1, text).unwrap();
+            let file = fs::File::options().write(true).open(&self.1).unwrap();
+            file.set_modified(second).unwrap();
+        };
+        write("one\n");
+        let source = self.0.open()?;
+        write("two\n");
+        // What it takes to open it, and the store to say what went before.
+        std::thread::sleep(Duration::from_millis(2500));
+        Ok(source)
     }
 }

@@ -65,6 +65,8 @@ fn store(world: &World, pass: offsite::format::pass_id::PassId, segment: Vec<u8>
         complete: true,
         xattrs: false,
         totals,
+        uploaded_bytes: 0,
+        loss: None,
         full: None,
         objects: None,
         order: Order::Path,

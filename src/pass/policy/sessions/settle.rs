@@ -27,12 +27,11 @@ pub(in crate::pass) async fn settle(
     past: &Past,
 ) -> Result<Approach, SourceError> {
     let source = &context.job;
-    let started_ns = context.now_ns();
     let survey = survey(context, options, past, true).await?;
     check(context, &survey, past).await?;
     let parent = past.parent.as_ref();
     tell(context, &survey);
-    let chosen = choose(source, options, survey, context.pass, started_ns);
+    let chosen = choose(source, options, survey, context.pass, context.opened_ns);
     Ok(Approach {
         only: Some(chosen.modes.names()),
         is_full: false,

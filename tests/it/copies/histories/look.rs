@@ -19,7 +19,7 @@ impl History {
             let object = self.world.server.object(BUCKET, &key).unwrap();
             match Record::parse(&object.bytes).unwrap() {
                 Record::Live(snapshot) => Some((snapshot.pass, *snapshot)),
-                Record::Void(_) | Record::Other(_) => None,
+                Record::Condemned(_) | Record::Void(_) | Record::Other(_) => None,
             }
         });
         live.collect()
