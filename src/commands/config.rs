@@ -86,7 +86,7 @@ fn text(effective: &Effective) -> String {
         let value = shown.value.to_string();
         table.row(vec![shown.field.clone(), value, shown.origin.clone()]);
     }
-    let mut sources = Table::new(&["SOURCE", "DIRECTORY"], &[]);
+    let mut sources = Table::new(&["SOURCE", "PLACE"], &[]);
     for source in &effective.sources {
         sources.row(vec![source.name.clone(), source.place.clone()]);
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use super::table::Table;
-use super::{Context, block_on, condemned, connect, ls, print, print_json};
+use super::{Context, block_on, condemned, connect, ls, note, print, print_json};
 use crate::cli::{ListArgs, LsArgs};
 use crate::error::Failure;
 use crate::exit::ExitCode;
@@ -47,9 +47,11 @@ pub(super) fn list(context: &Context, args: ListArgs) -> Result<ExitCode, Failur
         let sources: BTreeSet<_> = snapshots.iter().map(|one| one.source.clone()).collect();
         let mut pins = BTreeMap::new();
         for source in sources {
-            let marks = Marks::read(&store, &source).await;
-            let marks = marks.map_err(|error| Failure::new(ExitCode::Failed, error.to_string()))?;
-            pins.insert(source, marks);
+            match Marks::read(&store, &source).await {
+                Ok(marks) => drop(pins.insert(source, marks)),
+                // Which snapshots there are is what matters at night.
+                Err(error) => note(&format!("note: pins of `{source}` are not shown: {error}")),
+            }
         }
         let now = store.now();
         let pin = |snapshot: &Snapshot| pins.get(&snapshot.source)?.pin(snapshot.pass, now);

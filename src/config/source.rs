@@ -68,7 +68,9 @@ impl Source {
             );
         }
         if place.is_none() {
-            section.complain("directory", "is missing", "name the directory to back up");
+            let keys = Kind::ALL.map(Kind::key).join("` or `");
+            let hint = format!("name what to back up, as `{keys}`");
+            section.complain("", "does not say what to back up", &hint);
         }
         place
     }

@@ -29,7 +29,8 @@ pub trait Place: Debug + Send + Sync {
     /// What kind of thing it is, as commit records have it: `directory`.
     fn kind(&self) -> &'static str;
 
-    /// The place as names and records have it.
+    /// The place as names and records have it. Of something in the file system its absolute path, or
+    /// `--source PLACE` and absolute paths in `ls` do not find it.
     fn text(&self) -> String;
 
     /// The place as it was written, for messages.
@@ -47,7 +48,7 @@ pub trait Place: Debug + Send + Sync {
         }
     }
 
-    /// Opens it. A pass does so once, on a thread that may block.
+    /// Opens it. A pass does so once, on a thread that may block. What changes from now on counts as not yet seen.
     ///
     /// # Errors
     /// It does not exist, or cannot be opened ([`Cause::Unreadable`]).
@@ -67,7 +68,8 @@ pub trait Source: Send + Sync {
     }
 
     /// What exists, in the order of manifests (see [`EntryPath`]), the root first. It never ends early: what
-    /// cannot be looked at is an item that says so.
+    /// cannot be looked at is an item that says so. A pass over sessions asks twice, for a survey first; what was
+    /// given out may be opened while it goes on.
     ///
     /// # Errors
     /// The root cannot be looked at, or no thread be started.
@@ -108,7 +110,8 @@ pub type Items = Box<dyn Iterator<Item = Item> + Send>;
 /// What of a source is looked at, and how.
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
-    /// Names in the root; everything, if not set.
+    /// Names of directories in the root: only these and what is below them are given out, besides the root
+    /// itself. What is no directory is left out, even if it has such a name. Everything, if not set.
     pub only: Option<Arc<HashSet<Vec<u8>>>>,
     /// Threads that may work ahead.
     pub threads: usize,

@@ -434,7 +434,7 @@ backup:
         "backup.sources[0].name is no source name",
         "backup.sources[0].exclude has a bad pattern",
         // A name, not YAML 1.1's idea of true.
-        "backup.sources[1].directory is missing",
+        "backup.sources[1] does not say what to back up",
         "backup.sources[2] must be a mapping",
         "backup.lock.ttl_seconds must be 3 seconds or more",
         "backup.limits.concurrency must be 1 or more",

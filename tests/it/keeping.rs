@@ -155,7 +155,7 @@ fn an_undeleted_snapshot_is_what_it_was_and_stays() {
         world.server.object(BUCKET, &key).unwrap().etag.clone()
     };
     let condemned_etag = etag(&world);
-    let output = world.offsite(["undelete", &first[..18]]);
+    let output = world.offsite(["undelete", &first[..20]]);
     assert_eq!(output.code, 0, "{output:?}");
     assert!(
         output.stdout.contains("is live again, and pinned"),

@@ -10,7 +10,7 @@ fn problem(retention: &str) -> String {
         world.home.path().display(),
         world.data().display()
     ));
-    let output = world.offsite(["config", "--check"]);
+    let output = world.offsite(["config"]);
     assert_eq!(output.code, 2, "{retention}: {output:?}");
     output.stderr
 }
