@@ -1,6 +1,7 @@
 //! Which snapshots are kept, and what becomes of the others: `prune`, `undelete`, `pin`, `ack`.
 
 mod after_pass;
+mod compared;
 mod guards;
 mod histories;
 mod killed;
