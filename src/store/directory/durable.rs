@@ -165,3 +165,43 @@ impl Durable {
 pub(super) fn drop_from_memory(file: &OwnedFd) {
     let _ = fadvise(file, 0, None, Advice::DontNeed);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where everything is synced one by one.
+    fn root(path: &Path) -> Root {
+        let mut root = Root::open(path).unwrap();
+        root.reports_late = true;
+        root
+    }
+
+    /// As while a file server is away.
+    #[test]
+    fn a_directory_that_cannot_be_entered_is_synced_later() {
+        let home = tempfile::tempdir().unwrap();
+        let (root, durable) = (root(home.path()), Durable::default());
+        durable.has_contents(&root, Path::new("sub/a")).unwrap();
+        for _ in 0..2 {
+            let synced = durable.sync_contents(&root);
+            assert_eq!(synced, Err(Errno::NOENT.into()));
+        }
+        std::fs::create_dir(home.path().join("sub")).unwrap();
+        assert_eq!(durable.sync_contents(&root), Ok(()));
+        let known = durable.known.lock().unwrap();
+        assert!(known.contains(Path::new("sub")), "{known:?}");
+    }
+
+    #[test]
+    fn syncing_that_has_failed_is_final() {
+        let home = tempfile::tempdir().unwrap();
+        // Where nothing can be synced.
+        let (broken, whole) = (root(Path::new("/proc/self")), root(home.path()));
+        let durable = Durable::default();
+        durable.has_contents(&broken, Path::new("fd/a")).unwrap();
+        for root in [&broken, &whole, &whole] {
+            assert_eq!(durable.sync_contents(root), Err(Errno::INVAL.into()));
+        }
+    }
+}
