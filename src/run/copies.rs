@@ -246,6 +246,7 @@ async fn copy_under_lock(
     let observer = holders::Observer::new(&there, terms.lock_wait, &[]);
     let (lease, previous) = tokio::select! {
         taken = lease::acquire(to, &request, &there.stop, &observer) => taken?,
+        // A directory may hang, and a lock that was just taken there expires.
         () = super::report::no_time_left(world) => return Err(CopyFailure::Stopped),
     };
     let stores = Stores::of(Arc::clone(&world.store), Arc::clone(to));

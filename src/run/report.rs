@@ -285,7 +285,7 @@ pub(super) async fn release_in_time(world: &World, lease: Lease, outcome: Ending
     tokio::select! {
         () = release(world, lease, outcome) => {}
         () = no_time_left(world) => {
-            let why = "the store did not answer in time; it expires by itself";
+            let why = "the store did not answer in time; the lock expires by itself";
             notice(world, "the lock was not released", &why);
         }
     }
