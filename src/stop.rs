@@ -1,10 +1,12 @@
 //! Telling everybody that a pass, or the backup of one source, is over before its work is. Why it is
 //! over travels beside this: a signal is remembered by `signal`, an error by whoever met it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// The pass, or the backup of this source, is being stopped, so this was not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -16,6 +18,7 @@ pub struct Stopped;
 pub struct Stop {
     flag: AtomicBool,
     phase: Arc<watch::Sender<Phase>>,
+    left_at: Arc<OnceLock<Instant>>,
     outer: Option<Arc<Stop>>,
 }
 
@@ -33,6 +36,7 @@ impl Default for Stop {
         Self {
             flag: AtomicBool::new(false),
             phase: Arc::new(watch::Sender::new(Phase::Working)),
+            left_at: Arc::default(),
             outer: None,
         }
     }
@@ -44,6 +48,7 @@ impl Stop {
     pub fn within(outer: &Arc<Self>) -> Arc<Self> {
         Arc::new(Self {
             phase: Arc::clone(&outer.phase),
+            left_at: Arc::clone(&outer.left_at),
             outer: Some(Arc::clone(outer)),
             ..Self::default()
         })
@@ -70,6 +75,7 @@ impl Stop {
     /// Nothing is waited for any longer, whatever becomes of it.
     pub fn leave(&self) {
         self.stop();
+        self.left_at.get_or_init(Instant::now);
         self.raise(Phase::Leaving);
     }
 
@@ -88,6 +94,13 @@ impl Stop {
         self.reached(Phase::Leaving).await;
     }
 
+    /// Completes once that was so long ago, however late this is called.
+    pub async fn left_for(&self, duration: Duration) {
+        self.left().await;
+        let left_at = *self.left_at.get_or_init(Instant::now);
+        tokio::time::sleep_until(left_at + duration).await;
+    }
+
     async fn reached(&self, phase: Phase) {
         // The sender lives as long as `self`, so this ends only when it is told to.
         let _ = self.phase.subscribe().wait_for(|now| *now >= phase).await;
@@ -97,5 +110,27 @@ impl Stop {
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.flag.load(Ordering::Relaxed) || self.outer.as_ref().is_some_and(|outer| outer.is_set())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn time_to_leave_is_counted_once() {
+        let outer = Arc::new(Stop::default());
+        let inner = Stop::within(&outer);
+        outer.leave();
+        let time = Duration::from_millis(50);
+        outer.left_for(time).await;
+        for stop in [&inner, &outer, &Stop::within(&inner)] {
+            let is_over = tokio::select! {
+                biased;
+                () = stop.left_for(time) => true,
+                () = std::future::ready(()) => false,
+            };
+            assert!(is_over);
+        }
     }
 }

@@ -105,14 +105,15 @@ impl Carrier {
         copied.await
     }
 
-    /// Whether the object is there. Another one under its key is an error. It is read where its store knows no
-    /// more of it than its length, as a directory does.
+    /// Whether the object is there, to stay. Another one under its key is an error. It is read where its store knows
+    /// no more of it than its length, as a directory does.
     async fn is_there(&self, need: &Need) -> Result<bool, NotCarried> {
         let info = match self.to.head(&need.key).await {
             Ok(info) => info,
             Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error.into()),
         };
+        self.to.make_durable(&need.key).await?;
         let is_same = match need.compare(&info) {
             Some(is_same) => is_same,
             None => self.is_same_there(need).await?,

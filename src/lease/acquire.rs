@@ -59,8 +59,8 @@ pub trait Observer: Sync {
 }
 
 /// Takes the lock, and makes sure that no earlier holder commits anything from then on: what is read
-/// under the lease returned stays as it is. Must be awaited to its end, or a lock may be left that
-/// nobody renews or releases; `stop` ends the waiting.
+/// under the lease returned stays as it is. `stop` ends the waiting. If it is dropped before its end, a lock may be
+/// left that nobody renews or releases; it expires. Only who is about to end the process may do so.
 ///
 /// # Errors
 /// The store is another owner's, which is said before anything is written; the lock is held still after the

@@ -2,7 +2,7 @@
 
 use crate::format::status::CopyStatus;
 
-/// What became of them.
+/// What became of a pass's copies.
 #[derive(Debug, Default)]
 pub(super) struct AfterPass {
     /// Each copy that was tried.

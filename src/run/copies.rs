@@ -139,7 +139,6 @@ pub(super) async fn after_pass(pass: &Pass, world: &World) -> AfterPass {
         if world.stop.is_set() {
             return after;
         }
-        let to = open(&job.store, &job.options).await;
         let terms = Terms {
             limits: pass.limits.clone(),
             lock_ttl: pass.lock_ttl,
@@ -147,12 +146,22 @@ pub(super) async fn after_pass(pass: &Pass, world: &World) -> AfterPass {
             store_owner: pass.store_owner.clone(),
             required: job.required,
         };
-        let copied = match sources(&*world.store).await {
-            Ok(sources) => {
-                let snapshot = None;
-                copy(world, to, &Scope { sources, snapshot }, &terms).await
-            }
-            Err(error) => Err(error.into()),
+        let ready = async {
+            (
+                open(&job.store, &job.options).await,
+                sources(&*world.store).await,
+            )
+        };
+        let copied = tokio::select! {
+            (to, sources) = ready => match sources {
+                Ok(sources) => Ok((to, Scope { sources, snapshot: None })),
+                Err(error) => Err(error.into()),
+            },
+            () = world.stop.left() => Err(CopyFailure::Stopped),
+        };
+        let copied = match copied {
+            Ok((to, scope)) => copy(world, to, &scope, &terms).await,
+            Err(failure) => Err(failure),
         };
         if copied.is_err() && world.stop.is_set() {
             return after;
@@ -186,11 +195,7 @@ pub async fn copy(
         sources: scope.sources.clone(),
     });
     let mut copied = Copied::default();
-    let result = tokio::select! {
-        result = copy_under_lock(world, &to, scope, terms, &mut copied) => result,
-        // A directory may hang, and its lock cannot be given back then: it expires.
-        () = super::report::no_time_left(world) => Err(CopyFailure::Stopped),
-    };
+    let result = copy_under_lock(world, &to, scope, terms, &mut copied).await;
     let duration_ms = millis(began.elapsed());
     let requests = to.requests() - requests;
     world.events.emit(&match &result {
@@ -239,25 +244,29 @@ async fn copy_under_lock(
         boottime: world.boottime,
     };
     let observer = holders::Observer::new(&there, terms.lock_wait, &[]);
-    let (lease, previous) = lease::acquire(to, &request, &there.stop, &observer).await?;
-    super::report::tell_of_owner(&there, &lease, previous.as_ref(), previous.is_some()).await;
-    // However it is called: by a link, through another address.
-    let first = lease::look(&*world.store).await;
-    let own = lease.record().await;
-    let is_itself = |lock: &Lock| lock.is_of(&own) && lock.pass == own.pass;
-    if matches!(&first, Ok(Some(seen)) if is_itself(&seen.record)) {
-        super::report::release(&there, lease, Ending::Unfinished).await;
-        return Err(CopyFailure::Itself(world.store.location()));
-    }
+    let (lease, previous) = tokio::select! {
+        taken = lease::acquire(to, &request, &there.stop, &observer) => taken?,
+        // A directory may hang, and a lock that was just taken there expires.
+        () = super::report::no_time_left(world) => return Err(CopyFailure::Stopped),
+    };
+    let stores = Stores::of(Arc::clone(&world.store), Arc::clone(to));
+    let work = async {
+        let was_in_use = previous.is_some();
+        super::report::tell_of_owner(&there, &lease, previous.as_ref(), was_in_use).await;
+        if is_held_by(&*world.store, &lease).await {
+            return Err(CopyFailure::Itself(world.store.location()));
+        }
+        copy_sources(&there, &stores, &lease, scope, terms, copied).await
+    };
     let watch = async {
         lease.lost().await;
         there.stop.stop();
         // What is under way may hang, and the lock is somebody else's.
         tokio::time::sleep(LAST_WORDS).await;
     };
-    let stores = Stores::of(Arc::clone(&world.store), Arc::clone(to));
-    let work = copy_sources(&there, &stores, &lease, scope, terms, copied);
+    // Either store may hang. What was found out or committed by then counts.
     let result = tokio::select! {
+        biased;
         result = work => result,
         () = watch => Err(CopyFailure::Stopped),
         () = there.stop.left() => Err(CopyFailure::Stopped),
@@ -275,8 +284,17 @@ async fn copy_under_lock(
         return Err(CopyFailure::Lost(lost));
     }
     // A pass that comes later looks at everything itself.
-    super::report::release(&there, lease, Ending::Unfinished).await;
+    super::report::release_in_time(&there, lease, Ending::Unfinished).await;
     result
+}
+
+/// Whether a store's lock is this lease, so that the store is the one that is locked, however it is called: by a
+/// link, through another address.
+async fn is_held_by(store: &dyn Store, lease: &Lease) -> bool {
+    let seen = lease::look(store).await;
+    let own = lease.record().await;
+    let is_own = |lock: &Lock| lock.is_of(&own) && lock.pass == own.pass;
+    matches!(&seen, Ok(Some(seen)) if is_own(&seen.record))
 }
 
 /// Copies one source after the other. One that fails does not keep the others from being tried, unless

@@ -84,7 +84,8 @@ pub async fn run(pass: &Pass, world: &World) -> PassReport {
     outcomes.sort_by_key(|(source, _)| place(source));
     let copied = match (&end, &passes[..]) {
         (End::Locked { lost: None, .. }, [.., last]) if !pass.copies.is_empty() => {
-            let copied = copies::after_pass(pass, world).await;
+            // Apart, so that passes without copies need no memory for it.
+            let copied = Box::pin(copies::after_pass(pass, world)).await;
             // Where none was tried, there is nothing to tell, and no time for it.
             if !copied.copies.is_empty() {
                 report::tell_of_copies(world, *last, &copied).await;

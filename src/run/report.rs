@@ -22,7 +22,8 @@ use crate::pass::job::SourceJob;
 use crate::status;
 use crate::store::{Condition, Store, StoreErrorKind, StoreResult};
 
-/// What a pass that has lost its lease has for its record: a few attempts at a small request.
+/// What a pass that has lost its lease has for its record, and one that is to be left for all that it still tells:
+/// a few attempts at a small request. The process is ended two seconds after that (`signal`).
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// When something began, and how much had been asked of the store by then.
@@ -279,10 +280,20 @@ pub(super) async fn release(world: &World, lease: Lease, outcome: Ending) {
     }
 }
 
+/// Gives the lock back if there is time for it; otherwise it expires.
+pub(super) async fn release_in_time(world: &World, lease: Lease, outcome: Ending) {
+    tokio::select! {
+        () = release(world, lease, outcome) => {}
+        () = no_time_left(world) => {
+            let why = "the store did not answer in time; the lock expires by itself";
+            notice(world, "the lock was not released", &why);
+        }
+    }
+}
+
 /// Completes once a signal came so long ago that the pass has to end without having written down how.
 pub(super) async fn no_time_left(world: &World) {
-    world.stop.left().await;
-    tokio::time::sleep(FAREWELL).await;
+    world.stop.left_for(FAREWELL).await;
 }
 
 /// Writes down how a pass ended that has lost its lease: its record alone, which is nobody else's.

@@ -243,6 +243,16 @@ pub trait Store: Send + Sync {
     /// What the store knows of an object.
     async fn head(&self, key: &str) -> StoreResult<ObjectInfo>;
 
+    /// Contents that were found under a key, and not written through this, are going to be relied on: they are on
+    /// the disk before anything is put that may refer to them, and what is read of them from now on is what is there.
+    /// To be called before they are compared. Where a store has kept what it shows, there is nothing to do.
+    ///
+    /// # Errors
+    /// Nothing is there, or some of it may be lost.
+    async fn make_durable(&self, _key: &str) -> StoreResult<()> {
+        Ok(())
+    }
+
     /// Writes a control object: the lease, a commit record, a segment, a report.
     ///
     /// An answer lost on the way is not an error when the object turns out to be the one sent.

@@ -1,12 +1,13 @@
 //! Copies of a store: made, continued, and taking its place.
 
 mod by_store;
+mod cut_off;
 mod histories;
 mod killed;
 
 use std::path::PathBuf;
 
-use local_s3::{Fault, LocalS3, Operation};
+use local_s3::LocalS3;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -334,43 +335,6 @@ fn a_store_is_no_copy_of_itself_whatever_it_is_called() {
             .len(),
         1
     );
-}
-
-/// What does not end in time was not copied, whoever asked for it.
-#[test]
-fn a_copy_that_hangs_until_it_is_cut_off_was_not_made() {
-    std::thread::scope(|scope| {
-        let (run, copy) = (&["run"][..], &["copy", "--to", OTHER][..]);
-        let put = (Operation::PutObject, "other/files/");
-        let look = (Operation::GetObject, "other/lock");
-        for (command, (operation, key)) in [(run, put), (copy, put), (run, look), (copy, look)] {
-            scope.spawn(move || {
-                let world = World::new();
-                world.write("a", "a");
-                pass(&world);
-                with_copy(&world, OTHER, false);
-                let of_the_copy = Fault::on(operation).key_contains(key);
-                world.server.fault(of_the_copy.always().hang());
-                let output = with_signal_when(
-                    &world,
-                    command,
-                    move |request| request.key.as_deref().is_some_and(|it| it.starts_with(key)),
-                    Moment::Before,
-                    Signal::TERM,
-                );
-                let output = output.unwrap();
-                assert_eq!(output.code, 143, "{output:?}");
-                assert!(
-                    output.events_named("copy_completed").is_empty(),
-                    "{output:?}"
-                );
-                assert_eq!(output.event("copy_failed")["error"], "interrupted");
-                let status = world.offsite(["status", "--json"]);
-                let status: Value = serde_json::from_str(&status.stdout).unwrap();
-                assert!(status["copies"].is_null(), "{status}");
-            });
-        }
-    });
 }
 
 /// Hints are about the copy, and not about the store that it is of.

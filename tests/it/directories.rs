@@ -4,6 +4,7 @@ mod full;
 mod killed;
 mod laptop;
 mod moved;
+mod order;
 mod power;
 mod race;
 mod said;

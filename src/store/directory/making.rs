@@ -4,9 +4,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Advice, AtFlags, fadvise, linkat};
+use rustix::fs::{AtFlags, linkat};
 use rustix::io::{Errno, pread, pwrite};
 
+use super::durable::drop_from_memory;
 use super::root::{Naming, Root, bytes, stat};
 use super::trouble::Result;
 
@@ -90,13 +91,12 @@ impl Draft {
         matches!((here, there), (Ok(here), Ok(there)) if identity(here) == identity(there))
     }
 
-    /// Whether a file has the same contents on the disk.
+    /// Whether a file has the same contents; on the disk, as far as the system takes advice ([`drop_from_memory`]).
     pub(super) fn is_same_as(&self, other: &OwnedFd) -> Result<bool> {
         if stat(&self.file)?.stx_size != stat(other)?.stx_size {
             return Ok(false);
         }
-        // What could not be written may stay in memory, and looks right there, until it is dropped.
-        let _ = fadvise(other, 0, None, Advice::DontNeed);
+        drop_from_memory(other);
         let (mut one, mut another) = (vec![0; COMPARED_BYTES], vec![0; COMPARED_BYTES]);
         let mut at = 0;
         loop {

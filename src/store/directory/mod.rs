@@ -176,6 +176,14 @@ impl Store for DirectoryStore {
         head.await
     }
 
+    async fn make_durable(&self, key: &str) -> StoreResult<()> {
+        let make = self.work(Operation::Head, key, |shared, root, key| {
+            let (path, version) = find(root, key, versions::current)?;
+            (shared.durable).takes_contents(root, &path, &version.file)
+        });
+        make.await
+    }
+
     async fn put(&self, key: &str, body: Bytes, condition: &Condition) -> StoreResult<ETag> {
         let condition = condition.clone();
         let put = self.work(Operation::Put, key, move |shared, root, key| {

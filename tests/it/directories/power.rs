@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{assert_restored, world};
-use crate::support::calls::{Answer, watched, without_syncing_all};
+use crate::support::calls::{Answer, watched};
 use crate::support::tree::{self, Tree, settle};
 use crate::support::{World, long, noise};
 
@@ -106,49 +106,6 @@ fn what_was_committed_survives_a_power_failure() {
     }
     assert_survived(&mut world, copy, &trees, 2);
     assert!(calls > 60, "{calls} calls");
-}
-
-/// Each file, and each directory for the names in it and for its own.
-#[test]
-fn where_syncing_all_tells_nothing_everything_is_synced_before_it_is_referred_to() {
-    let world = world();
-    for path in ["a", "sub/b", "sub/sub/c"] {
-        world.write(path, path);
-    }
-    settle();
-    let mut command = world.command(["run"]);
-    without_syncing_all(&mut command);
-    let mut synced = Vec::new();
-    let output = watched(&mut command, |call| {
-        synced.extend(call.syncs());
-        Answer::Proceed
-    });
-    assert_eq!(output.code, 0, "{output:?}");
-    let contents = super::store(&world).join("files/data");
-    let pass = std::fs::read_dir(&contents)
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap();
-    let below = ["", "sub", "sub/sub"].map(|path| pass.path().join(path));
-    let manifests = super::store(&world).join("manifests/data");
-    let first = synced.iter().position(|path| path.starts_with(&manifests));
-    let before = &synced[..first.unwrap()];
-    for directory in below
-        .iter()
-        .map(PathBuf::as_path)
-        .chain(contents.ancestors().take(3))
-    {
-        assert!(
-            before.iter().any(|path| path == directory),
-            "{directory:?}: {synced:?}"
-        );
-    }
-    // What had no name yet.
-    let files = before
-        .iter()
-        .filter(|path| path.to_string_lossy().ends_with("(deleted)"));
-    assert!(files.count() >= 3, "{synced:?}");
 }
 
 /// After a failure there are at least so many snapshots, all whole, and passes go on.

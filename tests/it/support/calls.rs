@@ -8,7 +8,7 @@ use std::io;
 use std::mem::zeroed;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::io::Errno;
@@ -67,7 +67,7 @@ pub(crate) const NAMING: [libc::c_long; 3] =
     [libc::SYS_linkat, libc::SYS_mkdirat, libc::SYS_symlinkat];
 
 /// What changes files.
-const CHANGES: [Call; 19] = [
+pub(crate) const CHANGES: [Call; 19] = [
     with(libc::SYS_openat, 2, libc::O_CREAT | UNNAMED),
     call(libc::SYS_mkdirat),
     call(libc::SYS_mknodat),
@@ -88,6 +88,9 @@ const CHANGES: [Call; 19] = [
     call(libc::SYS_syncfs),
     call(libc::SYS_fsync),
 ];
+
+/// What reads files at some place, or advises the system on what it keeps of them in memory.
+pub(crate) const READS: [Call; 2] = [call(libc::SYS_pread64), call(libc::SYS_fadvise64)];
 
 /// Makes the program fail with an error at every one of these calls.
 pub(crate) fn refuse(command: &mut Command, calls: &[(Call, Errno)]) {
@@ -148,23 +151,25 @@ pub(crate) enum Answer {
 /// A call that waits for its answer.
 pub(crate) struct Waiting {
     pub(crate) number: libc::c_long,
-    process: u32,
-    first_argument: u64,
-}
-
-impl Waiting {
-    /// What the call syncs, if it does; `None` for whole file systems.
-    pub(crate) fn syncs(&self) -> Option<PathBuf> {
-        let link = format!("/proc/{}/fd/{}", self.process, self.first_argument);
-        (self.number == libc::SYS_fsync).then(|| std::fs::read_link(link).unwrap())
-    }
+    pub(crate) process: u32,
+    pub(crate) arguments: [u64; 6],
 }
 
 /// Runs a command and decides on each call by which the program changes files.
-pub(crate) fn watched(command: &mut Command, mut decide: impl FnMut(&Waiting) -> Answer) -> Output {
+pub(crate) fn watched(command: &mut Command, decide: impl FnMut(&Waiting) -> Answer) -> Output {
+    watched_among(command, &CHANGES, decide)
+}
+
+/// Runs a command and decides on each of these calls by the program.
+pub(crate) fn watched_among(
+    command: &mut Command,
+    calls: &[Call],
+    mut decide: impl FnMut(&Waiting) -> Answer,
+) -> Output {
     /// Where the child has the filter's descriptor.
     const LISTENER: libc::c_int = 200;
-    let filter = filter(&CHANGES.map(|call| (call, libc::SECCOMP_RET_USER_NOTIF)));
+    let wait = |call: &Call| (*call, libc::SECCOMP_RET_USER_NOTIF);
+    let filter = filter(&calls.iter().map(wait).collect::<Vec<_>>());
     before_exec(command, move || {
         let listener = install(&filter, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)?;
         #[expect(unsafe_code, reason = "no other way to give a descriptor a number")]
@@ -180,7 +185,7 @@ pub(crate) fn watched(command: &mut Command, mut decide: impl FnMut(&Waiting) ->
             true => decide(&Waiting {
                 number: call.data.nr.into(),
                 process: call.pid,
-                first_argument: call.data.args[0],
+                arguments: call.data.args,
             }),
             false => Answer::Proceed,
         };

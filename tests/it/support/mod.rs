@@ -1,5 +1,6 @@
 //! What tests stand on: a server, a place for files, and the program as a process.
 
+pub(crate) mod acts;
 pub(crate) mod calls;
 pub(crate) mod http;
 pub(crate) mod tree;
