@@ -83,6 +83,11 @@ bench: build bench-tools ## Compare with other tools, side by side; all of it or
 	@dev/setup bench
 	.venv/bin/python $(BENCH) compare --runs $(RUNS) $(if $(JOBS),--jobs $(JOBS))
 
+.PHONY: bench-prune
+bench-prune: build bench-tools ## Measure a prune of 1,000 snapshots
+	@dev/setup bench
+	.venv/bin/python dev/bench/prune.py --offsite $(BINARY) --built target/release
+
 .PHONY: bench-memory
 bench-memory: build bench-tools ## Fail if a pass takes more memory than it may: 64 MiB for 1,000,000 files, 128 for large ones
 	@dev/setup bench-memory

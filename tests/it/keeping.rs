@@ -8,6 +8,7 @@ mod killed;
 mod losses;
 mod pins;
 mod policies;
+mod requests;
 mod simulated;
 
 use std::path::Path;

@@ -43,17 +43,16 @@ fn words(text: &str) -> Vec<String> {
 fn times(random: &mut fastrand::Rng) -> BTreeSet<Timestamp> {
     let begin: Timestamp = "2020-11-20T00:00:00Z".parse().unwrap();
     let mut times = BTreeSet::new();
+    let mut last = begin;
     while times.len() < SNAPSHOTS {
-        let span = *random
-            .choice(&[3600, 86_400, 30 * 86_400, 3 * 365 * 86_400])
-            .unwrap();
-        let from = times
-            .last()
-            .copied()
-            .filter(|_| random.bool())
-            .unwrap_or(begin);
-        let at = from + SignedDuration::from_secs(random.i64(1..span));
-        times.insert(at);
+        let (from, span) = match random.u8(..4) {
+            0 => (begin, 4 * 365 * 86_400),
+            1 => (last, 3600),
+            2 => (last, 86_400),
+            _ => (begin, 400 * 86_400),
+        };
+        last = from + SignedDuration::from_secs(random.i64(1..span));
+        times.insert(last);
     }
     times
 }
