@@ -196,17 +196,18 @@ def test_only_the_restore_can_write_and_only_to_its_target():
         assert container["args"][:3] == ["restore", "--to", target["mountPath"]]
         claims = {v["persistentVolumeClaim"]["claimName"] for v in pod_of(manifests["Job restore"])["volumes"] if "persistentVolumeClaim" in v}
         assert claims == {values["restore"]["claimName"]}
-        if "CronJob verify" in manifests:
-            assert not any("persistentVolumeClaim" in v for v in pod_of(manifests["CronJob verify"])["volumes"])
+        for key in manifests.keys() & {"CronJob prune", "CronJob verify"}:
+            assert not any("persistentVolumeClaim" in v for v in pod_of(manifests[key])["volumes"]), key
 
 
 def test_pods_are_restricted_by_default():
     """What the Pod Security Standard `restricted` demands, and a read-only root."""
     values = cases()["least"] | {
         "verify": {"enabled": True}, "restore": {"enabled": True, "claimName": "x"},
+        "prune": {"enabled": True}, "env": [{"name": "BACKUP_RETENTION_DAYS", "value": "30"}],
     }
     specs = dict(job_specs(render(values)))
-    assert specs.keys() == {"CronJob backup", "CronJob verify", "Job restore"}
+    assert specs.keys() == {"CronJob backup", "CronJob prune", "CronJob verify", "Job restore"}
     for key, spec in specs.items():
         pod = spec["template"]["spec"]
         container = pod["containers"][0]
@@ -300,13 +301,39 @@ def test_the_service_account_is_the_one_that_is_made():
     for name, values in cases().items():
         manifests = render(values)
         account = merged(values)["serviceAccount"]
-        used = {spec["template"]["spec"]["serviceAccountName"] for _, spec in job_specs(manifests)}
+        used = {spec["template"]["spec"]["serviceAccountName"] for key, spec in job_specs(manifests) if key != "CronJob prune"}
         if account["create"]:
             made = manifests["ServiceAccount"]
             assert used == {made["metadata"]["name"]} and made["automountServiceAccountToken"] is False
             assert made["metadata"].get("annotations", {}) == account["annotations"]
         else:
             assert "ServiceAccount" not in manifests and used == {account["name"] or "default"}, name
+
+
+def test_prune_has_an_account_of_its_own_and_what_it_needs():
+    for name, values in cases().items():
+        manifests = render(values)
+        prune, own = merged(values)["prune"], manifests.get("ServiceAccount prune")
+        assert ("CronJob prune" in manifests) is prune["enabled"], name
+        assert (own is not None) is (prune["enabled"] and prune["serviceAccount"]["create"]), name
+        if not prune["enabled"]:
+            continue
+        pod, backup = pod_of(manifests["CronJob prune"]), pod_of(manifests["CronJob backup"])
+        if own:
+            assert pod["serviceAccountName"] == own["metadata"]["name"] != backup["serviceAccountName"], name
+            assert own["automountServiceAccountToken"] is False
+            assert own["metadata"].get("annotations", {}) == prune["serviceAccount"]["annotations"]
+        else:
+            assert pod["serviceAccountName"] == backup["serviceAccountName"], name
+        (container,) = pod["containers"]
+        wait = ["--wait-for-lock", prune["waitForLock"]] if prune["waitForLock"] else []
+        assert container["args"] == ["prune", *wait, *prune["extraArgs"]], name
+        assert container["resources"] == (prune["resources"] or backup["containers"][0]["resources"]), name
+    # It writes the files of a store in a directory as the user that made them.
+    directory = render(cases()["directory"])
+    assert pod_of(directory["CronJob prune"])["securityContext"]["runAsUser"] == 0
+    account = render(cases()["directory"] | {"serviceAccount": {"name": "a"}})["ServiceAccount prune"]
+    assert account["metadata"]["name"] == "my-release-offsite-prune", account
 
 
 def test_credentials_come_from_the_secret():
@@ -372,7 +399,7 @@ def test_alerts_are_rules_that_prometheus_reads():
                 assert any(re.fullmatch(pattern, f"{name}-29384756") for name in cronjobs), pattern
             assert all(isinstance(v, str) for v in (alert["labels"] | alert["annotations"]).values())
             assert alert["labels"]["severity"] in ("critical", "warning")
-    expected = {f"Offsite{what}{how}" for what in ("Backup", "Verify") for how in ("Missing", "Failed", "Unknown")}
+    expected = {f"Offsite{what}{how}" for what in ("Backup", "Verify", "Prune") for how in ("Missing", "Failed", "Unknown")}
     assert seen == expected | {"OffsiteBackupIncomplete"}
 
 
@@ -381,7 +408,8 @@ def test_the_notes_name_what_is_there():
     text = notes(values)
     name = values["fullnameOverride"]
     assert f"kubectl -n backups create job {name}-now --from=cronjob/{name}" in text
-    assert "restore.enabled" in text and "SUSPENDED" not in text
+    assert "restore.enabled" in text and "Prune is SUSPENDED" in text and "backup " + name + " is SUSPENDED" not in text
+    assert f"create job {name}-prune-now --from=cronjob/{name}-prune" in text
     assert not re.search("%!|<no value>|nil|{{", text), text
 
 

@@ -181,6 +181,11 @@ def succeeds(*arguments, **more):
     return done.stdout
 
 
+# One snapshot stays of two, and somebody has looked at the plan.
+KEEP_ONE = {"retention": {"keep_last": 1}}
+PRUNE_ONE = {"enabled": True, "extraArgs": ["--expect-removed", "1"]}
+
+
 def of_data(folder, **backup):
     """Values for some data in a folder."""
     (folder / "data/in").mkdir(parents=True)
@@ -201,14 +206,20 @@ def assert_restored(folder):
     assert not different and not missing
 
 
-def test_what_is_rendered_backs_up_verifies_and_restores():
+def test_what_is_rendered_backs_up_verifies_prunes_and_restores():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        manifests = render(of_data(folder))
+        manifests = render(of_data(folder, defaults=KEEP_ONE) | {"prune": PRUNE_ONE})
         with served(folder, "my-backups") as endpoint:
             output = succeeds(manifests, "CronJob backup", folder, endpoint)
             assert '"event":"backup_completed"' in output, output
             succeeds(manifests, "CronJob verify", folder, endpoint)
+            succeeds(manifests, "CronJob backup", folder, endpoint)
+            # A guard: more than half would go, and nobody has said how many.
+            refused = run(manifests, "CronJob prune", folder, endpoint, args=["prune", "--expect-removed", "2"])
+            assert refused.returncode == 2 and "1 snapshots would be removed, not 2" in refused.stdout, refused.stdout
+            output = succeeds(manifests, "CronJob prune", folder, endpoint)
+            assert '"event":"snapshot_condemned"' in output and '"condemned":1,"remaining":1' in output, output
             succeeds(manifests, "Job restore", folder, endpoint)
         assert_restored(folder)
 
@@ -217,13 +228,14 @@ def test_a_store_in_a_directory_is_backed_up_to_verified_and_restored_from():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "store").mkdir()
-        values = of_data(folder, s3=None, store=f"{folder}/store")
+        values = of_data(folder, s3=None, store=f"{folder}/store", defaults=KEEP_ONE)
         values |= {
+            "prune": PRUNE_ONE,
             "extraVolumes": [{"name": "store", "persistentVolumeClaim": {"claimName": "store"}}],
             "extraVolumeMounts": [{"name": "store", "mountPath": f"{folder}/store"}],
         }
         manifests = render(values)
-        for key in ("CronJob backup", "CronJob verify", "Job restore"):
+        for key in ("CronJob backup", "CronJob verify", "CronJob backup", "CronJob prune", "Job restore"):
             assert {"name": "store", "mountPath": f"{folder}/store"} in container_of(manifests[key])["volumeMounts"]
             succeeds(manifests, key, folder, "")
         assert_restored(folder)

@@ -1,4 +1,4 @@
-{{/* The name of a CronJob has at most 52 characters, since its Jobs add 11; `-verify` and `-restore` take 8. */}}
+{{/* The name of a CronJob has at most 52 characters, since its Jobs add 11; `-prune`, `-verify` and `-restore` take 8. */}}
 {{- define "offsite.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
 {{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
@@ -20,6 +20,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- define "offsite.serviceAccountName" -}}
 {{- $own := ternary (include "offsite.fullname" .) "default" .Values.serviceAccount.create -}}
 {{- default $own .Values.serviceAccount.name -}}
+{{- end -}}
+
+{{/* Prune has a role of its own where it has an account of its own. */}}
+{{- define "offsite.pruneServiceAccountName" -}}
+{{- $own := ternary (printf "%s-prune" (include "offsite.fullname" .)) (include "offsite.serviceAccountName" .) .Values.prune.serviceAccount.create -}}
+{{- default $own .Values.prune.serviceAccount.name -}}
 {{- end -}}
 
 {{- define "offsite.image" -}}
@@ -49,6 +55,7 @@ and directories that no volume is mounted at. offsite itself checks the rest of 
 {{- fail (printf "config: %s" $config.Error) -}}
 {{- end -}}
 {{- include "offsite.checkStore" . -}}
+{{- include "offsite.checkRetention" . -}}
 {{- $backup := include "offsite.backup" . | fromYaml -}}
 {{- $s3 := default dict $backup.s3 -}}
 {{- $variables := include "offsite.variables" . | fromJsonArray -}}
@@ -146,7 +153,7 @@ template:
 
 {{/*
 The pod. Takes root, component, args, volumes (claims to mount), capabilities (those it has as root; without any it is
-user 65532), and fsGroup or nothing.
+user 65532), and fsGroup, serviceAccountName and resources or nothing.
 */}}
 {{- define "offsite.podSpec" -}}
 {{- $values := .root.Values -}}
@@ -158,7 +165,7 @@ user 65532), and fsGroup or nothing.
 {{- $container := dict "allowPrivilegeEscalation" false "readOnlyRootFilesystem" true "capabilities" $capabilities -}}
 # A pod is one try: podFailurePolicy decides on the next one, and needs it so.
 restartPolicy: Never
-serviceAccountName: {{ include "offsite.serviceAccountName" .root }}
+serviceAccountName: {{ default (include "offsite.serviceAccountName" .root) .serviceAccountName }}
 # offsite does not talk to Kubernetes. IRSA and Pod Identity bring tokens of their own.
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -228,7 +235,7 @@ containers:
     securityContext:
       {{- include "offsite.overlaid" (list $container $values.securityContext) | nindent 6 }}
     resources:
-      {{- toYaml $values.resources | nindent 6 }}
+      {{- toYaml (default $values.resources .resources) | nindent 6 }}
     volumeMounts:
       - name: offsite-config
         mountPath: /etc/offsite

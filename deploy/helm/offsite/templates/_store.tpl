@@ -97,3 +97,19 @@ that no pod can write to.
 {{- if hasPrefix (printf "%s/" (clean .) | replace "//" "/") (printf "%s/" (clean $directory) | replace "//" "/") }}true{{ end -}}
 {{- end -}}
 {{- end -}}
+
+{{/* Refuses a prune that would fail each time, because nothing says what is kept. */}}
+{{- define "offsite.checkRetention" -}}
+{{- if .Values.prune.enabled -}}
+{{- $backup := include "offsite.backup" . | fromYaml -}}
+{{- $defaults := ternary $backup.defaults dict (kindIs "map" $backup.defaults) -}}
+{{- $said := or $defaults.retention .Values.envFrom -}}
+{{- if kindIs "slice" $backup.sources -}}
+{{- range $backup.sources }}{{ if and (kindIs "map" .) .retention }}{{ $said = true }}{{ end }}{{ end -}}
+{{- end -}}
+{{- range include "offsite.variables" . | fromJsonArray }}{{ if contains "RETENTION" (upper .) }}{{ $said = true }}{{ end }}{{ end -}}
+{{- if not $said -}}
+{{- fail "prune.enabled: nothing in config says what is kept: set backup.defaults.retention, for example {keep_within: 14d, daily: 30, monthly: 12}" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
