@@ -27,6 +27,19 @@ locals {
       period      = var.lock_held_alarm.hours * 3600
       threshold   = var.lock_held_alarm.count
     }
+    loss = {
+      metric      = "AnomalousLoss"
+      description = "A pass of the backup ${var.name} found less than half of the entries or bytes of the snapshot before, which is kept until somebody says that this was meant. Look for anomalous_loss in ${local.log_group}; if it was meant, run `offsite ack`."
+      period      = 300
+      threshold   = 1
+    }
+    }, !local.has_retention ? {} : {
+    prune-failed = {
+      metric      = "PruneFailed"
+      description = "A prune of the backup ${var.name} did not condemn what it should have. No snapshot is lost by that. Look for prune_failed and its hint in ${local.log_group}: if far more would go than the last time, somebody has to give the number."
+      period      = 300
+      threshold   = 1
+    }
     }, length(local.configured_copies) == 0 ? {} : {
     copy-failed = {
       metric      = "CopyFailed"
@@ -114,7 +127,7 @@ locals {
   stopped_tasks = {
     clusterArn        = [local.cluster_arn]
     lastStatus        = ["STOPPED"]
-    taskDefinitionArn = [{ prefix = "${local.family_arn}:" }]
+    taskDefinitionArn = [for arn in concat([local.family_arn], var.prune_enabled ? [local.prune_family_arn] : []) : { prefix = "${arn}:" }]
   }
 
   task_rules = {

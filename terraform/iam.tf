@@ -30,17 +30,38 @@ locals {
     ssm            = distinct([for arn in values(var.secrets) : arn if can(regex(":ssm:", arn))])
   }
 
+  # What both the backup and prune may do.
+  find_objects = {
+    Sid      = "FindObjects"
+    Effect   = "Allow"
+    Action   = ["s3:ListBucket"]
+    Resource = [local.bucket_arn]
+    # IfExists: without this permission S3 answers 403 instead of 404 to a request for an object that
+    # is not there, as the lock is not before the first pass, and that request has no prefix.
+    Condition = { StringLikeIfExists = { "s3:prefix" = ["${local.prefix}*"] } }
+  }
+
+  see_other_tasks = {
+    # Whether another task that holds the lock still runs.
+    Sid       = "SeeOtherTasks"
+    Effect    = "Allow"
+    Action    = ["ecs:DescribeTasks"]
+    Resource  = ["arn:${local.partition}:ecs:${local.region}:${local.account}:task/${local.cluster_name}/*"]
+    Condition = { ArnEquals = { "ecs:cluster" = local.cluster_arn } }
+  }
+
+  encryption_statements = [
+    for actions in length(local.kms_key_arns) == 0 ? [] : [["kms:GenerateDataKey", "kms:Decrypt"]] : {
+      Sid      = "EncryptAndDecrypt"
+      Effect   = "Allow"
+      Action   = actions
+      Resource = local.kms_key_arns
+    }
+  ]
+
   task_statements = concat(
     [
-      {
-        Sid      = "FindObjects"
-        Effect   = "Allow"
-        Action   = ["s3:ListBucket"]
-        Resource = [local.bucket_arn]
-        # IfExists: without this permission S3 answers 403 instead of 404 to a request for an object that
-        # is not there, as the lock is not before the first pass, and that request has no prefix.
-        Condition = { StringLikeIfExists = { "s3:prefix" = ["${local.prefix}*"] } }
-      },
+      local.find_objects,
       {
         # Knows no condition on the prefix.
         Sid      = "FindUnfinishedUploads"
@@ -54,14 +75,7 @@ locals {
         Action   = concat(["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"], local.uses_tags ? ["s3:PutObjectTagging"] : [])
         Resource = [local.objects_arn]
       },
-      {
-        # Whether another task that holds the lock still runs.
-        Sid       = "SeeOtherTasks"
-        Effect    = "Allow"
-        Action    = ["ecs:DescribeTasks"]
-        Resource  = ["arn:${local.partition}:ecs:${local.region}:${local.account}:task/${local.cluster_name}/*"]
-        Condition = { ArnEquals = { "ecs:cluster" = local.cluster_arn } }
-      },
+      local.see_other_tasks,
     ],
     flatten([
       for index, copy in local.copies : [
@@ -88,22 +102,7 @@ locals {
         Resource = arns
       }
     ],
-    [
-      for actions in var.allow_delete ? [["s3:DeleteObject"]] : [] : {
-        Sid      = "PruneBackups"
-        Effect   = "Allow"
-        Action   = actions
-        Resource = [local.objects_arn]
-      }
-    ],
-    [
-      for actions in length(local.kms_key_arns) == 0 ? [] : [["kms:GenerateDataKey", "kms:Decrypt"]] : {
-        Sid      = "EncryptAndDecrypt"
-        Effect   = "Allow"
-        Action   = actions
-        Resource = local.kms_key_arns
-      }
-    ],
+    local.encryption_statements,
     [
       for index, volume in local.volumes : {
         Sid       = "MountVolume${index}"

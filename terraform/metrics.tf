@@ -15,6 +15,9 @@ locals {
     FileUnreadable   = "{ $.event = \"file_unreadable\" }"
     FileUploadFailed = "{ $.event = \"file_upload_failed\" }"
     SegmentDamaged   = "{ $.event = \"segment_damaged\" }"
+    AnomalousLoss    = "{ $.event = \"anomalous_loss\" }"
+    }, !local.has_retention ? {} : {
+    PruneFailed = "{ $.event = \"prune_failed\" }"
     }, length(local.configured_copies) == 0 ? {} : {
     CopyFailed = "{ $.event = \"copy_failed\" }"
   })

@@ -32,6 +32,16 @@ output "task_role_arn" {
   value       = aws_iam_role.task.arn
 }
 
+output "prune_task_definition_arn" {
+  description = "ARN of the task definition of prune, with its revision; null without prune_enabled."
+  value       = one(aws_ecs_task_definition.prune[*].arn)
+}
+
+output "prune_task_role_arn" {
+  description = "ARN of the role of prune, for policies of keys and buckets; null without prune_enabled."
+  value       = one(aws_iam_role.prune[*].arn)
+}
+
 output "execution_role_arn" {
   description = "ARN of the role that ECS starts the task with, for policies of repositories and secrets."
   value       = aws_iam_role.execution.arn
@@ -54,15 +64,26 @@ output "access_point_ids" {
 
 # How to run it now, and how to look
 
+locals {
+  launch = {
+    for family in [var.name, local.prune_family] : family => join(" ", concat(
+      [
+        "offsite launch --region ${local.region} --cluster ${local.cluster_arn} --task-definition ${family}",
+        "--subnets ${join(",", var.subnet_ids)} --security-groups ${join(",", var.security_group_ids)}",
+      ],
+      var.assign_public_ip ? ["--assign-public-ip"] : [],
+    ))
+  }
+}
+
 output "run_command" {
   description = "A command that starts a pass now, waits for it and exits with its exit code. Needs the program, as `run_task_command` does not."
-  value = join(" ", concat(
-    [
-      "offsite launch --region ${local.region} --cluster ${local.cluster_arn} --task-definition ${var.name}",
-      "--subnets ${join(",", var.subnet_ids)} --security-groups ${join(",", var.security_group_ids)}",
-    ],
-    var.assign_public_ip ? ["--assign-public-ip"] : [],
-  ))
+  value       = local.launch[var.name]
+}
+
+output "prune_command" {
+  description = "A command that starts a prune now, waits for it and exits with its exit code; null without prune_enabled. With ` -- prune --dry-run` after it, the plan goes to the log."
+  value       = var.prune_enabled ? local.launch[local.prune_family] : null
 }
 
 output "run_task_command" {

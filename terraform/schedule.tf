@@ -8,6 +8,7 @@ locals {
       backup = {
         name       = var.name
         expression = var.schedule_expression
+        task       = aws_ecs_task_definition.this.arn
         input      = null
       }
     },
@@ -15,12 +16,21 @@ locals {
       verify = {
         name       = "${var.name}-verify"
         expression = var.verify.schedule_expression
+        task       = aws_ecs_task_definition.this.arn
         input = jsonencode({
           containerOverrides = [{
             name    = local.container_name
             command = ["verify", "--read", var.verify.read]
           }]
         })
+      }
+    },
+    {
+      for name in var.prune_enabled ? [local.prune_family] : [] : "prune" => {
+        name       = name
+        expression = var.prune_schedule_expression
+        task       = aws_ecs_task_definition.prune[0].arn
+        input      = null
       }
     },
   )
@@ -62,7 +72,7 @@ resource "aws_scheduler_schedule" "this" {
     input    = each.value.input
 
     ecs_parameters {
-      task_definition_arn = aws_ecs_task_definition.this.arn
+      task_definition_arn = each.value.task
       task_count          = 1
       launch_type         = "FARGATE"
       platform_version    = var.platform_version
@@ -107,7 +117,7 @@ resource "aws_cloudwatch_event_target" "schedule" {
   input    = each.value.input
 
   ecs_target {
-    task_definition_arn = aws_ecs_task_definition.this.arn
+    task_definition_arn = each.value.task
     task_count          = 1
     launch_type         = "FARGATE"
     platform_version    = var.platform_version
@@ -165,14 +175,14 @@ locals {
         Effect = "Allow"
         Action = ["ecs:RunTask"]
         # Any revision: a schedule may still hold the last one while the new one is being put in place.
-        Resource  = ["${local.family_arn}:*"]
+        Resource  = concat(["${local.family_arn}:*"], var.prune_enabled ? ["${local.prune_family_arn}:*"] : [])
         Condition = { ArnEquals = { "ecs:cluster" = local.cluster_arn } }
       },
       {
         Sid       = "GiveItItsRoles"
         Effect    = "Allow"
         Action    = ["iam:PassRole"]
-        Resource  = [aws_iam_role.task.arn, aws_iam_role.execution.arn]
+        Resource  = concat([aws_iam_role.task.arn, aws_iam_role.execution.arn], aws_iam_role.prune[*].arn)
         Condition = { StringEquals = { "iam:PassedToService" = "ecs-tasks.amazonaws.com" } }
       },
     ],

@@ -26,6 +26,8 @@ locals {
   # the prefix, and events as JSON.
   rendered_config = yamlencode({
     backup = merge(local.backup_config, local.store_owner == null ? {} : { store_owner = local.store_owner }, {
+      for key, value in { defaults = merge(try(local.backup_config.defaults, {}), { retention = local.retention }) } : key => value if local.retention != null
+      }, {
       s3 = merge(
         try(local.backup_config.s3, {}),
         local.has_sources ? {} : { include_dirs = var.volumes[*].container_path },

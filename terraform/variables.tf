@@ -206,11 +206,77 @@ variable "expire_noncurrent_after_days" {
   }
 }
 
-variable "allow_delete" {
-  description = "Whether the task may delete objects. For retention, which comes with a later version of the program; nothing else needs it."
+variable "retention" {
+  description = "Which snapshots prune keeps, as `backup.defaults.retention` in config; a source's own `retention` in config wins over it. Null is what config says, and where it says nothing, everything is kept. `{ keep_within = \"14d\", daily = 30, monthly = 12 }`, for example."
+  type = object({
+    keep_last   = optional(number)
+    keep_within = optional(string)
+    hourly      = optional(number)
+    daily       = optional(number)
+    weekly      = optional(number)
+    monthly     = optional(number)
+    yearly      = optional(number)
+    timezone    = optional(string)
+    grace       = optional(string)
+    after_pass  = optional(bool)
+  })
+  default = null
+
+  validation {
+    condition     = var.retention == null || local.configured_retention == null
+    error_message = "retention and backup.defaults.retention in config both say what is kept: leave one of them out."
+  }
+
+  validation {
+    condition     = var.retention == null ? true : try(var.retention.keep_within, null) != null || anytrue([for rule in ["keep_last", "hourly", "daily", "weekly", "monthly", "yearly"] : coalesce(var.retention[rule], 0) > 0])
+    error_message = "retention has no rule, so it would keep nothing: set keep_last, keep_within, hourly, daily, weekly, monthly or yearly."
+  }
+
+  validation {
+    condition     = var.retention == null ? true : alltrue([for rule in ["keep_last", "hourly", "daily", "weekly", "monthly", "yearly"] : coalesce(var.retention[rule], 0) >= 0 && floor(coalesce(var.retention[rule], 0)) == coalesce(var.retention[rule], 0)])
+    error_message = "keep_last, hourly, daily, weekly, monthly and yearly of retention are whole numbers, at least 0."
+  }
+
+  validation {
+    condition     = var.retention == null ? true : alltrue([for length in [var.retention.keep_within, var.retention.grace] : length == null || can(regex("^([0-9]+(\\.[0-9]+)?\\s*(w|d|h|m|s|weeks?|days?|hours?|minutes?|seconds?),?\\s*)+$", length))])
+    error_message = "keep_within and grace of retention are durations like `14d` or `36h`."
+  }
+}
+
+variable "prune_enabled" {
+  description = "Whether a task of its own, with a role of its own, condemns the snapshots that retention does not keep. Needs retention, here or in config."
   type        = bool
   default     = false
   nullable    = false
+
+  validation {
+    condition     = !var.prune_enabled || local.has_retention
+    error_message = "prune_enabled without a retention would fail each time: set retention, or `retention` in config below backup.defaults or a source."
+  }
+}
+
+variable "prune_schedule_expression" {
+  description = "When prune runs: `rate(1 day)`, or `cron(15 10 * * ? *)`. Outside the hours of passes, and when somebody reads what it says."
+  type        = string
+  default     = "cron(15 10 * * ? *)"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^(rate\\((1 (minute|hour|day)|([2-9]|[1-9][0-9]+) (minutes|hours|days))\\)|cron\\(\\S+ \\S+ \\S+ \\S+ \\S+ \\S+\\))$", var.prune_schedule_expression))
+    error_message = "prune_schedule_expression is rate(<number> <unit>), with the unit in the singular for 1, or cron(<minute> <hour> <day of month> <month> <day of week> <year>): write rate(1 day) or cron(15 10 * * ? *)."
+  }
+}
+
+variable "allow_delete" {
+  description = "Whether the prune task may delete objects, which the backup's own never may. Reserved: condemning needs no such right, and freeing space comes with a later version of the program."
+  type        = bool
+  default     = false
+  nullable    = false
+
+  validation {
+    condition     = !var.allow_delete || var.prune_enabled
+    error_message = "allow_delete is a right of the prune task, and there is none: set prune_enabled, or leave allow_delete out."
+  }
 }
 
 variable "replication" {

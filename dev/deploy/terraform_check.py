@@ -28,7 +28,9 @@ WILDCARDS = {
     r"\$\{copy\.bucket_arn\}/\$\{copy\.prefix\}\*": "objects below the prefix of a copy",
     r".*:task/\$\{local\.cluster_name\}/\*": "tasks are named when they start; the condition names the cluster",
     r"\$\{local\.log_group_arn\}:log-stream:\*": "streams are named after tasks",
+    r".*/\$\{local\.prefix\}(marks|prunes|snapshots)/\*": "commit records, and what is said and decided of them, below the prefix",
     r"\$\{local\.family_arn\}:\*": "revisions of this task definition",
+    r"\$\{local\.prune_family_arn\}:\*": "revisions of prune's task definition",
 }
 # Likewise, in conditions.
 CONDITION_WILDCARDS = {

@@ -69,6 +69,13 @@ run "the_task_may_do_what_a_pass_does_and_no_more" {
   }
 }
 
+run "a_loss_is_an_alarm" {
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.event["loss"].metric_name == "AnomalousLoss" && aws_cloudwatch_log_metric_filter.counter["AnomalousLoss"].pattern == "{ $.event = \"anomalous_loss\" }"
+    error_message = "A loss is told to nobody."
+  }
+}
+
 run "the_bucket_is_private_and_versioned" {
   assert {
     condition     = length(module.bucket) == 1 && length(module.lifecycle) == 1

@@ -153,14 +153,137 @@ run "lifecycle_numbers_arrive" {
   }
 }
 
-run "delete_is_allowed_where_retention_needs_it" {
+run "prune_has_a_task_a_role_and_a_schedule_of_its_own" {
   variables {
-    allow_delete = true
+    name                     = "portal"
+    retention                = { keep_within = "14d", daily = 30, monthly = 12, timezone = "Europe/Berlin" }
+    prune_enabled            = true
+    config                   = { backup = { defaults = { exclude = ["*.tmp"] } } }
+    permissions_boundary_arn = "arn:aws:iam::111122223333:policy/boundary"
   }
 
   assert {
-    condition     = contains(flatten(local.task_statements[*].Action), "s3:DeleteObject")
-    error_message = "The task may not delete."
+    condition = jsonencode(yamldecode(output.configuration).backup.defaults) == jsonencode({
+      exclude   = ["*.tmp"]
+      retention = { daily = 30, keep_within = "14d", monthly = 12, timezone = "Europe/Berlin" }
+    })
+    error_message = output.configuration
+  }
+
+  assert {
+    condition = (
+      aws_ecs_task_definition.prune[0].family == "portal-prune"
+      && jsonencode(local.prune_container.command) == jsonencode(["prune", "--wait-for-lock", "30m"])
+      && length(local.prune_container.mountPoints) == 0
+      && length(aws_ecs_task_definition.prune[0].volume) == 0
+      && local.prune_container.readonlyRootFilesystem
+      && local.prune_container.user == "65532"
+      && jsonencode(local.prune_container.environment) == jsonencode(local.container.environment)
+      && aws_iam_role.prune[0].name == "portal-prune"
+      && aws_iam_role.prune[0].permissions_boundary == "arn:aws:iam::111122223333:policy/boundary"
+    )
+    error_message = jsonencode(local.prune_container)
+  }
+
+  assert {
+    condition = jsonencode({ for statement in local.prune_statements : statement.Sid => [statement.Action, statement.Resource] }) == jsonencode({
+      FindObjects = [["s3:ListBucket"], ["arn:aws:s3:::acme-backups"]]
+      ReadAndCondemnSnapshots = [["s3:GetObject", "s3:PutObject"], [
+        "arn:aws:s3:::acme-backups/portal/lock", "arn:aws:s3:::acme-backups/portal/marks/*",
+        "arn:aws:s3:::acme-backups/portal/prunes/*", "arn:aws:s3:::acme-backups/portal/snapshots/*",
+      ]]
+      SeeOtherTasks = [["ecs:DescribeTasks"], ["arn:aws:ecs:us-east-2:111122223333:task/offsite/*"]]
+    })
+    error_message = jsonencode(local.prune_statements)
+  }
+
+  assert {
+    condition = (
+      aws_scheduler_schedule.this["prune"].name == "portal-prune"
+      && aws_scheduler_schedule.this["prune"].schedule_expression == "cron(15 10 * * ? *)"
+      && aws_scheduler_schedule.this["prune"].target[0].input == null
+      && length(local.scheduler_statements[0].Resource) == 2
+      && local.scheduler_statements[0].Resource[1] == "arn:aws:ecs:us-east-2:111122223333:task-definition/portal-prune:*"
+      && length(local.scheduler_statements[1].Resource) == 3
+    )
+    error_message = jsonencode(local.scheduler_statements)
+  }
+
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.event["prune-failed"].metric_name == "PruneFailed"
+      && aws_cloudwatch_log_metric_filter.counter["PruneFailed"].pattern == "{ $.event = \"prune_failed\" }"
+      && jsonencode(jsondecode(aws_cloudwatch_event_rule.task["task-failed"].event_pattern).detail.taskDefinitionArn[*].prefix) == jsonencode([
+        "arn:aws:ecs:us-east-2:111122223333:task-definition/portal:", "arn:aws:ecs:us-east-2:111122223333:task-definition/portal-prune:",
+      ])
+    )
+    error_message = "A prune that fails is told to nobody."
+  }
+
+  assert {
+    condition = (
+      endswith(output.prune_command, " --task-definition portal-prune --subnets subnet-0123456789abcdef0 --security-groups sg-0123456789abcdef0")
+      && output.prune_task_definition_arn != null
+      && output.prune_task_role_arn != null
+    )
+    error_message = output.prune_command
+  }
+}
+
+run "a_rule_can_start_prune_at_another_time" {
+  variables {
+    config                    = { backup = { sources = [{ name = "data", directory = "/data", retention = { keep_last = 7 } }] } }
+    prune_enabled             = true
+    prune_schedule_expression = "rate(7 days)"
+    use_event_rule            = true
+  }
+
+  assert {
+    condition     = aws_cloudwatch_event_rule.schedule["prune"].schedule_expression == "rate(7 days)" && length(aws_cloudwatch_event_target.schedule) == 2
+    error_message = "No rule starts prune."
+  }
+
+  assert {
+    condition     = !can(yamldecode(output.configuration).backup.defaults)
+    error_message = output.configuration
+  }
+}
+
+run "only_prune_may_delete_and_only_when_asked" {
+  variables {
+    retention     = { keep_last = 7 }
+    prune_enabled = true
+    allow_delete  = true
+  }
+
+  assert {
+    condition     = contains(flatten(local.prune_statements[*].Action), "s3:DeleteObject") && !contains(flatten(local.task_statements[*].Action), "s3:DeleteObject")
+    error_message = "The wrong task may delete."
+  }
+}
+
+run "without_prune_there_is_nothing_of_it" {
+  assert {
+    condition = (
+      length(aws_iam_role.prune) == 0
+      && length(aws_ecs_task_definition.prune) == 0
+      && jsonencode(keys(aws_scheduler_schedule.this)) == jsonencode(["backup"])
+      && !contains(keys(aws_cloudwatch_metric_alarm.event), "prune-failed")
+      && !can(yamldecode(output.configuration).backup.defaults)
+      && output.prune_command == null
+    )
+    error_message = "There is something of prune."
+  }
+}
+
+run "a_pass_can_prune_at_its_end" {
+  variables {
+    retention = { keep_last = 7, after_pass = true }
+  }
+
+  assert {
+    condition     = yamldecode(output.configuration).backup.defaults.retention.after_pass && contains(keys(aws_cloudwatch_metric_alarm.event), "prune-failed") && length(aws_ecs_task_definition.prune) == 0
+    error_message = output.configuration
   }
 }
 

@@ -946,3 +946,76 @@ run "refuses_an_exit_code_that_cannot_be" {
 
   expect_failures = [var.quiet_exit_codes]
 }
+
+run "refuses_a_retention_that_keeps_nothing" {
+  command = plan
+
+  variables {
+    retention = { grace = "7d", daily = 0 }
+  }
+
+  expect_failures = [var.retention]
+}
+
+run "refuses_a_retention_of_halves" {
+  command = plan
+
+  variables {
+    retention = { daily = 1.5 }
+  }
+
+  expect_failures = [var.retention]
+}
+
+run "refuses_a_retention_of_soon" {
+  command = plan
+
+  variables {
+    retention = { keep_within = "soon" }
+  }
+
+  expect_failures = [var.retention]
+}
+
+run "refuses_two_retentions" {
+  command = plan
+
+  variables {
+    retention = { daily = 7 }
+    config    = { backup = { defaults = { retention = { daily = 30 } } } }
+  }
+
+  expect_failures = [var.retention]
+}
+
+run "refuses_prune_without_a_retention" {
+  command = plan
+
+  variables {
+    prune_enabled = true
+  }
+
+  expect_failures = [var.prune_enabled]
+}
+
+run "refuses_a_prune_schedule_in_words" {
+  command = plan
+
+  variables {
+    retention                 = { daily = 7 }
+    prune_enabled             = true
+    prune_schedule_expression = "weekly"
+  }
+
+  expect_failures = [var.prune_schedule_expression]
+}
+
+run "refuses_deleting_without_prune" {
+  command = plan
+
+  variables {
+    allow_delete = true
+  }
+
+  expect_failures = [var.allow_delete]
+}

@@ -36,6 +36,11 @@ module "backup" {
   # Sundays at six: compare everything, and read back a twentieth of it.
   verify = { schedule_expression = "cron(0 6 ? * SUN *)" }
 
+  # Everything of the last two weeks, then a snapshot a day, then one a month; the rest is condemned every morning at ten.
+  retention                 = { keep_within = "14d", daily = 30, monthly = 12, timezone = "Europe/Berlin" }
+  prune_enabled             = true
+  prune_schedule_expression = "cron(0 10 * * ? *)"
+
   alarm_emails = var.alarm_emails
 }
 
@@ -47,6 +52,11 @@ output "run_command" {
 output "run_task_command" {
   description = "Starts a pass now, without the program."
   value       = module.backup.run_task_command
+}
+
+output "prune_command" {
+  description = "Prunes now, and waits for it."
+  value       = module.backup.prune_command
 }
 
 output "log_group_name" {
