@@ -2,6 +2,7 @@
 
 import copy
 import filecmp
+import fnmatch
 import json
 import re
 import subprocess
@@ -148,6 +149,7 @@ def test_who_verifies_a_store_in_a_directory_may_read_it():
 def served(folder, *buckets):
     """A server with these buckets, and its address."""
     command = [LOCAL_S3, "--listen", "127.0.0.1:0", "--port-file", folder / "endpoint", "--exit-with-parent", "--stop-after", "300"]
+    command += ["--log-requests", folder / "requests"]
     for bucket in buckets:
         command += ["--bucket", bucket]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -222,6 +224,32 @@ def test_what_is_rendered_backs_up_verifies_prunes_and_restores():
             assert '"event":"snapshot_condemned"' in output and '"condemned":1,"remaining":1' in output, output
             succeeds(manifests, "Job restore", folder, endpoint)
         assert_restored(folder)
+
+
+def test_a_role_as_deploy_ecs_has_it_is_enough_for_prune():
+    policy = json.loads((ROOT / "deploy/ecs/prune-policy.json").read_text())
+    allowed = {
+        (action, resource.removeprefix("arn:aws:s3:::acme-backups/offsite/"))
+        for statement in policy["Statement"]
+        for action in statement["Action"]
+        for resource in statement["Resource"]
+    }
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        manifests = render(of_data(folder, defaults=KEEP_ONE) | {"prune": PRUNE_ONE})
+        with served(folder, "my-backups") as endpoint:
+            succeeds(manifests, "CronJob backup", folder, endpoint)
+            succeeds(manifests, "CronJob backup", folder, endpoint)
+            earlier = len((folder / "requests").read_text().splitlines())
+            succeeds(manifests, "CronJob prune", folder, endpoint)
+            condemned = json.loads(succeeds(manifests, "CronJob prune", folder, endpoint, args=["list", "--condemned", "--json"]))
+            for args in (["undelete", condemned[0]["id"]], ["unpin", condemned[0]["id"]], ["pin", "latest", "--reason", "r"], ["ack"]):
+                succeeds(manifests, "CronJob prune", folder, endpoint, args=args)
+            requests = [json.loads(line) for line in (folder / "requests").read_text().splitlines()[earlier:]]
+        made = {(f"s3:{r['operation']}", r["key"].removeprefix("backups/my-release/")) for r in requests if r["operation"] != "ListObjectsV2"}
+        assert {action for action, _ in made} == {"s3:GetObject", "s3:PutObject"}, made
+        for action, key in made:
+            assert any(action == a and fnmatch.fnmatchcase(key, pattern) for a, pattern in allowed), (action, key)
 
 
 def test_a_store_in_a_directory_is_backed_up_to_verified_and_restored_from():
