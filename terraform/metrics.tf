@@ -17,7 +17,8 @@ locals {
     SegmentDamaged   = "{ $.event = \"segment_damaged\" }"
     AnomalousLoss    = "{ $.event = \"anomalous_loss\" }"
     }, !local.has_retention ? {} : {
-    PruneFailed = "{ $.event = \"prune_failed\" }"
+    # One that finds the lock held comes again.
+    PruneFailed = "{ ($.event = \"prune_failed\") && ($.exit_code != 11) }"
     }, length(local.configured_copies) == 0 ? {} : {
     CopyFailed = "{ $.event = \"copy_failed\" }"
   })

@@ -413,6 +413,8 @@ pub enum Event {
     },
     /// Nothing was condemned, or not everything that was to be.
     PruneFailed {
+        /// What `prune` exits with for it.
+        exit_code: u8,
         /// Snapshots that were condemned nevertheless.
         condemned: u64,
         /// Why.

@@ -219,6 +219,7 @@ fn samples() -> Vec<Event> {
             duration_ms: 0,
         },
         Event::PruneFailed {
+            exit_code: 1,
             condemned: 0,
             error: text(),
             hint: Some(text()),

@@ -151,6 +151,7 @@ fn tell(
             duration_ms,
         },
         Err(failure) => Event::PruneFailed {
+            exit_code: failure.exit_code().code(),
             condemned,
             error: failure.to_string(),
             hint: failure.hint(),

@@ -212,7 +212,7 @@ run "prune_has_a_task_a_role_and_a_schedule_of_its_own" {
   assert {
     condition = (
       aws_cloudwatch_metric_alarm.event["prune-failed"].metric_name == "PruneFailed"
-      && aws_cloudwatch_log_metric_filter.counter["PruneFailed"].pattern == "{ $.event = \"prune_failed\" }"
+      && aws_cloudwatch_log_metric_filter.counter["PruneFailed"].pattern == "{ ($.event = \"prune_failed\") && ($.exit_code != 11) }"
       && jsonencode(jsondecode(aws_cloudwatch_event_rule.task["task-failed"].event_pattern).detail.taskDefinitionArn[*].prefix) == jsonencode([
         "arn:aws:ecs:us-east-2:111122223333:task-definition/portal:", "arn:aws:ecs:us-east-2:111122223333:task-definition/portal-prune:",
       ])
