@@ -113,6 +113,11 @@ pub(super) fn ack(context: &Context, args: &AckArgs) -> Result<ExitCode, Failure
     block_on(async {
         let store = connect(&job).await;
         let losses = losses(&store, args).await?;
+        if let (true, Some(id)) = (losses.is_empty(), &args.snapshot) {
+            let text = format!("snapshot `{id}` shows no loss that nobody has acknowledged");
+            let hint = "name the snapshot that has less, not the one before it; without one, `offsite ack` takes them all";
+            return Err(Failure::new(ExitCode::NotFound, text).hint(hint));
+        }
         if losses.is_empty() {
             print("there is no loss to acknowledge\n");
         }

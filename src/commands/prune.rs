@@ -37,6 +37,15 @@ pub(super) fn prune(context: &Context, args: &PruneArgs) -> Result<ExitCode, Fai
         if args.dry_run {
             let plans = plans(&store, &kept, Timestamp::now());
             let plans = plans.await.map_err(PruneFailure::from).map_err(failure)?;
+            for (source, error) in &plans.unread {
+                note(&format!("note: source `{source}` is left alone: {error}"));
+            }
+            if let Some(expected) = args.expect_removed.filter(|n| *n != plans.removes()) {
+                note(&format!(
+                    "note: {} would be removed, not {expected}",
+                    plans.removes()
+                ));
+            }
             let shown = Shown::of(&plans, &job);
             match args.json {
                 true => print_json(&shown),
@@ -109,6 +118,9 @@ async fn kept(
     if kept.is_empty() {
         let text = match left.first() {
             Some(one) if left.len() == 1 => one.clone(),
+            _ if job.pass.retention.is_some() => {
+                "none of the sources in this store is configured, so nothing is removed; name one with --source".to_owned()
+            }
             _ => "no retention is configured, so nothing is ever removed".to_owned(),
         };
         let hint = "set `backup.defaults.retention`, for example `{keep_within: 14d, daily: 30, monthly: 12}`";
@@ -155,9 +167,9 @@ struct Shown<'a> {
     /// What deleting them before their class allows it costs, once.
     #[serde(skip_serializing_if = "Option::is_none")]
     early_deletion_usd: Option<f64>,
-    /// Why it would be refused without `--expect-removed`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refused: Option<String>,
+    /// Which sources would be left alone without `--expect-removed`, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    refused: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -191,7 +203,7 @@ impl<'a> Shown<'a> {
             bytes_freed_at_most: plans.frees_at_most(),
             usd_per_month: sum(|cost| cost.0),
             early_deletion_usd: sum(|cost| cost.1),
-            refused: plans.check(None).err().map(|refused| refused.to_string()),
+            refused: plans.refusals(),
         }
     }
 
@@ -210,16 +222,17 @@ impl<'a> Shown<'a> {
         text.push_str(&match self.removes {
             0 => format!("nothing to condemn; {} stay\n", count(self.remaining, "snapshot")),
             removes => format!(
-                "{} of {} would be condemned. They can be undeleted for {grace}; after that at most {} can be freed{}.\n",
+                "{} of {} would be condemned. They can be undeleted for {grace} or longer; after that at most about {} can be freed{}.\n",
                 removes,
                 count(removes + self.remaining, "snapshot"),
                 HumanBytes(self.bytes_freed_at_most),
                 self.costs(),
             ),
         });
-        if let Some(refused) = &self.refused {
+        if !self.refused.is_empty() {
             text.push_str(&format!(
-                "\n{refused}.\nIf that is meant, run `offsite prune --expect-removed {}`.\n",
+                "\n{}.\nIf that is meant, run `offsite prune --expect-removed {}`.\n",
+                self.refused.join(".\n"),
                 self.removes
             ));
         }

@@ -16,6 +16,9 @@ pub(super) enum Written {
     Rules(Retention),
 }
 
+/// Less is a mistake.
+const SHORTEST_SECONDS: u64 = 60 * 60;
+
 const EXAMPLE: &str = "as in `{keep_within: 14d, daily: 30, monthly: 12}`";
 
 /// Reads `retention`, if it is there.
@@ -41,6 +44,16 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<Written> {
     policy.keep_within_seconds = within.map_or(0, |within| within.as_secs());
     if let Some(grace) = rules.get::<std::time::Duration>("grace") {
         policy.grace_seconds = grace.as_secs();
+    }
+    // `14` is seconds, and whoever writes that means days.
+    let lengths = [
+        ("keep_within", policy.keep_within_seconds),
+        ("grace", policy.grace_seconds),
+    ];
+    for (key, seconds) in lengths {
+        if (1..SHORTEST_SECONDS).contains(&seconds) {
+            rules.complain(key, "must be an hour or more", "`14d` is two weeks");
+        }
     }
     let zone = rules.parse("timezone", |name| match TimeZone::get(name) {
         Ok(zone) => Ok((name.to_owned(), zone)),

@@ -27,7 +27,7 @@ pub use self::plan::{PlanError, newest, to_copy};
 use crate::exit::ExitCode;
 use crate::format::keys::{self, SourceName};
 use crate::format::pass_id::PassId;
-use crate::format::snapshot::{self, RECORD_BYTES, Snapshot};
+use crate::format::snapshot::{self, Snapshot};
 use crate::lease::{CommitError, Lease};
 use crate::memory::budget::Budget;
 use crate::pass::context::Limits;
@@ -190,9 +190,10 @@ pub async fn copy_snapshot(
     stop: &Arc<Stop>,
 ) -> Result<Copied, CopyError> {
     let key = keys::snapshot(source, pass);
-    let record = stores.from.get(&key, RECORD_BYTES).await?.bytes;
-    let snapshot = chain::read(&*stores.from, source, pass).await?;
-    let snapshot = snapshot.ok_or(PlanError::Gone(pass))?;
+    let stored = chain::stored(&*stores.from, source, pass).await?;
+    let stored = stored.ok_or(PlanError::Gone(pass))?;
+    let record = stored.record;
+    let snapshot = stored.standing.into_live().ok_or(PlanError::Gone(pass))?;
     let mut copied = carry_contents(stores, &snapshot, after, limits, stop).await?;
     for segment in &snapshot.segments {
         if is_older(&segment.key, source, after) {

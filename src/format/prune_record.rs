@@ -60,6 +60,9 @@ pub struct PrunedSource {
 pub struct KeptSnapshot {
     /// The snapshot.
     pub snapshot: PassId,
+    /// Its nearest ancestor that stays, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<PassId>,
     /// For people.
     pub because: Vec<String>,
 }

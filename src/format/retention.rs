@@ -73,6 +73,17 @@ impl Policy {
         }
     }
 
+    /// Whether it keeps what another one keeps.
+    #[must_use]
+    pub fn keeps_as(&self, other: &Self) -> bool {
+        let grace_seconds = self.grace_seconds;
+        *self
+            == Self {
+                grace_seconds,
+                ..other.clone()
+            }
+    }
+
     /// Whether it has no rule, and so keeps nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {

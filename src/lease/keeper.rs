@@ -300,7 +300,10 @@ impl Lease {
 
     /// Makes sure that a commit sent now is covered, and that nobody has taken the lease away by
     /// force in the meantime.
-    async fn ensure(&self) -> Result<(), Lost> {
+    ///
+    /// # Errors
+    /// The lease is lost.
+    pub async fn ensure(&self) -> Result<(), Lost> {
         if let Some(lost) = self.is_lost() {
             return Err(lost);
         }

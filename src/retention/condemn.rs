@@ -1,14 +1,14 @@
 //! Condemning: what a plan removes stops existing, until it is undeleted.
 //!
-//! The record of the prune is written first. Then each commit record becomes condemned by `If-Match`, so that
-//! nothing is changed that is not as it was read. Killed in between, what was condemned is, and the next prune
-//! decides on the rest again.
+//! The record of the prune is written first. Then pins are looked at again, and each commit record becomes condemned if it
+//! still is the version that the plan has seen: whoever undeletes makes another one of it. Killed in between, what was
+//! condemned is, and the next prune decides on the rest again.
 
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::plan::SourcePlan;
+use super::plan::{Decision, Removal, SourcePlan};
 use crate::format::FORMAT;
 use crate::format::condemned::{self, Sentence};
 use crate::format::keys::{self, SourceName};
@@ -18,10 +18,8 @@ use crate::format::prune_record::{CondemnedSnapshot, KeptSnapshot, PruneRecord, 
 use crate::format::requires::Requires;
 use crate::lease::{Lease, Lost};
 use crate::snapshots::chain::{self, AT_ONCE, ChainError, Standing};
-use crate::store::{Condition, Store, StoreError, StoreErrorKind};
-
-/// How often somebody else may change a record between reading and replacing it.
-const ATTEMPTS: u32 = 4;
+use crate::snapshots::marks::{Marks, MarksError};
+use crate::store::{Condition, ETag, Store, StoreError, StoreErrorKind};
 
 /// Why not everything was condemned.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +30,9 @@ pub enum CondemnError {
     /// A commit record cannot be read.
     #[error(transparent)]
     Chain(#[from] ChainError),
+    /// A mark cannot be read.
+    #[error(transparent)]
+    Marks(#[from] MarksError),
     /// The store fails.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -79,6 +80,7 @@ fn pruned(plan: &SourcePlan) -> PrunedSource {
         kept: kept
             .map(|decision| KeptSnapshot {
                 snapshot: decision.snapshot,
+                after: decision.after,
                 because: decision.kept.iter().map(ToString::to_string).collect(),
             })
             .collect(),
@@ -94,16 +96,17 @@ fn pruned(plan: &SourcePlan) -> PrunedSource {
     }
 }
 
-/// Does what a record says. `tell` hears of each snapshot once it is condemned.
+/// Does what plans say, once `record` says so too. `tell` hears of each snapshot that is condemned. What somebody has
+/// pinned or changed since the plan was made is left alone.
 ///
 /// # Errors
 /// Something is not condemned that should be.
 pub async fn condemn(
     store: &Arc<dyn Store>,
     lease: &Lease,
-    record: &PruneRecord,
+    (plans, record): (&[SourcePlan], &PruneRecord),
     is_stopped: impl Fn() -> bool,
-    mut tell: impl FnMut(&SourceName, &CondemnedSnapshot),
+    mut tell: impl FnMut(&SourceName, &Decision, Removal),
 ) -> Result<(), CondemnError> {
     let sentence = Sentence {
         prune: record.prune,
@@ -113,58 +116,78 @@ pub async fn condemn(
     store
         .put(&key, record.to_bytes().into(), &Condition::Absent)
         .await?;
-    for pruned in &record.sources {
-        // Together, and yet so that what is left after a kill is the latest.
-        for some in pruned.condemned.chunks(AT_ONCE) {
-            if let Some(lost) = lease.is_lost() {
-                return Err(lost.into());
-            }
+    for plan in plans {
+        let removed: Vec<_> = plan.removed().collect();
+        if removed.is_empty() {
+            continue;
+        }
+        let marks = Marks::read(store, &plan.source).await?;
+        let is_pinned = |one: &Decision| marks.pin(one.snapshot, store.now()).is_some();
+        let removed: Vec<_> = removed
+            .into_iter()
+            .filter(|(one, _)| !is_pinned(one))
+            .collect();
+        for some in removed.chunks(AT_ONCE) {
+            lease.ensure().await?;
             if is_stopped() {
                 return Err(CondemnError::Stopped);
             }
             let mut puts = JoinSet::new();
-            for condemned in some {
-                let (store, source) = (Arc::clone(store), pruned.source.clone());
-                let pass = condemned.snapshot;
-                puts.spawn(async move { condemn_one(&*store, &source, pass, sentence).await });
+            for (index, (decision, _)) in some.iter().enumerate() {
+                let (store, source) = (Arc::clone(store), plan.source.clone());
+                let (pass, etag) = (decision.snapshot, decision.etag.clone());
+                puts.spawn(async move {
+                    let done = condemn_one(&*store, &source, pass, etag, sentence).await;
+                    (index, done)
+                });
             }
-            for done in puts.join_all().await {
-                done?;
+            let mut failed = None;
+            let mut done = puts.join_all().await;
+            done.sort_by_key(|(index, _)| *index);
+            for (index, done) in done {
+                let (decision, why) = some[index];
+                match done {
+                    Ok(true) => tell(&plan.source, decision, why),
+                    Ok(false) => {}
+                    Err(error) => drop(failed.get_or_insert(error)),
+                }
             }
-            for condemned in some {
-                tell(&pruned.source, condemned);
+            if let Some(error) = failed {
+                return Err(error);
             }
         }
     }
     Ok(())
 }
 
+/// Condemns a snapshot whose record is still the version that the plan has seen; whether it is condemned now.
 async fn condemn_one(
     store: &dyn Store,
     source: &SourceName,
     pass: PassId,
+    planned: ETag,
     sentence: Sentence,
-) -> Result<(), CondemnError> {
-    let mut attempt = 1;
-    loop {
-        let Some(stored) = chain::stored(store, source, pass).await? else {
-            // Somebody has moved it away by hand.
-            return Ok(());
-        };
-        if matches!(stored.standing, Standing::Condemned(_)) {
-            return Ok(());
+) -> Result<bool, CondemnError> {
+    let Some(stored) = chain::stored(store, source, pass).await? else {
+        // Somebody has moved it away by hand.
+        return Ok(false);
+    };
+    if stored.etag != planned {
+        return Ok(false);
+    }
+    let record = condemned::condemn(&stored.record, sentence).expect("it was parsed");
+    let key = keys::snapshot(source, pass);
+    let unchanged = Condition::Matches(planned);
+    match store.put(&key, record.into(), &unchanged).await {
+        Ok(_) => Ok(true),
+        // An earlier try may have arrived although its answer did not. Whatever else it is, somebody meant it.
+        Err(error) if error.kind == StoreErrorKind::PreconditionFailed => {
+            let now = chain::stored(store, source, pass).await?;
+            Ok(now.is_some_and(|now| match now.standing {
+                Standing::Condemned(condemned) => condemned.sentence == sentence,
+                Standing::Live(_) => false,
+            }))
         }
-        let record = condemned::condemn(&stored.record, sentence).expect("it was parsed");
-        let key = keys::snapshot(source, pass);
-        let unchanged = Condition::Matches(stored.etag);
-        match store.put(&key, record.into(), &unchanged).await {
-            Ok(_) => return Ok(()),
-            Err(error)
-                if error.kind == StoreErrorKind::PreconditionFailed && attempt < ATTEMPTS =>
-            {
-                attempt += 1;
-            }
-            Err(error) => return Err(error.into()),
-        }
+        Err(error) => Err(error.into()),
     }
 }

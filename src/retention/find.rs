@@ -43,24 +43,30 @@ pub async fn snapshots(
     let passes = chain::passes(&**store, source)
         .await
         .map_err(ChainError::from)?;
-    let mut found = Snapshots {
-        source: source.clone(),
-        live: Vec::new(),
-        losses_of_condemned: Vec::new(),
-        marks: Marks::read(store, source).await?,
-    };
+    let mut found = Snapshots::none(source);
     for some in passes.chunks(AT_ONCE) {
-        for standing in chain::standings(store, source, some).await? {
-            match standing {
-                Standing::Live(snapshot) => found.live.push(Known::of(&snapshot)),
+        for stored in chain::stored_several(store, source, some).await? {
+            found.parents.extend(
+                stored
+                    .standing
+                    .snapshot()
+                    .parent
+                    .map(|parent| (stored.standing.snapshot().pass, parent)),
+            );
+            match stored.standing {
+                Standing::Live(snapshot) => found.live.push(Known::of(&snapshot, stored.etag)),
                 Standing::Condemned(condemned) => {
                     let snapshot = condemned.snapshot;
                     let loss = snapshot.loss.map(|loss| (snapshot.pass, loss));
                     found.losses_of_condemned.extend(loss);
+                    let bytes = &mut found.condemned_bytes;
+                    *bytes = bytes.saturating_add(snapshot.uploaded_bytes);
                 }
             }
         }
     }
+    // Last: who undeletes pins first, so what is seen as live again is seen as pinned.
+    found.marks = Marks::read(store, source).await?;
     Ok(found)
 }
 

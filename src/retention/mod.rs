@@ -10,7 +10,7 @@ use crate::format::retention::Policy;
 
 pub mod condemn;
 pub mod find;
-pub mod guards;
+mod guards;
 pub mod period;
 pub mod plan;
 pub mod prepare;

@@ -1,9 +1,10 @@
 //! What a prune would do, and why. Pure: everything it needs was read before.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::rules::{self, Candidate, Rule};
@@ -12,9 +13,13 @@ use crate::format::pass_id::PassId;
 use crate::format::retention::{Policy, span};
 use crate::format::snapshot::{Loss, Snapshot};
 use crate::snapshots::marks::Marks;
+use crate::store::ETag;
+
+/// Clocks that differ by more than this are not believed.
+pub const CLOCKS_APART: SignedDuration = SignedDuration::from_hours(1);
 
 /// What a plan has to know of a snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
     /// The snapshot.
     pub pass: PassId,
@@ -26,6 +31,8 @@ pub struct Known {
     pub uploaded_bytes: u64,
     /// Less than half of this is left in it.
     pub loss: Option<Loss>,
+    /// The version of its record that was read.
+    pub etag: ETag,
 }
 
 /// The snapshots of one source: what is to be judged.
@@ -37,8 +44,27 @@ pub struct Snapshots {
     pub live: Vec<Known>,
     /// What condemned ones have lost, by the snapshot that shows it.
     pub losses_of_condemned: Vec<(PassId, Loss)>,
+    /// What passes uploaded whose snapshots are condemned already.
+    pub condemned_bytes: u64,
+    /// The parents of all of them, also of condemned ones.
+    pub parents: BTreeMap<PassId, PassId>,
     /// What was said of them.
     pub marks: Marks,
+}
+
+impl Snapshots {
+    /// Nothing of a source.
+    #[must_use]
+    pub fn none(source: &SourceName) -> Self {
+        Self {
+            source: source.clone(),
+            live: Vec::new(),
+            losses_of_condemned: Vec::new(),
+            condemned_bytes: 0,
+            parents: BTreeMap::new(),
+            marks: Marks::default(),
+        }
+    }
 }
 
 /// Why a snapshot stays.
@@ -51,6 +77,8 @@ pub enum Reason {
     Newest,
     /// Nothing newer has everything.
     NewestComplete,
+    /// It says that it was committed later than now, so no rule can judge it.
+    LaterThanNow,
     /// Somebody has pinned it.
     Pinned {
         /// Why.
@@ -90,8 +118,14 @@ pub struct Decision {
     pub committed_at: Timestamp,
     /// Whether it has everything that was in the source.
     pub complete: bool,
-    /// Bytes that its pass put into the store; at most so much comes free with it alone.
+    /// Bytes that its pass put into the store.
     pub uploaded_bytes: u64,
+    /// The version of its record that was read.
+    #[serde(skip)]
+    pub etag: ETag,
+    /// Its nearest ancestor that stays.
+    #[serde(skip)]
+    pub after: Option<PassId>,
     /// Why it stays; empty if it goes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<Reason>,
@@ -109,13 +143,38 @@ pub struct SourcePlan {
     pub policy: Policy,
     /// All its snapshots, the oldest first.
     pub snapshots: Vec<Decision>,
+    /// What passes uploaded whose snapshots are condemned already.
+    pub condemned_bytes: u64,
+}
+
+/// Tells each snapshot which of its ancestors is the nearest that stays.
+fn link(snapshots: &mut [Decision], parents: &BTreeMap<PassId, PassId>) {
+    let stays = |one: &&Decision| one.removed.is_none();
+    let kept: BTreeSet<_> = snapshots
+        .iter()
+        .filter(stays)
+        .map(|one| one.snapshot)
+        .collect();
+    for one in snapshots {
+        let mut after = parents.get(&one.snapshot);
+        while let Some(ancestor) = after.filter(|ancestor| !kept.contains(ancestor)) {
+            // Ids only ever grow along a chain; what a hand has made otherwise ends here.
+            after = parents.get(ancestor).filter(|parent| *parent < ancestor);
+        }
+        one.after = after.copied();
+    }
 }
 
 impl SourcePlan {
     /// Decides by a policy, whose time zone is `zone`.
     #[must_use]
     pub fn of(found: &Snapshots, policy: &Policy, zone: &TimeZone, now: Timestamp) -> Self {
-        let candidates: Vec<_> = found.live.iter().map(Known::candidate).collect();
+        let is_future = |at: Timestamp| at.duration_since(now) > CLOCKS_APART;
+        let judged = found
+            .live
+            .iter()
+            .filter(|known| !is_future(known.committed_at));
+        let candidates: Vec<_> = judged.map(Known::candidate).collect();
         let newest = found.live.iter().map(|known| known.pass).max();
         let complete = found.live.iter().filter(|known| known.is_complete);
         let newest_complete = complete.map(|known| known.pass).max();
@@ -125,9 +184,17 @@ impl SourcePlan {
             .chain(found.losses_of_condemned.iter().copied())
             .filter(|(lost_in, _)| !found.marks.is_acknowledged(*lost_in))
             .collect();
-        let decide = |verdict: rules::Verdict| {
-            let pass = verdict.candidate.pass;
-            let mut kept: Vec<_> = verdict.kept_by.into_iter().map(Reason::Rule).collect();
+        let mut verdicts = rules::apply(policy, zone, &candidates);
+        let decide = |known: &Known| {
+            let pass = known.pass;
+            let judged = verdicts.iter_mut().find(|one| one.candidate.pass == pass);
+            let (mut kept, superseded_by) = match judged {
+                Some(verdict) => {
+                    let kept_by = std::mem::take(&mut verdict.kept_by).into_iter();
+                    (kept_by.map(Reason::Rule).collect(), verdict.superseded_by)
+                }
+                None => (vec![Reason::LaterThanNow], None),
+            };
             if newest == Some(pass) {
                 kept.push(Reason::Newest);
             } else if newest_complete == Some(pass) {
@@ -139,28 +206,32 @@ impl SourcePlan {
             }
             let lost_next = losses.iter().find(|(_, loss)| loss.before == pass);
             kept.extend(lost_next.map(|(lost_in, _)| Reason::Held { lost_in: *lost_in }));
-            let removed = kept.is_empty().then(|| match verdict.superseded_by {
+            let removed = kept.is_empty().then(|| match superseded_by {
                 Some((by, every)) => Removal::Superseded {
                     by,
                     of_the_same: every.unit(),
                 },
                 None => Removal::BeyondAllRules,
             });
-            let known = found.live.iter().find(|known| known.pass == pass);
             Decision {
                 snapshot: pass,
-                committed_at: verdict.candidate.at,
-                complete: verdict.candidate.is_complete,
-                uploaded_bytes: known.map_or(0, |known| known.uploaded_bytes),
+                committed_at: known.committed_at,
+                complete: known.is_complete,
+                uploaded_bytes: known.uploaded_bytes,
+                etag: known.etag.clone(),
+                after: None,
                 kept,
                 removed,
             }
         };
-        let verdicts = rules::apply(policy, zone, &candidates);
+        let mut snapshots: Vec<_> = found.live.iter().map(decide).collect();
+        snapshots.sort_by_key(|one| (one.committed_at, one.snapshot));
+        link(&mut snapshots, &found.parents);
         Self {
             source: found.source.clone(),
             policy: policy.clone(),
-            snapshots: verdicts.into_iter().map(decide).collect(),
+            snapshots,
+            condemned_bytes: found.condemned_bytes,
         }
     }
 
@@ -184,25 +255,31 @@ impl SourcePlan {
         self.snapshots.len() as u64 - self.removes()
     }
 
-    /// At most so many bytes come free, once what was condemned is collected.
+    /// At most about so many bytes come free, once everything that is condemned is collected, by this prune and by
+    /// earlier ones: what the passes of those snapshots uploaded.
     #[must_use]
     pub fn frees_at_most(&self) -> u64 {
-        self.removed()
-            .map(|(decision, _)| decision.uploaded_bytes)
-            .fold(0, u64::saturating_add)
+        match self.removes() {
+            0 => 0,
+            _ => self
+                .removed()
+                .map(|(decision, _)| decision.uploaded_bytes)
+                .fold(self.condemned_bytes, u64::saturating_add),
+        }
     }
 }
 
 impl Known {
     /// What a plan has to know of a snapshot.
     #[must_use]
-    pub fn of(snapshot: &Snapshot) -> Self {
+    pub fn of(snapshot: &Snapshot, etag: ETag) -> Self {
         Self {
             pass: snapshot.pass,
             committed_at: snapshot.committed_at,
             is_complete: snapshot.complete,
             uploaded_bytes: snapshot.uploaded_bytes,
             loss: snapshot.loss,
+            etag,
         }
     }
 
@@ -234,6 +311,7 @@ impl fmt::Display for Reason {
             Self::Rule(rule) => rule.fmt(f),
             Self::Newest => f.write_str("newest"),
             Self::NewestComplete => f.write_str("newest complete"),
+            Self::LaterThanNow => f.write_str("later than now: the store's clock was wrong"),
             Self::Pinned {
                 reason,
                 until: None,

@@ -2,19 +2,17 @@
 
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::Retention;
 use super::find::{self, FindError};
-use super::guards::{self, Refused};
-use super::plan::SourcePlan;
+use super::guards;
+use super::plan::{CLOCKS_APART, SourcePlan};
 use crate::format::keys::SourceName;
-use crate::format::pass_id::PassId;
 use crate::format::prune_record::PruneRecord;
-use crate::store::Store;
-
-/// Clocks that differ by more than this are not believed.
-const CLOCKS_APART: SignedDuration = SignedDuration::from_hours(1);
+use crate::snapshots::chain::ChainError;
+use crate::snapshots::marks::MarksError;
+use crate::store::{Store, StoreError};
 
 /// A source and what is kept of it.
 pub type Kept = (SourceName, Retention);
@@ -22,8 +20,10 @@ pub type Kept = (SourceName, Retention);
 /// What a prune would do with all sources.
 #[derive(Debug)]
 pub struct Plans {
-    /// With each of them.
+    /// With each of them that something is known of.
     pub sources: Vec<SourcePlan>,
+    /// Those of which something cannot be understood. Nothing of them is removed.
+    pub unread: Vec<(SourceName, FindError)>,
     /// What the last prune decided.
     pub last: Option<PruneRecord>,
 }
@@ -31,14 +31,9 @@ pub struct Plans {
 /// Why nothing can be planned.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// What there is cannot be read.
-    #[error("source `{source_name}`: {error}")]
-    Source {
-        /// Name of the source.
-        source_name: SourceName,
-        /// Why.
-        error: FindError,
-    },
+    /// The store fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// What the last prune decided cannot be read.
     #[error(transparent)]
     Last(FindError),
@@ -52,89 +47,113 @@ pub enum PlanError {
         /// This machine's.
         machine: Timestamp,
     },
-    /// A snapshot is later than now.
-    #[error(
-        "snapshot {snapshot} of source `{source_name}` was committed at {committed_at}, and it is {now}: nothing is removed by a clock that was wrong"
-    )]
-    Future {
-        /// Name of the source.
-        source_name: SourceName,
-        /// The snapshot.
-        snapshot: PassId,
-        /// When it says that it was committed.
-        committed_at: Timestamp,
-        /// The store's time.
-        now: Timestamp,
-    },
 }
 
 impl PlanError {
     /// What can be done about it.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Source { .. } | Self::Last(_) => {
-                let hint = "nothing was removed; what is damaged can be moved away by hand, and `offsite verify` shows what else is";
-                Some(hint.to_owned())
-            }
-            Self::Clocks { .. } => Some("set the clock that is wrong, and prune again".to_owned()),
-            Self::Future { .. } => Some(
-                "the store's clock was ahead when it was committed; prune again once that time has come".to_owned(),
-            ),
+            Self::Store(error) => error.kind.hint(),
+            Self::Last(_) => Some(HINT),
+            Self::Clocks { .. } => Some("set the clock that is wrong, and prune again"),
         }
     }
 }
 
+/// What to do where something cannot be read.
+pub const HINT: &str = "nothing of it was removed; what is damaged can be moved away by hand, and `offsite verify` shows what else is";
+
 /// Reads what there is of each source, and decides.
 ///
 /// # Errors
-/// Something cannot be read or believed.
+/// The store fails, or clocks disagree.
 pub async fn plans(
     store: &Arc<dyn Store>,
     kept: &[Kept],
     machine: Timestamp,
 ) -> Result<Plans, PlanError> {
-    let last = find::last_prune(&**store).await.map_err(PlanError::Last)?;
-    let mut sources = Vec::new();
-    for (source, retention) in kept {
-        let found = find::snapshots(store, source).await;
-        let found = found.map_err(|error| PlanError::Source {
-            source_name: source.clone(),
-            error,
-        })?;
-        let now = store.now();
-        if now.duration_since(machine).abs() > CLOCKS_APART {
-            return Err(PlanError::Clocks {
-                store: now,
-                machine,
-            });
-        }
-        let is_future = |at: Timestamp| at.duration_since(now) > CLOCKS_APART;
-        if let Some(future) = found
-            .live
-            .iter()
-            .find(|known| is_future(known.committed_at))
-        {
-            return Err(PlanError::Future {
-                source_name: source.clone(),
-                snapshot: future.pass,
-                committed_at: future.committed_at,
-                now,
-            });
-        }
-        let plan = SourcePlan::of(&found, &retention.policy, &retention.zone, now);
-        sources.push(plan);
+    let last = match find::last_prune(&**store).await {
+        Ok(last) => last,
+        Err(FindError::Store(error)) => return Err(error.into()),
+        Err(error) => return Err(PlanError::Last(error)),
+    };
+    let now = store.now();
+    if now.duration_since(machine).abs() > CLOCKS_APART {
+        return Err(PlanError::Clocks {
+            store: now,
+            machine,
+        });
     }
-    Ok(Plans { sources, last })
+    let mut plans = Plans {
+        sources: Vec::new(),
+        unread: Vec::new(),
+        last,
+    };
+    for (source, retention) in kept {
+        match find::snapshots(store, source).await {
+            Ok(found) => {
+                let plan = SourcePlan::of(&found, &retention.policy, &retention.zone, now);
+                plans.sources.push(plan);
+            }
+            Err(
+                FindError::Store(error)
+                | FindError::Chain(ChainError::Store(error))
+                | FindError::Marks(MarksError::Store(error)),
+            ) => return Err(error.into()),
+            Err(error) => plans.unread.push((source.clone(), error)),
+        }
+    }
+    Ok(plans)
 }
 
 impl Plans {
-    /// Whether all of it may be done. `expected` is the number of snapshots that somebody has said would go.
+    /// Takes out the sources of which so much would go that somebody has to give the number; why, for each. If
+    /// somebody has, it is what they say of all together.
     ///
     /// # Errors
-    /// It may not.
-    pub fn check(&self, expected: Option<u64>) -> Result<(), Refused> {
-        guards::check(&self.sources, self.last.as_ref(), expected)
+    /// Another number would go.
+    pub fn guard(&mut self, expected: Option<u64>) -> Result<Vec<String>, u64> {
+        if let Some(expected) = expected {
+            let removes = self.removes();
+            return match expected == removes {
+                true => Ok(Vec::new()),
+                false => Err(removes),
+            };
+        }
+        let mut reasons = Vec::new();
+        let last = self.last.as_ref();
+        self.sources.retain(|plan| match guards::check(plan, last) {
+            Ok(()) => true,
+            Err(reason) => {
+                reasons.push(reason);
+                false
+            }
+        });
+        Ok(reasons)
+    }
+
+    /// Why sources would be left alone without a number.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<String> {
+        let last = self.last.as_ref();
+        let refusal = |plan| guards::check(plan, last).err();
+        self.sources.iter().filter_map(refusal).collect()
+    }
+
+    /// Whether this is news: something goes, or there is another policy or number than the last prune had.
+    #[must_use]
+    pub fn is_news(&self) -> bool {
+        let recorded = self.last.iter().flat_map(|record| &record.sources);
+        let recorded: Vec<_> = recorded.collect();
+        self.sources.iter().any(|plan| {
+            let before = recorded.iter().find(|pruned| pruned.source == plan.source);
+            plan.removes() > 0
+                || before.is_none_or(|before| {
+                    before.policy.as_ref() != Some(&plan.policy)
+                        || before.remaining != plan.remaining()
+                })
+        })
     }
 
     /// How many snapshots go.

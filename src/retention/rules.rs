@@ -121,13 +121,16 @@ fn keep_within(policy: &Policy, verdicts: &mut [Verdict]) {
     if seconds == 0 {
         return;
     }
-    let complete = verdicts.iter().rev().find(|v| v.candidate.is_complete);
-    let Some(newest) = complete.or(verdicts.last()) else {
+    let at = |verdict: &Verdict| verdict.candidate.at.as_second();
+    let Some(newest) = verdicts.last().map(at) else {
         return;
     };
-    let newest = newest.candidate.at.as_second();
+    let complete = verdicts.iter().rev().find(|v| v.candidate.is_complete);
+    let complete = complete.map(at);
     for verdict in verdicts {
-        let age = newest.saturating_sub(verdict.candidate.at.as_second());
+        // Incomplete ones since then are not kept for ever either.
+        let since = complete.filter(|complete| at(verdict) <= *complete);
+        let age = since.unwrap_or(newest).saturating_sub(at(verdict));
         if u64::try_from(age).unwrap_or(0) <= seconds {
             verdict.kept_by.push(Rule::Within { seconds });
         }
@@ -141,29 +144,35 @@ struct Kept {
     is_full: bool,
 }
 
-/// Of each period the newest complete snapshot. In one without any the newest is kept, and the period is not
-/// counted: it takes no other's place.
+/// Of each period the newest complete snapshot. In one without any the newest is kept, and the period is counted
+/// with others like it, so that it takes no complete one's place.
 fn keep_periods(every: Calendar, of: u64, zone: &TimeZone, verdicts: &mut [Verdict]) -> Kept {
     let mut by_period = BTreeMap::new();
-    let mut number = 0;
+    let (mut complete_periods, mut others) = (0, 0);
     let mut end = verdicts.len();
-    while end > 0 && number < of {
+    while end > 0 && complete_periods < of {
         let period = every.period(verdicts[end - 1].candidate.at, zone);
         let is_in = |verdict: &Verdict| every.period(verdict.candidate.at, zone) == period;
         let begin = verdicts[..end].iter().rposition(|verdict| !is_in(verdict));
         let begin = begin.map_or(0, |before| before + 1);
         let of_period = &mut verdicts[begin..end];
         let complete = of_period.iter().rposition(|v| v.candidate.is_complete);
-        number += u64::from(complete.is_some());
         let chosen = &mut of_period[complete.unwrap_or(end - begin - 1)];
-        by_period.insert(period, chosen.candidate.pass);
-        let number = number.max(1);
-        chosen.kept_by.push(Rule::Calendar { every, number, of });
+        let number = match complete {
+            Some(_) => &mut complete_periods,
+            None => &mut others,
+        };
+        *number += 1;
+        let number = *number;
+        if number <= of {
+            by_period.insert(period, chosen.candidate.pass);
+            chosen.kept_by.push(Rule::Calendar { every, number, of });
+        }
         end = begin;
     }
     Kept {
         by_period,
-        is_full: number >= of,
+        is_full: complete_periods >= of,
     }
 }
 

@@ -7,7 +7,7 @@ use super::copied::AfterPass;
 use super::holders;
 use super::report::millis;
 use super::world::{Pass, World};
-use crate::copy::{Copied, CopyError, Stores, copy_snapshot, newest, to_copy};
+use crate::copy::{Copied, CopyError, PlanError, Stores, copy_snapshot, newest, to_copy};
 use crate::events::Event;
 use crate::exit::ExitCode;
 use crate::format::keys::SourceName;
@@ -356,7 +356,11 @@ async fn copy_source(
             &terms.limits,
             &there.stop,
         );
-        let one = one.await?;
+        let one = match one.await {
+            // A prune has condemned it since.
+            Err(CopyError::Plan(PlanError::Gone(_))) => continue,
+            one => one?,
+        };
         there.events.emit(&Event::SnapshotCopied {
             source: source.clone(),
             snapshot: pass,

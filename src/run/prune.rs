@@ -13,8 +13,10 @@ use crate::format::lock::Ending;
 use crate::format::owner::StoreOwner;
 use crate::lease::{self, Claim, Lease, LeaseError, Lost};
 use crate::retention::condemn::{self, CondemnError};
-use crate::retention::guards::Refused;
-use crate::retention::prepare::{Kept, PlanError, Plans, plans};
+use crate::retention::plan::{Decision, Removal};
+use crate::retention::prepare::{HINT, Kept, PlanError, Plans, plans};
+use crate::snapshots::chain::ChainError;
+use crate::snapshots::marks::MarksError;
 use crate::stop::Stop;
 
 /// On which terms a prune is made.
@@ -42,9 +44,25 @@ pub enum PruneFailure {
     /// There is no plan.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// It removes a lot, and needs a word.
-    #[error(transparent)]
-    Refused(#[from] Refused),
+    /// Of some sources nothing was removed: a lot would go, and nobody has said how much.
+    #[error("{}", reasons.join("; "))]
+    Refused {
+        /// Why, for each.
+        reasons: Vec<String>,
+        /// How many snapshots would go of them.
+        removes: u64,
+    },
+    /// Another number of snapshots would go than was said.
+    #[error("{removes} snapshots would be removed, not {expected}")]
+    Unexpected {
+        /// What was said.
+        expected: u64,
+        /// How many would go.
+        removes: u64,
+    },
+    /// Of some sources nothing was removed, because something of them cannot be understood.
+    #[error("{}", .0.join("; "))]
+    Unread(Vec<String>),
     /// Something could not be condemned.
     #[error(transparent)]
     Condemn(CondemnError),
@@ -57,28 +75,21 @@ impl PruneFailure {
     /// The exit code of a command that ends with this.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
-        use crate::retention::find::FindError;
-        use crate::snapshots::chain::ChainError;
-        use crate::snapshots::marks::MarksError;
         match self {
             Self::NotLocked(error) => error.exit_code(),
             Self::Lost(lost) | Self::Condemn(CondemnError::Lost(lost)) => lost.exit_code(),
-            Self::Refused(_) | Self::Plan(PlanError::Clocks { .. } | PlanError::Future { .. }) => {
-                ExitCode::Usage
-            }
-            Self::Plan(PlanError::Source { error, .. } | PlanError::Last(error)) => match error {
-                FindError::Store(error)
-                | FindError::Chain(ChainError::Store(error))
-                | FindError::Marks(MarksError::Store(error)) => error.kind.exit_code(),
-                FindError::Chain(_) | FindError::Marks(_) | FindError::Prune { .. } => {
-                    ExitCode::Integrity
-                }
-            },
-            Self::Condemn(CondemnError::Store(error))
-            | Self::Condemn(CondemnError::Chain(ChainError::Store(error))) => {
-                error.kind.exit_code()
-            }
-            Self::Condemn(CondemnError::Chain(_)) => ExitCode::Integrity,
+            Self::Refused { .. }
+            | Self::Unexpected { .. }
+            | Self::Plan(PlanError::Clocks { .. }) => ExitCode::Usage,
+            Self::Plan(PlanError::Store(error))
+            | Self::Condemn(
+                CondemnError::Store(error)
+                | CondemnError::Chain(ChainError::Store(error))
+                | CondemnError::Marks(MarksError::Store(error)),
+            ) => error.kind.exit_code(),
+            Self::Unread(_)
+            | Self::Plan(PlanError::Last(_))
+            | Self::Condemn(CondemnError::Chain(_) | CondemnError::Marks(_)) => ExitCode::Integrity,
             Self::Condemn(CondemnError::Stopped) | Self::Stopped => ExitCode::Failed,
         }
     }
@@ -88,15 +99,23 @@ impl PruneFailure {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NotLocked(error) => error.hint().map(str::to_owned),
-            Self::Plan(error) => error.hint(),
-            Self::Refused(refused) => Some(format!(
-                "look at `offsite prune --dry-run`; if that is meant, say so with `offsite prune --expect-removed {}`",
-                refused.removes()
+            Self::Plan(error) => error.hint().map(str::to_owned),
+            Self::Refused { removes, .. } | Self::Unexpected { removes, .. } => Some(format!(
+                "look at `offsite prune --dry-run`; if that is meant, run `offsite prune --expect-removed {removes}`"
             )),
+            Self::Unread(_) => Some(HINT.to_owned()),
             Self::Condemn(CondemnError::Store(error)) => error.kind.hint().map(str::to_owned),
             Self::Lost(_) | Self::Condemn(_) | Self::Stopped => None,
         }
     }
+}
+
+/// What a prune has done.
+struct Done {
+    plans: Plans,
+    sentence: Option<Sentence>,
+    /// What it has not done, though it should.
+    left: Option<PruneFailure>,
 }
 
 /// Condemns what the policies do not keep, and tells.
@@ -111,8 +130,8 @@ pub async fn prune(world: &World, kept: &[Kept], terms: &Terms) -> Result<(), Pr
         // The store does not answer any more; the lock expires.
         () = report::no_time_left(world) => Err(PruneFailure::Stopped),
     };
-    tell(world, kept, pruned.as_ref(), condemned, began);
-    pruned.map(drop)
+    tell(world, pruned.as_ref(), condemned, began);
+    pruned?.left.map_or(Ok(()), Err)
 }
 
 /// Does the same for those sources of a pass that want it, under the pass's lock. What comes of it is told, and the
@@ -130,34 +149,42 @@ pub(super) async fn after_pass(world: &World, lease: &Lease, results: &[SourceOu
     let began = Instant::now();
     let mut condemned = 0;
     let pruned = under_lock(world, lease, &kept, None, &mut condemned).await;
-    tell(world, &kept, pruned.as_ref(), condemned, began);
+    tell(world, pruned.as_ref(), condemned, began);
 }
 
-fn tell(
-    world: &World,
-    kept: &[Kept],
-    pruned: Result<&(Plans, Option<Sentence>), &PruneFailure>,
-    condemned: u64,
-    began: Instant,
-) {
+fn tell(world: &World, pruned: Result<&Done, &PruneFailure>, condemned: u64, began: Instant) {
     let duration_ms = millis(began.elapsed());
-    world.events.emit(&match pruned {
-        Ok((plans, sentence)) => Event::PruneCompleted {
-            prune: sentence.map(|sentence| sentence.prune),
-            sources: kept.iter().map(|(source, _)| source.clone()).collect(),
-            condemned,
-            remaining: plans.remaining(),
-            bytes_freed_at_most: plans.frees_at_most(),
-            duration_ms,
-        },
-        Err(failure) => Event::PruneFailed {
+    let failure = match pruned {
+        Ok(done) => done.left.as_ref(),
+        Err(failure) => Some(failure),
+    };
+    if let Some(failure) = failure {
+        world.events.emit(&Event::PruneFailed {
             exit_code: failure.exit_code().code(),
             condemned,
             error: failure.to_string(),
             hint: failure.hint(),
             duration_ms,
-        },
-    });
+        });
+        return;
+    }
+    if let Ok(Done {
+        plans, sentence, ..
+    }) = pruned
+    {
+        world.events.emit(&Event::PruneCompleted {
+            prune: sentence.map(|sentence| sentence.prune),
+            sources: plans
+                .sources
+                .iter()
+                .map(|plan| plan.source.clone())
+                .collect(),
+            condemned,
+            remaining: plans.remaining(),
+            bytes_freed_at_most: plans.frees_at_most(),
+            duration_ms,
+        });
+    }
 }
 
 async fn under_own_lock(
@@ -165,7 +192,7 @@ async fn under_own_lock(
     kept: &[Kept],
     terms: &Terms,
     condemned: &mut u64,
-) -> Result<(Plans, Option<Sentence>), PruneFailure> {
+) -> Result<Done, PruneFailure> {
     let world = &World {
         stop: Stop::within(&world.stop),
         ..world.clone()
@@ -200,11 +227,38 @@ async fn under_lock(
     kept: &[Kept],
     expected: Option<u64>,
     condemned: &mut u64,
-) -> Result<(Plans, Option<Sentence>), PruneFailure> {
-    let plans = plans(&world.store, kept, (world.clock)()).await?;
-    plans.check(expected)?;
-    if plans.removes() == 0 {
-        return Ok((plans, None));
+) -> Result<Done, PruneFailure> {
+    let mut plans = plans(&world.store, kept, (world.clock)()).await?;
+    let all = plans.removes();
+    let unread: Vec<_> = plans
+        .unread
+        .iter()
+        .map(|(source, error)| format!("source `{source}`: {error}"))
+        .collect();
+    let reasons = match plans.guard(expected) {
+        Ok(reasons) => reasons,
+        // The number may be right, and what it was made of cannot be seen.
+        Err(_) if !unread.is_empty() => return Err(PruneFailure::Unread(unread)),
+        Err(removes) => {
+            let expected = expected.unwrap_or(0);
+            return Err(PruneFailure::Unexpected { expected, removes });
+        }
+    };
+    let left = match (reasons.is_empty(), unread.is_empty()) {
+        (false, _) => Some(PruneFailure::Refused {
+            reasons,
+            removes: all - plans.removes(),
+        }),
+        (true, false) => Some(PruneFailure::Unread(unread)),
+        (true, true) => None,
+    };
+    if !plans.is_news() {
+        let sentence = None;
+        return Ok(Done {
+            plans,
+            sentence,
+            left,
+        });
     }
     let held = lease.record().await;
     let sentence = Sentence {
@@ -219,18 +273,23 @@ async fn under_lock(
         held.store_owner,
     );
     let is_stopped = || world.stop.is_set();
-    let tell = |source: &SourceName, snapshot: &crate::format::prune_record::CondemnedSnapshot| {
+    let tell = |source: &SourceName, decision: &Decision, why: Removal| {
         *condemned += 1;
         world.events.emit(&Event::SnapshotCondemned {
             source: source.clone(),
-            snapshot: snapshot.snapshot,
-            committed_at: snapshot.committed_at,
-            because: snapshot.because.clone(),
+            snapshot: decision.snapshot,
+            committed_at: decision.committed_at,
+            because: why.to_string(),
         });
     };
-    let done = condemn::condemn(&world.store, lease, &record, is_stopped, tell).await;
+    let what = (&plans.sources[..], &record);
+    let done = condemn::condemn(&world.store, lease, what, is_stopped, tell).await;
     match done {
-        Ok(()) => Ok((plans, Some(sentence))),
+        Ok(()) => Ok(Done {
+            plans,
+            sentence: Some(sentence),
+            left,
+        }),
         Err(CondemnError::Lost(lost)) => Err(PruneFailure::Lost(lost)),
         Err(CondemnError::Stopped) => Err(PruneFailure::Stopped),
         Err(error) => Err(PruneFailure::Condemn(error)),

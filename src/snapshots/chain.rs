@@ -140,7 +140,32 @@ pub async fn read(
 }
 
 /// Reads the commit records of these passes at once; the snapshots that exist and those that are condemned, the
-/// earliest first.
+/// earliest first, as they are stored.
+///
+/// # Errors
+/// The store fails, or a record is not one.
+pub async fn stored_several(
+    store: &Arc<dyn Store>,
+    source: &SourceName,
+    passes: &[PassId],
+) -> Result<Vec<Stored>, ChainError> {
+    let mut reads = JoinSet::new();
+    for pass in passes {
+        let (store, source, pass) = (Arc::clone(store), source.clone(), *pass);
+        reads.spawn(async move { stored(&*store, &source, pass).await });
+    }
+    let mut found: Vec<Stored> = Vec::new();
+    while let Some(read) = reads.join_next().await {
+        match read {
+            Ok(read) => found.extend(read?),
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+    found.sort_by_key(|stored| stored.standing.snapshot().pass);
+    Ok(found)
+}
+
+/// The same, without how they are stored.
 ///
 /// # Errors
 /// The store fails, or a record is not one.
@@ -149,20 +174,8 @@ pub async fn standings(
     source: &SourceName,
     passes: &[PassId],
 ) -> Result<Vec<Standing>, ChainError> {
-    let mut reads = JoinSet::new();
-    for pass in passes {
-        let (store, source, pass) = (Arc::clone(store), source.clone(), *pass);
-        reads.spawn(async move { stored(&*store, &source, pass).await });
-    }
-    let mut standings = Vec::new();
-    while let Some(read) = reads.join_next().await {
-        match read {
-            Ok(read) => standings.extend(read?.map(|stored| stored.standing)),
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        }
-    }
-    standings.sort_by_key(|standing| standing.snapshot().pass);
-    Ok(standings)
+    let stored = stored_several(store, source, passes).await?;
+    Ok(stored.into_iter().map(|stored| stored.standing).collect())
 }
 
 /// Reads the commit records of these passes at once; the snapshots that exist, the earliest first.

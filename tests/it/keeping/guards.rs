@@ -85,7 +85,7 @@ fn a_prune_after_which_half_of_the_snapshots_is_gone_wants_the_number() {
 fn the_newest_snapshot_and_the_newest_complete_one_always_stay() {
     let mut world = days(3);
     world.set("DEFAULTS__RETENTION__DAILY", 0);
-    world.set("DEFAULTS__RETENTION__KEEP_WITHIN", "1s");
+    world.set("DEFAULTS__RETENTION__KEEP_WITHIN", "1h");
     let snapshots = world.snapshots();
     super::edit(&world, &snapshots[2], |record| {
         record["complete"] = false.into()
@@ -157,8 +157,92 @@ fn nothing_is_removed_by_a_clock_that_may_be_wrong() {
     let output = world.offsite(["prune", "--expect-removed", "2"]);
     assert_eq!(output.code, 2, "{output:?}");
     let error = output.event("prune_failed")["error"].clone();
-    assert!(error.as_str().unwrap().contains(&last), "{error}");
-    assert!(condemned(&world).is_empty());
+    assert!(
+        error
+            .as_str()
+            .unwrap()
+            .contains("1 snapshots would be removed"),
+        "{error}"
+    );
+    // It stays, and takes no other's place.
+    let plan = plan(&world, &[]);
+    let kept: Vec<_> = plan.iter().map(|(_, kept)| kept.join(" ")).collect();
+    assert_eq!(kept, ["", "calendar", "calendar", "later_than_now newest"]);
+    assert_eq!(world.offsite(["prune"]).code, 0);
+    assert_eq!(condemned(&world).len(), 1);
+}
+
+/// A world of two sources: of `data` most would go, of `other` one.
+fn two_sources() -> World {
+    let world = days(5);
+    let other = world.home.path().join("other");
+    std::fs::create_dir(&other).unwrap();
+    let config = std::fs::read_to_string(world.path("backup_config.yaml")).unwrap();
+    world.configure(&config.replace(
+        "}]",
+        &format!(
+            "}}, {{name: other, directory: {}, retention: {{keep_last: 4}}}}]",
+            other.display()
+        ),
+    ));
+    for index in 0..5 {
+        std::fs::write(other.join("file"), format!("{index}")).unwrap();
+        settle();
+        assert_eq!(
+            world
+                .offsite(["run", "--dirs", other.to_str().unwrap()])
+                .code,
+            0
+        );
+    }
+    world
+}
+
+#[test]
+fn a_source_that_is_refused_keeps_no_other_from_being_pruned() {
+    let world = two_sources();
+    let output = world.offsite(["prune"]);
+    assert_eq!(output.code, 2, "{output:?}");
+    let told = output.events_named("snapshot_condemned");
+    assert_eq!(told.len(), 1, "{output:?}");
+    assert_eq!(told[0]["source"], "other");
+    let failed = output.event("prune_failed");
+    assert_eq!(failed["condemned"], 1);
+    assert!(
+        failed["error"].as_str().unwrap().contains("source `data`"),
+        "{failed}"
+    );
+    // The number that it asks for is what is left.
+    assert_eq!(world.offsite(["prune", "--expect-removed", "3"]).code, 0);
+}
+
+#[test]
+fn a_longer_grace_is_no_other_policy() {
+    let mut world = days(5);
+    assert_eq!(world.offsite(["prune", "--expect-removed", "3"]).code, 0);
+    for snapshot in condemned(&world) {
+        assert_eq!(world.offsite(["undelete", &snapshot]).code, 0);
+        assert_eq!(world.offsite(["unpin", &snapshot]).code, 0);
+    }
+    world.set("DEFAULTS__RETENTION__GRACE", "14d");
+    assert_eq!(world.offsite(["prune"]).code, 0);
+    assert_eq!(condemned(&world).len(), 3);
+}
+
+#[test]
+fn a_prune_that_removes_nothing_says_what_there_was() {
+    let world = days(2);
+    let prunes = |world: &World| {
+        world
+            .keys()
+            .iter()
+            .filter(|key| key.starts_with("prunes/"))
+            .count()
+    };
+    assert_eq!(world.offsite(["prune"]).code, 0);
+    assert_eq!(prunes(&world), 1);
+    assert_eq!(world.offsite(["prune"]).code, 0);
+    assert_eq!(prunes(&world), 1);
 }
 
 #[test]

@@ -26,6 +26,8 @@ fn a_policy_that_keeps_nothing_or_means_nothing_is_refused_by_name() {
         ),
         ("{daily: -1}", "must be a whole number, 0 or more"),
         ("{keep_within: 3w4}", "must be seconds, or a duration like"),
+        ("{keep_within: 14}", "must be an hour or more"),
+        ("{daily: 3, grace: 7}", "must be an hour or more"),
         ("{dayly: 3}", "did you mean `daily`?"),
         (
             "{daily: 3, timezone: Europe/Atlantis}",
@@ -98,11 +100,50 @@ fn an_incomplete_snapshot_takes_no_other_s_place() {
         .into_iter()
         .map(|(_, kept)| kept)
         .collect();
-    // Two days with complete ones; the third day has none, and counts for nothing.
+    // Two days with complete ones; the third day has none, and is counted by itself.
     assert_eq!(kept[0], ["calendar"]);
     assert_eq!(kept[1], ["calendar", "newest_complete"]);
     assert!(kept[2].is_empty());
     assert_eq!(kept[3], ["calendar", "newest"]);
+}
+
+#[test]
+fn a_source_that_is_never_complete_is_pruned_too() {
+    let times: Vec<_> = (1..=6)
+        .map(|day| format!("2025-03-{day:02}T02:00:00Z"))
+        .collect();
+    let mut world = world_of(&times.iter().map(String::as_str).collect::<Vec<_>>());
+    let snapshots = world.snapshots();
+    for snapshot in &snapshots[1..] {
+        super::edit(&world, snapshot, |record| record["complete"] = false.into());
+    }
+    let kept = |world: &World| -> Vec<_> {
+        plan(world, &[])
+            .into_iter()
+            .map(|(_, kept)| kept.join(" "))
+            .collect()
+    };
+    // Two days without a complete one, and the one that has it.
+    let expected = [
+        "calendar newest_complete",
+        "",
+        "",
+        "",
+        "calendar",
+        "calendar newest",
+    ];
+    assert_eq!(kept(&world), expected);
+    world.set("DEFAULTS__RETENTION__DAILY", 0);
+    world.set("DEFAULTS__RETENTION__KEEP_WITHIN", "25h");
+    let expected = [
+        "within newest_complete",
+        "",
+        "",
+        "",
+        "within",
+        "within newest",
+    ];
+    assert_eq!(kept(&world), expected);
 }
 
 #[test]
