@@ -83,7 +83,9 @@ async fn origins(
     args: &RestoreArgs,
 ) -> Result<Vec<PathBuf>, Failure> {
     let snapshots = select(store, selection).await?;
-    let targets = snapshots.iter().map(|snapshot| targets::target(args, snapshot));
+    let targets = snapshots
+        .iter()
+        .map(|snapshot| targets::target(args, snapshot));
     let targets: Vec<_> = targets.collect::<Result<_, _>>()?;
     Ok(targets.into_iter().flatten().collect())
 }
@@ -264,9 +266,7 @@ async fn in_thread<T: Send + 'static>(
 /// The snapshots of which something is wanted. A name that was mistyped restores nothing, and that
 /// is no success.
 fn matching(work: Vec<Work>, sessions: &[String]) -> Result<Vec<Work>, Failure> {
-    let names = work
-        .iter()
-        .map(|one| one.snapshot.source.to_string());
+    let names = work.iter().map(|one| one.snapshot.source.to_string());
     let names = names.collect::<Vec<_>>().join(", ");
     let mut matching = work;
     matching.retain(|one| !one.plan.is_empty());

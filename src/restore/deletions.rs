@@ -150,7 +150,10 @@ impl Deletions {
             },
         };
         if measured.has_mount {
-            self.stays(&path, "is not removed: something is mounted there or below it");
+            self.stays(
+                &path,
+                "is not removed: something is mounted there or below it",
+            );
             return Ok(());
         }
         self.delete += measured.entries;

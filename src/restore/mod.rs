@@ -50,7 +50,7 @@ use crate::stop::Stop;
 pub use self::action::Action;
 pub use self::apply::{ApplyError, apply};
 pub use self::check::{TestReport, test};
-pub use self::deletions::{Deletions, DeletionReport, delete, look_for_deletions};
+pub use self::deletions::{DeletionReport, Deletions, delete, look_for_deletions};
 pub use self::plan::{Plan, PlanError, plan, plan_anew};
 pub use self::staging::StagingRecord;
 pub use self::worker::RestoreReport;

@@ -104,6 +104,7 @@ pub(super) fn check_complete(target: &Path, plan: &Plan) -> Result<(), Failure> 
         "`{}` is not replaced, because the snapshot is not complete: {error}",
         target.display()
     );
-    let hint = "choose another one with --snapshot or --at, or restore what it has into another directory";
+    let hint =
+        "choose another one with --snapshot or --at, or restore what it has into another directory";
     Err(Failure::new(code, text::one_line(&message)).hint(hint))
 }

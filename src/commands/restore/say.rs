@@ -97,7 +97,9 @@ fn would_replace(replace: &ReplacePlan) -> String {
 
 fn name_deletions(deletions: &Deletions) {
     if let Some(reason) = &deletions.prevented {
-        note(&text::one_line(&format!("warning: nothing is deleted: {reason}")));
+        note(&text::one_line(&format!(
+            "warning: nothing is deleted: {reason}"
+        )));
     }
     for path in deletions.deletions.iter().take(SHOWN) {
         print(&text::one_line(&format!("delete {path}")));
@@ -179,9 +181,13 @@ fn deleted(restored: &Restored<'_>) {
                 note(&text::one_line(&format!("error: {path}: {error}")));
             }
             let count = text::count(deleted.deleted, "entry");
-            print(&format!("deleted {count} that the snapshot lacks from {target}\n"));
+            print(&format!(
+                "deleted {count} that the snapshot lacks from {target}\n"
+            ));
         }
-        (None, Some(_)) => note("warning: nothing was deleted, because not everything was restored"),
+        (None, Some(_)) => {
+            note("warning: nothing was deleted, because not everything was restored")
+        }
         (None, None) => {}
     }
     for Shortfall { path, error } in restored.deletions.iter().flat_map(|found| &found.left) {
@@ -205,7 +211,10 @@ fn told_as_replaced(replaced: &Replaced) {
 /// For what was restored earlier, and only had to be put in place.
 fn finished(restored: &Restored<'_>, replaced: &Replaced) {
     let Restored {
-        source, snapshot, target, ..
+        source,
+        snapshot,
+        target,
+        ..
     } = restored;
     print(&format!(
         "{source} {snapshot} put in place of {target}, which an earlier restore had begun\n"

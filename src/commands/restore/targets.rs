@@ -30,7 +30,8 @@ fn origin(snapshot: &Snapshot) -> Result<PathBuf, Failure> {
         Some(path) => Ok(path.to_owned()),
         None => {
             let source = &snapshot.source;
-            let message = format!("the snapshot of {source} does not say which directory it was made of");
+            let message =
+                format!("the snapshot of {source} does not say which directory it was made of");
             let hint = format!("name one: `offsite restore --source {source} --to DIR`");
             Err(Failure::new(ExitCode::Usage, message).hint(hint))
         }

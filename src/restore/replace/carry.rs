@@ -9,14 +9,15 @@ use rustix::io::{self, Errno};
 
 use super::files;
 use super::kept;
-use super::moves::{Sides, rename_to_free};
+use super::moves::{Sides, give_mode, rename_to_free};
 use super::protected::Protected;
 use super::record::{KeptRecord, ReplaceRecord};
-use super::steps::{self, Attributes, Line, Place, Step};
+use super::steps::{self, Attributes, Line, Mark, Place, Step};
 use super::workspace::{NEW, OLD, Workspace};
 use crate::format::path::EntryPath;
 use crate::restore::metadata::{self, NotGiven};
 use crate::restore::names::Names;
+use crate::restore::target;
 use crate::source::directory::root::Root;
 use crate::source::stat::Stat;
 
@@ -123,6 +124,10 @@ impl Carry<'_> {
                         opened.names.insert(name);
                     }
                 }
+                Line::Stays(name) => {
+                    let opened = opened.as_mut();
+                    opened.map(|opened| opened.names.insert(name.to_vec()));
+                }
             }
         }
         self.done_with(opened, direction, carried)
@@ -173,12 +178,7 @@ impl Carry<'_> {
             return Ok(());
         }
         let protected = Protected::of(&opened.here, &opened.path, self.workspace)?;
-        let places = self.places()?;
-        let stays = |name: &[u8]| {
-            let path = opened.path.join(name).unwrap_or_default();
-            let leads_to = |(place, _): &(EntryPath, Place)| *place == path;
-            opened.names.contains(name) || protected.has(name) || places.iter().any(leads_to)
-        };
+        let stays = |name: &[u8]| opened.names.contains(name) || protected.has(name);
         for name in Names::of(&opened.here)?.iter().filter(|name| !stays(name)) {
             let path = opened.path.join(name).unwrap_or_default();
             let error = "has come there since the restore began, and was left there";
@@ -216,38 +216,39 @@ impl Carry<'_> {
         }
         if let Some(old) = old {
             let away = files::open_directory(&self.workspace.fd, self.away().as_bytes())?;
-            self.keep((&away, self.target_name), old.inode, carried)?;
+            self.keep((&away, self.target_name), &old, carried)?;
         }
         files::sync(self.holder)
     }
 
     fn keep_entries(&self, carried: &mut Carried) -> io::Result<()> {
         let places = self.places()?;
-        let (mut has_old, away) = (false, self.away());
+        let mut has_old = false;
         for line in steps::read(&self.workspace.fd)? {
             has_old |= matches!(line?, Line::Name(step) if step.old.is_some());
         }
-        if let Ok(fd) = files::open_directory(&self.workspace.fd, away.as_bytes()) {
-            let inode = Stat::of(&fd)?.ino;
-            let root = Root::from(fd);
+        if has_old {
+            let away = self.away().as_bytes();
+            if let Some(stat) = target::look(&self.workspace.fd, away)? {
+                self.keep((&self.workspace.fd, away), &Mark::of(&stat), carried)?;
+            }
+            let before = self.before();
+            let kept = Root::from(files::open_directory(self.holder, &before)?);
             for (path, place) in places.iter().rev() {
-                if let (Some(old), Ok(fd)) = (&place.old, root.open_directory(path)) {
+                if let (Some(old), Ok(fd)) = (&place.old, kept.open_directory(path)) {
                     // What is refused here was refused to the tree itself.
                     let _ = give(&fd, old, self.owners);
                 }
             }
-            if has_old {
-                self.keep((&self.workspace.fd, away.as_bytes()), inode, carried)?;
-            }
-        } else if has_old {
-            carried.kept = Some(self.before());
+            carried.kept = Some(before);
         }
         let root = self.root()?;
         for (path, place) in places.iter().rev() {
             if let Some(new) = &place.new
                 && let Err(refused) = give(&root.open_directory(path)?, new, self.owners)
             {
-                carried.lacking.push((path.to_string(), format!("restored {refused}")));
+                let error = format!("restored {refused}");
+                carried.lacking.push((path.to_string(), error));
             }
         }
         files::sync(self.holder)
@@ -270,26 +271,32 @@ impl Carry<'_> {
     fn keep(
         &self,
         (from, name): (&OwnedFd, &[u8]),
-        inode: u64,
+        old: &Mark,
         carried: &mut Carried,
     ) -> io::Result<()> {
         let record = self.record;
         let before = self.before();
         carried.kept = Some(before.clone());
-        let is_kept = Stat::at(self.holder, &before).is_ok_and(|stat| stat.ino == inode);
-        if is_kept {
-            return Ok(());
-        }
         let kept = KeptRecord {
             target: record.target.clone(),
             source: record.source.clone(),
             snapshot: record.snapshot.clone(),
             replaced_at: (record.before.as_ref()).map_or(record.started_at, |before| before.at),
             by_source: record.by_source,
-            inode,
+            inode: old.inode,
         };
-        kept::write(self.holder, &before, &kept)?;
-        rename_to_free((from, name), (self.holder, &before))?;
+        let is_kept = Stat::at(self.holder, &before).is_ok_and(|stat| stat.ino == old.inode);
+        if !is_kept {
+            kept::write(self.holder, &before, &kept)?;
+            if let Some(mode) = old.closed_mode {
+                let open = mode | target::PRIVATE_DIRECTORY.as_raw_mode();
+                give_mode(from, name, old, open)?;
+            }
+            rename_to_free((from, name), (self.holder, &before))?;
+        }
+        if let Some(mode) = old.closed_mode {
+            give_mode(self.holder, &before, old, mode)?;
+        }
         files::sync(self.holder)
     }
 }

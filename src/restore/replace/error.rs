@@ -28,7 +28,9 @@ pub enum ReplaceError {
     #[error("what an earlier restore has left beside it stays: {0}")]
     Leftover(String),
     /// Nobody knows what an earlier restore has left.
-    #[error("`{path}` was left by an earlier restore and its `replace.json` cannot be read: {error}")]
+    #[error(
+        "`{path}` was left by an earlier restore and its `replace.json` cannot be read: {error}"
+    )]
     Unclear {
         /// The workspace.
         path: String,
@@ -42,7 +44,9 @@ pub enum ReplaceError {
         path: String,
     },
     /// The snapshot has things where a file system is mounted.
-    #[error("`{0}` is a mount point, and the snapshot has entries below it, which cannot be moved there")]
+    #[error(
+        "`{0}` is a mount point, and the snapshot has entries below it, which cannot be moved there"
+    )]
     MountHasEntries(String),
     /// The snapshot has a file where a directory has to stay.
     #[error("`{0}` has a mount point below it, and is no directory in the snapshot")]

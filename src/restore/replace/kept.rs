@@ -28,7 +28,11 @@ pub(super) fn name_of(target_name: &[u8], suffix: &str) -> Vec<u8> {
 }
 
 /// When, as ids of passes have it, and a number where that is taken.
-pub(super) fn free_suffix(holder: &OwnedFd, target_name: &[u8], at: Timestamp) -> io::Result<String> {
+pub(super) fn free_suffix(
+    holder: &OwnedFd,
+    target_name: &[u8],
+    at: Timestamp,
+) -> io::Result<String> {
     let first = format!("before-{}", at.strftime("%Y%m%dT%H%M%SZ"));
     let mut suffix = first.clone();
     for number in 2.. {

@@ -13,6 +13,7 @@ use super::kept::{self, KeptTree};
 use super::place::Place;
 use super::record::{KeptRecord, Progress};
 use super::workspace::{self, Found, Workspace};
+use crate::restore::metadata::give_time;
 use crate::restore::names::Names;
 use crate::restore::{Shortfall, target};
 
@@ -37,7 +38,7 @@ pub struct Discarded {
 
 enum Tree {
     Kept(KeptTree),
-    Unfinished(Workspace),
+    Unfinished(Workspace, Option<i64>),
 }
 
 /// A directory with old trees in it.
@@ -78,7 +79,10 @@ pub fn discard(target: &Path) -> Result<Discarded, ReplaceError> {
             let shown = tree.shown(&path);
             let result = match tree {
                 Tree::Kept(kept) => kept.discard(&fd),
-                Tree::Unfinished(workspace) => workspace.remove(&fd),
+                Tree::Unfinished(workspace, mtime_ns) => workspace.remove(&fd).inspect(|()| {
+                    // Making it has changed the time of a tree that is untouched.
+                    let _ = mtime_ns.map(|mtime_ns| give_time(&fd, mtime_ns));
+                }),
             };
             match result {
                 Ok(()) => discarded.discarded.push(shown),
@@ -96,7 +100,7 @@ impl Tree {
     fn shown(&self, holder: &Path) -> OldTree {
         let (name, record) = match self {
             Self::Kept(kept) => (&kept.name[..], Some(kept.record.clone())),
-            Self::Unfinished(workspace) => (workspace.name.as_bytes(), None),
+            Self::Unfinished(workspace, _) => (workspace.name.as_bytes(), None),
         };
         let path = holder.join(OsStr::from_bytes(name)).display().to_string();
         OldTree { path, record }
@@ -118,7 +122,10 @@ fn find(target: &Path) -> Result<Vec<Holder>, ReplaceError> {
         let fd = existing.try_clone().map_err(at)?;
         found.push(Holder::of(fd, &place.path, whose)?);
     }
-    for name in Names::of(existing).map_err(|error| at(error.into()))?.iter() {
+    for name in Names::of(existing)
+        .map_err(|error| at(error.into()))?
+        .iter()
+    {
         if let Ok(below) = target::enter(existing, name) {
             let path = place.path.join(OsStr::from_bytes(name));
             found.push(Holder::of(below, &path, Whose::Sources { beside: false })?);
@@ -144,7 +151,8 @@ impl Holder {
                         let path = record.target;
                         return Err(ReplaceError::Unfinished { path });
                     }
-                    trees.push(Tree::Unfinished(workspace));
+                    let mtime_ns = record.old.map(|old| old.mtime_ns());
+                    trees.push(Tree::Unfinished(workspace, mtime_ns));
                 }
                 Found::InUse(_, record)
                     if is_meant(record.as_ref().is_some_and(|record| record.by_source)) =>
@@ -155,7 +163,9 @@ impl Holder {
             }
         }
         let kept = kept::find(&fd, name).map_err(at)?;
-        let kept = kept.into_iter().filter(|kept| is_meant(kept.record.by_source));
+        let kept = kept
+            .into_iter()
+            .filter(|kept| is_meant(kept.record.by_source));
         // Those of the target itself are found by its name, which is empty.
         let kept = kept.filter(|kept| name.is_some() || !kept.name.starts_with(b"."));
         trees.extend(kept.map(Tree::Kept));

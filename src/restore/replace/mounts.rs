@@ -54,10 +54,7 @@ mod tests {
     #[test]
     fn a_mount_point_is_read_with_its_blanks() {
         let line = br"36 35 98:0 /mnt1 /mnt\040two/a\134b rw,noatime master:1 - ext3 /dev/root rw";
-        assert_eq!(
-            mount_point(line),
-            Some(PathBuf::from(r"/mnt two/a\b"))
-        );
+        assert_eq!(mount_point(line), Some(PathBuf::from(r"/mnt two/a\b")));
         assert_eq!(mount_point(b"36 35"), None);
     }
 

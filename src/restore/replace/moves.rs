@@ -95,11 +95,7 @@ impl Sides<'_> {
     }
 
     /// A directory that moves has to let its owner write to it; afterwards it has its own mode again, wherever it is.
-    fn opened_up(
-        &self,
-        step: &Step,
-        work: impl FnOnce(&[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
+    fn opened_up(&self, step: &Step, work: impl FnOnce(&[u8]) -> io::Result<()>) -> io::Result<()> {
         let name = step.name.to_vec();
         let give_modes = |more: u32| {
             for mark in [&step.old, &step.new].into_iter().flatten() {
@@ -118,7 +114,13 @@ impl Sides<'_> {
     }
 }
 
-fn give_mode(directory: &OwnedFd, name: &[u8], mark: &Mark, mode: u32) -> io::Result<()> {
+/// Gives a directory a mode, if it is the one that is meant.
+pub(super) fn give_mode(
+    directory: &OwnedFd,
+    name: &[u8],
+    mark: &Mark,
+    mode: u32,
+) -> io::Result<()> {
     let stat = target::look(directory, name)?;
     if stat.is_none_or(|stat| stat.ino != mark.inode || stat.metadata.mode == mode) {
         return Ok(());

@@ -41,7 +41,7 @@ pub(super) fn whole(
 pub(super) fn entries(
     holder: &OwnedFd,
     workspace: &Workspace,
-    held: &Held,
+    (held, old): (&Held, Option<&Attributes>),
     exchanges: bool,
 ) -> io::Result<Vec<Line>> {
     let new = files::open_directory(&workspace.fd, NEW.as_bytes())?;
@@ -67,13 +67,19 @@ pub(super) fn entries(
         open_up(&staged)?;
         lines.push(Line::Directory(Place {
             path: Bytes::of(path.as_bytes()),
-            old: Some(Attributes::of(&here)?),
+            // Making the workspace has changed the time of its own.
+            old: match old.filter(|_| path.is_root()) {
+                Some(old) => Some(old.clone()),
+                None => Some(Attributes::of(&here)?),
+            },
             new: wanted.clone(),
         }));
         let protected = Protected::of(&here, path, workspace)?;
         let new = Names::of(&staged)?;
         let old = Names::of(&here)?;
-        let old = old.iter().filter(|name| !protected.has(name) || new.has(name));
+        let old = old
+            .iter()
+            .filter(|name| !protected.has(name) || new.has(name));
         let names: BTreeSet<_> = old.chain(new.iter()).collect();
         for name in names {
             let path = path.join(name).map_err(|_| Errno::NAMETOOLONG)?;
@@ -81,9 +87,10 @@ pub(super) fn entries(
                 // The snapshot has an empty directory there.
                 remove_empty(&staged, name)?;
             }
-            if !held.has(&path) {
-                lines.push(Line::Name(step(&here, &staged, name)?));
-            }
+            lines.push(match held.has(&path) {
+                true => Line::Stays(Bytes::of(name)),
+                false => Line::Name(step(&here, &staged, name)?),
+            });
         }
     }
     Ok(lines)

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::steps::Attributes;
+
 /// How far a replacement is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -34,6 +36,9 @@ pub struct ReplaceRecord {
     pub whole: bool,
     /// Whether the target was given by a directory for several sources.
     pub by_source: bool,
+    /// What the target's own directory had before the workspace was made in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) old: Option<Attributes>,
     /// What the old tree is called in the end; decided when the new one is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Before>,

@@ -12,6 +12,7 @@ use super::held::Held;
 use super::place::{Hindrance, Place};
 use super::putting::Putting;
 use super::record::{Before, Progress, ReplaceRecord};
+use super::steps::Attributes;
 use super::workspace::{self, Found, NEW, Workspace};
 use super::{ReplaceOptions, Replaced, kept, prepared, steps};
 use crate::format::snapshot::Snapshot;
@@ -67,7 +68,9 @@ pub fn begin(
                 let is_as_now = whole == place.hindrance.is_none();
                 match found {
                     Found::Mark(name) => workspace::remove_mark(&holder, &name)?,
-                    Found::InUse(_, record) => return Err(ReplaceError::InUse(record.map(Box::new))),
+                    Found::InUse(_, record) => {
+                        return Err(ReplaceError::InUse(record.map(Box::new)));
+                    }
                     Found::Unclear(name, error) => {
                         let path = place.holder_path(whole).join(name).display().to_string();
                         return Err(ReplaceError::Unclear { path, error });
@@ -144,7 +147,8 @@ impl Replacement {
         if whole && place.existing.is_none() {
             std::fs::create_dir_all(&above).map_err(|error| ReplaceError::system(&above, error))?;
         }
-        let holder = (place.open_holder(whole)).map_err(|error| ReplaceError::system(&above, error))?;
+        let holder =
+            (place.open_holder(whole)).map_err(|error| ReplaceError::system(&above, error))?;
         let mut record = ReplaceRecord {
             source: snapshot.source.to_string(),
             snapshot: snapshot.pass.to_string(),
@@ -154,6 +158,12 @@ impl Replacement {
             target: place.path.display().to_string(),
             whole,
             by_source: options.by_source,
+            old: match whole {
+                true => None,
+                false => Some(
+                    Attributes::of(&holder).map_err(|error| ReplaceError::system(&above, error))?,
+                ),
+            },
             before: None,
             exchanges: false,
             progress: Progress::Restoring,
@@ -162,6 +172,7 @@ impl Replacement {
         let workspace = match continued {
             Some((left, earlier)) => {
                 record.started_at = earlier.started_at;
+                record.old = earlier.old;
                 left.write(&record).map_err(at)?;
                 left
             }
@@ -237,7 +248,10 @@ impl Replacement {
         let name = name(&self.place, whole);
         let lines = match whole {
             true => prepared::whole(holder, workspace, name, exchanges)?,
-            false => prepared::entries(holder, workspace, &self.held, exchanges)?,
+            false => {
+                let held = (&self.held, self.record.old.as_ref());
+                prepared::entries(holder, workspace, held, exchanges)?
+            }
         };
         steps::write(&workspace.fd, lines.into_iter().map(Ok))?;
         let at = self.options.started_at;

@@ -29,6 +29,8 @@ pub(super) enum Line {
     Directory(Place),
     /// One name in it.
     Name(Step),
+    /// A name in it that stays: a directory that other lines are about, or a mount point.
+    Stays(Bytes),
 }
 
 /// A directory that stays, with other things in it.
@@ -111,6 +113,11 @@ pub(super) struct Attributes {
 }
 
 impl Attributes {
+    /// The time that a directory has in the end.
+    pub(super) fn mtime_ns(&self) -> i64 {
+        self.mtime_ns
+    }
+
     /// Those of an open directory.
     pub(super) fn of(directory: &OwnedFd) -> io::Result<Self> {
         let mut entry = Entry::new(EntryPath::ROOT, Stat::of(directory)?.metadata);
@@ -196,14 +203,20 @@ mod tests {
         let mark = |inode, closed_mode| Some(Mark { inode, closed_mode });
         let lines = [
             Line::Directory(place(b"")),
-            Line::Name(step(b"latin-\xe9", mark(1, None), mark(u64::MAX, Some(0o555)))),
+            Line::Name(step(
+                b"latin-\xe9",
+                mark(1, None),
+                mark(u64::MAX, Some(0o555)),
+            )),
             Line::Name(step(b"new\nline", None, mark(2, None))),
             Line::Directory(place(b"a/b")),
         ];
         write(&workspace, lines.iter().cloned().map(Ok)).unwrap();
         let found: Vec<_> = read(&workspace).unwrap().map(Result::unwrap).collect();
         assert_eq!(found, lines);
-        let Line::Name(step) = &found[1] else { panic!() };
+        let Line::Name(step) = &found[1] else {
+            panic!()
+        };
         assert_eq!(step.name.to_vec(), b"latin-\xe9");
     }
 }

@@ -152,7 +152,9 @@ fn mark(name: &str) -> String {
 pub(super) fn find(holder: &OwnedFd, target_name: Option<&[u8]>) -> io::Result<Vec<Found>> {
     let prefix = target_name.map_or(PREFIX.to_owned(), prefix);
     let names = Names::of(holder)?;
-    let own = names.iter().filter_map(|name| std::str::from_utf8(name).ok());
+    let own = names
+        .iter()
+        .filter_map(|name| std::str::from_utf8(name).ok());
     let own = own.filter(|name| name.starts_with(&prefix));
     let mut found = Vec::new();
     for name in own {
