@@ -287,7 +287,7 @@ impl Carry<'_> {
         };
         let is_kept = Stat::at(self.holder, &before).is_ok_and(|stat| stat.ino == old.inode);
         if !is_kept {
-            kept::write(self.holder, &before, &kept)?;
+            kept::write((&self.workspace.fd, self.holder), &before, &kept)?;
             if let Some(mode) = old.closed_mode {
                 let open = mode | target::PRIVATE_DIRECTORY.as_raw_mode();
                 give_mode(from, name, old, open)?;

@@ -43,9 +43,9 @@ pub(super) fn put_with(
 /// Reads a record; `None` where there is none.
 pub(super) fn get<T: DeserializeOwned>(
     directory: &OwnedFd,
-    name: &str,
+    name: &[u8],
 ) -> std::io::Result<Option<T>> {
-    let file = match target::open_file(directory, name.as_bytes()) {
+    let file = match target::open_file(directory, name) {
         Ok(file) => file,
         Err(Errno::NOENT) => return Ok(None),
         Err(error) => return Err(error.into()),

@@ -7,6 +7,7 @@
 use std::os::fd::OwnedFd;
 
 use jiff::Timestamp;
+use rustix::fs::renameat;
 use rustix::io::{self, Errno};
 
 use super::files;
@@ -36,7 +37,9 @@ pub(super) fn free_suffix(
     let first = format!("before-{}", at.strftime("%Y%m%dT%H%M%SZ"));
     let mut suffix = first.clone();
     for number in 2.. {
-        if target::look(holder, &name_of(target_name, &suffix))?.is_none() {
+        let name = name_of(target_name, &suffix);
+        let record = [&name[..], RECORD].concat();
+        if target::look(holder, &name)?.is_none() && target::look(holder, &record)?.is_none() {
             break;
         }
         suffix = format!("{first}-{number}");
@@ -44,14 +47,16 @@ pub(super) fn free_suffix(
     Ok(suffix)
 }
 
-/// Writes the record of an old tree before that has its name.
-pub(super) fn write(holder: &OwnedFd, name: &[u8], record: &KeptRecord) -> io::Result<()> {
-    let record_name = [name, RECORD].concat();
-    match std::str::from_utf8(&record_name) {
-        Ok(record_name) => files::put(holder, record_name, record),
-        // Then it is removed by hand.
-        Err(_) => Ok(()),
-    }
+/// Writes the record of an old tree before that has its name. It is made in the workspace, so that nothing else comes beside it.
+pub(super) fn write(
+    (workspace, holder): (&OwnedFd, &OwnedFd),
+    name: &[u8],
+    record: &KeptRecord,
+) -> io::Result<()> {
+    const MADE: &str = "kept.json";
+    files::put(workspace, MADE, record)?;
+    renameat(workspace, MADE, holder, [name, RECORD].concat())?;
+    files::sync(holder)
 }
 
 /// An old tree that was kept.
@@ -94,9 +99,6 @@ pub(super) fn find(holder: &OwnedFd, target_name: Option<&[u8]>) -> io::Result<V
         if target_name.is_some_and(|wanted| wanted != &name[..at]) {
             continue;
         }
-        let Some(record_name) = std::str::from_utf8(record_name).ok() else {
-            continue;
-        };
         if let Ok(Some(record)) = files::get::<KeptRecord>(holder, record_name) {
             let name = name.to_vec();
             let tree = KeptTree { name, record };

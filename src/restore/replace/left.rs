@@ -16,6 +16,7 @@ use super::workspace::{self, Found, Workspace};
 use crate::restore::metadata::give_time;
 use crate::restore::names::Names;
 use crate::restore::{Shortfall, target};
+use crate::source::stat::Stat;
 
 /// An old tree that was kept, or a new one that was never put in place.
 #[derive(Debug, Clone, Serialize)]
@@ -38,7 +39,7 @@ pub struct Discarded {
 
 enum Tree {
     Kept(KeptTree),
-    Unfinished(Workspace, Option<i64>),
+    Unfinished(Workspace),
 }
 
 /// A directory with old trees in it.
@@ -46,6 +47,8 @@ struct Holder {
     fd: OwnedFd,
     path: PathBuf,
     trees: Vec<Tree>,
+    /// The time of a tree that these were kept in, which is to stay what it is.
+    mtime_ns: Option<i64>,
 }
 
 /// Which of the old trees in a directory are meant.
@@ -74,15 +77,18 @@ pub fn old_trees(target: &Path) -> Result<Vec<OldTree>, ReplaceError> {
 /// As for looking at them. What cannot be removed is in what is returned.
 pub fn discard(target: &Path) -> Result<Discarded, ReplaceError> {
     let mut discarded = Discarded::default();
-    for Holder { fd, path, trees } in find(target)? {
+    for holder in find(target)? {
+        let Holder {
+            fd,
+            path,
+            trees,
+            mtime_ns,
+        } = holder;
         for tree in trees {
             let shown = tree.shown(&path);
             let result = match tree {
                 Tree::Kept(kept) => kept.discard(&fd),
-                Tree::Unfinished(workspace, mtime_ns) => workspace.remove(&fd).inspect(|()| {
-                    // Making it has changed the time of a tree that is untouched.
-                    let _ = mtime_ns.map(|mtime_ns| give_time(&fd, mtime_ns));
-                }),
+                Tree::Unfinished(workspace) => workspace.remove(&fd),
             };
             match result {
                 Ok(()) => discarded.discarded.push(shown),
@@ -92,6 +98,9 @@ pub fn discard(target: &Path) -> Result<Discarded, ReplaceError> {
                 }),
             }
         }
+        if let Some(mtime_ns) = mtime_ns {
+            let _ = give_time(&fd, mtime_ns);
+        }
     }
     Ok(discarded)
 }
@@ -100,7 +109,7 @@ impl Tree {
     fn shown(&self, holder: &Path) -> OldTree {
         let (name, record) = match self {
             Self::Kept(kept) => (&kept.name[..], Some(kept.record.clone())),
-            Self::Unfinished(workspace, _) => (workspace.name.as_bytes(), None),
+            Self::Unfinished(workspace) => (workspace.name.as_bytes(), None),
         };
         let path = holder.join(OsStr::from_bytes(name)).display().to_string();
         OldTree { path, record }
@@ -151,8 +160,7 @@ impl Holder {
                         let path = record.target;
                         return Err(ReplaceError::Unfinished { path });
                     }
-                    let mtime_ns = record.old.map(|old| old.mtime_ns());
-                    trees.push(Tree::Unfinished(workspace, mtime_ns));
+                    trees.push(Tree::Unfinished(workspace));
                 }
                 Found::InUse(_, record)
                     if is_meant(record.as_ref().is_some_and(|record| record.by_source)) =>
@@ -169,7 +177,13 @@ impl Holder {
         // Those of the target itself are found by its name, which is empty.
         let kept = kept.filter(|kept| name.is_some() || !kept.name.starts_with(b"."));
         trees.extend(kept.map(Tree::Kept));
-        let path = path.to_owned();
-        Ok(Self { fd, path, trees })
+        let is_target = name == Some(b"") && !trees.is_empty();
+        let stat = Stat::of(&fd).map_err(at)?;
+        Ok(Self {
+            fd,
+            path: path.to_owned(),
+            trees,
+            mtime_ns: is_target.then_some(stat.metadata.mtime_ns),
+        })
     }
 }

@@ -16,6 +16,7 @@ use super::steps::Attributes;
 use super::workspace::{self, Found, NEW, Workspace};
 use super::{ReplaceOptions, Replaced, kept, prepared, steps};
 use crate::format::snapshot::Snapshot;
+use crate::restore::metadata::give_time;
 use crate::restore::target;
 use crate::store::Store;
 
@@ -176,7 +177,14 @@ impl Replacement {
                 left.write(&record).map_err(at)?;
                 left
             }
-            None => Workspace::make(&holder, name(&place, whole), &record).map_err(at)?,
+            None => {
+                let made = Workspace::make(&holder, name(&place, whole), &record).map_err(at)?;
+                if let Some(old) = &record.old {
+                    // The old tree is as it was.
+                    let _ = give_time(&holder, old.mtime_ns());
+                }
+                made
+            }
         };
         Ok(Self {
             options: options.clone(),

@@ -190,7 +190,7 @@ fn look(holder: &OwnedFd, name: &str) -> io::Result<Option<Found>> {
         return Ok(None);
     };
     let is_marked = is_mark(holder, name)?;
-    let stored: Option<Stored> = match files::get(&fd, RECORD) {
+    let stored: Option<Stored> = match files::get(&fd, RECORD.as_bytes()) {
         Ok(stored) => stored,
         Err(error) if is_marked => return Ok(Some(Found::Unclear(name.to_owned(), error))),
         Err(_) => return Ok(None),
