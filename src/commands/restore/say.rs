@@ -151,13 +151,15 @@ pub(super) fn summary(restored: &Restored<'_>) {
         target,
         ..
     } = restored;
+    let is_left = restored.replace.is_some() && restored.replaced.is_none();
+    let place = if is_left { "beside" } else { "into" };
     let how = match (&report.ended_early, report.failure_count) {
         (Some(reason), _) => format!("ENDED EARLY ({reason})"),
         (None, 0) => "restored".to_owned(),
         (None, n) => format!("restored EXCEPT FOR {n}"),
     };
     print(&format!(
-        "{source} {snapshot} {how} into {target}: {}, {}; {} there already\n",
+        "{source} {snapshot} {how} {place} {target}: {}, {}; {} there already\n",
         match report.restored {
             1 => "1 file or link".to_owned(),
             n => format!("{} files and links", HumanCount(n)),
@@ -169,7 +171,10 @@ pub(super) fn summary(restored: &Restored<'_>) {
     if let Some(replaced) = restored.replaced {
         told_as_replaced(replaced);
     } else if restored.replace.is_some() {
-        note("error: the tree was not replaced: the old one is in place, as it was");
+        note(
+            "error: the tree was not replaced: the old one is in place, as it was; run the same command again, or remove with \
+             --discard-old what was restored",
+        );
     }
 }
 

@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 
 use rustix::io::{self, Errno};
 
@@ -94,14 +93,8 @@ impl Carry<'_> {
     }
 
     fn go(&self, direction: Direction, carried: &mut Carried) -> Result<(), Refused> {
-        let at = |path: &EntryPath, name: &[u8]| {
-            let path = Path::new("").join(path.to_string());
-            path.join(String::from_utf8_lossy(name).as_ref())
-                .display()
-                .to_string()
-        };
         let refused = |path: &EntryPath, name: &[u8], error| Refused {
-            path: at(path, name),
+            path: path.join(name).unwrap_or_default().to_string(),
             error,
         };
         let mut opened: Option<Opened> = None;

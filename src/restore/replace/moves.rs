@@ -61,7 +61,14 @@ impl Sides<'_> {
             return exchange(self.here, self.staged, name);
         }
         if !is_free {
-            move_to_free(self.here, self.away, name)?;
+            match move_to_free(self.here, self.away, name) {
+                // What is old is away; this has come since.
+                Err(Errno::EXIST) => {
+                    let apart = [name, b".came-meanwhile"].concat();
+                    rename_to_free((self.here, name), (self.away, &apart))?;
+                }
+                moved => moved?,
+            }
         }
         move_to_free(self.staged, self.here, name)
     }
@@ -89,6 +96,8 @@ impl Sides<'_> {
             return exchange(self.here, self.staged, name);
         }
         match move_to_free(self.here, self.staged, name) {
+            // What was exchanged is back already, and what is staged now is new.
+            Ok(()) | Err(Errno::NOENT) if self.exchanges => Ok(()),
             Ok(()) | Err(Errno::NOENT) => self.bring_back(name),
             other => other,
         }

@@ -9,8 +9,10 @@ use std::sync::Mutex;
 use super::assert_only;
 use super::interrupted::{NFS, NOTHING, Refused, world};
 use super::replace::old_tree;
+use rustix::io::Errno;
+
 use crate::kill::at_every_request as at_every_call;
-use crate::support::calls::{killed_at, refuse};
+use crate::support::calls::{Answer, killed_at, refuse, watched};
 use crate::support::tree::{self, Tree, assert_same};
 use crate::support::{Output, SOURCE, World, finish};
 
@@ -214,6 +216,66 @@ fn a_replacement_on_a_file_server_killed_before_any_of_its_calls_is_finished() {
     let (calls, seen) = killed_at_every_call(NFS);
     assert!(calls > 100, "{calls} calls were tried");
     assert_eq!(seen, BTreeSet::from(["old", "both", "new"]));
+}
+
+/// Replaces a mount point where a step is refused, and kills that before a call after it, if it makes so many; then lets
+/// another one finish.
+fn refused_and_killed_at(world: &World, refused: Refused, at: usize) -> Output {
+    let twice = format!(
+        "{MOUNTED}; $replace || code=$?; test $code = 1 || test $code = 137 || exit 44
+         cp -a out first; $replace || exit 43; cp -a out second; exit $code"
+    );
+    let is_exchanged = refused.is_empty();
+    // One is a trial, and records are renamed too.
+    let refused_move = if is_exchanged { 4 } else { 8 };
+    let (mut moves, mut after) = (0, 0);
+    let output = watched(&mut script(world, refused, &twice), |call| {
+        let is_move = match is_exchanged {
+            true => call.exchanges(),
+            false => call.number == libc::SYS_renameat,
+        };
+        moves += usize::from(is_move);
+        after += usize::from(after > 0);
+        match () {
+            () if is_move && moves == refused_move => {
+                after = 1;
+                Answer::Refuse(Errno::BUSY)
+            }
+            () if after == at => Answer::Kill,
+            () => Answer::Proceed,
+        }
+    });
+    assert!(after > 0, "{output:?}");
+    output
+}
+
+#[test]
+fn a_replacement_of_which_a_step_is_refused_is_taken_back() {
+    let world = world();
+    let old = old_tree(&world.path("old"));
+    let new = tree::read(&world.data());
+    let mut calls = 0;
+    for refused in [NOTHING, NFS] {
+        let first = || state(&world.path("first"), &old, &new, refused.is_empty());
+        let output = refused_and_killed_at(&world, refused, usize::MAX);
+        assert_eq!(output.code, 1, "{output:?}");
+        let said = "the old tree is in place, as it was";
+        assert!(output.stderr.contains(said), "{output:?}");
+        assert_eq!(first(), "old");
+        assert_replaced(&world.path("second"), &old, &new, true);
+        for at in 2.. {
+            let output = refused_and_killed_at(&world, refused, at);
+            if output.code == 43 {
+                // The first one had ended before.
+                break;
+            }
+            assert_eq!(output.code, 137, "killed at {at}: {output:?}");
+            assert_ne!(first(), "new");
+            assert_replaced(&world.path("second"), &old, &new, true);
+            calls += 1;
+        }
+    }
+    assert!(calls > 20, "{calls} calls were tried");
 }
 
 /// What the snapshot does not have is not in the way, and what is mounted there stays.
