@@ -191,7 +191,7 @@ fn deleted(restored: &Restored<'_>) {
             ));
         }
         (None, Some(_)) => {
-            note("warning: nothing was deleted, because not everything was restored")
+            note("warning: nothing was deleted, because not everything was restored");
         }
         (None, None) => {}
     }

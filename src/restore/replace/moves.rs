@@ -160,8 +160,9 @@ pub(super) fn rename_to_free(
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
         other => return other,
     }
-    match target::look(to, new_name)? {
-        Some(_) => Err(Errno::EXIST),
-        None => renameat(from, name, to, new_name),
+    match (target::look(from, name)?, target::look(to, new_name)?) {
+        (None, _) => Err(Errno::NOENT),
+        (Some(_), Some(_)) => Err(Errno::EXIST),
+        (Some(_), None) => renameat(from, name, to, new_name),
     }
 }
