@@ -139,7 +139,9 @@ impl How<'_> {
                 replaced: None,
             });
         }
-        targets::check_apart(args, work.iter().map(|one| &*one.options.target))?;
+        let targets = work.iter().map(|one| &*one.options.target);
+        targets::check_apart(args, targets.clone())?;
+        targets::check_store(args, &self.job.store, targets)?;
         match self.wanted.is_empty() {
             true => Ok(work),
             false => matching(work, &args.session),

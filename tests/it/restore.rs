@@ -7,6 +7,7 @@ mod delete;
 mod entry_by_entry;
 mod hostile;
 mod interrupted;
+mod kept;
 mod links;
 mod metadata;
 mod mounts;

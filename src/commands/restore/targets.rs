@@ -6,6 +6,7 @@ use crate::cli::RestoreArgs;
 use crate::error::Failure;
 use crate::exit::ExitCode;
 use crate::format::snapshot::Snapshot;
+use crate::store::url::StoreUrl;
 
 /// The directory that a snapshot goes to; none for a test that names none.
 pub(super) fn target(args: &RestoreArgs, snapshot: &Snapshot) -> Result<Option<PathBuf>, Failure> {
@@ -36,6 +37,32 @@ fn origin(snapshot: &Snapshot) -> Result<PathBuf, Failure> {
             Err(Failure::new(ExitCode::Usage, message).hint(hint))
         }
     }
+}
+
+/// Refuses to replace a tree in which the store lies, or to remove what the snapshot lacks from it: that is the store.
+pub(super) fn check_store<'a>(
+    args: &RestoreArgs,
+    store: &StoreUrl,
+    mut targets: impl Iterator<Item = &'a Path>,
+) -> Result<(), Failure> {
+    let StoreUrl::Directory(store) = store else {
+        return Ok(());
+    };
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    let Some(store) = real(store).filter(|_| args.replace || args.delete) else {
+        return Ok(());
+    };
+    let lies_in = |target: &&Path| real(target).is_some_and(|target| store.starts_with(target));
+    let Some(target) = targets.find(lies_in) else {
+        return Ok(());
+    };
+    let message = format!(
+        "the store, `{}`, lies in `{}`, and would be lost with what is there",
+        store.display(),
+        target.display()
+    );
+    let hint = "restore into another directory, or move the store out of this one";
+    Err(Failure::new(ExitCode::Usage, message).hint(hint))
 }
 
 /// Refuses trees that lie in one another where whole trees are replaced, or what a snapshot lacks is removed: what one source
