@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::interrupted::{NFS, NOTHING, Refused, world};
 use super::{assert_only, command, restore};
 use crate::kill::at_every_request as at_every_call;
-use crate::support::calls::{killed_at, refuse};
+use crate::support::calls::{Answer, killed_at, refuse, watched};
 use crate::support::tree::{self, Tree, assert_same, set_mode, settle};
 use crate::support::{Output, SOURCE, World, finish};
 
@@ -340,7 +340,6 @@ fn flags_that_contradict_each_other_are_refused() {
 
 #[test]
 fn a_system_that_refuses_the_exchange_leaves_the_old_tree_in_place() {
-    use crate::support::calls::{Answer, watched};
     let world = world();
     let old = old_tree(&world.path("out"));
     let mut exchanges = 0;
@@ -379,4 +378,35 @@ fn a_tree_in_which_the_store_lies_is_not_replaced() {
         assert!(output.stderr.contains("the store, `"), "{output:?}");
         assert_eq!(world.offsite(["list", "--store", url]).code, 0);
     }
+}
+
+/// What a machine that goes down at any time has on its disk then.
+#[test]
+fn the_new_tree_and_the_journal_are_synced_before_anything_is_exchanged() {
+    let world = world();
+    old_tree(&world.path("out"));
+    let (mut synced, mut exchanges) = (Vec::new(), 0);
+    let output = watched(&mut command(&world, &["--replace"]), |call| {
+        if let Some(path) = call.syncs() {
+            synced.push(path.file_name().unwrap().to_str().unwrap().to_owned());
+        } else if call.number == libc::SYS_syncfs {
+            synced.push("all".to_owned());
+        }
+        exchanges += usize::from(call.exchanges());
+        if call.exchanges() && exchanges == 2 {
+            // The workspace is synced after each of its files.
+            let position = |name: &str| synced.iter().rposition(|synced| synced == name);
+            let all = position("all").unwrap();
+            let steps = position("steps.ndjson.new").unwrap();
+            let record = position("replace.json.new").unwrap();
+            assert!(all < steps && steps < record && record < synced.len() - 1);
+            assert!(synced[record + 1].starts_with(".offsite-replace-"));
+            synced.clear();
+        }
+        Answer::Proceed
+    });
+    assert_eq!((output.code, exchanges), (0, 2), "{output:?}");
+    // And the exchange before the journal goes.
+    let home = world.home.path().file_name().unwrap().to_str().unwrap();
+    assert!(synced.iter().any(|synced| synced == home), "{synced:?}");
 }
