@@ -387,7 +387,9 @@ fn the_new_tree_and_the_journal_are_synced_before_anything_is_exchanged() {
     old_tree(&world.path("out"));
     let (mut synced, mut exchanges) = (Vec::new(), 0);
     let output = watched(&mut command(&world, &["--replace"]), |call| {
-        if let Some(path) = call.syncs() {
+        if call.number == libc::SYS_fsync {
+            let link = format!("/proc/{}/fd/{}", call.process, call.arguments[0]);
+            let path = std::fs::read_link(link).unwrap();
             synced.push(path.file_name().unwrap().to_str().unwrap().to_owned());
         } else if call.number == libc::SYS_syncfs {
             synced.push("all".to_owned());
