@@ -58,7 +58,8 @@ struct Checker {
     progress: Box<dyn Fn(u64) + Send + Sync>,
 }
 
-/// Reads and checks what a restore with these options would write. Blocks; `progress` is told of each file with its size.
+/// Reads and checks what a restore with these options would write. Blocks; `progress` is told of each file with its
+/// size.
 ///
 /// # Errors
 /// The store does not say where archives are.

@@ -39,7 +39,8 @@ fn origin(snapshot: &Snapshot) -> Result<PathBuf, Failure> {
     }
 }
 
-/// Refuses to replace a tree in which the store lies, or to remove what the snapshot lacks from it: that is the store.
+/// Refuses to replace a tree in which the store lies, or to remove what the snapshot lacks from it: that is the
+/// store.
 pub(super) fn check_store<'a>(
     args: &RestoreArgs,
     store: &StoreUrl,
@@ -65,8 +66,8 @@ pub(super) fn check_store<'a>(
     Err(Failure::new(ExitCode::Usage, message).hint(hint))
 }
 
-/// Refuses trees that lie in one another where whole trees are replaced, or what a snapshot lacks is removed: what one source
-/// leaves out another one has.
+/// Refuses trees that lie in one another where whole trees are replaced, or what a snapshot lacks is removed: what
+/// one source leaves out another one has.
 pub(super) fn check_apart<'a>(
     args: &RestoreArgs,
     targets: impl Iterator<Item = &'a Path>,

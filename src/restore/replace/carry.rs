@@ -1,5 +1,5 @@
-//! Going through a journal: putting the new tree in place, putting the old one back, and what is left to do when the new one
-//! is in place.
+//! Going through a journal: putting the new tree in place, putting the old one back, and what is left to do when
+//! the new one is in place.
 
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
@@ -192,7 +192,8 @@ impl Carry<'_> {
         Ok(places)
     }
 
-    /// What is left to do once the new tree is in place: the old one gets its name, the directories that stayed their metadata.
+    /// What is left to do once the new tree is in place: the old one gets its name, the directories that stayed
+    /// their metadata.
     pub(super) fn finish(&self, carried: &mut Carried) -> io::Result<()> {
         match self.record.whole {
             true => self.keep_whole(carried),

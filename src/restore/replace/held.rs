@@ -1,5 +1,5 @@
-//! What stays in place when a tree is replaced entry by entry: the tree's own directory, mount points below it, and the directories
-//! on the way to them.
+//! What stays in place when a tree is replaced entry by entry: the tree's own directory, mount points below it, and
+//! the directories on the way to them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -23,8 +23,8 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Looks at what the snapshot has of them. What is mounted somewhere below is left alone, as long as the snapshot has
-    /// nothing in its place but a directory.
+    /// Looks at what the snapshot has of them. What is mounted somewhere below is left alone, as long as the
+    /// snapshot has nothing in its place but a directory.
     pub(super) fn of(
         target: &Path,
         mounts: &[EntryPath],

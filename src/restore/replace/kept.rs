@@ -1,8 +1,9 @@
 //! Old trees that were kept, and discarding them.
 //!
-//! The old tree of `data` is `data.before-<time>` beside it, or `.before-<time>` in it where it was replaced entry by entry. Beside
-//! the old tree lies a record of its name with `.json`, which has its inode number. Only a directory with such a record, and this
-//! number, is taken for one: whatever else is called like it is somebody's data.
+//! The old tree of `data` is `data.before-<time>` beside it, or `.before-<time>` in it where it was replaced entry
+//! by entry. Beside the old tree lies a record of its name with `.json`, which has its inode number. Only a
+//! directory with such a record, and this number, is taken for one: whatever else is called like it is somebody's
+//! data.
 
 use std::os::fd::OwnedFd;
 
@@ -47,7 +48,8 @@ pub(super) fn free_suffix(
     Ok(suffix)
 }
 
-/// Writes the record of an old tree before that has its name. It is made in the workspace, so that nothing else comes beside it.
+/// Writes the record of an old tree before that has its name. It is made in the workspace, so that nothing else
+/// comes beside it.
 pub(super) fn write(
     (workspace, holder): (&OwnedFd, &OwnedFd),
     name: &[u8],
@@ -129,7 +131,8 @@ impl KeptTree {
         Ok(stat.is_some_and(|stat| stat.ino == self.record.inode))
     }
 
-    /// Removes it, and its record last. It gets another name first: what is only half there must not look like an old tree.
+    /// Removes it, and its record last. It gets another name first: what is only half there must not look like an
+    /// old tree.
     pub(super) fn discard(&self, holder: &OwnedFd) -> Result<(), Stuck> {
         let discarded = self.discarded_name();
         let at = |error: Errno| Stuck {

@@ -56,7 +56,8 @@ struct Holder {
 enum Whose<'a> {
     /// Those of the target of this name.
     Target(&'a [u8]),
-    /// Those of sources that were restored together into directories of their names: beside these directories, or in one of them.
+    /// Those of sources that were restored together into directories of their names: beside these directories, or
+    /// in one of them.
     Sources { beside: bool },
 }
 

@@ -1,15 +1,17 @@
 //! A tree put in place of the one that exists.
 //!
 //! The new tree is restored beside the old one, every byte checked; then the two change places by one `renameat2`
-//! (`RENAME_EXCHANGE`), and the old one is kept under another name until it is discarded. Where that cannot be (the tree is
-//! a mount point, or has some below it; nothing may be made beside it), the new tree is restored in the old one's own directory, and
-//! the entries of the two change places one by one.
+//! (`RENAME_EXCHANGE`), and the old one is kept under another name until it is discarded. Where that cannot be (the
+//! tree is a mount point, or has some below it; nothing may be made beside it), the new tree is restored in the old
+//! one's own directory, and the entries of the two change places one by one.
 //!
-//! What is to be done is written to a journal first. Until it is there, the old tree is untouched, and whatever was left is
-//! continued or removed by the next restore. Once it is there, the next restore goes on with it: the journal says of each
-//! name what is to be in its place, and looking tells what is. A step that the system refuses makes all others be taken back.
+//! What is to be done is written to a journal first. Until it is there, the old tree is untouched, and whatever was
+//! left is continued or removed by the next restore. Once it is there, the next restore goes on with it: the
+//! journal says of each name what is to be in its place, and looking tells what is. A step that the system refuses
+//! makes all others be taken back.
 //!
-//! Where a file system does not exchange names, what is old is moved away and what is new into its place, by the same journal.
+//! Where a file system does not exchange names, what is old is moved away and what is new into its place, by the
+//! same journal.
 
 mod carry;
 mod error;

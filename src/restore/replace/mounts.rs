@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 /// What the kernel says is mounted where, as this process sees it.
 const MOUNTS: &str = "/proc/self/mountinfo";
 
-/// The mount points at `path` and below it, in order. `path` must be absolute and free of symbolic links. Nothing where
-/// the system does not tell.
+/// The mount points at `path` and below it, in order. `path` must be absolute and free of symbolic links. Nothing
+/// where the system does not tell.
 pub(super) fn at_or_below(path: &Path) -> Vec<PathBuf> {
     let text = std::fs::read(MOUNTS).unwrap_or_default();
     let mut found: Vec<_> = (text.split(|byte| *byte == b'\n'))

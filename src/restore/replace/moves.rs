@@ -1,6 +1,7 @@
 //! One name put in place, or put back.
 //!
-//! Each of the two can be made again when it was made before, in whole or in part: what is to be done is found by looking.
+//! Each of the two can be made again when it was made before, in whole or in part: what is to be done is found by
+//! looking.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,4 +1,5 @@
-//! What an exchange entry by entry leaves where it is: what this program keeps there, and what belongs to the file system.
+//! What an exchange entry by entry leaves where it is: what this program keeps there, and what belongs to the file
+//! system.
 
 use std::os::fd::OwnedFd;
 

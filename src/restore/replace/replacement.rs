@@ -22,7 +22,8 @@ use crate::store::Store;
 
 /// What a restore that replaces a tree begins with.
 pub enum Begun {
-    /// An earlier restore of the same snapshot had come so far that only putting the new tree in place was left. It is.
+    /// An earlier restore of the same snapshot had come so far that only putting the new tree in place was left. It
+    /// is.
     Finished(Box<Replaced>),
     /// The new tree can be restored.
     Ready(Box<Replacement>),

@@ -1,8 +1,8 @@
 //! The journal: every step that puts a new tree in place, written and synced before the first one is made.
 //!
-//! A line says which directory the next ones are about, and what metadata it has and is to have; or it is a name in that
-//! directory, with what there is of it in the old tree and in the new one. Whether a step has been made is told by looking: what is
-//! to be put in place is known by its inode number.
+//! A line says which directory the next ones are about, and what metadata it has and is to have; or it is a name in
+//! that directory, with what there is of it in the old tree and in the new one. Whether a step has been made is
+//! told by looking: what is to be put in place is known by its inode number.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufWriter, Write as _};

@@ -1,13 +1,15 @@
-//! Where a replacement keeps the new tree until it is complete, and how the next one finds what a killed one has left.
+//! Where a replacement keeps the new tree until it is complete, and how the next one finds what a killed one has
+//! left.
 //!
 //! A workspace is a directory `.offsite-replace-<target>-<random>`, beside the target or in it, with a pipe of the
-//! same name and `.unfinished` beside it. As in `staging`, the pipe is the mark: no restore makes pipes, so a workspace that
-//! a pass has captured and a restore brought back is somebody's data and never taken for one. The mark is the first thing that is made and
-//! the last that goes. A file system without pipes has no mark; there the record says so and names the directory's inode
-//! number.
+//! same name and `.unfinished` beside it. As in `staging`, the pipe is the mark: no restore makes pipes, so a
+//! workspace that a pass has captured and a restore brought back is somebody's data and never taken for one. The
+//! mark is the first thing that is made and the last that goes. A file system without pipes has no mark; there the
+//! record says so and names the directory's inode number.
 //!
-//! In it lie `replace.json`, which says whose it is and how far; `steps.ndjson`, the journal; `new`, what is to be put in place;
-//! and, where names cannot be exchanged, `old`, what was there. It is locked for as long as its restore runs.
+//! In it lie `replace.json`, which says whose it is and how far; `steps.ndjson`, the journal; `new`, what is to be
+//! put in place; and, where names cannot be exchanged, `old`, what was there. It is locked for as long as its
+//! restore runs.
 
 use std::os::fd::OwnedFd;
 

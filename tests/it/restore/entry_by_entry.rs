@@ -1,5 +1,5 @@
-//! Trees that cannot be exchanged as a whole: mount points, trees with mount points in them, and those in directories that are
-//! not to be written.
+//! Trees that cannot be exchanged as a whole: mount points, trees with mount points in them, and those in
+//! directories that are not to be written.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -218,8 +218,8 @@ fn a_replacement_on_a_file_server_killed_before_any_of_its_calls_is_finished() {
     assert_eq!(seen, BTreeSet::from(["old", "both", "new"]));
 }
 
-/// Replaces a mount point where a step is refused, and kills that before a call after it, if it makes so many; then lets
-/// another one finish.
+/// Replaces a mount point where a step is refused, and kills that before a call after it, if it makes so many; then
+/// lets another one finish.
 fn refused_and_killed_at(world: &World, refused: Refused, at: usize) -> Output {
     let twice = format!(
         "{MOUNTED}; $replace || code=$?; test $code = 1 || test $code = 137 || exit 44
