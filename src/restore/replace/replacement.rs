@@ -214,20 +214,6 @@ impl Replacement {
         self.place.hindrance.as_ref()
     }
 
-    /// What is replaced, without symbolic links.
-    #[must_use]
-    pub fn target(&self) -> &Path {
-        &self.place.path
-    }
-
-    /// Removes the new tree; the old one is as it was.
-    ///
-    /// # Errors
-    /// Something cannot be removed.
-    pub fn abandon(self) -> Result<(), ReplaceError> {
-        Ok(self.workspace.remove(&self.holder)?)
-    }
-
     /// Puts the new tree in place, which was restored to where [`staged`](Self::staged) says, completely, and synced.
     ///
     /// # Errors
