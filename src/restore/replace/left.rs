@@ -40,6 +40,8 @@ pub struct Discarded {
 enum Tree {
     Kept(KeptTree),
     Unfinished(Workspace),
+    /// The mark of one that is gone otherwise.
+    Mark(String),
 }
 
 /// A directory with old trees in it.
@@ -90,6 +92,7 @@ pub fn discard(target: &Path) -> Result<Discarded, ReplaceError> {
             let result = match tree {
                 Tree::Kept(kept) => kept.discard(&fd),
                 Tree::Unfinished(workspace) => workspace.remove(&fd),
+                Tree::Mark(name) => workspace::remove_mark(&fd, &name),
             };
             match result {
                 Ok(()) => discarded.discarded.push(shown),
@@ -111,6 +114,7 @@ impl Tree {
         let (name, record) = match self {
             Self::Kept(kept) => (&kept.name[..], Some(kept.record.clone())),
             Self::Unfinished(workspace) => (workspace.name.as_bytes(), None),
+            Self::Mark(name) => (name.as_bytes(), None),
         };
         let path = holder.join(OsStr::from_bytes(name)).display().to_string();
         OldTree { path, record }
@@ -168,6 +172,11 @@ impl Holder {
                 {
                     return Err(ReplaceError::InUse(record.map(Box::new)));
                 }
+                // What has no record was killed before it had anything, or when it had nothing any more.
+                Found::Left(workspace, None) if is_meant(false) => {
+                    trees.push(Tree::Unfinished(workspace));
+                }
+                Found::Mark(name) if is_meant(false) => trees.push(Tree::Mark(name)),
                 _ => {}
             }
         }

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use super::interrupted::world;
 use super::replace::{beside, kept, old_tree};
-use super::{assert_only, restore};
+use super::{assert_only, command, restore};
+use crate::support::calls::killed_at;
 use crate::support::tree::{self, assert_same};
 
 #[test]
@@ -97,4 +98,31 @@ fn what_only_looks_like_an_old_tree_is_not_discarded() {
     assert!(!before.exists());
     assert!(world.path("out.before-20200101T000000Z/a").exists());
     assert!(world.path("out.before-20210101T000000Z").exists());
+}
+
+/// It may be the only one that has the old tree.
+#[test]
+fn what_was_killed_while_it_put_a_tree_in_place_is_not_discarded() {
+    let world = world();
+    let new = tree::read(&world.data());
+    let mut refused = 0;
+    for at in 90.. {
+        let old = old_tree(&world.path("out"));
+        if killed_at(command(&world, &["--replace"]), at).is_none() {
+            break;
+        }
+        let is_exchanged = tree::read(&world.path("out")) == new;
+        let discarded = world.offsite(["restore", "--to", "out", "--discard-old"]);
+        if discarded.code == 1 {
+            let said = "was killed while it put a tree in place";
+            assert!(discarded.stderr.contains(said), "{discarded:?}");
+            refused += usize::from(is_exchanged);
+            assert_eq!(restore(&world, &["--replace"]).code, 0);
+            assert_same(&old, &tree::read(&kept(&world)));
+            let discarded = world.offsite(["restore", "--to", "out", "--discard-old"]);
+            assert_eq!(discarded.code, 0, "{discarded:?}");
+        }
+        assert!(beside(&world).is_empty(), "{:?}", beside(&world));
+    }
+    assert!(refused > 2, "{refused}");
 }
