@@ -2,6 +2,7 @@
 
 mod keeping;
 mod looking;
+mod restoring;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use crate::config::Flag;
 
 pub use self::keeping::{AckArgs, PinArgs, PruneArgs, RetentionArgs, UndeleteArgs, UnpinArgs};
 pub use self::looking::{CatArgs, DiffArgs, FindArgs, ListArgs, LsArgs};
+pub use self::restoring::RestoreArgs;
 
 /// Backs up directories to S3 or into a directory, and gets them back.
 ///
@@ -282,41 +284,6 @@ pub struct SelectArgs {
     /// The last snapshot not later than this, as 2025-12-27T02:00:00Z, "2025-12-27 02:00", 2025-12-27 or "2 days ago"
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
-}
-
-/// What `restore` takes.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  offsite restore --to /restored                             each source into /restored/<source>
-  offsite restore --to /data --source data                   one source, straight into /data
-  offsite restore --to /tmp/x --source data --path 'a/*.pdf' some files
-  offsite restore --to /earlier --source data --at '2h ago'  as it was two hours ago
-
-A restore that was interrupted continues when it is started again. Contents in the target that
-differ are an error, before anything is written, unless --overwrite is given; modes and times are
-set to what they were; what is in the target and not in the snapshot stays.")]
-pub struct RestoreArgs {
-    /// Directory to restore into; it need not exist
-    #[arg(long, value_name = "DIR")]
-    pub to: PathBuf,
-    /// Which snapshots.
-    #[command(flatten)]
-    pub select: SelectArgs,
-    /// Only files that match, and what lies below directories that match
-    #[arg(long, value_name = "GLOB")]
-    pub path: Vec<String>,
-    /// Only this session, of a source that has sessions, or those whose names match
-    #[arg(long, value_name = "ID")]
-    pub session: Vec<String>,
-    /// Replace files that are there and differ
-    #[arg(long)]
-    pub overwrite: bool,
-    /// Show what would be done; write nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// What `verify` takes.

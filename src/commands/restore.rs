@@ -1,38 +1,55 @@
 //! `offsite restore`.
 
-use std::io::ErrorKind;
+mod discard;
+mod flags;
+mod refused;
+mod replace;
+mod say;
+mod targets;
+mod test;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use jiff::Timestamp;
-use serde::Serialize;
 
+use self::refused::{conflicts, refused};
+use self::say::Restored;
 use super::ls::globs;
 use super::{Context, block_on, connect, note, print, print_json, selection};
 use crate::cli::RestoreArgs;
+use crate::config::Job;
 use crate::error::Failure;
 use crate::exit::ExitCode;
 use crate::format::snapshot::Snapshot;
-use crate::restore::{ApplyError, Plan, RestoreOptions, RestoreReport, Shortfall, apply, plan};
+use crate::restore::replace::{ReplacePlan, Replaced};
+use crate::restore::{
+    DeletionReport, Deletions, Plan, RestoreOptions, RestoreReport, apply, delete,
+    look_for_deletions, plan, plan_anew,
+};
 use crate::signal;
-use crate::snapshots::select::select;
-use crate::stdio;
+use crate::snapshots::select::{Selection, select};
+use crate::source::filter::Globs;
 use crate::stop::Stop;
 use crate::store::Store;
-use crate::text;
 
-/// What was done, or would be, with one snapshot.
-#[derive(Serialize)]
-struct Restored<'a> {
-    source: &'a str,
-    snapshot: &'a str,
-    target: String,
-    plan: &'a Plan,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    report: Option<&'a RestoreReport>,
+/// One snapshot, and what becomes of it.
+struct Work {
+    snapshot: Snapshot,
+    options: RestoreOptions,
+    plan: Arc<Plan>,
+    deletions: Option<Arc<Deletions>>,
+    replace: Option<ReplacePlan>,
+    report: Option<RestoreReport>,
+    deleted: Option<Arc<DeletionReport>>,
+    replaced: Option<Replaced>,
 }
 
 pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<ExitCode, Failure> {
+    flags::check(args)?;
+    if let (true, Some(to)) = (args.discard_old, &args.to) {
+        return discard::discard_old(std::slice::from_ref(to), args.dry_run, args.json);
+    }
     let job = context.reader()?;
     let selection = selection(&args.select)?;
     let sessions = args.session.iter().map(|session| format!("/{session}"));
@@ -44,85 +61,205 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<ExitCode,
     block_on(async {
         let stop = signal::listen()?;
         let store = connect(&job).await;
-        let snapshots = select(&store, &selection).await?;
-        let mut work = Vec::new();
-        for snapshot in snapshots {
-            let target = match &args.select.source {
-                Some(_) => args.to.clone(),
-                None => args.to.join(snapshot.source.as_str()),
-            };
-            let options = RestoreOptions {
-                target,
-                wanted: wanted.clone(),
-                overwrite: args.overwrite,
-                owners: rustix::process::geteuid().is_root(),
-                concurrency: job.pass.limits.concurrency,
-                memory_bytes: job.pass.limits.memory_bytes,
-                stop: Stop::within(&stop),
-                host: host.clone(),
-                started_at: Timestamp::now(),
-            };
-            let plan = in_thread(&store, &snapshot, &options, plan).await??;
-            work.push((snapshot, options, Arc::new(plan)));
+        if args.discard_old {
+            let targets = origins(&store, &selection, args).await?;
+            return discard::discard_old(&targets, args.dry_run, args.json);
         }
-        if !wanted.is_empty() {
-            work = matching(work, &args.session)?;
-        }
-        if let Some(failure) = conflicts(&work) {
-            if args.dry_run && args.json {
-                print_json(&done(&work, &[]));
-            }
-            return Err(failure);
-        }
-        if args.dry_run {
-            let would = done(&work, &[]);
-            match args.json {
-                true => print_json(&would),
-                false => would.iter().for_each(preview),
-            }
-            let is_damaged = work.iter().any(|(.., plan)| !plan.damaged.is_empty());
-            let is_lacking = work.iter().any(|(.., plan)| plan.lacking_count > 0);
-            return Ok(match (is_damaged, is_lacking) {
-                (true, _) => ExitCode::Integrity,
-                (false, true) => ExitCode::Incomplete,
-                (false, false) => ExitCode::Complete,
-            });
-        }
-        let reports = carry_out(&store, &work).await?;
-        let code = exit_code(&reports);
-        let restored = done(&work, &reports);
-        match args.json {
-            true => print_json(&restored),
-            false => restored.iter().for_each(summary),
-        }
-        Ok(code)
+        let how = How {
+            job: &job,
+            wanted,
+            host,
+            stop,
+        };
+        let work = how.plan(&store, &selection, args).await?;
+        carry_out(&store, work, args).await
     })?
 }
 
-type Planned = (Snapshot, RestoreOptions, Arc<Plan>);
-
-fn done<'a>(work: &'a [Planned], reports: &'a [RestoreReport]) -> Vec<Restored<'a>> {
-    let mut reports = reports.iter();
-    work.iter()
-        .map(|(snapshot, options, plan)| Restored {
-            source: snapshot.source.as_str(),
-            snapshot: snapshot.pass.as_str(),
-            target: options.target.display().to_string(),
-            plan,
-            report: reports.next(),
-        })
-        .collect()
+/// Where the sources came from.
+async fn origins(
+    store: &Arc<dyn Store>,
+    selection: &Selection,
+    args: &RestoreArgs,
+) -> Result<Vec<PathBuf>, Failure> {
+    let snapshots = select(store, selection).await?;
+    let targets = snapshots
+        .iter()
+        .map(|snapshot| targets::target(args, snapshot));
+    let targets: Vec<_> = targets.collect::<Result<_, _>>()?;
+    Ok(targets.into_iter().flatten().collect())
 }
 
-/// Runs one of the restore's blocking halves.
+/// What holds for all snapshots of a restore.
+struct How<'a> {
+    job: &'a Job,
+    wanted: Vec<Globs>,
+    host: String,
+    stop: Arc<Stop>,
+}
+
+impl How<'_> {
+    async fn plan(
+        &self,
+        store: &Arc<dyn Store>,
+        selection: &Selection,
+        args: &RestoreArgs,
+    ) -> Result<Vec<Work>, Failure> {
+        let snapshots = select(store, selection).await?;
+        let mut work = Vec::new();
+        for snapshot in snapshots {
+            let target = targets::target(args, &snapshot)?;
+            let is_anew = target.is_none() || args.replace;
+            let options = RestoreOptions {
+                target: target.unwrap_or_default(),
+                wanted: self.wanted.clone(),
+                overwrite: args.overwrite,
+                owners: rustix::process::geteuid().is_root(),
+                concurrency: self.job.pass.limits.concurrency,
+                memory_bytes: self.job.pass.limits.memory_bytes,
+                stop: Stop::within(&self.stop),
+                host: self.host.clone(),
+                started_at: Timestamp::now(),
+            };
+            let look = if is_anew { plan_anew } else { plan };
+            let plan = in_thread(store, (&snapshot, &options), look).await??;
+            let mut deletions = None;
+            if args.delete {
+                let found = in_thread(store, (&snapshot, &options), look_for_deletions);
+                deletions = Some(Arc::new(found.await??));
+            }
+            work.push(Work {
+                snapshot,
+                options,
+                plan: Arc::new(plan),
+                deletions,
+                replace: None,
+                report: None,
+                deleted: None,
+                replaced: None,
+            });
+        }
+        let targets = work.iter().map(|one| &*one.options.target);
+        targets::check_apart(args, targets.clone())?;
+        targets::check_store(args, &self.job.store, targets)?;
+        match self.wanted.is_empty() {
+            true => Ok(work),
+            false => matching(work, &args.session),
+        }
+    }
+}
+
+async fn carry_out(
+    store: &Arc<dyn Store>,
+    mut work: Vec<Work>,
+    args: &RestoreArgs,
+) -> Result<ExitCode, Failure> {
+    if args.replace {
+        for one in &mut work {
+            replace::check_complete(&one.options.target, &one.plan)?;
+            replace::look(store, one).await?;
+        }
+    }
+    if let Some(failure) = conflicts(&work) {
+        if args.dry_run && args.json {
+            print_json(&done(&work));
+        }
+        return Err(failure);
+    }
+    if args.test {
+        return test::test(store, &work, args.json).await;
+    }
+    if args.dry_run {
+        let would = done(&work);
+        match args.json {
+            true => print_json(&would),
+            false => would.iter().for_each(say::preview),
+        }
+        let is_damaged = work.iter().any(|one| !one.plan.damaged.is_empty());
+        let is_lacking = work.iter().any(|one| one.plan.lacking_count > 0);
+        return Ok(match (is_damaged, is_lacking) {
+            (true, _) => ExitCode::Integrity,
+            (false, true) => ExitCode::Incomplete,
+            (false, false) => ExitCode::Complete,
+        });
+    }
+    let failed = restore_all(store, &mut work, args).await;
+    work.retain(|one| one.report.is_some() || one.replaced.is_some());
+    let restored = done(&work);
+    match (args.json, failed.is_err() && restored.is_empty()) {
+        (true, false) => print_json(&restored),
+        (false, _) => restored.iter().for_each(say::summary),
+        (true, true) => {}
+    }
+    failed.map(|()| exit_code(&work))
+}
+
+async fn restore_all(
+    store: &Arc<dyn Store>,
+    work: &mut [Work],
+    args: &RestoreArgs,
+) -> Result<(), Failure> {
+    for one in work {
+        match args.replace {
+            true => replace::replace(store, one, targets::is_by_source(args)).await?,
+            false => restore_one(store, one).await?,
+        }
+        let has_ended = |report: &RestoreReport| report.ended_early.is_some();
+        if one.report.as_ref().is_some_and(has_ended) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn restore_one(store: &Arc<dyn Store>, one: &mut Work) -> Result<(), Failure> {
+    let bytes = one.plan.create_bytes + one.plan.replace_bytes;
+    let bar = say::progress(&one.snapshot, bytes);
+    let shown = bar.clone();
+    let (whole, plan) = ((&one.snapshot, &one.options), Arc::clone(&one.plan));
+    let report = in_thread(store, whole, move |store, snapshot, options| {
+        let progress = move |bytes| shown.inc(bytes);
+        apply(store, snapshot, options, &plan, progress)
+    });
+    let report = report.await?;
+    bar.finish_and_clear();
+    let report = report.map_err(|error| refused(&one.options, &error))?;
+    let is_all = report.failure_count == 0 && report.ended_early.is_none();
+    one.report = Some(report);
+    let whole = (&one.snapshot, &one.options);
+    if let Some(deletions) = one.deletions.clone().filter(|_| is_all) {
+        let deleted = in_thread(store, whole, move |_, _, options| {
+            delete(&options.target, &deletions)
+        });
+        let deleted = deleted.await?.map_err(std::io::Error::from)?;
+        one.deleted = Some(Arc::new(deleted));
+    }
+    Ok(())
+}
+
+fn done(work: &[Work]) -> Vec<Restored<'_>> {
+    let restored = work.iter().map(|one| Restored {
+        source: one.snapshot.source.as_str(),
+        snapshot: one.snapshot.pass.as_str(),
+        target: one.options.target.display().to_string(),
+        plan: Some(&*one.plan),
+        deletions: one.deletions.as_deref(),
+        replace: one.replace.as_ref(),
+        report: one.report.as_ref(),
+        deleted: one.deleted.as_deref(),
+        replaced: one.replaced.as_ref(),
+    });
+    restored.collect()
+}
+
+/// Runs one of the restore's blocking parts.
 async fn in_thread<T: Send + 'static>(
     store: &Arc<dyn Store>,
-    snapshot: &Snapshot,
-    options: &RestoreOptions,
-    work: impl FnOnce(&Arc<dyn Store>, &Snapshot, &RestoreOptions) -> T + Send + 'static,
+    (snapshot, options): (&Snapshot, &RestoreOptions),
+    part: impl FnOnce(&Arc<dyn Store>, &Snapshot, &RestoreOptions) -> T + Send + 'static,
 ) -> Result<T, Failure> {
     let (store, snapshot, options) = (Arc::clone(store), snapshot.clone(), options.clone());
-    match tokio::task::spawn_blocking(move || work(&store, &snapshot, &options)).await {
+    match tokio::task::spawn_blocking(move || part(&store, &snapshot, &options)).await {
         Ok(result) => Ok(result),
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
@@ -130,13 +267,11 @@ async fn in_thread<T: Send + 'static>(
 
 /// The snapshots of which something is wanted. A name that was mistyped restores nothing, and that
 /// is no success.
-fn matching(work: Vec<Planned>, sessions: &[String]) -> Result<Vec<Planned>, Failure> {
-    let names = work
-        .iter()
-        .map(|(snapshot, ..)| snapshot.source.to_string());
+fn matching(work: Vec<Work>, sessions: &[String]) -> Result<Vec<Work>, Failure> {
+    let names = work.iter().map(|one| one.snapshot.source.to_string());
     let names = names.collect::<Vec<_>>().join(", ");
     let mut matching = work;
-    matching.retain(|(_, _, plan)| !plan.is_empty());
+    matching.retain(|one| !one.plan.is_empty());
     if matching.is_empty() {
         let message = format!("nothing in the snapshots of {names} matches");
         let hint = match sessions {
@@ -152,174 +287,18 @@ fn matching(work: Vec<Planned>, sessions: &[String]) -> Result<Vec<Planned>, Fai
     Ok(matching)
 }
 
-/// What stands in the way, of all snapshots together, before anything is written.
-fn conflicts(work: &[Planned]) -> Option<Failure> {
-    let count: u64 = work.iter().map(|(_, _, plan)| plan.conflict_count).sum();
-    if count == 0 {
-        return None;
-    }
-    let verb = if count == 1 { "differs" } else { "differ" };
-    let things = text::count(count, "entry");
-    let mut message =
-        format!("{things} in the target {verb} from the snapshot; nothing was written:");
-    for (_, options, plan) in work {
-        for path in &plan.conflicts {
-            let there = options.target.join(path).display().to_string();
-            message.push_str(&format!("\n  {}", text::one_line(&there)));
-        }
-    }
-    let hint = "restore into an empty directory, or replace them with --overwrite (directories are never replaced by files)";
-    Some(Failure::new(ExitCode::Failed, message).hint(hint))
-}
-
-async fn carry_out(
-    store: &Arc<dyn Store>,
-    work: &[Planned],
-) -> Result<Vec<RestoreReport>, Failure> {
-    let mut reports = Vec::new();
-    for (snapshot, options, plan) in work {
-        let bar = progress(snapshot, plan);
-        let shown = bar.clone();
-        let plan = Arc::clone(plan);
-        let report = in_thread(store, snapshot, options, move |store, snapshot, options| {
-            apply(store, snapshot, options, &plan, move |bytes| {
-                shown.inc(bytes);
-            })
-        });
-        let report = report.await?;
-        bar.finish_and_clear();
-        let report = report.map_err(|error| refused(options, &error))?;
-        let ended = report.ended_early.is_some();
-        reports.push(report);
-        if ended {
-            break;
-        }
-    }
-    Ok(reports)
-}
-
-/// Why a restore could not begin.
-fn refused(options: &RestoreOptions, error: &ApplyError) -> Failure {
-    let message = format!(
-        "cannot restore into `{}`: {error}",
-        options.target.display()
-    );
-    let failure = Failure::new(ExitCode::Failed, text::one_line(&message));
-    match error {
-        ApplyError::InUse(_) => {
-            failure.hint("wait until that one has ended, or restore into another directory")
-        }
-        ApplyError::Target(error) if error.kind() == ErrorKind::PermissionDenied => {
-            failure.hint(may_not_write())
-        }
-        ApplyError::Store(error) => {
-            let failure = Failure::new(error.kind.exit_code(), text::one_line(&message));
-            match error.kind.hint() {
-                Some(hint) => failure.hint(hint),
-                None => failure,
-            }
-        }
-        ApplyError::Target(_) => failure,
-    }
-}
-
-fn may_not_write() -> String {
-    format!(
-        "this is user {}, who may not write there: make it their directory (in Kubernetes by `fsGroup`), or run as root (`docker run --user 0`, `restore.runAsRoot` of the Helm chart)",
-        rustix::process::geteuid().as_raw()
-    )
-}
-
-fn progress(snapshot: &Snapshot, plan: &Plan) -> ProgressBar {
-    let bar = stdio::progress(Some(plan.create_bytes + plan.replace_bytes));
-    let template =
-        "{spinner} {prefix}: [{bar:24}] {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar.set_prefix(snapshot.source.to_string());
-    bar
-}
-
-fn exit_code(reports: &[RestoreReport]) -> ExitCode {
-    let ended = reports.iter().any(|report| report.ended_early.is_some());
-    let failed = reports.iter().any(|report| report.failure_count > 0);
+fn exit_code(work: &[Work]) -> ExitCode {
+    let reports = work.iter().filter_map(|one| one.report.as_ref());
+    let ended = reports.clone().any(|report| report.ended_early.is_some());
+    let failed = reports.clone().any(|report| report.failure_count > 0)
+        || (work.iter().filter_map(|one| one.deleted.as_ref()))
+            .any(|deleted| !deleted.failures.is_empty())
+        || (work.iter().filter_map(|one| one.replaced.as_ref()))
+            .any(|replaced| !replaced.failures.is_empty());
     match (signal::received(), ended, failed) {
         (Some(signal), true, _) => signal,
         (_, true, _) => ExitCode::Failed,
         (_, false, true) => ExitCode::Incomplete,
         (_, false, false) => ExitCode::Complete,
     }
-}
-
-fn preview(restored: &Restored<'_>) {
-    let Restored {
-        source,
-        snapshot,
-        target,
-        plan,
-        ..
-    } = restored;
-    for damaged in &plan.damaged {
-        note(&format!("error: {damaged}; that would not be restored"));
-    }
-    name(&plan.lacking, plan.lacking_count);
-    print(&format!(
-        "{source} {snapshot} into {target}: create {} ({}), keep {}, replace {} ({}); nothing written\n",
-        HumanCount(plan.create),
-        HumanBytes(plan.create_bytes),
-        HumanCount(plan.keep),
-        HumanCount(plan.replace),
-        HumanBytes(plan.replace_bytes),
-    ));
-}
-
-/// Names what is not restored, or would not be, as far as it is not only counted.
-fn name(named: &[Shortfall], count: u64) {
-    for Shortfall { path, error } in named {
-        note(&text::one_line(&format!("error: {path}: {error}")));
-    }
-    let more = count - named.len() as u64;
-    if more > 0 {
-        note(&format!("error: and {} more", HumanCount(more)));
-    }
-}
-
-fn summary(restored: &Restored<'_>) {
-    let Some(report) = &restored.report else {
-        return;
-    };
-    name(&report.failures, report.failure_count);
-    if report.earlier_state > 0 {
-        note(&format!(
-            "warning: {} in an earlier state: the snapshot's pass could not read them",
-            text::count(report.earlier_state, "entry")
-        ));
-    }
-    if report.special > 0 {
-        note(&format!(
-            "note: {} not restored: sockets, pipes and devices are only recorded",
-            text::count(report.special, "special file")
-        ));
-    }
-    let Restored {
-        source,
-        snapshot,
-        target,
-        ..
-    } = restored;
-    let how = match (&report.ended_early, report.failure_count) {
-        (Some(reason), _) => format!("ENDED EARLY ({reason})"),
-        (None, 0) => "restored".to_owned(),
-        (None, n) => format!("restored EXCEPT FOR {n}"),
-    };
-    print(&format!(
-        "{source} {snapshot} {how} into {target}: {}, {}; {} there already\n",
-        match report.restored {
-            1 => "1 file or link".to_owned(),
-            n => format!("{} files and links", HumanCount(n)),
-        },
-        HumanBytes(report.restored_bytes),
-        HumanCount(report.kept),
-    ));
 }

@@ -13,10 +13,13 @@
 mod action;
 mod apply;
 mod batch;
+mod check;
 mod compare;
 mod contents;
+mod deletions;
 mod directory;
 mod existing;
+mod extras;
 mod file;
 mod filler;
 mod leftover;
@@ -26,6 +29,8 @@ mod metadata;
 mod names;
 mod placed;
 mod plan;
+mod removal;
+pub mod replace;
 mod sharing;
 mod staging;
 mod target;
@@ -44,7 +49,9 @@ use crate::stop::Stop;
 
 pub use self::action::Action;
 pub use self::apply::{ApplyError, apply};
-pub use self::plan::{Plan, PlanError, plan};
+pub use self::check::{TestReport, test};
+pub use self::deletions::{DeletionReport, Deletions, delete, look_for_deletions};
+pub use self::plan::{Plan, PlanError, plan, plan_anew};
 pub use self::staging::StagingRecord;
 pub use self::worker::RestoreReport;
 

@@ -95,10 +95,39 @@ pub fn plan(
     options: &RestoreOptions,
 ) -> Result<Plan, PlanError> {
     loop {
-        let plan = plan_with(store, snapshot, options, StagingName::random())?;
+        let root = match target::open(&options.target).and_then(Existing::of) {
+            Ok(existing) => Some(existing),
+            Err(Errno::NOENT) => None,
+            Err(error) => return Err(failed(options, &EntryPath::ROOT, error)),
+        };
+        let plan = plan_with(store, snapshot, options, (root, StagingName::random()))?;
         if let Some(plan) = plan {
             return Ok(plan);
         }
+    }
+}
+
+/// The same for a target that is not there yet, wherever it is to be. Blocks.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn plan_anew(
+    store: &Arc<dyn Store>,
+    snapshot: &Snapshot,
+    options: &RestoreOptions,
+) -> Result<Plan, PlanError> {
+    loop {
+        let plan = plan_with(store, snapshot, options, (None, StagingName::random()))?;
+        if let Some(plan) = plan {
+            return Ok(plan);
+        }
+    }
+}
+
+fn failed(options: &RestoreOptions, path: &EntryPath, error: Errno) -> PlanError {
+    PlanError::Target {
+        path: options.target.join(path.to_string()).display().to_string(),
+        error: error.into(),
     }
 }
 
@@ -107,17 +136,8 @@ fn plan_with(
     store: &Arc<dyn Store>,
     snapshot: &Snapshot,
     options: &RestoreOptions,
-    staging_name: StagingName,
+    (root, staging_name): (Option<Existing>, StagingName),
 ) -> Result<Option<Plan>, PlanError> {
-    let failed = |path: &EntryPath, error: Errno| PlanError::Target {
-        path: options.target.join(path.to_string()).display().to_string(),
-        error: error.into(),
-    };
-    let root = match target::open(&options.target).and_then(Existing::of) {
-        Ok(existing) => Some(existing),
-        Err(Errno::NOENT) => None,
-        Err(error) => return Err(failed(&EntryPath::ROOT, error)),
-    };
     let mut plan = Plan::of_target(root.as_ref(), staging_name);
     let mut way = Way::new(root, &plan.staging_name);
     for wanted in Wanted::of(store, snapshot, options) {
@@ -134,7 +154,7 @@ fn plan_with(
         if name.is_some_and(|name| plan.staging_name.covers(name)) {
             return Ok(None);
         }
-        let at_entry = |error| failed(&entry.path, error);
+        let at_entry = |error| failed(options, &entry.path, error);
         let above = way.to(&entry.path).map_err(at_entry)?;
         let action = match (name, above) {
             _ if entry.metadata.kind.is_skipped() => Action::Skip,

@@ -161,8 +161,17 @@ fn media_are_restored_in_place_and_files_one_by_one() {
     fs::write(&avatar, "spoilt").unwrap();
     application.runs(&block("restoring in place"));
     assert_same(&before, &application.now());
-    let old = application.world.path("backend/media.old");
+    let kept = || {
+        let names = fs::read_dir(application.world.path("backend")).unwrap();
+        let paths = names.map(|entry| entry.unwrap().path());
+        paths
+            .filter(|path| path.is_dir())
+            .find(|path| *path != application.media())
+    };
+    let old = kept().unwrap();
     assert_eq!(fs::read(old.join("avatars/1.png")).unwrap(), b"spoilt");
+    application.runs(&block("discarding what was there"));
+    assert_eq!(kept(), None);
 }
 
 /// Until there is a bucket, the upload that was asked for is missing, and the backup on the disk is not.

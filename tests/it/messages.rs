@@ -24,6 +24,7 @@ fn assert_shown<const N: usize>(world: &World, name: &str, args: [&str; N]) {
     settings.set_omit_expression(true);
     for (pattern, placeholder) in [
         (r"\d{8}T\d{6}Z-[0-9a-f]{4}", "[pass]"),
+        (r"before-\d{8}T\d{6}Z", "before-[time]"),
         (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?", "[time]"),
         (r"\S+ \(process \d+\)", "[holder]"),
         (r"\d+\.\d s\b", "[seconds]"),
@@ -81,6 +82,57 @@ fn a_store_with_a_snapshot() {
     assert_shown(&world, "restore", ["restore", "--to", "out"]);
     std::fs::write(world.path("out/data/a.txt"), "other").unwrap();
     assert_shown(&world, "restore-conflict", ["restore", "--to", "out"]);
+}
+
+#[test]
+fn a_tree_that_is_replaced() {
+    let world = world();
+    world.back_up();
+    assert_shown(&world, "restore-test", ["restore", "--test"]);
+    let replace = ["restore", "--to", "out", "--source", "data", "--replace"];
+    assert_shown(&world, "restore-replace-new", replace);
+    std::fs::write(world.path("out/more"), "more").unwrap();
+    let delete = [
+        "restore",
+        "--to",
+        "out",
+        "--source",
+        "data",
+        "--delete",
+        "--dry-run",
+    ];
+    assert_shown(&world, "restore-delete-dry-run", delete);
+    let delete = ["restore", "--to", "out", "--source", "data", "--delete"];
+    assert_shown(&world, "restore-delete", delete);
+    std::fs::write(world.path("out/more"), "more").unwrap();
+    let dry_run = [
+        "restore",
+        "--to",
+        "out",
+        "--source",
+        "data",
+        "--replace",
+        "--dry-run",
+    ];
+    assert_shown(&world, "restore-replace-dry-run", dry_run);
+    assert_shown(&world, "restore-replace", replace);
+    let would = ["restore", "--to", "out", "--discard-old", "--dry-run"];
+    assert_shown(&world, "restore-discard-dry-run", would);
+    let discard = ["restore", "--to", "out", "--discard-old"];
+    assert_shown(&world, "restore-discard", discard);
+    assert_shown(&world, "restore-discard-nothing", discard);
+    let contradiction = ["restore", "--to", "out", "--replace", "--delete"];
+    assert_shown(&world, "restore-contradiction", contradiction);
+    assert_shown(&world, "restore-nowhere", ["restore", "--replace"]);
+    assert_shown(
+        &world,
+        "restore-root",
+        ["restore", "--to", "/", "--source", "data", "--replace"],
+    );
+    let key = world.full_key(&world.key_like("files/", "a.txt"));
+    world.server.corrupt(BUCKET, &key, 0);
+    assert_shown(&world, "restore-test-damaged", ["restore", "--test"]);
+    assert_shown(&world, "restore-replace-damaged", replace);
 }
 
 #[test]

@@ -3,11 +3,16 @@
 mod any_name;
 mod at_once;
 mod damage;
+mod delete;
+mod entry_by_entry;
 mod hostile;
 mod interrupted;
+mod kept;
 mod links;
 mod metadata;
 mod mounts;
+mod replace;
+mod test;
 mod unlisted;
 
 use std::os::unix::fs::{MetadataExt, symlink};

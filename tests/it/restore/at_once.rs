@@ -95,6 +95,30 @@ fn two_restores_do_not_write_into_one_target() {
     }
 }
 
+#[test]
+fn nothing_else_is_written_into_a_tree_that_is_being_replaced() {
+    let world = world();
+    std::fs::create_dir(world.path("out")).unwrap();
+    std::fs::write(world.path("out/theirs"), "theirs").unwrap();
+    let before = tree::read(&world.path("out"));
+    let mut first = waiting(&world, &["--replace"]);
+    for other in [&["--replace"][..], &["--overwrite"], &[]] {
+        let second = restore(&world, other);
+        assert_eq!(second.code, 1, "{second:?}");
+        let said = "another restore is writing there";
+        assert!(second.stderr.contains(said), "{second:?}");
+    }
+    let discard = world.offsite(["restore", "--to", "out", "--discard-old"]);
+    assert_eq!(discard.code, 1, "{discard:?}");
+    assert_same(&before, &tree::read(&world.path("out")));
+    first.kill().unwrap();
+    first.wait().unwrap();
+    world.server.clear_faults();
+    let output = restore(&world, &["--replace"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert_same(&tree::read(&world.data()), &tree::read(&world.path("out")));
+}
+
 /// Restores everything, and does something when the contents of `a` are asked for.
 fn meanwhile(
     world: &World,

@@ -155,6 +155,13 @@ pub(crate) struct Waiting {
     pub(crate) arguments: [u64; 6],
 }
 
+impl Waiting {
+    /// Whether two names are to be exchanged.
+    pub(crate) fn exchanges(&self) -> bool {
+        self.number == libc::SYS_renameat2 && self.arguments[4] == u64::from(libc::RENAME_EXCHANGE)
+    }
+}
+
 /// Runs a command and decides on each call by which the program changes files.
 pub(crate) fn watched(command: &mut Command, decide: impl FnMut(&Waiting) -> Answer) -> Output {
     watched_among(command, &CHANGES, decide)

@@ -1,0 +1,71 @@
+//! What was typed for `restore`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::SelectArgs;
+
+/// What `restore` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  offsite restore --to /restored                             each source into /restored/<source>
+  offsite restore --to /data --source data                   one source, straight into /data
+  offsite restore --to /tmp/x --source data --path 'a/*.pdf' some files
+  offsite restore --to /earlier --source data --at '2h ago'  as it was two hours ago
+  offsite restore --test                                     read and check everything, write nothing
+  offsite restore --to /data --source data --replace         put the snapshot in place of what is in /data
+  offsite restore --to /data --discard-old                   remove the old tree that --replace has kept
+  offsite restore --to /data --source data --overwrite --delete --dry-run
+                                                             what would be replaced and removed in /data
+
+A restore that was interrupted continues when it is started again. Contents in the target that
+differ are an error, before anything is written, unless --overwrite is given; modes and times are
+set to what they were; what is in the target and not in the snapshot stays, unless --delete is given.
+
+With --replace the snapshot is restored beside the tree that exists, and checked; then the two
+change places, and the old one is kept as DIR.before-TIME. Where DIR is a mount point, its entries
+change places one by one, and the old ones are kept in DIR/.before-TIME.")]
+pub struct RestoreArgs {
+    /// Directory to restore into; it need not exist
+    #[arg(
+        long,
+        value_name = "DIR",
+        required_unless_present_any = ["in_place", "test"],
+        conflicts_with = "in_place"
+    )]
+    pub to: Option<PathBuf>,
+    /// Restore each source into the directory that it was made of
+    #[arg(long)]
+    pub in_place: bool,
+    /// Which snapshots.
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// Only files that match, and what lies below directories that match
+    #[arg(long, value_name = "GLOB")]
+    pub path: Vec<String>,
+    /// Only this session, of a source that has sessions, or those whose names match
+    #[arg(long, value_name = "ID")]
+    pub session: Vec<String>,
+    /// Replace files that are there and differ
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Restore beside the tree that exists and exchange the two; the old one is kept
+    #[arg(long)]
+    pub replace: bool,
+    /// Remove what the snapshot lacks, once everything else was restored; with --path, only what that selects
+    #[arg(long)]
+    pub delete: bool,
+    /// Remove the old trees that --replace has kept, and what it has left unfinished; restores nothing
+    #[arg(long)]
+    pub discard_old: bool,
+    /// Read and check everything that would be restored; write nothing
+    #[arg(long)]
+    pub test: bool,
+    /// Show what would be done; write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}

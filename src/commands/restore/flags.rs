@@ -1,0 +1,76 @@
+//! What the flags of a restore mean together.
+
+use crate::cli::RestoreArgs;
+use crate::error::Failure;
+use crate::exit::ExitCode;
+
+/// What is typed together and contradicts itself: two flags, and what to do instead.
+type Contradiction = (&'static str, &'static str, &'static str);
+
+const CONTRADICTIONS: [Contradiction; 9] = [
+    (
+        "--replace",
+        "--overwrite",
+        "leave out --overwrite: --replace puts a new tree in place of the old one and overwrites nothing",
+    ),
+    (
+        "--replace",
+        "--delete",
+        "leave out --delete: a tree that is replaced has nothing but what the snapshot has",
+    ),
+    ("--replace", "--path", PARTS),
+    ("--replace", "--session", PARTS),
+    ("--test", "--replace", TEST),
+    ("--test", "--overwrite", TEST),
+    ("--test", "--delete", TEST),
+    (
+        "--test",
+        "--dry-run",
+        "leave out one of them: --dry-run looks at the target and reads no contents, --test reads all contents",
+    ),
+    ("--discard-old", "--test", DISCARD),
+];
+
+const PARTS: &str = "--replace exchanges whole trees; to restore a part, use --overwrite, and --delete to remove what the snapshot lacks in it";
+const TEST: &str = "--test writes nothing: run it first, and then the same command without it";
+const DISCARD: &str =
+    "--discard-old restores nothing: run it on its own, when you have looked at what was restored";
+
+/// What --discard-old stands beside without meaning anything.
+const NOT_WITH_DISCARD: [&str; 7] = [
+    "--replace",
+    "--overwrite",
+    "--delete",
+    "--path",
+    "--session",
+    "--snapshot",
+    "--at",
+];
+
+/// Refuses what contradicts itself.
+pub(super) fn check(args: &RestoreArgs) -> Result<(), Failure> {
+    let discards = NOT_WITH_DISCARD.map(|other| ("--discard-old", other, DISCARD));
+    for (one, other, hint) in CONTRADICTIONS.into_iter().chain(discards) {
+        if is_given(args, one) && is_given(args, other) {
+            let message = format!("{one} and {other} cannot be used together");
+            return Err(Failure::new(ExitCode::Usage, message).hint(hint));
+        }
+    }
+    Ok(())
+}
+
+fn is_given(args: &RestoreArgs, flag: &str) -> bool {
+    match flag {
+        "--replace" => args.replace,
+        "--overwrite" => args.overwrite,
+        "--delete" => args.delete,
+        "--discard-old" => args.discard_old,
+        "--test" => args.test,
+        "--dry-run" => args.dry_run,
+        "--path" => !args.path.is_empty(),
+        "--session" => !args.session.is_empty(),
+        "--snapshot" => args.select.snapshot.is_some(),
+        "--at" => args.select.at.is_some(),
+        _ => false,
+    }
+}

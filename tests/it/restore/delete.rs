@@ -1,0 +1,210 @@
+//! Removing from the target what the snapshot lacks.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::interrupted::world;
+use super::{assert_only, restore};
+use crate::sources::{in_own_mounts, without_privileges};
+use crate::support::tree::{self, Tree, assert_same, set_mode, settle};
+use crate::support::{BUCKET, SOURCE, World};
+
+/// A restored tree, with things in it that the snapshot lacks.
+fn target_with_more(world: &World) -> Tree {
+    let out = world.path("out");
+    let _ = std::fs::remove_dir_all(&out);
+    assert_eq!(restore(world, &[]).code, 0);
+    let restored = tree::read(&out);
+    let outside = world.path("outside");
+    std::fs::create_dir_all(&outside).unwrap();
+    std::fs::write(outside.join("stays"), "").unwrap();
+    std::fs::create_dir_all(out.join("more/deep")).unwrap();
+    for path in [
+        "more/deep/x.pdf",
+        "more/y",
+        "one/two/z.pdf",
+        "~last",
+        "read-only/w",
+    ] {
+        std::fs::write(out.join(path), "more").unwrap();
+    }
+    symlink("../outside", out.join("more/link")).unwrap();
+    symlink("../../outside", out.join("one/link")).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        out.join("one/pipe"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR,
+        0,
+    )
+    .unwrap();
+    set_mode(&out.join("more"), 0o500);
+    restored
+}
+
+const MORE: [&str; 6] = [
+    "more",
+    "one/link",
+    "one/pipe",
+    "one/two/z.pdf",
+    "read-only/w",
+    "~last",
+];
+
+fn without_root(tree: &Tree) -> Tree {
+    let mut tree = tree.clone();
+    tree.remove(Path::new(""));
+    tree
+}
+
+#[test]
+fn what_the_snapshot_lacks_is_removed_and_nothing_else() {
+    let world = world();
+    let restored = target_with_more(&world);
+    let output = restore(&world, &["--delete"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(
+        output
+            .stdout
+            .contains("deleted 10 entries that the snapshot lacks"),
+        "{output:?}"
+    );
+    let found = tree::read(&world.path("out"));
+    // A directory from which something is removed has the snapshot's time all the same.
+    assert_same(&without_root(&restored), &without_root(&found));
+    assert_only(&restored, &world.path("out"));
+    assert!(world.path("outside/stays").exists());
+}
+
+#[test]
+fn a_dry_run_names_what_would_be_removed() {
+    let world = world();
+    target_with_more(&world);
+    let before = tree::read(&world.path("out"));
+    let output = restore(&world, &["--delete", "--dry-run"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    for path in MORE {
+        assert!(
+            output.stdout.contains(&format!("delete {path}\n")),
+            "{path}: {output:?}"
+        );
+    }
+    assert!(
+        output.stdout.contains("delete 10 (20 B); nothing written"),
+        "{output:?}"
+    );
+    let json = restore(&world, &["--delete", "--dry-run", "--json"]);
+    let json: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(json[0]["delete"], 10);
+    assert_eq!(json[0]["deletions"], serde_json::json!(MORE));
+    assert_same(&before, &tree::read(&world.path("out")));
+}
+
+#[test]
+fn patterns_limit_what_is_removed_to_what_they_select() {
+    let world = world();
+    let mut expected = target_with_more(&world);
+    expected = without_root(&expected);
+    let output = restore(&world, &["--delete", "--path", "/one/two", "--path", "a"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    let there = |path: &str| world.path("out").join(path).symlink_metadata().is_ok();
+    assert!(!there("one/two/z.pdf") && there("one/link") && there("more/deep/x.pdf"));
+    let output = restore(&world, &["--delete", "--path", "*.pdf", "--path", "a"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(!there("more/deep/x.pdf") && there("more/deep") && there("~last"));
+    let found = tree::read(&world.path("out"));
+    assert!(expected.keys().all(|path| found.contains_key(path)));
+}
+
+#[test]
+fn nothing_is_removed_where_something_was_not_restored() {
+    let world = world();
+    target_with_more(&world);
+    std::fs::remove_file(world.path("out/one/two/c")).unwrap();
+    let key = world.full_key(&world.key_like("files/", "one/two/c"));
+    world.server.corrupt(BUCKET, &key, 0);
+    let output = restore(&world, &["--delete"]);
+    assert_eq!(output.code, 3, "{output:?}");
+    assert!(
+        output.stderr.contains("nothing was deleted, because"),
+        "{output:?}"
+    );
+    assert!(world.path("out/more/deep/x.pdf").exists());
+}
+
+#[test]
+fn nothing_is_removed_from_a_directory_that_the_backup_could_not_list() {
+    let world = World::new();
+    for path in ["listed/a", "unlisted/b"] {
+        world.write(path, path);
+    }
+    settle();
+    world.back_up();
+    set_mode(&world.data().join("unlisted"), 0);
+    assert_eq!(without_privileges(&world).code, 3);
+    assert_eq!(restore(&world, &[]).code, 0);
+    for path in ["listed/more", "unlisted/more"] {
+        set_mode(&world.path("out/unlisted"), 0o755);
+        std::fs::write(world.path("out").join(path), "").unwrap();
+    }
+    let output = restore(&world, &["--delete"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(!world.path("out/listed/more").exists());
+    assert!(world.path("out/unlisted/more").exists());
+}
+
+#[test]
+fn nothing_is_removed_from_another_file_system() {
+    let world = world();
+    let output = in_own_mounts(
+        &world,
+        &format!(
+            "offsite restore --source {SOURCE} --to out; mkdir -p out/more/mnt out/one/mnt out/extra
+             mount -t tmpfs tmpfs out/more/mnt; mount -t tmpfs tmpfs out/one/two
+             mount --bind outside out/one/mnt; mkdir out/one/two/x; touch out/more/mnt/x
+             offsite restore --source {SOURCE} --to out --delete || test $? = 3
+             ls out/more/mnt out/one/two out/one/mnt; ls out",
+        )
+        .replace(
+            "mount --bind",
+            "mkdir outside; touch outside/stays; mount --bind",
+        ),
+    );
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(
+        output
+            .stderr
+            .contains("more: is not removed: something is mounted there"),
+        "{output:?}"
+    );
+    assert!(
+        output
+            .stderr
+            .contains("one/two: is a mount point: nothing in it"),
+        "{output:?}"
+    );
+    let listed: Vec<_> = output.stdout.lines().collect();
+    assert!(listed.contains(&"stays") && listed.iter().filter(|line| **line == "x").count() == 2);
+    assert!(!listed.contains(&"extra"), "{output:?}");
+}
+
+#[test]
+fn old_trees_that_were_kept_are_not_removed() {
+    let world = world();
+    let output = in_own_mounts(
+        &world,
+        &format!(
+            "mkdir out; mount -t tmpfs tmpfs out; mkdir out/old; touch out/old/x
+             offsite restore --source {SOURCE} --to out --replace
+             touch out/more; offsite restore --source {SOURCE} --to out --delete
+             ls -A out; cat out/.before-*/old/x",
+        ),
+    );
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(
+        !output.stdout.lines().any(|line| line == "more"),
+        "{output:?}"
+    );
+}
