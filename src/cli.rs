@@ -2,6 +2,7 @@
 
 mod keeping;
 mod looking;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use crate::config::Flag;
 
 pub use self::keeping::{AckArgs, PinArgs, PruneArgs, RetentionArgs, UndeleteArgs, UnpinArgs};
 pub use self::looking::{CatArgs, DiffArgs, FindArgs, ListArgs, LsArgs};
+pub use self::verify::VerifyArgs;
 
 /// Backs up directories to S3 or into a directory, and gets them back.
 ///
@@ -314,26 +316,6 @@ pub struct RestoreArgs {
     /// Show what would be done; write nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// What `verify` takes.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  offsite verify              compare size and checksum of every object with the record, as the store has them
-  offsite verify --read       read everything back and hash it
-  offsite verify --read 5%    read a share that rotates with time, so that all gets its turn
-
-Objects in an archive class (GLACIER, DEEP_ARCHIVE) are compared and counted, and not read.")]
-pub struct VerifyArgs {
-    /// Which snapshots.
-    #[command(flatten)]
-    pub select: SelectArgs,
-    /// Read contents back: all, or a share
-    #[arg(long, value_name = "SHARE", num_args = 0..=1, default_missing_value = "100%")]
-    pub read: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

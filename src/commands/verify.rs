@@ -1,62 +1,51 @@
 //! `offsite verify`.
 
 mod advice;
+mod summary;
 
 use std::sync::Arc;
 
-use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
-use super::{Context, block_on, connect, note, print, print_json, selection};
+use super::{Context, block_on, connect, print_json, selection};
 use crate::cli::VerifyArgs;
+use crate::config::Job;
 use crate::error::Failure;
 use crate::exit::ExitCode;
 use crate::format::snapshot::Snapshot;
 use crate::signal;
-use crate::snapshots::select::select;
+use crate::snapshots::chain;
+use crate::snapshots::select::{SelectError, Selection, select, sources_named};
 use crate::stdio;
-use crate::text::{count, one_line};
-use crate::verify::{Compared, Depth, Finding, VerifyReport, Window, verify as verify_snapshot};
+use crate::stop::Stop;
+use crate::store::Store;
+use crate::verify::{
+    Already, Depth, VerifyOptions, VerifyReport, Window, verify as verify_snapshot,
+};
 
 use self::advice::SourceKind;
 
 pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let job = context.reader()?;
     let selection = selection(&args.select)?;
-    let depth = depth(args.read.as_deref())?;
+    let options = VerifyOptions {
+        depth: depth(args)?,
+        concurrency: job.pass.limits.concurrency,
+    };
     let reports = block_on(async {
         let stop = signal::listen()?;
         let store = connect(&job).await;
-        let snapshots = select(&store, &selection).await?;
-        let mut reports = Vec::new();
-        for snapshot in snapshots {
-            let bar = progress(&snapshot);
-            let shown = bar.clone();
-            let (store, stop) = (Arc::clone(&store), Arc::clone(&stop));
-            let concurrency = job.pass.limits.concurrency;
-            let verified = tokio::task::spawn_blocking(move || {
-                let progress = move |objects| shown.inc(objects);
-                verify_snapshot(&store, &snapshot, depth, concurrency, &stop, progress)
-            });
-            match verified.await {
-                Ok(report) => reports.push(report?),
-                Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-            }
-            bar.finish_and_clear();
+        match args.all {
+            true => all(&store, &selection, options, &stop).await,
+            false => chosen(&store, &selection, options, &stop).await,
         }
-        Ok::<_, Failure>(reports)
     })??;
     match args.json {
         true => print_json(&reports),
         false => {
             for report in &reports {
-                let sources = &job.pass.sources;
-                let source = sources.iter().find(|s| s.name.as_str() == report.source);
-                let kind = match source {
-                    Some(source) if source.sessions.is_some() => SourceKind::Sessions,
-                    _ => SourceKind::Directory,
-                };
-                summary(report, depth, kind);
+                summary::print_summary(report, options.depth, kind(&job, report));
             }
         }
     }
@@ -68,19 +57,99 @@ pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode, F
     })
 }
 
-fn depth(read: Option<&str>) -> Result<Depth, Failure> {
-    let Some(text) = read else {
-        return Ok(Depth::Known);
+/// Verifies at most one snapshot of each source.
+async fn chosen(
+    store: &Arc<dyn Store>,
+    selection: &Selection,
+    options: VerifyOptions,
+    stop: &Arc<Stop>,
+) -> Result<Vec<VerifyReport>, Failure> {
+    let mut reports = Vec::new();
+    for snapshot in select(store, selection).await? {
+        let nothing = Already::default();
+        let (report, _) = verified(store, snapshot, options, nothing, stop).await?;
+        reports.push(report);
+    }
+    Ok(reports)
+}
+
+/// Verifies all snapshots of each source, the earliest first, each object once.
+async fn all(
+    store: &Arc<dyn Store>,
+    selection: &Selection,
+    options: VerifyOptions,
+    stop: &Arc<Stop>,
+) -> Result<Vec<VerifyReport>, Failure> {
+    let mut reports = Vec::new();
+    for source in sources_named(&**store, selection.source.as_deref()).await? {
+        let mut already = Already::default();
+        let passes = chain::passes(&**store, &source).await?;
+        for pass in passes {
+            if stop.is_set() {
+                break;
+            }
+            let snapshot = chain::read(&**store, &source, pass).await;
+            if let Some(snapshot) = snapshot.map_err(SelectError::from)? {
+                let report;
+                (report, already) = verified(store, snapshot, options, already, stop).await?;
+                reports.push(report);
+            }
+        }
+    }
+    Ok(reports)
+}
+
+async fn verified(
+    store: &Arc<dyn Store>,
+    snapshot: Snapshot,
+    options: VerifyOptions,
+    mut already: Already,
+    stop: &Arc<Stop>,
+) -> Result<(VerifyReport, Already), Failure> {
+    let bar = progress(&snapshot);
+    let shown = bar.clone();
+    let (store, stop) = (Arc::clone(store), Arc::clone(stop));
+    let verified = tokio::task::spawn_blocking(move || {
+        let progress = move |objects| shown.inc(objects);
+        let report = verify_snapshot(&store, &snapshot, options, &mut already, &stop, progress)?;
+        Ok::<_, Failure>((report, already))
+    });
+    let verified = match verified.await {
+        Ok(verified) => verified?,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     };
-    let percent = text.trim().trim_end_matches('%').parse::<f64>();
+    bar.finish_and_clear();
+    Ok(verified)
+}
+
+fn kind(job: &Job, report: &VerifyReport) -> SourceKind {
+    let mut sources = job.pass.sources.iter();
+    let source = sources.find(|source| source.name.as_str() == report.source);
+    match source {
+        Some(source) if source.sessions.is_some() => SourceKind::Sessions,
+        _ => SourceKind::Directory,
+    }
+}
+
+fn depth(args: &VerifyArgs) -> Result<Depth, Failure> {
+    let read = args.read.as_deref().map(window).transpose()?;
+    Ok(Depth {
+        read: read.flatten(),
+        checksums: args.checksums,
+    })
+}
+
+/// What is read back of a share like `5%`.
+fn window(share: &str) -> Result<Option<Window>, Failure> {
+    let percent = share.trim().trim_end_matches('%').parse::<f64>();
     match percent {
-        Ok(0.0) => Ok(Depth::Known),
-        Ok(100.0) => Ok(Depth::Read(Window::ALL)),
+        Ok(0.0) => Ok(None),
+        Ok(100.0) => Ok(Some(Window::ALL)),
         Ok(percent) if percent > 0.0 && percent < 100.0 => {
-            Ok(Depth::Read(Window::at(Timestamp::now(), percent / 100.0)))
+            Ok(Some(Window::at(Timestamp::now(), percent / 100.0)))
         }
         _ => {
-            let message = format!("--read takes a share like `5%`, not `{text}`");
+            let message = format!("--read takes a share like `5%`, not `{share}`");
             Err(Failure::new(ExitCode::Usage, message))
         }
     }
@@ -94,104 +163,4 @@ fn progress(snapshot: &Snapshot) -> ProgressBar {
     }
     bar.set_prefix(snapshot.source.to_string());
     bar
-}
-
-/// Says what was found and what to do, and then, on standard output, the verdict.
-fn summary(report: &VerifyReport, depth: Depth, kind: SourceKind) {
-    for finding in &report.findings {
-        note(&one_line(&described(finding)));
-    }
-    for hint in advice::advice(report, depth, kind) {
-        note(&one_line(&format!("hint: {hint}")));
-    }
-    if report.compared.size > 0 {
-        note(&format!(
-            "warning: the store tells neither checksum nor ETag to compare of {}; `--read` compares contents",
-            count(report.compared.size, "object")
-        ));
-    }
-    if report.compared.etag > 0 {
-        note(&format!(
-            "note: the store tells no checksum of {}; the ETag only says that nothing was put there since; `--read` compares contents",
-            count(report.compared.etag, "object")
-        ));
-    }
-    if report.unreadable > 0 {
-        note(&format!(
-            "warning: {} of this snapshot could not be read by its pass; `offsite list {} --source {}` marks them",
-            count(report.unreadable, "entry"),
-            report.snapshot,
-            report.source
-        ));
-    }
-    print(&format!(
-        "{} {}: {}\n",
-        report.source,
-        report.snapshot,
-        verdict(report)
-    ));
-}
-
-/// A finding on one line: what it concerns first.
-fn described(finding: &Finding) -> String {
-    let Finding {
-        path, key, problem, ..
-    } = finding;
-    match finding.files {
-        Some(files) => format!("error: {key}: {problem}; holds {}", count(files, "file")),
-        None => format!("error: {path}: {problem} ({key})"),
-    }
-}
-
-/// What was compared and how, and what came of it.
-fn verdict(report: &VerifyReport) -> String {
-    let Compared {
-        contents,
-        checksum,
-        etag,
-        size,
-    } = report.compared;
-    let by = [
-        (contents, "by contents"),
-        (checksum, "by checksum"),
-        (etag, "by ETag"),
-        (size, "by size only"),
-    ];
-    let by = by.iter().filter(|(number, _)| *number > 0);
-    let by: Vec<_> = by
-        .map(|(number, how)| format!("{} {how}", HumanCount(*number)))
-        .collect();
-    let mut said = vec![count(report.objects, "object")];
-    if !by.is_empty() {
-        said[0] += &format!(": {}", by.join(", "));
-    }
-    if report.archived > 0 {
-        said.push(format!("{} archived", HumanCount(report.archived)));
-    }
-    said.push(match report.read_objects {
-        0 => "none read back".to_owned(),
-        n => format!(
-            "{} read back, {}",
-            HumanCount(n),
-            HumanBytes(report.read_bytes)
-        ),
-    });
-    said.push(match (&report.ended_early, report.findings.len()) {
-        (None, 0) if size == 0 => "all match".to_owned(),
-        (None, 0) => format!(
-            "no mismatch found, but the contents of {} were not compared",
-            count(size, "object")
-        ),
-        (Some(reason), 0) => format!("ENDED EARLY ({reason}), nothing wrong so far"),
-        (None, n) => problems(n),
-        (Some(reason), n) => format!("ENDED EARLY ({reason}), {} so far", problems(n)),
-    });
-    said.join("; ")
-}
-
-fn problems(number: usize) -> String {
-    match number {
-        1 => "1 PROBLEM".to_owned(),
-        n => format!("{n} PROBLEMS"),
-    }
 }

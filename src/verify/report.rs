@@ -19,6 +19,9 @@ pub struct VerifyReport {
     pub read_objects: u64,
     /// Bytes of those.
     pub read_bytes: u64,
+    /// Files whose contents were checked with an earlier snapshot, of those in segments that this one does not share
+    /// with it.
+    pub checked_before: u64,
     /// Entries that the pass could not read, by its commit record: the snapshot has them as an earlier one
     /// had them, or not at all. That is nothing the store has done.
     pub unreadable: u64,

@@ -1,5 +1,7 @@
 //! Verify finds what is wrong, names it, and says so with its exit code.
 
+mod listed;
+
 use std::sync::mpsc;
 
 use local_s3::{HookAction, Operation};
@@ -398,7 +400,7 @@ fn interrupted(world: &World, args: &[&str]) -> Output {
         }
         HookAction::Proceed
     });
-    let child = world.spawn(["verify"].iter().chain(args));
+    let child = world.spawn(["verify", "--checksums"].iter().chain(args));
     reached.recv().unwrap();
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     // Until the signal has been taken note of.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::verify::{Depth, Finding, FindingKind, VerifyReport, Window};
+use crate::verify::{Depth, Finding, FindingKind, VerifyReport};
 
 /// Sessions that are named in one command; more are somebody else's list to make.
 const MOST_SESSIONS: usize = 5;
@@ -37,7 +37,7 @@ pub(super) fn advice(report: &VerifyReport, depth: Depth, kind: SourceKind) -> V
     }
     let is_archive =
         |finding: &&Finding| finding.files.is_some() && finding.kind != FindingKind::Missing;
-    if depth != Depth::Read(Window::ALL) && damaged.iter().any(is_archive) {
+    if !depth.reads_all() && damaged.iter().any(is_archive) {
         advice.push(format!(
             "`offsite verify --source {source} --snapshot {snapshot} --read` tells which files of a damaged archive can still be read"
         ));
