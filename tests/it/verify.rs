@@ -294,8 +294,8 @@ fn without_its_table_of_objects_a_snapshot_is_damaged_and_gives_what_it_can() {
 }
 
 /// The commands that the hints of `offsite verify` name, in order.
-fn advised(world: &World) -> Vec<Vec<String>> {
-    let output = world.offsite(["verify"]);
+fn advised(world: &World, args: &[&str]) -> Vec<Vec<String>> {
+    let output = world.offsite(["verify"].iter().chain(args));
     assert_eq!(output.code, 4, "{output:?}");
     let hints = output
         .stderr
@@ -324,7 +324,7 @@ fn advice_fits_the_finding_and_works() {
 
     let directory = world();
     directory.server.remove(BUCKET, &content(&directory, "03"));
-    let commands = advised(&directory);
+    let commands = advised(&directory, &[]);
     assert_eq!(commands, [["run", "--source", "data", "--no-incremental"]]);
     run(&directory, &commands[0]);
     sound(&directory);
@@ -334,7 +334,7 @@ fn advice_fits_the_finding_and_works() {
     let segment = segments.filter(|key| key.starts_with("manifests/")).nth(1);
     let segment = directory.full_key(&segment.unwrap());
     directory.server.corrupt(BUCKET, &segment, 40);
-    let commands = advised(&directory);
+    let commands = advised(&directory, &[]);
     assert_eq!(commands, [["run", "--source", "data"]]);
     run(&directory, &commands[0]);
     sound(&directory);
@@ -343,7 +343,7 @@ fn advice_fits_the_finding_and_works() {
     directory
         .server
         .replace(BUCKET, &content(&directory, "07"), "contents of 7");
-    let commands = advised(&directory);
+    let commands = advised(&directory, &["--checksums"]);
     assert_eq!(commands.len(), 1, "{commands:?}");
     assert_eq!(commands[0][0], "verify");
     run(&directory, &commands[0]);
@@ -371,7 +371,7 @@ fn advice_on_a_session_archives_that_session_again_and_no_other() {
     assert_eq!((code, found["findings"].as_array().unwrap().len()), (4, 1));
     assert_eq!(found["findings"][0]["path"], "M31_2020-01-02");
     assert_eq!(found["findings"][0]["files"], 2);
-    let commands = advised(&sessions);
+    let commands = advised(&sessions, &[]);
     assert_eq!(
         commands[0].join(" "),
         "run --source data --session M31_2020-01-02 --force"

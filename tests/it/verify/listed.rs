@@ -45,7 +45,7 @@ fn by_etag(objects: u64) -> Value {
 }
 
 #[test]
-fn twenty_thousand_objects_take_some_twenty_requests_and_no_more_memory() {
+fn ten_thousand_objects_take_some_ten_requests_and_no_more_memory() {
     let world = World::new();
     let peak = |world: &World| {
         let (output, peak) = world.offsite_measured(Duration::from_secs(120), ["verify"]);
@@ -58,17 +58,16 @@ fn twenty_thousand_objects_take_some_twenty_requests_and_no_more_memory() {
     settle();
     world.back_up();
     let few = peak(&world);
-    for index in 0..19_500 {
+    for index in 0..9_500 {
         world.write(&format!("{:02}/{index:05}", index % 40), "y");
     }
     settle();
     world.back_up();
     let (said, pages, heads) = asked_by(&world, &[]);
-    assert_eq!(said["objects"], 20_000);
-    assert_eq!(said["compared"], by_etag(20_000), "{said}");
-    // 19,500 objects take 20 pages, and half a page more where a stretch ends.
-    assert!((20..=24).contains(&pages), "{pages} pages");
-    assert_eq!(heads, 0);
+    assert_eq!(said["objects"], 10_000);
+    assert_eq!(said["compared"], by_etag(10_000), "{said}");
+    // Those of the first pass take one, the 9,500 of the second ten.
+    assert_eq!((pages, heads), (1 + 10, 0));
     let many = peak(&world);
     assert!(many < few + 24, "{few} MiB, then {many} MiB");
 }
@@ -99,6 +98,7 @@ fn names_in_another_order_than_their_keys_are_confirmed_by_listing() {
     assert_eq!(said["compared"], by_etag(180), "{said}");
     assert_eq!((pages, heads), (2, 0));
     let directory = world.path("store");
+    std::fs::create_dir(&directory).unwrap();
     let store = ["--store", directory.to_str().unwrap()];
     assert_eq!(world.offsite(["run"].iter().chain(&store)).code, 0);
     let (code, said) = report(&world, &store);
