@@ -12,11 +12,16 @@ use super::SelectArgs;
   offsite verify --read         read everything back and hash it
   offsite verify --read 5%      read a share that rotates with time, so that everything gets its turn
   offsite verify --all          check all snapshots, each object once
+  offsite verify --against-source    compare the last snapshot with the source, hash 1,000 unchanged files
 
 A listing has 1,000 objects: 1,000,000 objects take about 1,000 requests. Where a snapshot needs few of
 the objects listed, each is asked for by itself, and so is whatever a listing does not confirm. The last line says
 what was compared: contents, checksums, ETags or sizes. Objects in an archive class (GLACIER,
-DEEP_ARCHIVE) are compared and counted, and not read.")]
+DEEP_ARCHIVE) are compared and counted, and not read.
+
+--against-source counts files that have changed since the snapshot, hashes a sample of the others, and exits
+with 4 if one of those has other contents. It also counts files that `include` and `exclude` hide, and warns if they
+are more than 1 %.")]
 pub struct VerifyArgs {
     /// Which snapshots.
     #[command(flatten)]
@@ -30,6 +35,9 @@ pub struct VerifyArgs {
     /// Read contents back: all, or a share
     #[arg(long, value_name = "SHARE", num_args = 0..=1, default_missing_value = "100%")]
     pub read: Option<String>,
+    /// Compare with what the source has now; with --read, hash this share of its unchanged files
+    #[arg(long, conflicts_with_all = ["all", "checksums"])]
+    pub against_source: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

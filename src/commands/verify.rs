@@ -1,6 +1,7 @@
 //! `offsite verify`.
 
 mod advice;
+mod against;
 mod summary;
 
 use std::sync::Arc;
@@ -27,6 +28,9 @@ use crate::verify::{
 use self::advice::SourceKind;
 
 pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode, Failure> {
+    if args.against_source {
+        return against::against_source(context, args, depth(args)?.read);
+    }
     let job = context.reader()?;
     let selection = selection(&args.select)?;
     let options = VerifyOptions {

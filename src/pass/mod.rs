@@ -24,6 +24,7 @@ pub mod error;
 mod fatal;
 mod flow;
 mod gaps;
+pub(crate) mod hashing;
 pub mod job;
 mod opening;
 pub(crate) mod origins;
