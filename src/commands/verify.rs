@@ -2,6 +2,7 @@
 
 mod advice;
 mod against;
+mod repair;
 mod summary;
 
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
-use super::{Context, block_on, connect, print_json, selection};
+use super::{Context, block_on, connect, note, print_json, selection};
 use crate::cli::VerifyArgs;
 use crate::config::Job;
 use crate::error::Failure;
@@ -22,7 +23,7 @@ use crate::stdio;
 use crate::stop::Stop;
 use crate::store::Store;
 use crate::verify::{
-    Already, Depth, VerifyOptions, VerifyReport, Window, verify as verify_snapshot,
+    Already, Depth, VerifyOptions, VerifyReport, Window, clear_repaired, verify as verify_snapshot,
 };
 
 use self::advice::SourceKind;
@@ -37,93 +38,113 @@ pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode, F
         depth: depth(args)?,
         concurrency: job.pass.limits.concurrency,
     };
-    let reports = block_on(async {
+    block_on(async {
         let stop = signal::listen()?;
         let store = connect(&job).await;
-        match args.all {
-            true => all(&store, &selection, options, &stop).await,
-            false => chosen(&store, &selection, options, &stop).await,
+        if args.repair {
+            let job = &job;
+            let world = repair::World {
+                context,
+                args,
+                job,
+                store,
+                stop,
+            };
+            return repair::repair(&world, &selection, options).await;
         }
-    })??;
+        let verified = verified_snapshots(&store, &selection, options, args.all, &stop).await?;
+        Ok(tell(args, &job, options, verified))
+    })?
+}
+
+/// Prints what was found.
+fn tell(args: &VerifyArgs, job: &Job, options: VerifyOptions, verified: Vec<Verified>) -> ExitCode {
+    let reports: Vec<_> = verified.into_iter().map(|one| one.report).collect();
     match args.json {
         true => print_json(&reports),
         false => {
             for report in &reports {
-                summary::print_summary(report, options.depth, kind(&job, report));
+                summary::print_summary(report, options.depth, kind(job, report), false);
             }
         }
     }
     let found = reports.iter().any(|report| !report.findings.is_empty());
-    Ok(match (signal::received(), found) {
+    match (signal::received(), found) {
         (Some(signal), _) => signal,
         (None, true) => ExitCode::Integrity,
         (None, false) => ExitCode::Complete,
-    })
-}
-
-/// Verifies at most one snapshot of each source.
-async fn chosen(
-    store: &Arc<dyn Store>,
-    selection: &Selection,
-    options: VerifyOptions,
-    stop: &Arc<Stop>,
-) -> Result<Vec<VerifyReport>, Failure> {
-    let mut reports = Vec::new();
-    for snapshot in select(store, selection).await? {
-        let nothing = Already::default();
-        let (report, _) = verified(store, snapshot, options, nothing, stop).await?;
-        reports.push(report);
     }
-    Ok(reports)
 }
 
-/// Verifies all snapshots of each source, the earliest first, each object once.
-async fn all(
+/// What was found in a snapshot; the snapshot itself, where that was anything.
+struct Verified {
+    report: VerifyReport,
+    snapshot: Option<Snapshot>,
+}
+
+/// Verifies at most one snapshot of each source, or all of them, the earliest first, each object once.
+async fn verified_snapshots(
     store: &Arc<dyn Store>,
     selection: &Selection,
     options: VerifyOptions,
+    all: bool,
     stop: &Arc<Stop>,
-) -> Result<Vec<VerifyReport>, Failure> {
-    let mut reports = Vec::new();
+) -> Result<Vec<Verified>, Failure> {
+    let mut verified = Vec::new();
+    if !all {
+        for snapshot in select(store, selection).await? {
+            let nothing = Already::default();
+            let (one, _) = verify_one(store, snapshot, options, nothing, stop).await?;
+            verified.push(one);
+        }
+        return Ok(verified);
+    }
     for source in sources_named(&**store, selection.source.as_deref()).await? {
         let mut already = Already::default();
-        let passes = chain::passes(&**store, &source).await?;
-        for pass in passes {
+        for pass in chain::passes(&**store, &source).await? {
             if stop.is_set() {
                 break;
             }
             let snapshot = chain::read(&**store, &source, pass).await;
             if let Some(snapshot) = snapshot.map_err(SelectError::from)? {
-                let report;
-                (report, already) = verified(store, snapshot, options, already, stop).await?;
-                reports.push(report);
+                let one;
+                (one, already) = verify_one(store, snapshot, options, already, stop).await?;
+                verified.push(one);
             }
         }
     }
-    Ok(reports)
+    Ok(verified)
 }
 
-async fn verified(
+async fn verify_one(
     store: &Arc<dyn Store>,
     snapshot: Snapshot,
     options: VerifyOptions,
     mut already: Already,
     stop: &Arc<Stop>,
-) -> Result<(VerifyReport, Already), Failure> {
+) -> Result<(Verified, Already), Failure> {
     let bar = progress(&snapshot);
     let shown = bar.clone();
-    let (store, stop) = (Arc::clone(store), Arc::clone(stop));
+    let (from, stop) = (Arc::clone(store), Arc::clone(stop));
+    let source = snapshot.source.clone();
     let verified = tokio::task::spawn_blocking(move || {
         let progress = move |objects| shown.inc(objects);
-        let report = verify_snapshot(&store, &snapshot, options, &mut already, &stop, progress)?;
-        Ok::<_, Failure>((report, already))
+        let report = verify_snapshot(&from, &snapshot, options, &mut already, &stop, progress)?;
+        Ok::<_, Failure>((report, snapshot, already))
     });
-    let verified = match verified.await {
+    let (mut report, snapshot, already) = match verified.await {
         Ok(verified) => verified?,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     };
     bar.finish_and_clear();
-    Ok(verified)
+    // An object without its own mark is what the finding says it is.
+    if let Err(error) = clear_repaired(store, &source, &mut report).await {
+        note(&format!(
+            "note: what repairs have put back is not known: {error}"
+        ));
+    }
+    let snapshot = (!report.findings.is_empty()).then_some(snapshot);
+    Ok((Verified { report, snapshot }, already))
 }
 
 fn kind(job: &Job, report: &VerifyReport) -> SourceKind {

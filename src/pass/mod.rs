@@ -18,6 +18,7 @@ pub mod back_up;
 pub(crate) mod capture;
 mod commit;
 pub mod context;
+mod damage;
 pub(crate) mod decider;
 pub(crate) mod diff;
 pub mod error;

@@ -1,10 +1,12 @@
 //! What there is of a source before a pass looks at it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::context::PassContext;
 use super::error::SourceError;
 use super::unfinished::{self, Unfinished};
+use crate::format::damage::DamagedContents;
 use crate::format::keys::SourceName;
 use crate::format::location::ObjectId;
 use crate::format::snapshot::Snapshot;
@@ -17,6 +19,8 @@ pub(crate) struct Past {
     pub(crate) parent: Option<Snapshot>,
     /// What passes have left that were killed since, the latest first.
     pub(crate) unfinished: Vec<Unfinished>,
+    /// What of all that is damaged in the store.
+    pub(crate) damaged: Arc<DamagedContents>,
 }
 
 impl Past {
@@ -44,7 +48,11 @@ impl Past {
             true => Vec::new(),
             false => unfinished::find(&*pass.store, source, committed, pass.pass).await?,
         };
-        Ok(Self { parent, unfinished })
+        Ok(Self {
+            parent,
+            unfinished,
+            damaged: Arc::default(),
+        })
     }
 
     /// Entries of the last snapshot, the root among them; 0 without one.

@@ -85,7 +85,7 @@ pub async fn spot_check(
 ) -> Result<SpotCheck, SourceError> {
     let past = &Past {
         parent: Some(snapshot.clone()),
-        unfinished: Vec::new(),
+        ..Past::default()
     };
     let opened = source.open().await?;
     let context = &pass.for_source(source, opened);

@@ -132,7 +132,7 @@ impl Archives {
             Mismatch::Checksum { .. } | Mismatch::OtherChecksum | Mismatch::ETag { .. } => false,
         };
         is_lost.then(|| {
-            let Problem { kind, text } = mismatch.problem();
+            let Problem { kind, text, .. } = mismatch.problem();
             Problem::new(kind, format!("its archive is {text}"))
         })
     }

@@ -218,12 +218,15 @@ impl Mismatch {
                 FindingKind::Replaced,
                 "put again by something else: the store's checksum is of another kind than the one that was sent",
             ),
-            Self::ETag { recorded, stored } => Problem::new(
-                FindingKind::Replaced,
-                format!(
-                    "put again by something else: ETag mismatch: recorded {recorded}, stored {stored}"
-                ),
-            ),
+            Self::ETag { recorded, stored } => Problem {
+                etag: Some(ETag(stored.clone())),
+                ..Problem::new(
+                    FindingKind::Replaced,
+                    format!(
+                        "put again by something else: ETag mismatch: recorded {recorded}, stored {stored}"
+                    ),
+                )
+            },
         }
     }
 }

@@ -18,6 +18,7 @@ mod compare;
 mod contents;
 mod depth;
 mod fetched;
+mod repaired;
 mod report;
 mod seek;
 mod snapshot;
@@ -27,6 +28,7 @@ mod window;
 
 pub use self::already::Already;
 pub use self::depth::Depth;
+pub use self::repaired::clear_repaired;
 pub use self::report::{Compared, Finding, FindingKind, VerifyReport};
 pub use self::snapshot::{VerifyOptions, verify};
 pub use self::window::Window;

@@ -32,7 +32,11 @@ pub(super) fn against_source(
     let mut selection = selection(&args.select)?;
     // The name of a source that was chosen by its directory is the configured one.
     if selection.source.is_some() {
-        selection.source = job.pass.sources.first().map(|source| source.name.to_string());
+        selection.source = job
+            .pass
+            .sources
+            .first()
+            .map(|source| source.name.to_string());
     }
     let checks = block_on(async {
         let stop = signal::listen()?;
@@ -84,7 +88,10 @@ fn pick(snapshot: &Snapshot, read: Option<Window>) -> Pick {
 
 fn print_check(check: &SpotCheck) {
     for unread in &check.unreadable {
-        note(&one_line(&format!("error: {}: {}", unread.path, unread.error)));
+        note(&one_line(&format!(
+            "error: {}: {}",
+            unread.path, unread.error
+        )));
     }
     for other in &check.mismatches {
         note(&one_line(&format!(
@@ -110,7 +117,12 @@ fn print_check(check: &SpotCheck) {
             false => format!("note: {hidden}"),
         });
     }
-    print(&format!("{} {}: {}\n", check.source, check.snapshot, verdict(check)));
+    print(&format!(
+        "{} {}: {}\n",
+        check.source,
+        check.snapshot,
+        verdict(check)
+    ));
 }
 
 fn verdict(check: &SpotCheck) -> String {

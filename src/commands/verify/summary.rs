@@ -8,11 +8,17 @@ use crate::text::{count, one_line};
 use crate::verify::{Compared, Depth, Finding, VerifyReport};
 
 /// Says what was found and what to do, and then, on standard output, the verdict.
-pub(super) fn print_summary(report: &VerifyReport, depth: Depth, kind: SourceKind) {
+/// What `--repair` is about to do is not advised.
+pub(super) fn print_summary(
+    report: &VerifyReport,
+    depth: Depth,
+    kind: SourceKind,
+    is_repaired: bool,
+) {
     for finding in &report.findings {
         note(&one_line(&described(finding)));
     }
-    for hint in advice(report, depth, kind) {
+    for hint in advice(report, depth, kind, is_repaired) {
         note(&one_line(&format!("hint: {hint}")));
     }
     if report.compared.size > 0 {
