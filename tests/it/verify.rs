@@ -1,6 +1,8 @@
 //! Verify finds what is wrong, names it, and says so with its exit code.
 
+mod against;
 mod listed;
+mod repaired;
 
 use std::sync::mpsc;
 
@@ -315,9 +317,9 @@ fn advised(world: &World, args: &[&str]) -> Vec<Vec<String>> {
 /// What is advised does what it says, and stores no more again than it has to.
 #[test]
 fn advice_fits_the_finding_and_works() {
-    let run = |world: &World, command: &[String]| {
+    let run = |world: &World, command: &[String], code: i32| {
         let output = world.offsite(command);
-        assert_eq!(output.code, 0, "{command:?}: {output:?}");
+        assert_eq!(output.code, code, "{command:?}: {output:?}");
         output
     };
     let sound = |world: &World| assert_eq!(findings(world, &["--read"]), (0, vec![]));
@@ -325,8 +327,13 @@ fn advice_fits_the_finding_and_works() {
     let directory = world();
     directory.server.remove(BUCKET, &content(&directory, "03"));
     let commands = advised(&directory, &[]);
-    assert_eq!(commands, [["run", "--source", "data", "--no-incremental"]]);
-    run(&directory, &commands[0]);
+    assert_eq!(commands.len(), 1, "{commands:?}");
+    assert_eq!(commands[0].last().unwrap(), "--repair");
+    // There is no copy.
+    run(&directory, &commands[0], 4);
+    let commands = advised(&directory, &["--repair"]);
+    assert_eq!(commands, [["run", "--source", "data"]]);
+    run(&directory, &commands[0], 0);
     sound(&directory);
 
     let directory = world();
@@ -336,7 +343,7 @@ fn advice_fits_the_finding_and_works() {
     directory.server.corrupt(BUCKET, &segment, 40);
     let commands = advised(&directory, &[]);
     assert_eq!(commands, [["run", "--source", "data"]]);
-    run(&directory, &commands[0]);
+    run(&directory, &commands[0], 0);
     sound(&directory);
 
     let directory = world();
@@ -346,7 +353,7 @@ fn advice_fits_the_finding_and_works() {
     let commands = advised(&directory, &["--checksums"]);
     assert_eq!(commands.len(), 1, "{commands:?}");
     assert_eq!(commands[0][0], "verify");
-    run(&directory, &commands[0]);
+    run(&directory, &commands[0], 0);
 }
 
 #[test]
@@ -372,13 +379,10 @@ fn advice_on_a_session_archives_that_session_again_and_no_other() {
     assert_eq!(found["findings"][0]["path"], "M31_2020-01-02");
     assert_eq!(found["findings"][0]["files"], 2);
     let commands = advised(&sessions, &[]);
-    assert_eq!(
-        commands[0].join(" "),
-        "run --source data --session M31_2020-01-02 --force"
-    );
-    assert_eq!(commands[1][0], "verify");
-    let output = sessions.offsite(&commands[0]);
-    assert_eq!(output.code, 0, "{output:?}");
+    assert_eq!(commands[0].last().unwrap(), "--repair");
+    assert_eq!(commands[1].last().unwrap(), "--read");
+    assert_eq!(sessions.offsite(&commands[0]).code, 4);
+    let output = sessions.back_up();
     let archived = output.event("backup_archive_uploaded");
     assert_eq!(archived["session"], "M31_2020-01-02");
     assert_eq!(findings(&sessions, &["--read"]), (0, vec![]));
