@@ -87,8 +87,7 @@ pub async fn spot_check(
         parent: Some(snapshot.clone()),
         ..Past::default()
     };
-    let opened = source.open().await?;
-    let context = &pass.for_source(source, opened);
+    let context = &pass.open(source).await?;
     let inputs = Inputs::open(context, None, past)?;
     let checker = SpotChecker {
         context: Arc::clone(context),
@@ -113,7 +112,7 @@ pub async fn spot_check(
             place: everything,
             ..source.clone()
         };
-        let everything = everything.open().await?;
+        let everything = Arc::clone(&pass.open(&everything).await?.source);
         let files = files_in(everything, context.limits.scan_threads, &context.stop);
         check.hidden = files.await?.saturating_sub(checker.files);
     }

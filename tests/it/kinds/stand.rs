@@ -98,7 +98,6 @@ impl Stand {
 
     pub(super) async fn pass(&self, stop: &Arc<Stop>) -> PassReport {
         let pass = Pass {
-            retention: None,
             store_owner: None,
             retention: None,
             copies: Vec::new(),

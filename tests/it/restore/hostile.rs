@@ -61,8 +61,6 @@ fn store(world: &World, pass: offsite::format::pass_id::PassId, segment: Vec<u8>
         parent: None,
         parent_sha256: None,
         copied: None,
-        uploaded_bytes: 0,
-        loss: None,
         continued: Vec::new(),
         complete: true,
         xattrs: false,
