@@ -5,10 +5,11 @@ use super::context::SourceContext;
 use super::error::SourceError;
 use crate::events::Event;
 use crate::format::damage::DamagedContents;
-use crate::format::keys;
+use crate::format::keys::{self, SourceName};
 use crate::format::mark::Says;
-use crate::lease::Lease;
+use crate::lease::{self, Lease, LeaseError};
 use crate::snapshots::marks::{self, MarksError};
+use crate::store::Store;
 
 /// Marks that this pass is to deal with.
 #[derive(Debug, Default)]
@@ -25,16 +26,41 @@ impl Marked {
     /// # Errors
     /// The store fails, or one of them cannot be read.
     pub(super) async fn of(context: &SourceContext, lease: &Lease) -> Result<Self, SourceError> {
-        let prefix = keys::marks(&context.job.name);
-        let mut keys = lease.record().await.damaged;
+        let named = lease.record().await.damaged;
+        Self::named(&*context.store, &context.job.name, named).await
+    }
+
+    /// The same for a command that only looks.
+    ///
+    /// # Errors
+    /// The store fails, or one of them cannot be read.
+    pub(super) async fn find(store: &dyn Store, source: &SourceName) -> Result<Self, SourceError> {
+        match lease::look(store).await {
+            Ok(seen) => {
+                let named = seen.map(|seen| seen.record.damaged);
+                Self::named(store, source, named.unwrap_or_default()).await
+            }
+            Err(LeaseError::Store(error)) => Err(error.into()),
+            // A pass says so.
+            Err(_) => Ok(Self::default()),
+        }
+    }
+
+    async fn named(
+        store: &dyn Store,
+        source: &SourceName,
+        mut keys: Vec<String>,
+    ) -> Result<Self, SourceError> {
+        let prefix = keys::marks(source);
         keys.retain(|key| key.starts_with(&prefix));
         let mut objects = Vec::new();
         for key in &keys {
-            match marks::read_one(&*context.store, key).await {
-                Ok(Some(mark)) => match mark.says {
-                    Says::Damaged { objects: damaged } => objects.extend(damaged),
-                    _ => {}
-                },
+            match marks::read_one(store, key).await {
+                Ok(Some(mark)) => {
+                    if let Says::Damaged { objects: damaged } = mark.says {
+                        objects.extend(damaged);
+                    }
+                }
                 // Whoever was to write it was killed before.
                 Ok(None) => {}
                 Err(MarksError::Store(error)) => return Err(error.into()),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::context::PassContext;
+use super::damage::Marked;
 use super::error::SourceError;
 use super::unfinished::{self, Unfinished};
 use crate::format::damage::DamagedContents;
@@ -30,7 +31,10 @@ impl Past {
     /// The store fails, or what is in it cannot be used.
     pub(crate) async fn find(pass: &PassContext, source: &SourceName) -> Result<Self, SourceError> {
         let parent = chain::latest(&*pass.store, source).await?;
-        Self::of(pass, source, parent, false).await
+        let mut past = Self::of(pass, source, parent, false).await?;
+        let marked = Marked::find(&*pass.store, source).await?;
+        past.damaged = Arc::new(marked.contents);
+        Ok(past)
     }
 
     /// That of a source whose last snapshot is `parent`. Where `is_settled`, nothing comes after it.

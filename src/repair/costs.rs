@@ -12,8 +12,30 @@ use crate::snapshots::chain::{self, ChainError};
 use crate::snapshots::entries::{Entries, EntriesError};
 use crate::store::{Store, StoreError};
 
-/// The snapshots of a source that need each damaged object, by its number; and the newest snapshot there is.
-/// A segment that several snapshots share is read once. Blocks.
+/// The snapshots that need damaged objects.
+#[derive(Debug, Default)]
+pub(super) struct Costs {
+    /// By the number of the object, the earliest first.
+    by_object: BTreeMap<usize, Vec<PassId>>,
+    newest: Option<PassId>,
+}
+
+impl Costs {
+    /// The snapshots that need an object.
+    pub(super) fn of(&self, number: usize) -> &[PassId] {
+        self.by_object.get(&number).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether the newest snapshot of the source is one of them.
+    pub(super) fn is_in_newest(&self, number: usize) -> bool {
+        self.of(number)
+            .last()
+            .copied()
+            .is_some_and(|last| Some(last) == self.newest)
+    }
+}
+
+/// Finds the snapshots of a source that need damaged objects. A segment that several snapshots share is read once. Blocks.
 ///
 /// # Errors
 /// The store fails.
@@ -21,11 +43,10 @@ pub(super) fn costs(
     store: &Arc<dyn Store>,
     source: &SourceName,
     damaged: &DamagedContents,
-) -> Result<(BTreeMap<usize, Vec<PassId>>, Option<PassId>), StoreError> {
+) -> Result<Costs, StoreError> {
     let runtime = Handle::current();
     let mut known: HashMap<String, BTreeSet<usize>> = HashMap::new();
-    let mut costs: BTreeMap<usize, Vec<PassId>> = BTreeMap::new();
-    let mut newest = None;
+    let mut costs = Costs::default();
     for pass in runtime.block_on(chain::passes(&**store, source))? {
         let snapshot = match runtime.block_on(chain::read(&**store, source, pass)) {
             Ok(Some(snapshot)) => snapshot,
@@ -33,7 +54,7 @@ pub(super) fn costs(
             Ok(None) | Err(ChainError::Record { .. }) => continue,
             Err(ChainError::Store(error)) => return Err(error),
         };
-        newest = Some(pass);
+        costs.newest = Some(pass);
         let mut lacking = BTreeSet::new();
         for segment in &snapshot.segments {
             if !known.contains_key(&segment.key) {
@@ -50,8 +71,8 @@ pub(super) fn costs(
             lacking.extend(known.get(&segment.key).into_iter().flatten());
         }
         for number in lacking {
-            costs.entry(number).or_default().push(pass);
+            costs.by_object.entry(number).or_default().push(pass);
         }
     }
-    Ok((costs, newest))
+    Ok(costs)
 }

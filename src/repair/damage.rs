@@ -125,7 +125,7 @@ impl Found<'_> {
             };
             let is_whole = |finding: &&Finding| finding.files.is_some();
             let is_missing = findings.iter().any(|f| f.kind == FindingKind::Missing);
-            let is_outside = self.has_read && findings.iter().all(|f| is_whole(f)) && !is_missing;
+            let is_outside = self.has_read && findings.iter().all(is_whole) && !is_missing;
             let damage = Damage {
                 object: DamagedObject {
                     object: Some(object.object),

@@ -198,31 +198,33 @@ impl Repairer<'_> {
         let (store, source) = (Arc::clone(&self.store), marker.source.clone());
         let damaged = Arc::clone(&contents);
         let costs = tokio::task::spawn_blocking(move || costs::costs(&store, &source, &damaged));
-        let (costs, newest) = match costs.await {
+        let costs = match costs.await {
             Ok(costs) => costs?,
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         };
-        let needs_it = |number: &usize| {
-            let snapshots = costs.get(number);
-            snapshots.is_some_and(|snapshots| newest.is_some_and(|n| snapshots.contains(&n)))
-        };
         let numbered = contents.objects().iter().enumerate();
         let to_mark: Vec<_> = numbered
-            .filter(|(number, _)| needs_it(number))
+            .filter(|(number, _)| costs.is_in_newest(*number))
             .map(|(_, object)| object.clone())
             .collect();
         marker.damaged(to_mark.clone()).await?;
         let not_repaired = left.into_iter().map(|(damage, why)| {
             let mut objects = contents.objects().iter();
             let number = objects.position(|object| object.key == damage.object.key);
-            let snapshots = number.and_then(|number| costs.get(&number));
+            let snapshots = number.map(|number| costs.of(number).to_vec());
+            // Parts of the manifest are the snapshot's own, as far as is known here.
+            let own = || match damage.is_manifest {
+                true => vec![marker.snapshot],
+                false => Vec::new(),
+            };
+            let snapshots = snapshots.unwrap_or_else(own);
             NotRepaired {
                 recaptured: to_mark.iter().any(|o| o.key == damage.object.key),
                 key: damage.object.key,
                 problem: damage.object.problem,
                 why,
                 paths: damage.object.paths,
-                snapshots: snapshots.cloned().unwrap_or_default(),
+                snapshots,
                 costs_files: damage.costs_files,
             }
         });

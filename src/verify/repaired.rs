@@ -26,9 +26,8 @@ pub async fn clear_repaired(
     report.findings.retain(|finding| {
         let repaired = marks.repaired(&finding.key);
         let stored = finding.etag.as_ref();
-        !repaired
-            .zip(stored)
-            .is_some_and(|(repaired, stored)| repaired.bare() == stored.bare())
+        let both = repaired.zip(stored);
+        both.is_none_or(|(repaired, stored)| repaired.bare() != stored.bare())
     });
     for _ in report.findings.len()..before {
         report.compared.count(Evidence::ETag);

@@ -156,7 +156,7 @@ async fn repair_all(
             continue;
         };
         let (what, report) = found(world, snapshot, report, options).await?;
-        let repair = repairer.repair(what).await.map_err(not_repaired)?;
+        let repair = (repairer.repair(what).await).map_err(|error| not_repaired(&error))?;
         all.push(Repaired { report, repair });
     }
     Ok(all)
@@ -191,8 +191,8 @@ async fn found(
     Ok((what, report))
 }
 
-fn not_repaired(error: MarkingError) -> Failure {
-    let code = match &error {
+fn not_repaired(error: &MarkingError) -> Failure {
+    let code = match error {
         MarkingError::Lost(lost) => lost.exit_code(),
         MarkingError::Store(error) | MarkingError::Marks(MarksError::Store(error)) => {
             error.kind.exit_code()

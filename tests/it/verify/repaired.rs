@@ -107,6 +107,9 @@ fn what_no_copy_has_is_captured_again_by_the_next_pass_alone() {
     // Nothing is written down twice.
     repair(&world, 4);
     assert_eq!(marked(&world).len(), 1);
+    let plan = world.offsite(["plan", "--json"]);
+    let plan: Value = serde_json::from_str(&plan.stdout).unwrap();
+    assert_eq!(plan[0]["send_files"], 2, "{plan}");
     let requests = world.requests_of(|| drop(world.back_up()));
     assert_eq!(uploads(&requests), ["03", "07"]);
     assert_eq!(marked(&world), Vec::<String>::new());
