@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Verified, kind, summary, verified_snapshots};
+use super::summary;
+use super::verified::{Verified, kind, verified_snapshots};
 use crate::cli::VerifyArgs;
 use crate::commands::{Context, locking, note, print, print_json};
 use crate::config::Job;
