@@ -3,6 +3,7 @@
 mod keeping;
 mod looking;
 mod restoring;
+mod verifying;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ use crate::config::Flag;
 pub use self::keeping::{AckArgs, PinArgs, PruneArgs, RetentionArgs, UndeleteArgs, UnpinArgs};
 pub use self::looking::{CatArgs, DiffArgs, FindArgs, ListArgs, LsArgs};
 pub use self::restoring::RestoreArgs;
+pub use self::verifying::VerifyArgs;
 
 /// Backs up directories to S3 or into a directory, and gets them back.
 ///
@@ -284,26 +286,6 @@ pub struct SelectArgs {
     /// The last snapshot not later than this, as 2025-12-27T02:00:00Z, "2025-12-27 02:00", 2025-12-27 or "2 days ago"
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
-}
-
-/// What `verify` takes.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  offsite verify              compare size and checksum of every object with the record, as the store has them
-  offsite verify --read       read everything back and hash it
-  offsite verify --read 5%    read a share that rotates with time, so that all gets its turn
-
-Objects in an archive class (GLACIER, DEEP_ARCHIVE) are compared and counted, and not read.")]
-pub struct VerifyArgs {
-    /// Which snapshots.
-    #[command(flatten)]
-    pub select: SelectArgs,
-    /// Read contents back: all, or a share
-    #[arg(long, value_name = "SHARE", num_args = 0..=1, default_missing_value = "100%")]
-    pub read: Option<String>,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// What `status` takes.

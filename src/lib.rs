@@ -18,6 +18,7 @@ mod memory;
 pub mod pass;
 pub mod plan;
 pub mod prices;
+pub mod repair;
 pub mod restore;
 pub mod retention;
 pub mod run;

@@ -2,6 +2,7 @@
 
 pub mod differences;
 pub mod sessions;
+pub mod spot_check;
 
 use serde::Serialize;
 

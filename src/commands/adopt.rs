@@ -1,27 +1,23 @@
 //! `offsite adopt`: a store that belonged to another owner, or to nobody, belongs to the one configured.
 
 use std::io::{IsTerminal, stdin};
-use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::locking::take_lock;
 use super::table::Table;
 use super::{Context, block_on, connect, holder, note, print, print_json};
-use crate::boottime::boottime;
 use crate::cli::AdoptArgs;
-use crate::config::Job;
 use crate::ecs::Identity;
 use crate::error::Failure;
 use crate::exit::ExitCode;
-use crate::format::abilities::Abilities;
 use crate::format::keys::SourceName;
-use crate::format::lock::{Ending, Holder};
+use crate::format::lock::Ending;
 use crate::format::owner::StoreOwner;
 use crate::format::pass_id::PassId;
-use crate::lease::{self, Claim, Held, Lease, LeaseError};
+use crate::lease::{self, Claim, Lease, LeaseError};
 use crate::signal;
 use crate::snapshots::chain;
 use crate::snapshots::select::{self, SelectError};
@@ -89,7 +85,7 @@ pub(super) fn adopt(context: &Context, args: &AdoptArgs) -> Result<ExitCode, Fai
         let task = Identity::find(&context.environment).await;
         let task = task.as_ref().ok().and_then(Option::as_ref);
         let holder = holder(&context.environment, task);
-        let lease = take_lock(&job, &store, holder, &stop).await?;
+        let lease = take_lock(&job, &store, (holder, Claim::Anybody), &stop).await?;
         let adopted = under(&lease, &*store, args, owner, &stop).await;
         // It knows nothing of what passes have left.
         if let Err(error) = lease.release(Ending::Unfinished).await {
@@ -153,49 +149,6 @@ async fn refusal(stop: &Stop) -> Option<Failure> {
             unchanged(code, "interrupted")
         }
         () = tokio::time::sleep(PATIENCE) => unchanged(ExitCode::Failed, "nobody answered in time"),
-    }
-}
-
-async fn take_lock(
-    job: &Job,
-    store: &Arc<dyn Store>,
-    holder: Holder,
-    stop: &Stop,
-) -> Result<Lease, LeaseError> {
-    let request = lease::Request {
-        holder,
-        claim: Claim::Anybody,
-        sources: Vec::new(),
-        ttl: job.pass.lock_ttl,
-        wait: job.pass.lock_wait,
-        random: fastrand::u16(..),
-        boottime,
-    };
-    let (lease, _) = lease::acquire(store, &request, stop, &Waiting).await?;
-    Ok(lease)
-}
-
-/// Says whom the lock is waited for.
-struct Waiting;
-
-#[async_trait]
-impl lease::Observer for Waiting {
-    async fn is_gone(&self, _: &Held) -> bool {
-        false
-    }
-
-    fn waits(&self, held: &Held) {
-        let Held { record, until, .. } = held;
-        note(&format!(
-            "waiting for the lock, which {} holds until {until}",
-            record.holder
-        ));
-    }
-
-    fn tried(&self, found: &Abilities) {
-        if let Some(lacking) = found.lacking() {
-            note(&format!("note: {lacking}"));
-        }
     }
 }
 

@@ -142,7 +142,7 @@ fn with_the_disk(
             is_any = true;
             printer.begin(snapshot, &source.place.text());
             let looked = differences(&pass, source, snapshot, printer).await;
-            printer = looked.map_err(failed)?;
+            printer = looked.map_err(not_compared)?;
             printer.sum_up();
         }
         if !is_any {
@@ -159,7 +159,7 @@ fn with_the_disk(
 }
 
 /// Why not everything was compared.
-fn failed(error: SourceError) -> Failure {
+pub(super) fn not_compared(error: SourceError) -> Failure {
     match error {
         SourceError::Damaged {
             key,

@@ -12,6 +12,7 @@ mod find;
 mod init;
 mod launch;
 mod list;
+mod locking;
 mod ls;
 mod marks;
 mod plan;

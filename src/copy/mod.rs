@@ -12,6 +12,7 @@ mod need;
 mod not_carried;
 mod objects;
 mod plan;
+mod put_back;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,9 +22,11 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use self::by_store::ByStore;
-use self::need::{Need, needs};
+pub use self::need::Need;
+use self::need::needs;
 use self::objects::{Brought, Carrier, LARGE_AT_ONCE};
 pub use self::plan::{PlanError, newest, to_copy};
+pub use self::put_back::PutBack;
 use crate::exit::ExitCode;
 use crate::format::keys::{self, SourceName};
 use crate::format::pass_id::PassId;
@@ -35,7 +38,7 @@ use crate::snapshots::chain::{self, ChainError};
 use crate::snapshots::entries::{Loaded, load};
 use crate::snapshots::objects::{ObjectsError, load_bytes};
 use crate::stop::Stop;
-use crate::store::{Condition, Listing, Store, StoreError};
+use crate::store::{Condition, Listing, Placement, Store, StoreError};
 
 /// Objects that wait to be carried.
 const QUEUED: usize = 256;
@@ -255,6 +258,8 @@ async fn carry_contents(
         requests: Budget::of_requests(limits.concurrency, runtime),
         large: Semaphore::new(LARGE_AT_ONCE),
         by_store: Arc::clone(&stores.by_store),
+        condition: Condition::Absent,
+        placement: Placement::default(),
     });
     let (found, mut needed) = mpsc::channel::<Result<Need, CopyError>>(QUEUED);
     let (from, listed) = (Arc::clone(&stores.from), snapshot.clone());

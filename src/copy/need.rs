@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::CopyError;
 use crate::format::location::{Checksum, Location, Stored};
+use crate::format::objects::SharedObject;
 use crate::format::pass_id::PassId;
 use crate::format::snapshot::Snapshot;
 use crate::snapshots::entries::{Entries, EntriesError};
@@ -17,11 +18,15 @@ use crate::store::Store;
 
 /// An object with contents.
 #[derive(Debug, Clone)]
-pub(super) struct Need {
-    pub(super) key: String,
-    pub(super) size: u64,
-    pub(super) sha256: Option<[u8; 32]>,
-    pub(super) crc64nvme: Option<u64>,
+pub struct Need {
+    /// Its key, under the prefix.
+    pub key: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// SHA-256 of it, where that is known.
+    pub sha256: Option<[u8; 32]>,
+    /// CRC-64/NVME of it, where that is known.
+    pub crc64nvme: Option<u64>,
 }
 
 /// Tells of all that is needed, once each, until `tell` says that it is enough. Blocks.
@@ -41,17 +46,7 @@ pub(super) fn needs(
         }
     };
     for object in table.iter().filter(|object| is_new(object.object.pass)) {
-        let crc64nvme = u64::from_str_radix(&object.crc64nvme, 16).ok();
-        let need = Need {
-            key: object.key.to_string(),
-            size: object.size,
-            sha256: match object.checksum {
-                Checksum::Sha256(sha256) => Some(sha256),
-                Checksum::Crc64Nvme(_) | Checksum::Sha256OfParts(_) | Checksum::None => None,
-            },
-            crc64nvme,
-        };
-        if !tell(Ok(need)) {
+        if !tell(Ok(Need::of_shared(object))) {
             return;
         }
     }
@@ -83,20 +78,38 @@ pub(super) fn needs(
         if !is_new(content.pass) || has_names && !shared.insert(stored.key.to_string()) {
             continue;
         }
-        if !tell(Ok(of_file(stored, content.sha256))) {
+        if !tell(Ok(Need::of_file(stored, content.sha256))) {
             return;
         }
     }
 }
 
-fn of_file(stored: &Stored, sha256: [u8; 32]) -> Need {
-    Need {
-        key: stored.key.to_string(),
-        size: stored.size,
-        sha256: Some(sha256),
-        crc64nvme: match stored.checksum {
-            Checksum::Crc64Nvme(crc64nvme) => Some(crc64nvme),
-            Checksum::Sha256(_) | Checksum::Sha256OfParts(_) | Checksum::None => None,
-        },
+impl Need {
+    /// An object that holds one file as it is, of this SHA-256.
+    #[must_use]
+    pub fn of_file(stored: &Stored, sha256: [u8; 32]) -> Self {
+        Self {
+            key: stored.key.to_string(),
+            size: stored.size,
+            sha256: Some(sha256),
+            crc64nvme: match stored.checksum {
+                Checksum::Crc64Nvme(crc64nvme) => Some(crc64nvme),
+                Checksum::Sha256(_) | Checksum::Sha256OfParts(_) | Checksum::None => None,
+            },
+        }
+    }
+
+    /// One that many files share.
+    #[must_use]
+    pub fn of_shared(object: &SharedObject) -> Self {
+        Self {
+            key: object.key.to_string(),
+            size: object.size,
+            sha256: match object.checksum {
+                Checksum::Sha256(sha256) => Some(sha256),
+                Checksum::Crc64Nvme(_) | Checksum::Sha256OfParts(_) | Checksum::None => None,
+            },
+            crc64nvme: u64::from_str_radix(&object.crc64nvme, 16).ok(),
+        }
     }
 }

@@ -44,6 +44,10 @@ pub(super) struct Carrier {
     /// For objects that go in parts.
     pub(super) large: Semaphore,
     pub(super) by_store: Arc<ByStore>,
+    /// When a put may take effect.
+    pub(super) condition: Condition,
+    /// How what is put is kept.
+    pub(super) placement: Placement,
 }
 
 impl Carrier {
@@ -85,12 +89,26 @@ impl Carrier {
                 Ok(None) => {}
             }
             reads += 1;
-            // As a pass sends it, and so with the same checksum, by which `verify` compares it.
-            let is_whole = need.size <= WHOLE_BYTES && need.crc64nvme.is_none();
-            brought = match is_whole {
-                true => self.carry_whole(need).await,
-                false => self.carry_in_parts(need).await,
-            };
+            brought = self.carry_once(need).await;
+        }
+    }
+
+    /// Puts an object back that is damaged or missing, if the other store has what was recorded.
+    pub(super) async fn put_back(&self, need: &Need) -> Result<bool, NotCarried> {
+        for _ in 0..READS {
+            if self.carry_once(need).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// As a pass sends it, and so with the same checksum, by which `verify` compares it.
+    async fn carry_once(&self, need: &Need) -> Result<Option<Brought>, NotCarried> {
+        let is_whole = need.size <= WHOLE_BYTES && need.crc64nvme.is_none();
+        match is_whole {
+            true => self.carry_whole(need).await,
+            false => self.carry_in_parts(need).await,
         }
     }
 
@@ -127,7 +145,7 @@ impl Carrier {
     }
 
     /// Reads an object of the right length where it is to be copied to.
-    async fn is_same_there(&self, need: &Need) -> Result<bool, NotCarried> {
+    pub(super) async fn is_same_there(&self, need: &Need) -> Result<bool, NotCarried> {
         let stopped = |_| NotCarried::Stopped;
         for _ in 0..READS {
             let mut digests = Digests::of(need);
@@ -156,8 +174,8 @@ impl Carrier {
         let Some(sha256) = digests.finish(need) else {
             return Ok(None);
         };
-        let placement = Placement::default();
-        let put = (self.to).put_content(&need.key, bytes, sha256, &Condition::Absent, &placement);
+        let (condition, placement) = (&self.condition, &self.placement);
+        let put = (self.to).put_content(&need.key, bytes, sha256, condition, placement);
         put.await?;
         Ok(Some(Brought::Carried(need.size)))
     }
@@ -169,8 +187,8 @@ impl Carrier {
         let uploader = Uploader::within(to, self.memory.clone(), self.requests.clone());
         let mut writer = uploader.begin(NewObject {
             key: need.key.clone(),
-            condition: Condition::Absent,
-            placement: Placement::default(),
+            condition: self.condition.clone(),
+            placement: self.placement.clone(),
             length: Length::Known(need.size),
             with_sha256: false,
         });

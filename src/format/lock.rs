@@ -112,6 +112,9 @@ pub struct Lock {
     /// written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub to_void: Vec<String>,
+    /// Keys of marks that say of objects that they are damaged, which no pass has dealt with yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<String>,
     /// Somebody is finding out whether the lease has expired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<Probe>,

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::FORMAT;
+use super::damage::DamagedObject;
 use super::keys::SourceName;
+use super::location::ETag;
 use super::lock::Holder;
 use super::pass_id::PassId;
 use super::requires::{Requires, Unsupported};
@@ -55,9 +57,28 @@ pub enum Says {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
+    /// Objects that it needs are damaged, and no copy had them. The next pass captures again what they held.
+    Damaged {
+        /// Which, and what is wrong with them.
+        objects: Vec<DamagedObject>,
+    },
+    /// Objects were put back from a copy, and have another ETag than was recorded.
+    Repaired {
+        /// Which, and their ETags.
+        objects: Vec<RepairedObject>,
+    },
     /// Something that this program does not know.
     #[serde(other)]
     Unknown,
+}
+
+/// An object that was put back from a copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepairedObject {
+    /// Its key, under the prefix.
+    pub key: String,
+    /// The store's name for the version that was put back.
+    pub etag: ETag,
 }
 
 /// A mark that cannot be used.

@@ -10,6 +10,7 @@ pub mod abilities;
 pub mod changes;
 pub mod codec;
 pub mod condemned;
+pub mod damage;
 pub mod entry;
 pub mod keys;
 pub mod lines;

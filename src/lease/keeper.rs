@@ -166,6 +166,25 @@ impl Lease {
         self.shared.renew().await
     }
 
+    /// Notes in the lock that there is, or is about to be, a mark of damage under `key`, and lasts as long as passes
+    /// have not dealt with it.
+    ///
+    /// # Errors
+    /// The lease is lost, and nobody knows whether the lock says it.
+    pub async fn note_damage(&self, key: &str) -> Result<(), Lost> {
+        {
+            let mut current = self.shared.current.lock().await;
+            current.record.damaged.push(key.to_owned());
+        }
+        self.shared.renew().await
+    }
+
+    /// Notes, with the next renewal or with the release, that a pass has dealt with marks of damage.
+    pub async fn forget_damage(&self, keys: &[String]) {
+        let mut current = self.shared.current.lock().await;
+        current.record.damaged.retain(|key| !keys.contains(key));
+    }
+
     /// Blocks every commit record that an earlier holder may still write.
     pub(super) async fn settle(&self) -> Result<(), LeaseError> {
         let record = self.record().await;

@@ -164,6 +164,8 @@ pub struct Previous {
     pub store_owner: Option<StoreOwner>,
     /// Keys of commit records that may still be written, its own and those it had not settled.
     pub to_void: Vec<String>,
+    /// Keys of marks of damage that no pass has dealt with yet.
+    pub damaged: Vec<String>,
 }
 
 /// What the lock object says now.
@@ -192,6 +194,7 @@ impl Seen {
             holder: record.holder.clone(),
             store_owner: record.store_owner.clone(),
             to_void,
+            damaged: record.damaged.clone(),
         }
     }
 }

@@ -33,6 +33,7 @@ pub(super) fn held(
         outcome: None,
         commits: commit_keys(&request.sources, pass),
         to_void: previous.map_or_else(Vec::new, |p| p.to_void.clone()),
+        damaged: previous.map_or_else(Vec::new, |p| p.damaged.clone()),
         probe: None,
     }
 }

@@ -1,9 +1,11 @@
 //! Backing up one source, from its last snapshot to its next.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::commit::{self, Commit};
 use super::context::{PassContext, SourceContext};
+use super::damage::Marked;
 use super::decider::Merged;
 use super::diff::Inputs;
 use super::error::{Nothing, SourceError};
@@ -69,7 +71,10 @@ pub async fn back_up(
     if !known.is_settled {
         give_up_uploads(context).await;
     }
-    let past = Past::of(pass, &source.name, parent, known.is_settled).await?;
+    let mut past = Past::of(pass, &source.name, parent, known.is_settled).await?;
+    let mut marked = Marked::of(context, lease).await?;
+    past.damaged = Arc::new(std::mem::take(&mut marked.contents));
+    let past = past;
     let parent = past.parent.as_ref();
     let origins = origins::tell(context, machine, parent);
     let approach = policy::settle(context, &past).await?;
@@ -130,6 +135,10 @@ pub async fn back_up(
         uploaded_bytes: changes.uploaded_bytes,
     };
     let snapshot = commit::commit(context, lease, commit).await?;
+    // Of what could not be captured, the entry is the old one, it may be.
+    marked
+        .settle(context, lease, merged.damaged + changes.failed)
+        .await;
 
     gaps.tell(context);
     context.events.emit(&Event::SnapshotCommitted {

@@ -42,6 +42,8 @@ pub(crate) struct Merged {
     pub(crate) failed: u64,
     /// Entries that were gone when looked at.
     pub(crate) vanished: u64,
+    /// Entries that stay as they are although their contents are damaged in the store.
+    pub(crate) damaged: u64,
     /// Bytes of new files and of files of another size.
     pub(crate) bytes_to_send: u64,
     /// Files among those.
@@ -170,7 +172,11 @@ impl<S: Sink> Visitor for Decider<S> {
             None => Change::Gone(&recorded),
             Some(_) => Change::Unknown(&recorded),
         };
-        match (self.policy.decide(&change), unknown) {
+        let decision = self.policy.decide(&change);
+        if matches!(decision, Decision::Keep | Decision::Hold) {
+            self.merged.damaged += u64::from(recorded.is_damaged);
+        }
+        match (decision, unknown) {
             (Decision::Keep, _) => {
                 self.merged.unchanged += 1;
                 self.keep_unseen(recorded)

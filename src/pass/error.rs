@@ -76,6 +76,9 @@ pub enum SourceError {
         /// The last.
         last: String,
     },
+    /// A mark of damage that the lock names cannot be read.
+    #[error("{0}")]
+    Mark(String),
     /// The archive cannot be compressed as asked.
     #[error("cannot compress: {0}")]
     Compression(std::io::Error),
@@ -203,6 +206,7 @@ impl SourceError {
             Self::NoSession { .. } | Self::NoYear { .. } => ExitCode::NotFound,
             Self::Interrupted => ExitCode::Terminated,
             Self::Damaged { .. }
+            | Self::Mark(_)
             | Self::Latest(ChainError::Record { .. })
             | Self::Objects(ObjectsError::Damaged { .. } | ObjectsError::Newer { .. }) => {
                 ExitCode::Integrity
@@ -238,6 +242,7 @@ impl SourceError {
             | Self::NoObject(_)
             | Self::ManyObjects(_)
             | Self::Damaged { .. }
+            | Self::Mark(_)
             | Self::Compression(_)
             | Self::Thread(_)
             | Self::NoSession { .. }
@@ -263,6 +268,10 @@ impl SourceError {
             }
             Self::Damaged { .. } => Some(
                 "put the object back, from a copy of the store or an earlier version in the bucket; or archive everything anew that is still there, with `offsite run --force`: sessions that are gone are then in earlier snapshots only"
+                    .to_owned(),
+            ),
+            Self::Mark(_) => Some(
+                "it says what is damaged in the store; move it away, and `offsite verify --repair` writes it again"
                     .to_owned(),
             ),
             Self::NoSession { .. } => Some("`offsite sessions` lists them all".to_owned()),

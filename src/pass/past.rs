@@ -1,10 +1,13 @@
 //! What there is of a source before a pass looks at it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::context::PassContext;
+use super::damage::Marked;
 use super::error::SourceError;
 use super::unfinished::{self, Unfinished};
+use crate::format::damage::DamagedContents;
 use crate::format::keys::SourceName;
 use crate::format::location::ObjectId;
 use crate::format::snapshot::Snapshot;
@@ -17,6 +20,8 @@ pub(crate) struct Past {
     pub(crate) parent: Option<Snapshot>,
     /// What passes have left that were killed since, the latest first.
     pub(crate) unfinished: Vec<Unfinished>,
+    /// What of all that is damaged in the store.
+    pub(crate) damaged: Arc<DamagedContents>,
 }
 
 impl Past {
@@ -26,7 +31,10 @@ impl Past {
     /// The store fails, or what is in it cannot be used.
     pub(crate) async fn find(pass: &PassContext, source: &SourceName) -> Result<Self, SourceError> {
         let parent = chain::latest(&*pass.store, source).await?;
-        Self::of(pass, source, parent, false).await
+        let mut past = Self::of(pass, source, parent, false).await?;
+        let marked = Marked::find(&*pass.store, source).await?;
+        past.damaged = Arc::new(marked.contents);
+        Ok(past)
     }
 
     /// That of a source whose last snapshot is `parent`. Where `is_settled`, nothing comes after it.
@@ -44,7 +52,11 @@ impl Past {
             true => Vec::new(),
             false => unfinished::find(&*pass.store, source, committed, pass.pass).await?,
         };
-        Ok(Self { parent, unfinished })
+        Ok(Self {
+            parent,
+            unfinished,
+            damaged: Arc::default(),
+        })
     }
 
     /// Entries of the last snapshot, the root among them; 0 without one.

@@ -37,7 +37,7 @@ pub async fn differences<L: Listener>(
 ) -> Result<L, SourceError> {
     let past = &Past {
         parent: Some(snapshot.clone()),
-        unfinished: Vec::new(),
+        ..Past::default()
     };
     let context = &pass.open(source).await?;
     let inputs = Inputs::open(context, None, past)?;

@@ -168,7 +168,7 @@ impl Entries {
 
     /// Those of some of its segments, which are in order. Needs a runtime around it.
     #[must_use]
-    pub(super) fn in_segments(store: &Arc<dyn Store>, segments: &[SegmentRef]) -> Self {
+    pub fn in_segments(store: &Arc<dyn Store>, segments: &[SegmentRef]) -> Self {
         Self {
             segments: Segments::recorded(store, segments),
             come: 0,

@@ -10,7 +10,7 @@ use super::chain::AT_ONCE;
 use crate::format::keys::{self, SourceName};
 use crate::format::mark::{MARK_BYTES, Mark, MarkError, Says};
 use crate::format::pass_id::PassId;
-use crate::store::{Condition, Listing, Store, StoreError, StoreErrorKind, all_keys};
+use crate::store::{Condition, ETag, Listing, Store, StoreError, StoreErrorKind, all_keys};
 
 /// How often somebody else may write the next number first.
 const ATTEMPTS: u32 = 16;
@@ -100,8 +100,25 @@ impl Marks {
                 false => None,
             }),
             Says::Unpin => Some(None),
-            Says::Acknowledge { .. } | Says::Unknown => None,
+            Says::Acknowledge { .. }
+            | Says::Damaged { .. }
+            | Says::Repaired { .. }
+            | Says::Unknown => None,
         })?
+    }
+
+    /// The version of an object that a repair has put back last, whichever snapshot it was found in.
+    #[must_use]
+    pub fn repaired(&self, key: &str) -> Option<&ETag> {
+        let marks = self.by_snapshot.values().flatten();
+        let of_key = marks.filter_map(|mark| match &mark.says {
+            Says::Repaired { objects } => {
+                let object = objects.iter().find(|object| object.key == key)?;
+                Some((mark.at, &object.etag))
+            }
+            _ => None,
+        });
+        of_key.max_by_key(|(at, _)| *at).map(|(_, etag)| etag)
     }
 
     /// Whether somebody has said that what a snapshot lacks is meant to be gone.
@@ -112,12 +129,28 @@ impl Marks {
     }
 }
 
-/// Writes a mark after those that a snapshot has.
+/// Reads one mark; `None` where there is none under the key.
 ///
 /// # Errors
-/// The store fails.
-pub async fn write(store: &dyn Store, mark: &Mark) -> Result<(), StoreError> {
-    let prefix = keys::marks_of(&mark.source, mark.snapshot);
+/// The store fails, or it is no mark.
+pub async fn read_one(store: &dyn Store, key: &str) -> Result<Option<Mark>, MarksError> {
+    match read(store, key.to_owned()).await {
+        Ok((_, mark)) => Ok(Some(mark)),
+        Err(MarksError::Store(error)) if error.kind == StoreErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The number of the last mark of a snapshot; 0 if it has none.
+///
+/// # Errors
+/// The listing fails.
+pub async fn last_number(
+    store: &dyn Store,
+    source: &SourceName,
+    snapshot: PassId,
+) -> Result<u32, StoreError> {
+    let prefix = keys::marks_of(source, snapshot);
     let listing = Listing {
         prefix: &prefix,
         ..Listing::default()
@@ -129,7 +162,15 @@ pub async fn write(store: &dyn Store, mark: &Mark) -> Result<(), StoreError> {
             .parse()
             .ok()
     };
-    let mut number: u32 = last.as_ref().and_then(number).unwrap_or(0);
+    Ok(last.as_ref().and_then(number).unwrap_or(0))
+}
+
+/// Writes a mark after those that a snapshot has.
+///
+/// # Errors
+/// The store fails.
+pub async fn write(store: &dyn Store, mark: &Mark) -> Result<(), StoreError> {
+    let mut number = last_number(store, &mark.source, mark.snapshot).await?;
     let mut attempt = 1;
     loop {
         number = number.saturating_add(1);

@@ -48,6 +48,11 @@ pub trait Place: Debug + Send + Sync {
         }
     }
 
+    /// The same place with nothing left out, where its configuration leaves something out by name.
+    fn with_everything(&self) -> Option<Arc<dyn Place>> {
+        None
+    }
+
     /// Opens it. A pass does so once, on a thread that may block. What changes from now on counts as not yet seen.
     ///
     /// # Errors

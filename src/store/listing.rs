@@ -37,6 +37,18 @@ pub struct ListedObject {
     pub storage_class: Option<String>,
 }
 
+impl ListedObject {
+    /// Whether its class is one whose objects have to be thawed. A listing does not tell whether that was done, nor the
+    /// tiers of INTELLIGENT_TIERING.
+    #[must_use]
+    pub fn is_archived(&self) -> bool {
+        matches!(
+            self.storage_class.as_deref(),
+            Some("GLACIER" | "DEEP_ARCHIVE")
+        )
+    }
+}
+
 /// A stretch of a listing. Each follows the one before it, in order of the bytes of keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {

@@ -1,12 +1,13 @@
 //! Shared objects: each is looked at once for all files in it.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
 
-use super::compare::{Look, Mismatch, Recorded, look};
+use super::already::LastVerified;
+use super::asking::{Asker, Wanted};
+use super::compare::{Look, Mismatch, Recorded};
 use super::fetched::Fetched;
 use super::report::{Evidence, Finding, FindingKind, Problem, VerifyReport};
 use super::whole::{Reader, Whole};
@@ -27,7 +28,7 @@ pub(super) struct Archives {
 
 struct Archive {
     object: SharedObject,
-    /// `None` where the command was stopped before it was looked at.
+    /// `None` where the command was stopped before it was looked at, or an earlier snapshot has it.
     look: Option<Look>,
     /// Files in it, of those that the snapshot has.
     files: u64,
@@ -35,16 +36,47 @@ struct Archive {
     directory: Option<EntryPath>,
 }
 
+/// An archive that the store is asked about.
+struct WantedArchive {
+    object: SharedObject,
+    is_copied: bool,
+}
+
+impl Wanted for WantedArchive {
+    fn key(&self) -> &str {
+        &self.object.key
+    }
+
+    fn recorded(&self) -> Recorded {
+        Recorded::of_shared(&self.object).copied(self.is_copied)
+    }
+}
+
 impl Archives {
-    /// Looks at all archives of a snapshot, up to `concurrency` at once.
+    /// Looks at those archives of a snapshot that an earlier one did not have.
     pub(super) fn look(
-        store: &Arc<dyn Store>,
+        asker: &Arc<Asker>,
         objects: &ObjectTable,
         copied_through: Option<PassId>,
-        concurrency: usize,
-        stop: &Arc<Stop>,
+        before: Option<&LastVerified>,
     ) -> Result<Self, StoreError> {
         let runtime = Handle::current();
+        let is_new = |object: &&SharedObject| {
+            !before.is_some_and(|before| before.covers(object.object.pass))
+        };
+        let wanted = objects.iter().filter(is_new).map(|object| WantedArchive {
+            object: object.clone(),
+            is_copied: copied_through.is_some_and(|through| object.object.pass <= through),
+        });
+        let looks = Arc::new(Mutex::new(Vec::new()));
+        let told = {
+            let looks = Arc::clone(&looks);
+            Arc::new(move |wanted: WantedArchive, look| {
+                let mut looks = looks.lock().expect("nothing panics holding this");
+                looks.push((wanted.object.object, look));
+            })
+        };
+        runtime.block_on(asker.ask(wanted.collect(), told))?;
         let archives = objects.iter().map(|object| {
             let archive = Archive {
                 object: object.clone(),
@@ -55,30 +87,15 @@ impl Archives {
             (object.object, archive)
         });
         let mut listed: BTreeMap<_, _> = archives.collect();
-        let mut rest = objects.iter();
-        let mut looks = JoinSet::new();
-        loop {
-            while looks.len() < concurrency.max(1) && !stop.is_set() {
-                let Some(archive) = rest.next() else { break };
-                let (store, key, id) = (Arc::clone(store), archive.key.clone(), archive.object);
-                let is_copied = copied_through.is_some_and(|through| id.pass <= through);
-                let recorded = Recorded::of_shared(archive).copied(is_copied);
-                let look = async move { (look(&*store, &key, &recorded).await, id) };
-                looks.spawn_on(look, &runtime);
-            }
-            match runtime.block_on(looks.join_next()) {
-                None => break,
-                Some(Ok((look, id))) => {
-                    let look = Some(look?);
-                    listed.entry(id).and_modify(|archive| archive.look = look);
-                }
-                Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
-            }
+        for (id, look) in std::mem::take(&mut *looks.lock().expect("nothing panics holding this")) {
+            listed
+                .entry(id)
+                .and_modify(|archive| archive.look = Some(look));
         }
         Ok(Self {
-            store: Arc::clone(store),
+            store: Arc::clone(&asker.store),
             runtime,
-            stop: Arc::clone(stop),
+            stop: Arc::clone(&asker.stop),
             listed,
         })
     }
@@ -115,7 +132,7 @@ impl Archives {
             Mismatch::Checksum { .. } | Mismatch::OtherChecksum | Mismatch::ETag { .. } => false,
         };
         is_lost.then(|| {
-            let Problem { kind, text } = mismatch.problem();
+            let Problem { kind, text, .. } = mismatch.problem();
             Problem::new(kind, format!("its archive is {text}"))
         })
     }

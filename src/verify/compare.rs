@@ -6,7 +6,7 @@
 use super::report::{Evidence, FindingKind, Problem};
 use crate::format::location::{Checksum, ETag, Stored};
 use crate::format::objects::SharedObject;
-use crate::store::{ObjectInfo, Store, StoreErrorKind, StoreResult};
+use crate::store::{ListedObject, ObjectInfo, Store, StoreErrorKind, StoreResult};
 
 /// What was recorded of an object; digests in hex.
 pub(super) struct Recorded {
@@ -43,7 +43,7 @@ pub(super) enum Mismatch {
     },
 }
 
-/// What a HEAD has told.
+/// What a HEAD or a listing has told.
 #[derive(Debug)]
 pub(super) struct Look {
     pub(super) compared: Result<Evidence, Mismatch>,
@@ -125,6 +125,21 @@ impl Recorded {
         recorded
     }
 
+    /// What a listing confirms: the size, and the ETag where one was recorded. `None` where it does not, and a HEAD has
+    /// to tell.
+    pub(super) fn listed(&self, object: &ListedObject) -> Option<Look> {
+        let evidence = match &self.etag {
+            _ if object.size != self.size => return None,
+            Some(recorded) if recorded.bare() != object.etag.bare() => return None,
+            Some(_) => Evidence::ETag,
+            None => Evidence::Size,
+        };
+        Some(Look {
+            compared: Ok(evidence),
+            is_archived: object.is_archived(),
+        })
+    }
+
     fn compare(&self, info: &ObjectInfo) -> Result<Evidence, Mismatch> {
         if info.size != self.size {
             return Err(Mismatch::Size {
@@ -203,12 +218,15 @@ impl Mismatch {
                 FindingKind::Replaced,
                 "put again by something else: the store's checksum is of another kind than the one that was sent",
             ),
-            Self::ETag { recorded, stored } => Problem::new(
-                FindingKind::Replaced,
-                format!(
-                    "put again by something else: ETag mismatch: recorded {recorded}, stored {stored}"
-                ),
-            ),
+            Self::ETag { recorded, stored } => Problem {
+                etag: Some(ETag(stored.clone())),
+                ..Problem::new(
+                    FindingKind::Replaced,
+                    format!(
+                        "put again by something else: ETag mismatch: recorded {recorded}, stored {stored}"
+                    ),
+                )
+            },
         }
     }
 }
@@ -333,6 +351,26 @@ mod tests {
             ..info()
         };
         assert_eq!(kind(foreign), FindingKind::Replaced);
+    }
+
+    #[test]
+    fn a_listing_confirms_size_and_etag_and_refutes_nothing() {
+        let object = |size, etag: &str, class: Option<&str>| ListedObject {
+            key: "k".to_owned(),
+            size,
+            etag: ETag(etag.to_owned()),
+            last_modified: None,
+            storage_class: class.map(str::to_owned),
+        };
+        let look = recorded().listed(&object(3, "e", Some("GLACIER"))).unwrap();
+        assert_eq!(
+            (look.compared, look.is_archived),
+            (Ok(Evidence::ETag), true)
+        );
+        assert!(recorded().listed(&object(2, "e", None)).is_none());
+        assert!(recorded().listed(&object(3, "other", None)).is_none());
+        let copied = recorded().copied(true).listed(&object(3, "other", None));
+        assert_eq!(copied.unwrap().compared, Ok(Evidence::Size));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
-use super::compare::{Recorded, look};
+use super::batch::WantedFile;
+use super::compare::{Look, Recorded, look};
 use super::fetched::Fetched;
 use super::report::{Evidence, Finding, FindingKind, Problem, VerifyReport};
 use crate::contents::{Contents, ContentsError};
@@ -11,6 +12,7 @@ use crate::format::entry::{Content, Entry};
 use crate::format::location::Location;
 use crate::format::objects::ObjectTable;
 use crate::format::pass_id::PassId;
+use crate::format::path::EntryPath;
 use crate::stop::Stop;
 use crate::store::{Store, StoreError, StoreErrorKind};
 
@@ -100,55 +102,85 @@ impl Checker {
         (self.progress)(1);
     }
 
-    fn count(&self, count: impl FnOnce(&mut VerifyReport)) {
+    pub(super) fn count(&self, count: impl FnOnce(&mut VerifyReport)) {
         count(&mut self.report.lock().expect("nothing panics holding this"));
     }
 
-    /// Checks the contents of an entry under `key`. A failure of the store is kept.
-    pub(super) async fn check(self: Arc<Self>, entry: Entry, key: String, reads: bool) {
-        let entry = Arc::new(entry);
+    pub(super) fn fail(&self, error: StoreError) {
+        let mut failure = self.failure.lock().expect("nothing panics holding this");
+        failure.get_or_insert(error);
+    }
+
+    fn is_copied(&self, content: &Content) -> bool {
+        self.copied_through
+            .is_some_and(|through| content.pass <= through)
+    }
+
+    /// What the store is asked of a file that is an object of its own; `None` where there is nothing to ask, or the
+    /// record of it is wrong, which is a finding.
+    pub(super) fn wanted(&self, entry: &Entry) -> Option<WantedFile> {
+        let content = entry.content.as_ref()?;
+        let Location::Object(stored) = &content.location else {
+            return None;
+        };
         let size = entry.metadata.size;
-        let checked = match entry.content.as_ref().map(|c| (&c.location, c.sha256)) {
-            Some((Location::Object(stored), _)) if stored.size != size => {
-                let text = format!(
-                    "recorded with {size} bytes, and its object with {}",
-                    stored.size
-                );
-                let problem = Problem::new(FindingKind::Record, text);
-                self.find(problem.at(entry.path.to_string(), key));
-                Ok(())
-            }
-            Some((Location::Object(stored), sha256)) => {
-                let pass = entry.content.as_ref().map(|content| content.pass);
-                let is_copied = self
-                    .copied_through
-                    .is_some_and(|through| pass <= Some(through));
+        if stored.size != size {
+            let text = format!(
+                "recorded with {size} bytes, and its object with {}",
+                stored.size
+            );
+            let problem = Problem::new(FindingKind::Record, text);
+            self.find(problem.at(entry.path.to_string(), &*stored.key));
+            self.advance();
+            return None;
+        }
+        Some(WantedFile {
+            path: entry.path.clone(),
+            stored: stored.clone(),
+            sha256: content.sha256,
+            is_copied: self.is_copied(content),
+        })
+    }
+
+    /// Enters what the store has said of an object that is not read.
+    pub(super) fn told(&self, wanted: &WantedFile, look: Look) {
+        let result = look.compared.map_err(|mismatch| mismatch.problem());
+        self.enter((&wanted.path, &wanted.stored.key), look.is_archived, result);
+        self.advance();
+    }
+
+    /// Reads the contents of an entry under `key`. A failure of the store is kept.
+    pub(super) async fn check(self: Arc<Self>, entry: Entry, key: String) {
+        let entry = Arc::new(entry);
+        let checked = match entry.content.as_ref().map(|content| &content.location) {
+            Some(Location::Object(stored)) => {
+                let content = entry.content.as_ref();
+                let sha256 = content.map_or([0; 32], |content| content.sha256);
+                let is_copied = content.is_some_and(|content| self.is_copied(content));
                 let recorded = Recorded::of_file(stored, sha256).copied(is_copied);
-                self.object(&entry, recorded, &key, reads).await
+                self.object(&entry, recorded, &key).await
             }
-            Some((Location::Member(_), _)) => self.member(&entry, &key).await,
-            Some((Location::Inline, _)) | None => Ok(()),
+            Some(Location::Member(_)) => self.member(&entry, &key).await,
+            Some(Location::Inline) | None => Ok(()),
         };
         self.advance();
         if let Err(error) = checked {
-            let mut failure = self.failure.lock().expect("nothing panics holding this");
-            failure.get_or_insert(error);
+            self.fail(error);
         }
     }
 
-    /// Looks at an object from outside, and reads it where it is to be read and can be.
+    /// Looks at an object from outside, and reads it where that can be done.
     async fn object(
         self: &Arc<Self>,
         entry: &Arc<Entry>,
         recorded: Recorded,
         key: &str,
-        reads: bool,
     ) -> Result<(), StoreError> {
         let look = look(&*self.store, key, &recorded).await?;
         let mut is_archived = look.is_archived;
         let is_worth_reading = look.is_worth_reading();
         let mut result = look.compared.map_err(|mismatch| mismatch.problem());
-        if reads && is_worth_reading {
+        if is_worth_reading {
             match self.read_back(entry, key).await? {
                 Back::Sound => result = Ok(Evidence::Contents),
                 Back::Wrong(problem) => result = Err(problem.after(result)),
@@ -157,17 +189,25 @@ impl Checker {
             }
             self.fetched.take(key);
         }
+        self.enter((&entry.path, key), is_archived, result);
+        Ok(())
+    }
+
+    /// Enters what is known of an object now.
+    fn enter(
+        &self,
+        (path, key): (&EntryPath, &str),
+        is_archived: bool,
+        result: Result<Evidence, Problem>,
+    ) {
         self.count(|report| {
             report.objects += 1;
             report.archived += u64::from(is_archived);
             match result {
                 Ok(evidence) => report.compared.count(evidence),
-                Err(problem) => report
-                    .findings
-                    .push(problem.at(entry.path.to_string(), key)),
+                Err(problem) => report.findings.push(problem.at(path.to_string(), key)),
             }
         });
-        Ok(())
     }
 
     /// Reads a file out of an archive.

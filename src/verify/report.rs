@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::format::location::ETag;
+
 /// The verdict on one snapshot.
 #[derive(Debug, Default, Serialize)]
 pub struct VerifyReport {
@@ -19,6 +21,9 @@ pub struct VerifyReport {
     pub read_objects: u64,
     /// Bytes of those.
     pub read_bytes: u64,
+    /// Files whose contents were checked with an earlier snapshot, of those in segments that this one does not share
+    /// with it.
+    pub checked_before: u64,
     /// Entries that the pass could not read, by its commit record: the snapshot has them as an earlier one
     /// had them, or not at all. That is nothing the store has done.
     pub unreadable: u64,
@@ -76,6 +81,9 @@ pub struct Finding {
     /// Files in the archive, where the finding concerns it as a whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub files: Option<u64>,
+    /// The ETag of the object, where that alone is another one than was recorded.
+    #[serde(skip)]
+    pub etag: Option<ETag>,
 }
 
 /// What kind of thing is wrong, which decides on what to do.
@@ -103,12 +111,14 @@ pub enum FindingKind {
 pub(super) struct Problem {
     pub(super) kind: FindingKind,
     pub(super) text: String,
+    pub(super) etag: Option<ETag>,
 }
 
 impl Problem {
     pub(super) fn new(kind: FindingKind, text: impl Into<String>) -> Self {
         let text = text.into();
-        Self { kind, text }
+        let etag = None;
+        Self { kind, text, etag }
     }
 
     pub(super) fn missing() -> Self {
@@ -143,6 +153,7 @@ impl Problem {
             kind: self.kind,
             problem: self.text,
             files: None,
+            etag: self.etag,
         }
     }
 }

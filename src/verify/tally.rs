@@ -6,7 +6,7 @@ use super::report::{Finding, FindingKind, Problem};
 use crate::format::entry::Entry;
 use crate::format::keys;
 use crate::format::path::EntryPath;
-use crate::format::segment::End;
+use crate::format::segment::{End, SegmentRef};
 use crate::format::snapshot::Snapshot;
 use crate::format::totals::Totals;
 use crate::snapshots::entries::EntryIndex;
@@ -22,17 +22,21 @@ struct SegmentTally {
 /// Counts entries by segment.
 pub(super) struct Tally<'a> {
     snapshot: &'a Snapshot,
+    /// Those that are read.
+    segments: Vec<&'a SegmentRef>,
     held: Vec<SegmentTally>,
     /// Keys of segments that could not be read whole.
     damaged: HashSet<String>,
 }
 
 impl<'a> Tally<'a> {
-    pub(super) fn of(snapshot: &'a Snapshot) -> Self {
-        let segments = snapshot.segments.iter();
+    /// Of those segments of a snapshot that are read.
+    pub(super) fn of(snapshot: &'a Snapshot, segments: Vec<&'a SegmentRef>) -> Self {
+        let held = segments.iter().map(|_| SegmentTally::default());
         Self {
             snapshot,
-            held: segments.map(|_| SegmentTally::default()).collect(),
+            held: held.collect(),
+            segments,
             damaged: HashSet::new(),
         }
     }
@@ -65,7 +69,7 @@ impl<'a> Tally<'a> {
             let problem = Problem::new(FindingKind::Record, what);
             findings.push(problem.at(path, record.as_str()));
         };
-        for (segment, mut held) in snapshot.segments.iter().zip(self.held) {
+        for (segment, mut held) in self.segments.into_iter().zip(self.held) {
             let key = &segment.key;
             if self.damaged.contains(key) {
                 continue;

@@ -123,7 +123,7 @@ fn where_parts_have_no_checksum_the_verdict_says_so() {
     let (code, found) = report(&world, &[]);
     let compared = json!({"contents": 0, "checksum": 1, "etag": 1, "size": 0});
     assert_eq!((code, &found["compared"]), (0, &compared), "{found}");
-    let said = world.offsite(["verify"]);
+    let said = world.offsite(["verify", "--checksums"]);
     assert!(said.stdout.contains("1 by checksum, 1 by ETag"), "{said:?}");
     assert!(said.stderr.contains("no checksum of 1 object"), "{said:?}");
     assert_restores(&world);

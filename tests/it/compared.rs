@@ -293,7 +293,7 @@ fn names_of_one_object_that_disagree_are_all_compared() {
 }
 
 /// Changes the entries of the only segment, with a commit record that vouches for it.
-fn change_entries(world: &World, change: impl Fn(&mut Value)) {
+pub(crate) fn change_entries(world: &World, change: impl Fn(&mut Value)) {
     let segment = world.full_key(&world.segment_key("manifests/"));
     let bytes = world.server.object(BUCKET, &segment).unwrap().bytes;
     let text = String::from_utf8(zstd::decode_all(&bytes[..]).unwrap()).unwrap();

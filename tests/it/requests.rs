@@ -233,7 +233,7 @@ fn a_touch_costs_a_read_and_no_upload() {
 }
 
 #[test]
-fn verify_asks_once_for_each_object_and_reads_none() {
+fn verify_by_checksums_asks_once_for_each_object_and_reads_none() {
     let world = World::new();
     for index in 0..20 {
         world.write(&format!("{index}"), format!("{index}"));
@@ -241,7 +241,7 @@ fn verify_asks_once_for_each_object_and_reads_none() {
     settle();
     world.back_up();
     let requests = world.requests_of(|| {
-        assert_eq!(world.offsite(["verify"]).code, 0);
+        assert_eq!(world.offsite(["verify", "--checksums"]).code, 0);
     });
     let count = |operation| requests.iter().filter(|r| r.operation == operation).count();
     assert_eq!(count(Operation::HeadObject), 20);

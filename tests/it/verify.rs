@@ -1,5 +1,9 @@
 //! Verify finds what is wrong, names it, and says so with its exit code.
 
+mod against;
+mod listed;
+mod repaired;
+
 use std::sync::mpsc;
 
 use local_s3::{HookAction, Operation};
@@ -292,8 +296,8 @@ fn without_its_table_of_objects_a_snapshot_is_damaged_and_gives_what_it_can() {
 }
 
 /// The commands that the hints of `offsite verify` name, in order.
-fn advised(world: &World) -> Vec<Vec<String>> {
-    let output = world.offsite(["verify"]);
+fn advised(world: &World, args: &[&str]) -> Vec<Vec<String>> {
+    let output = world.offsite(["verify"].iter().chain(args));
     assert_eq!(output.code, 4, "{output:?}");
     let hints = output
         .stderr
@@ -313,18 +317,23 @@ fn advised(world: &World) -> Vec<Vec<String>> {
 /// What is advised does what it says, and stores no more again than it has to.
 #[test]
 fn advice_fits_the_finding_and_works() {
-    let run = |world: &World, command: &[String]| {
+    let run = |world: &World, command: &[String], code: i32| {
         let output = world.offsite(command);
-        assert_eq!(output.code, 0, "{command:?}: {output:?}");
+        assert_eq!(output.code, code, "{command:?}: {output:?}");
         output
     };
     let sound = |world: &World| assert_eq!(findings(world, &["--read"]), (0, vec![]));
 
     let directory = world();
     directory.server.remove(BUCKET, &content(&directory, "03"));
-    let commands = advised(&directory);
-    assert_eq!(commands, [["run", "--source", "data", "--no-incremental"]]);
-    run(&directory, &commands[0]);
+    let commands = advised(&directory, &[]);
+    assert_eq!(commands.len(), 1, "{commands:?}");
+    assert_eq!(commands[0].last().unwrap(), "--repair");
+    // There is no copy.
+    run(&directory, &commands[0], 4);
+    let commands = advised(&directory, &["--repair"]);
+    assert_eq!(commands, [["run", "--source", "data"]]);
+    run(&directory, &commands[0], 0);
     sound(&directory);
 
     let directory = world();
@@ -332,19 +341,19 @@ fn advice_fits_the_finding_and_works() {
     let segment = segments.filter(|key| key.starts_with("manifests/")).nth(1);
     let segment = directory.full_key(&segment.unwrap());
     directory.server.corrupt(BUCKET, &segment, 40);
-    let commands = advised(&directory);
+    let commands = advised(&directory, &[]);
     assert_eq!(commands, [["run", "--source", "data"]]);
-    run(&directory, &commands[0]);
+    run(&directory, &commands[0], 0);
     sound(&directory);
 
     let directory = world();
     directory
         .server
         .replace(BUCKET, &content(&directory, "07"), "contents of 7");
-    let commands = advised(&directory);
+    let commands = advised(&directory, &["--checksums"]);
     assert_eq!(commands.len(), 1, "{commands:?}");
     assert_eq!(commands[0][0], "verify");
-    run(&directory, &commands[0]);
+    run(&directory, &commands[0], 0);
 }
 
 #[test]
@@ -369,14 +378,11 @@ fn advice_on_a_session_archives_that_session_again_and_no_other() {
     assert_eq!((code, found["findings"].as_array().unwrap().len()), (4, 1));
     assert_eq!(found["findings"][0]["path"], "M31_2020-01-02");
     assert_eq!(found["findings"][0]["files"], 2);
-    let commands = advised(&sessions);
-    assert_eq!(
-        commands[0].join(" "),
-        "run --source data --session M31_2020-01-02 --force"
-    );
-    assert_eq!(commands[1][0], "verify");
-    let output = sessions.offsite(&commands[0]);
-    assert_eq!(output.code, 0, "{output:?}");
+    let commands = advised(&sessions, &[]);
+    assert_eq!(commands[0].last().unwrap(), "--repair");
+    assert_eq!(commands[1].last().unwrap(), "--read");
+    assert_eq!(sessions.offsite(&commands[0]).code, 4);
+    let output = sessions.back_up();
     let archived = output.event("backup_archive_uploaded");
     assert_eq!(archived["session"], "M31_2020-01-02");
     assert_eq!(findings(&sessions, &["--read"]), (0, vec![]));
@@ -398,7 +404,7 @@ fn interrupted(world: &World, args: &[&str]) -> Output {
         }
         HookAction::Proceed
     });
-    let child = world.spawn(["verify"].iter().chain(args));
+    let child = world.spawn(["verify", "--checksums"].iter().chain(args));
     reached.recv().unwrap();
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     // Until the signal has been taken note of.

@@ -1,11 +1,6 @@
 //! What to do about each kind of finding. Nothing is advised that costs more than the damage.
 
-use std::collections::BTreeSet;
-
-use crate::verify::{Depth, Finding, FindingKind, VerifyReport, Window};
-
-/// Sessions that are named in one command; more are somebody else's list to make.
-const MOST_SESSIONS: usize = 5;
+use crate::verify::{Depth, Finding, FindingKind, VerifyReport};
 
 /// What the source is, as far as the configuration says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +10,12 @@ pub(super) enum SourceKind {
 }
 
 /// Sentences that each say what to do about some of the findings.
-pub(super) fn advice(report: &VerifyReport, depth: Depth, kind: SourceKind) -> Vec<String> {
+pub(super) fn advice(
+    report: &VerifyReport,
+    depth: Depth,
+    kind: SourceKind,
+    is_repaired: bool,
+) -> Vec<String> {
     let VerifyReport {
         source, snapshot, ..
     } = report;
@@ -29,15 +29,14 @@ pub(super) fn advice(report: &VerifyReport, depth: Depth, kind: SourceKind) -> V
         FindingKind::Truncated,
         FindingKind::Altered,
     ]);
-    if !damaged.is_empty() {
+    if !damaged.is_empty() && !is_repaired {
         advice.push(format!(
-            "put damaged objects back from a copy of the store, or from earlier versions if the bucket keeps any; otherwise {}",
-            capture_again(source, &damaged, kind)
+            "`offsite verify --source {source} --snapshot {snapshot} --repair` puts damaged objects back from a copy of the store, and has the next pass capture again what no copy has; earlier versions in the bucket are as good, if it keeps any"
         ));
     }
     let is_archive =
         |finding: &&Finding| finding.files.is_some() && finding.kind != FindingKind::Missing;
-    if depth != Depth::Read(Window::ALL) && damaged.iter().any(is_archive) {
+    if !depth.reads_all() && damaged.iter().any(is_archive) {
         advice.push(format!(
             "`offsite verify --source {source} --snapshot {snapshot} --read` tells which files of a damaged archive can still be read"
         ));
@@ -70,28 +69,4 @@ pub(super) fn advice(report: &VerifyReport, depth: Depth, kind: SourceKind) -> V
         );
     }
     advice
-}
-
-/// How to store again what was damaged and still exists.
-fn capture_again(source: &str, damaged: &[&Finding], kind: SourceKind) -> String {
-    if kind == SourceKind::Directory {
-        return format!(
-            "`offsite run --source {source} --no-incremental` uploads every file of `{source}` that still exists"
-        );
-    }
-    let paths = damaged.iter().map(|finding| finding.path.as_str());
-    let sessions = paths.map(|path| path.split('/').next().unwrap_or(path));
-    let sessions: BTreeSet<_> = sessions.filter(|session| *session != ".").collect();
-    let named = match sessions.len() {
-        1..=MOST_SESSIONS => {
-            let flags = sessions
-                .iter()
-                .map(|session| format!("--session '{session}'"));
-            flags.collect::<Vec<_>>().join(" ")
-        }
-        _ => "--session NAME".to_owned(),
-    };
-    format!(
-        "`offsite run --source {source} {named} --force` archives again what still exists of them"
-    )
 }

@@ -24,6 +24,8 @@ pub(crate) struct Recorded {
     pub(crate) entry: Entry,
     /// When the scan that vouches for it began.
     pub(crate) scan_started_ns: i64,
+    /// Whether its contents are damaged in the store.
+    pub(crate) is_damaged: bool,
 }
 
 /// Entries of a sequence of segments, in order, with one looked at ahead.
@@ -125,6 +127,7 @@ impl Cursor {
         entry.map(|entry| Recorded {
             entry,
             scan_started_ns,
+            is_damaged: false,
         })
     }
 

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use super::continued::{Continued, Trusted};
 use super::cursor::Cursor;
 use super::merge::{Merge, MergeError, Visitor};
+use crate::format::damage::DamagedContents;
 use crate::pass::context::SourceContext;
 use crate::pass::error::SourceError;
 use crate::pass::past::Past;
@@ -21,6 +22,7 @@ pub(crate) struct Inputs {
     base: Segments,
     passes: Vec<Segments>,
     trusted: Trusted,
+    damaged: Arc<DamagedContents>,
 }
 
 impl Inputs {
@@ -48,6 +50,7 @@ impl Inputs {
                 .map(|keys| Segments::unrecorded(&context.store, keys))
                 .collect(),
             trusted: Trusted::of(past),
+            damaged: Arc::clone(&past.damaged),
         })
     }
 
@@ -67,7 +70,9 @@ impl Inputs {
             let base = Cursor::new(self.base);
             let continued =
                 Continued::new(self.passes, self.trusted, context.source.records_xattrs());
-            Merge::new(base, continued, visitor, &context.stop).run(self.items)
+            Merge::new(base, continued, visitor, &context.stop)
+                .with_damage(self.damaged)
+                .run(self.items)
         })
     }
 }

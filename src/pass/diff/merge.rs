@@ -7,6 +7,7 @@ use super::compare::Verdict;
 use super::continued::Continued;
 use super::cursor::{Cursor, Damaged, Recorded};
 use super::moved::Moved;
+use crate::format::damage::DamagedContents;
 use crate::format::path::EntryPath;
 use crate::snapshots::entries::StoredSegment;
 use crate::source::{Found, Item};
@@ -153,6 +154,7 @@ pub(super) struct Merge<'a, V> {
     /// The directory that was found last.
     directory: EntryPath,
     moved: Moved,
+    damaged: Arc<DamagedContents>,
 }
 
 impl<'a, V: Visitor> Merge<'a, V> {
@@ -165,7 +167,14 @@ impl<'a, V: Visitor> Merge<'a, V> {
             unknown: None,
             directory: EntryPath::ROOT,
             moved: Moved::default(),
+            damaged: Arc::default(),
         }
+    }
+
+    /// The same, where some contents are damaged in the store: they count as different, whatever a visitor makes of
+    /// their metadata.
+    pub(super) fn with_damage(self, damaged: Arc<DamagedContents>) -> Self {
+        Self { damaged, ..self }
     }
 
     /// Goes through everything.
@@ -227,18 +236,25 @@ impl<'a, V: Visitor> Merge<'a, V> {
         let mut base = None;
         if self.base.compare(&found.path) == Ordering::Equal {
             self.begin_segments()?;
-            base = self.base.take();
+            base = self.base.take().map(|recorded| self.judged(recorded));
         }
         let continued = self.continued.at(&found.path)?;
+        let continued = continued.map(|recorded| self.judged(recorded));
         let recorded = base.iter().chain(&continued);
         self.moved.look(&found, recorded.map(|r| &r.entry));
         let (moved, visitor) = (&self.moved, &self.visitor);
         let base = base.map(|recorded| Compared {
-            verdict: visitor.compare(&found, &recorded, moved),
+            verdict: match recorded.is_damaged {
+                true => Verdict::Capture,
+                false => visitor.compare(&found, &recorded, moved),
+            },
             recorded,
         });
         let continued = continued.map(|recorded| Compared {
-            verdict: visitor.compare_continued(&found, &recorded, moved),
+            verdict: match recorded.is_damaged {
+                true => Verdict::Capture,
+                false => visitor.compare_continued(&found, &recorded, moved),
+            },
             recorded,
         });
         self.visitor.there(Pair {
@@ -247,6 +263,14 @@ impl<'a, V: Visitor> Merge<'a, V> {
             base,
             continued,
         })
+    }
+
+    /// Finds out whether contents are damaged in the store.
+    fn judged(&self, recorded: Recorded) -> Recorded {
+        Recorded {
+            is_damaged: self.damaged.find(&recorded.entry).is_some(),
+            ..recorded
+        }
     }
 
     /// Leaves behind what the last snapshot has before `path`.
@@ -275,6 +299,7 @@ impl<'a, V: Visitor> Merge<'a, V> {
         let Some(recorded) = self.base.take() else {
             return Ok(());
         };
+        let recorded = self.judged(recorded);
         let unknown = self.unknown.as_ref();
         let unknown = unknown.filter(|unknown| unknown.has(&recorded.entry.path));
         self.visitor.missing(recorded, unknown)

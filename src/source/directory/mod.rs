@@ -62,6 +62,14 @@ impl Place for DirectoryPlace {
         }
     }
 
+    fn with_everything(&self) -> Option<Arc<dyn Place>> {
+        let everything = Self {
+            filter: Filter::default(),
+            ..self.clone()
+        };
+        (!self.filter.is_empty()).then(|| Arc::new(everything) as Arc<dyn Place>)
+    }
+
     fn open(&self) -> Result<Arc<dyn Source>, Unusable> {
         let root = Root::open(&self.written_as);
         Ok(Arc::new(Directory {

@@ -52,7 +52,9 @@ impl Notes {
             codec: Codec::None,
         };
         let recorded = [&pair.continued, &pair.base].into_iter().flatten();
-        let mut contents = recorded.filter_map(|compared| compared.recorded.entry.content.as_ref());
+        let recorded = recorded.map(|compared| &compared.recorded);
+        let sound = recorded.filter(|recorded| !recorded.is_damaged);
+        let mut contents = sound.filter_map(|recorded| recorded.entry.content.as_ref());
         // One that was put as a file of its own is kept as those are, and has another key.
         let is_object = |content: &&Content| match &content.location {
             Location::Object(stored) => keys::pass_of_contents(&self.source, &stored.key).is_none(),

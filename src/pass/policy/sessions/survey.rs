@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 
 use super::notes::is_note;
 use super::{Choice, Session, SessionOptions, SessionState};
@@ -14,21 +13,18 @@ use crate::format::entry::{Entry, Kind};
 use crate::format::location::ObjectId;
 use crate::format::pass_id::PassId;
 use crate::format::path::EntryPath;
-use crate::pass::capture::reading::read_up_to;
 use crate::pass::context::SourceContext;
 use crate::pass::diff::{
     Compared, Damaged, Inputs, MergeError, Moved, Pair, Recorded, UnknownAt, Verdict, Visitor,
     joined,
 };
 use crate::pass::error::SourceError;
+use crate::pass::hashing::sha256;
 use crate::pass::job::Detect;
 use crate::pass::past::Past;
 use crate::source::session::{is_in_root, name_of};
-use crate::source::{Body, Found, Refused};
+use crate::source::{Found, Refused};
 use crate::stop::Stopped;
-
-/// Read at a time to see whether a file is the same.
-const READ_BYTES: usize = 1 << 20;
 
 /// Everything there is.
 #[derive(Debug, Default)]
@@ -257,7 +253,7 @@ impl Surveyor {
 
     fn readable_again(&self, found: &Found) -> Result<Difference, Stopped> {
         let can_be_read = match self.is_read(found) {
-            true => self.sha256(found)?.map(|_| ()),
+            true => sha256(&self.context, found)?.map(|_| ()),
             false => self.context.source.open(found).map(|_| ()),
         };
         Ok(match can_be_read {
@@ -268,33 +264,9 @@ impl Surveyor {
 
     /// Whether a file has the contents that were recorded.
     fn has_contents(&self, found: &Found, entry: &Entry) -> Result<Result<bool, Refused>, Stopped> {
-        let sha256 = self.sha256(found)?;
+        let sha256 = sha256(&self.context, found)?;
         let is_same = |sha256| entry.content.as_ref().is_some_and(|c| c.sha256 == sha256);
         Ok(sha256.map(is_same))
-    }
-
-    /// Reads a file to its end.
-    fn sha256(&self, found: &Found) -> Result<Result<[u8; 32], Refused>, Stopped> {
-        let file = match self.context.source.open(found).map(|opened| opened.body) {
-            Ok(Body::File(file)) => file,
-            Ok(Body::Stream(_) | Body::None) => return Ok(Err(Refused::Gone)),
-            Err(refused) => return Ok(Err(refused)),
-        };
-        let mut hasher = Sha256::new();
-        let mut buffer = Vec::new();
-        let mut offset = 0;
-        while !self.context.stop.is_set() {
-            buffer.clear();
-            if let Err(error) = read_up_to(&file, &mut buffer, offset, READ_BYTES) {
-                return Ok(Err(Refused::Unreadable(error.into())));
-            }
-            if buffer.is_empty() {
-                return Ok(Ok(hasher.finalize().into()));
-            }
-            hasher.update(&buffer);
-            offset += buffer.len() as u64;
-        }
-        Err(Stopped)
     }
 
     /// The session of this name, which comes next if it is not the one at hand.
