@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::Retention;
 use super::find::{self, FindError};
 use super::guards;
-use super::plan::{CLOCKS_APART, SourcePlan};
+use super::plan::{CLOCKS_APART, Snapshots, SourcePlan};
 use crate::format::keys::SourceName;
 use crate::format::prune_record::PruneRecord;
 use crate::snapshots::chain::ChainError;
@@ -78,24 +78,15 @@ pub async fn plans(
         Err(FindError::Store(error)) => return Err(error.into()),
         Err(error) => return Err(PlanError::Last(error)),
     };
-    let now = store.now();
-    if now.duration_since(machine).abs() > CLOCKS_APART {
-        return Err(PlanError::Clocks {
-            store: now,
-            machine,
-        });
-    }
     let mut plans = Plans {
         sources: Vec::new(),
         unread: Vec::new(),
         last,
     };
+    let mut read = Vec::new();
     for (source, retention) in kept {
         match find::snapshots(store, source).await {
-            Ok(found) => {
-                let plan = SourcePlan::of(&found, &retention.policy, &retention.zone, now);
-                plans.sources.push(plan);
-            }
+            Ok(found) => read.push((found, retention)),
             Err(
                 FindError::Store(error)
                 | FindError::Chain(ChainError::Store(error))
@@ -104,6 +95,18 @@ pub async fn plans(
             Err(error) => plans.unread.push((source.clone(), error)),
         }
     }
+    // Now the store has told the time.
+    let now = store.now();
+    if now.duration_since(machine).abs() > CLOCKS_APART {
+        return Err(PlanError::Clocks {
+            store: now,
+            machine,
+        });
+    }
+    let plan = |(found, retention): (Snapshots, &Retention)| {
+        SourcePlan::of(&found, &retention.policy, &retention.zone, now)
+    };
+    plans.sources = read.into_iter().map(plan).collect();
     Ok(plans)
 }
 

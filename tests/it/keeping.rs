@@ -206,6 +206,7 @@ fn a_directory_is_pruned_like_a_bucket() {
     }
     let snapshots = world.snapshots();
     let records = world.path("store").join("prunes");
+    assert_eq!(plan(&world, &[]).len(), 4);
     prune(&world);
     assert_eq!(world.snapshots(), snapshots[2..]);
     assert_eq!(std::fs::read_dir(Path::new(&records)).unwrap().count(), 1);
