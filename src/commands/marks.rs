@@ -161,7 +161,9 @@ async fn losses(
     let mut losses = Vec::new();
     let sources: BTreeSet<_> = found.iter().map(|(source, _)| source.clone()).collect();
     for source in sources {
-        let marks = Marks::read(store, &source).await.map_err(unreadable)?;
+        let marks = Marks::read(store, &source)
+            .await
+            .map_err(|error| unreadable(&error))?;
         for (of, standing) in &found {
             let snapshot = standing.snapshot();
             if *of == source && snapshot.loss.is_some() && !marks.is_acknowledged(snapshot.pass) {
@@ -172,8 +174,8 @@ async fn losses(
     Ok(losses)
 }
 
-fn unreadable(error: MarksError) -> Failure {
-    let code = match &error {
+fn unreadable(error: &MarksError) -> Failure {
+    let code = match error {
         MarksError::Store(error) => error.kind.exit_code(),
         MarksError::Mark { .. } => ExitCode::Integrity,
     };

@@ -36,7 +36,7 @@ pub(super) fn prune(context: &Context, args: &PruneArgs) -> Result<ExitCode, Fai
         let kept = kept(&*store, &job, args.source.as_deref(), grace).await?;
         if args.dry_run {
             let plans = plans(&store, &kept, Timestamp::now());
-            let plans = plans.await.map_err(PruneFailure::from).map_err(failure)?;
+            let plans = plans.await.map_err(|error| failure(&error.into()))?;
             for (source, error) in &plans.unread {
                 note(&format!("note: source `{source}` is left alone: {error}"));
             }
@@ -80,7 +80,7 @@ pub(super) fn prune(context: &Context, args: &PruneArgs) -> Result<ExitCode, Fai
     })?
 }
 
-fn failure(failed: PruneFailure) -> Failure {
+fn failure(failed: &PruneFailure) -> Failure {
     let (code, hint) = (failed.exit_code(), failed.hint());
     let failure = Failure::new(code, failed.to_string());
     match hint {

@@ -34,7 +34,7 @@ pub(super) fn undelete(context: &Context, args: &UndeleteArgs) -> Result<ExitCod
             marks::write(&*store, &mark).await?;
             make_live(&*store, &source, pass, store.now())
                 .await
-                .map_err(failure)?;
+                .map_err(|error| failure(&error))?;
             print(&format!(
                 "{source} {pass} is live again, and pinned; `offsite unpin {pass} --source {source}` lets retention decide\n"
             ));
@@ -43,8 +43,8 @@ pub(super) fn undelete(context: &Context, args: &UndeleteArgs) -> Result<ExitCod
     })?
 }
 
-fn failure(error: UndeleteError) -> Failure {
-    let code = match &error {
+fn failure(error: &UndeleteError) -> Failure {
+    let code = match error {
         UndeleteError::Gone(_) => ExitCode::NotFound,
         UndeleteError::Chain(ChainError::Store(error)) | UndeleteError::Store(error) => {
             error.kind.exit_code()

@@ -56,7 +56,7 @@ pub(super) fn edit(world: &World, snapshot: &str, change: impl FnOnce(&mut Value
 /// Says that a snapshot was committed at another time.
 pub(super) fn date(world: &World, snapshot: &str, time: &str) {
     edit(world, snapshot, |record| {
-        record["committed_at"] = time.into()
+        record["committed_at"] = time.into();
     });
 }
 

@@ -88,7 +88,7 @@ fn the_newest_snapshot_and_the_newest_complete_one_always_stay() {
     world.set("DEFAULTS__RETENTION__KEEP_WITHIN", "1h");
     let snapshots = world.snapshots();
     super::edit(&world, &snapshots[2], |record| {
-        record["complete"] = false.into()
+        record["complete"] = false.into();
     });
     let plan = plan(&world, &[]);
     assert!(plan[0].1.is_empty(), "{plan:?}");

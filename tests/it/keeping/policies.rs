@@ -93,7 +93,7 @@ fn an_incomplete_snapshot_takes_no_other_s_place() {
     let snapshots = world.snapshots();
     for index in [2, 3] {
         super::edit(&world, &snapshots[index], |record| {
-            record["complete"] = false.into()
+            record["complete"] = false.into();
         });
     }
     let kept: Vec<_> = plan(&world, &[])
