@@ -63,8 +63,9 @@ class Place:
             self.sink.endpoint: "ENDPOINT",
             self.sink.authority: "HOST",
             self.prefix: "PREFIX",
-            f"{Path(sys.executable).parent}/": "",
         }
+        # Programs of the virtual environment, also within a script.
+        line = re.sub(rf"{re.escape(sys.prefix)}/\S*/", "", line)
         for said, word in words.items():
             line = line.replace(said, word)
         return line

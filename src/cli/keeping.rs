@@ -30,7 +30,7 @@ pub struct PruneArgs {
     /// Go on only if exactly N snapshots would be condemned
     #[arg(long, value_name = "N")]
     pub expect_removed: Option<u64>,
-    /// How long condemned snapshots can be had back before their space may be freed (for example 7d)
+    /// Keep condemned snapshots at least this long before their space may be freed (for example 7d)
     #[arg(long, value_name = "DURATION")]
     pub grace: Option<String>,
     /// Wait this long for the lock instead of giving up at once (for example 90, 90s or 10m)

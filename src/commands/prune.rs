@@ -159,7 +159,7 @@ struct Shown<'a> {
     removes: u64,
     /// Snapshots that would stay.
     remaining: u64,
-    /// At most so many bytes would come free.
+    /// Upper bound of the bytes that would come free, as far as commit records tell.
     bytes_freed_at_most: u64,
     /// What they cost each month.
     #[serde(skip_serializing_if = "Option::is_none")]

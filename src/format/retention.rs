@@ -30,13 +30,13 @@ pub struct Policy {
     pub yearly: u64,
     /// The time zone in which hours, days, weeks, months and years begin: a name of the IANA database.
     pub timezone: String,
-    /// How long a condemned snapshot can be had back before its space may be freed.
+    /// How long a condemned snapshot can be undeleted before its space may be freed.
     pub grace_seconds: u64,
 }
 
 /// UTC, the time zone unless another one is configured.
 pub const UTC: &str = "UTC";
-/// How long condemned snapshots can be had back, unless it is configured: seven days.
+/// How long condemned snapshots can be undeleted, unless it is configured: seven days.
 pub const GRACE_SECONDS: u64 = 7 * DAY;
 
 const HOUR: u64 = 60 * 60;

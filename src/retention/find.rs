@@ -46,13 +46,9 @@ pub async fn snapshots(
     let mut found = Snapshots::none(source);
     for some in passes.chunks(AT_ONCE) {
         for stored in chain::stored_several(store, source, some).await? {
-            found.parents.extend(
-                stored
-                    .standing
-                    .snapshot()
-                    .parent
-                    .map(|parent| (stored.standing.snapshot().pass, parent)),
-            );
+            let snapshot = stored.standing.snapshot();
+            let parent = snapshot.parent.map(|parent| (snapshot.pass, parent));
+            found.parents.extend(parent);
             match stored.standing {
                 Standing::Live(snapshot) => found.live.push(Known::of(&snapshot, stored.etag)),
                 Standing::Condemned(condemned) => {

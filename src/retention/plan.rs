@@ -184,13 +184,13 @@ impl SourcePlan {
             .chain(found.losses_of_condemned.iter().copied())
             .filter(|(lost_in, _)| !found.marks.is_acknowledged(*lost_in))
             .collect();
-        let mut verdicts = rules::apply(policy, zone, &candidates);
+        let verdicts = rules::apply(policy, zone, &candidates).into_iter();
+        let mut verdicts: BTreeMap<_, _> = verdicts.map(|one| (one.candidate.pass, one)).collect();
         let decide = |known: &Known| {
             let pass = known.pass;
-            let judged = verdicts.iter_mut().find(|one| one.candidate.pass == pass);
-            let (mut kept, superseded_by) = match judged {
+            let (mut kept, superseded_by) = match verdicts.remove(&pass) {
                 Some(verdict) => {
-                    let kept_by = std::mem::take(&mut verdict.kept_by).into_iter();
+                    let kept_by = verdict.kept_by.into_iter();
                     (kept_by.map(Reason::Rule).collect(), verdict.superseded_by)
                 }
                 None => (vec![Reason::LaterThanNow], None),

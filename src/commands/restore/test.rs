@@ -93,6 +93,6 @@ fn summary(tested: &Tested<'_>) {
         HumanBytes(test.bytes)
     ));
     if test.ended_early.is_some() {
-        note("error: what was not read is not known to be whole");
+        note("error: the files that were not read may be damaged; run it again");
     }
 }

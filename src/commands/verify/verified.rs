@@ -82,7 +82,7 @@ async fn verify_one(
     // An object without its own mark is what the finding says it is.
     if let Err(error) = clear_repaired(store, &source, &mut report).await {
         note(&format!(
-            "note: what repairs have put back is not known: {error}"
+            "note: cannot read which objects repairs have put back: {error}; those may be reported as replaced"
         ));
     }
     let snapshot = (!report.findings.is_empty()).then_some(snapshot);
