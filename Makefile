@@ -50,6 +50,7 @@ test: ## Run all tests
 .PHONY: test-long
 test-long: ## Run all tests, and try each moment where `make test` tries some
 	@dev/setup test
+	@dev/bench/install-restic
 	OFFSITE_TEST_LONG=1 cargo test --locked --workspace
 
 .PHONY: check

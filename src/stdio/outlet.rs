@@ -201,9 +201,12 @@ impl Shared {
 
     /// Puts bytes into the queue, and tells the thread if it does not know of any, or should not wait for more.
     fn take(&self, mut state: MutexGuard<'_, OutletState>, bytes: &[u8], is_urgent: bool) {
-        let tell = state.queue.is_empty() || (is_urgent && !state.is_urgent);
+        let was_empty = state.queue.is_empty();
         state.queue.extend_from_slice(bytes);
         state.unwritten += bytes.len();
+        // Before it is full, whatever is in it.
+        let is_urgent = is_urgent || state.unwritten > self.capacity / 4;
+        let tell = was_empty || (is_urgent && !state.is_urgent);
         state.is_urgent |= is_urgent;
         drop(state);
         if tell {
