@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::pass_id::PassId;
+use super::record;
 use super::snapshot::Snapshot;
 
 /// The state of a condemned snapshot.
@@ -52,26 +53,26 @@ impl Condemned {
 ///
 /// # Errors
 /// The record is not JSON.
-pub fn condemn(record: &[u8], sentence: Sentence) -> Result<Vec<u8>, serde_json::Error> {
-    let mut fields = fields(record)?;
+pub fn condemn(stored: &[u8], sentence: Sentence) -> Result<Vec<u8>, serde_json::Error> {
+    let mut fields = fields(stored)?;
     fields.insert(STATE.to_owned(), Value::from(CONDEMNED));
     fields.insert(CONDEMNED.to_owned(), to_value(sentence));
-    Ok(to_bytes(&fields))
+    Ok(record::to_bytes(&fields))
 }
 
 /// The record of a condemned snapshot that is live again.
 ///
 /// # Errors
 /// The record is not JSON.
-pub fn undelete(record: &[u8], undeleted_at: Timestamp) -> Result<Vec<u8>, serde_json::Error> {
-    let mut fields = fields(record)?;
+pub fn undelete(stored: &[u8], undeleted_at: Timestamp) -> Result<Vec<u8>, serde_json::Error> {
+    let mut fields = fields(stored)?;
     fields.remove(STATE);
     let sentence = fields.remove(CONDEMNED).unwrap_or_default();
     let mut undeleted = Map::new();
     undeleted.insert("from".to_owned(), sentence);
     undeleted.insert("at".to_owned(), to_value(undeleted_at));
     fields.insert(UNDELETED.to_owned(), Value::Object(undeleted));
-    Ok(to_bytes(&fields))
+    Ok(record::to_bytes(&fields))
 }
 
 fn fields(record: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
@@ -81,10 +82,4 @@ fn fields(record: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
 
 fn to_value(value: impl Serialize) -> Value {
     serde_json::to_value(value).expect("records are plain data")
-}
-
-fn to_bytes(fields: &Map<String, Value>) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec(fields).expect("records are plain data");
-    bytes.push(b'\n');
-    bytes
 }

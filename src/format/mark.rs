@@ -12,7 +12,8 @@ use super::keys::SourceName;
 use super::location::ETag;
 use super::lock::Holder;
 use super::pass_id::PassId;
-use super::requires::{Requires, Unsupported};
+use super::record::{self, RecordError};
+use super::requires::Requires;
 
 /// The largest mark.
 pub const MARK_BYTES: u64 = 16 << 20;
@@ -81,20 +82,6 @@ pub struct RepairedObject {
     pub etag: ETag,
 }
 
-/// A mark that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum MarkError {
-    /// Not the JSON of a mark.
-    #[error("is not a mark: {0}")]
-    Json(#[from] serde_json::Error),
-    /// Written by a newer program.
-    #[error("has format version {0}, this program reads version {FORMAT}")]
-    Format(u32),
-    /// Written by a newer program.
-    #[error(transparent)]
-    Unsupported(#[from] Unsupported),
-}
-
 impl Mark {
     /// A mark of this program's format.
     #[must_use]
@@ -120,27 +107,14 @@ impl Mark {
     ///
     /// # Errors
     /// It is damaged, or of a format this program does not know.
-    pub fn parse(bytes: &[u8]) -> Result<Self, MarkError> {
-        #[derive(Deserialize)]
-        struct Head {
-            format: u32,
-            #[serde(default)]
-            requires: Requires,
-        }
-        let head: Head = serde_json::from_slice(bytes)?;
-        if head.format != FORMAT {
-            return Err(MarkError::Format(head.format));
-        }
-        head.requires.check()?;
-        Ok(serde_json::from_slice(bytes)?)
+    pub fn parse(bytes: &[u8]) -> Result<Self, RecordError> {
+        record::parse(bytes)
     }
 
     /// The mark as it is stored.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec(self).expect("marks are plain data");
-        bytes.push(b'\n');
-        bytes
+        record::to_bytes(self)
     }
 }
 
@@ -171,6 +145,6 @@ mod tests {
         let read = Mark::parse(mark(r#""kind":"applause","loud":1"#).as_bytes());
         assert_eq!(read.unwrap().says, Says::Unknown);
         let read = Mark::parse(mark(r#""kind":"pin","requires":["x"],"reason":"""#).as_bytes());
-        assert!(matches!(read, Err(MarkError::Unsupported(_))), "{read:?}");
+        assert!(matches!(read, Err(RecordError::Unsupported(_))), "{read:?}");
     }
 }

@@ -24,6 +24,7 @@ pub mod pass_id;
 pub mod pass_record;
 pub mod path;
 pub mod prune_record;
+pub mod record;
 pub mod requires;
 pub mod retention;
 pub mod segment;

@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::FORMAT;
 use super::keys::SourceName;
 use super::lock::Holder;
 use super::owner::StoreOwner;
 use super::pass_id::PassId;
-use super::requires::{Requires, Unsupported};
+use super::record::{self, RecordError};
+use super::requires::Requires;
 use super::retention::Policy;
 
 /// The largest record of a prune: a snapshot takes some 200 bytes of one.
@@ -80,45 +80,18 @@ pub struct CondemnedSnapshot {
     pub because: String,
 }
 
-/// The record of a prune that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum PruneRecordError {
-    /// Not the JSON of one.
-    #[error("is not the record of a prune: {0}")]
-    Json(#[from] serde_json::Error),
-    /// Written by a newer program.
-    #[error("has format version {0}, this program reads version {FORMAT}")]
-    Format(u32),
-    /// Written by a newer program.
-    #[error(transparent)]
-    Unsupported(#[from] Unsupported),
-}
-
 impl PruneRecord {
     /// Reads a record.
     ///
     /// # Errors
     /// It is damaged, or of a format this program does not know.
-    pub fn parse(bytes: &[u8]) -> Result<Self, PruneRecordError> {
-        #[derive(Deserialize)]
-        struct Head {
-            format: u32,
-            #[serde(default)]
-            requires: Requires,
-        }
-        let head: Head = serde_json::from_slice(bytes)?;
-        if head.format != FORMAT {
-            return Err(PruneRecordError::Format(head.format));
-        }
-        head.requires.check()?;
-        Ok(serde_json::from_slice(bytes)?)
+    pub fn parse(bytes: &[u8]) -> Result<Self, RecordError> {
+        record::parse(bytes)
     }
 
     /// The record as it is stored.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec(self).expect("records are plain data");
-        bytes.push(b'\n');
-        bytes
+        record::to_bytes(self)
     }
 }

@@ -11,6 +11,7 @@ use super::objects::TableRef;
 use super::origin::Origin;
 use super::owner::StoreOwner;
 use super::pass_id::PassId;
+use super::record;
 use super::requires::{Requires, Unsupported};
 use super::segment::{Order, SegmentRef};
 use super::selection::SessionSelection;
@@ -254,7 +255,7 @@ impl Void {
     /// The record as it is stored.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        to_bytes(self)
+        record::to_bytes(self)
     }
 }
 
@@ -262,14 +263,14 @@ impl Snapshot {
     /// The record as it is stored, in one line.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        to_bytes(self)
+        record::to_bytes(self)
     }
 }
 
 /// The record of a copied snapshot: as it was, with what this program does not know, and where it comes from.
 #[must_use]
-pub fn as_copy(record: &[u8], snapshot: &Snapshot, from: &str) -> Vec<u8> {
-    let line = record.split(|byte| *byte == b'\n').next().unwrap_or(record);
+pub fn as_copy(stored: &[u8], snapshot: &Snapshot, from: &str) -> Vec<u8> {
+    let line = stored.split(|byte| *byte == b'\n').next().unwrap_or(stored);
     let mut fields: serde_json::Map<String, serde_json::Value> =
         serde_json::from_slice(line).expect("it was parsed as a record");
     let copied = Copied {
@@ -278,11 +279,5 @@ pub fn as_copy(record: &[u8], snapshot: &Snapshot, from: &str) -> Vec<u8> {
     };
     let copied = serde_json::to_value(copied).expect("records are plain data");
     fields.insert("copied".to_owned(), copied);
-    to_bytes(&fields)
-}
-
-fn to_bytes(record: &impl Serialize) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec(record).expect("records are plain data");
-    bytes.push(b'\n');
-    bytes
+    record::to_bytes(&fields)
 }

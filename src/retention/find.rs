@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::plan::{Known, Snapshots};
 use crate::format::keys::{self, SourceName};
 use crate::format::pass_id::PassId;
-use crate::format::prune_record::{PruneRecord, PruneRecordError, RECORD_BYTES};
+use crate::format::prune_record::{PruneRecord, RECORD_BYTES};
+use crate::format::record::RecordError;
 use crate::snapshots::chain::{self, AT_ONCE, ChainError, Standing};
 use crate::snapshots::marks::{Marks, MarksError};
 use crate::store::{Listing, Store, StoreError, all_keys};
@@ -25,7 +26,7 @@ pub enum FindError {
         /// Its key under the prefix.
         key: String,
         /// What is wrong with it.
-        error: PruneRecordError,
+        error: RecordError,
     },
     /// The store fails.
     #[error(transparent)]

@@ -8,8 +8,9 @@ use tokio::task::JoinSet;
 
 use super::chain::AT_ONCE;
 use crate::format::keys::{self, SourceName};
-use crate::format::mark::{MARK_BYTES, Mark, MarkError, Says};
+use crate::format::mark::{MARK_BYTES, Mark, Says};
 use crate::format::pass_id::PassId;
+use crate::format::record::RecordError;
 use crate::store::{Condition, ETag, Listing, Store, StoreError, StoreErrorKind, all_keys};
 
 /// How often somebody else may write the next number first.
@@ -27,7 +28,7 @@ pub enum MarksError {
         /// Its key under the prefix.
         key: String,
         /// What is wrong with it.
-        error: MarkError,
+        error: RecordError,
     },
 }
 
