@@ -24,12 +24,11 @@ use crate::exit::ExitCode;
 use crate::format::snapshot::Snapshot;
 use crate::restore::replace::{ReplacePlan, Replaced};
 use crate::restore::{
-    DeletionReport, Deletions, Plan, RestoreOptions, RestoreReport, apply, delete,
+    DeletionReport, Deletions, Plan, Portion, RestoreOptions, RestoreReport, apply, delete,
     look_for_deletions, plan, plan_anew,
 };
 use crate::signal;
 use crate::snapshots::select::{Selection, select};
-use crate::source::filter::Globs;
 use crate::stop::Stop;
 use crate::store::Store;
 
@@ -56,7 +55,7 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<ExitCode,
     let sessions = globs(&sessions.collect::<Vec<_>>())?;
     let paths = globs(&args.path)?;
     // Both must have a path, where both are given.
-    let wanted: Vec<_> = sessions.into_iter().chain(paths).collect();
+    let portion = Portion::matching(sessions.into_iter().chain(paths).collect());
     let host = context.environment.holder().host;
     block_on(async {
         let stop = signal::listen()?;
@@ -67,7 +66,7 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<ExitCode,
         }
         let how = How {
             job: &job,
-            wanted,
+            portion,
             host,
             stop,
         };
@@ -93,7 +92,7 @@ async fn origins(
 /// What holds for all snapshots of a restore.
 struct How<'a> {
     job: &'a Job,
-    wanted: Vec<Globs>,
+    portion: Portion,
     host: String,
     stop: Arc<Stop>,
 }
@@ -112,7 +111,7 @@ impl How<'_> {
             let is_anew = target.is_none() || args.replace;
             let options = RestoreOptions {
                 target: target.unwrap_or_default(),
-                wanted: self.wanted.clone(),
+                portion: self.portion.clone(),
                 overwrite: args.overwrite,
                 owners: rustix::process::geteuid().is_root(),
                 concurrency: self.job.pass.limits.concurrency,
@@ -142,7 +141,7 @@ impl How<'_> {
         let targets = work.iter().map(|one| &*one.options.target);
         targets::check_apart(args, targets.clone())?;
         targets::check_store(args, &self.job.store, targets)?;
-        match self.wanted.is_empty() {
+        match self.portion.is_all() {
             true => Ok(work),
             false => matching(work, &args.session),
         }

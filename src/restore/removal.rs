@@ -14,10 +14,10 @@ use crate::source::stat::Stat;
 /// What could not be removed, and why.
 #[derive(Debug, thiserror::Error)]
 #[error("`{}` cannot be removed: {}", String::from_utf8_lossy(.path), reason(*.error))]
-pub(super) struct Stuck {
+pub(crate) struct Stuck {
     /// From where the removal began.
-    pub(super) path: Vec<u8>,
-    pub(super) error: Errno,
+    pub(crate) path: Vec<u8>,
+    pub(crate) error: Errno,
 }
 
 fn reason(error: Errno) -> String {
@@ -43,7 +43,7 @@ impl Level {
 }
 
 /// Removes what is under a name, with all that is in it. Nothing is done where there is nothing.
-pub(super) fn tree(above: &OwnedFd, name: &[u8]) -> Result<(), Stuck> {
+pub(crate) fn tree(above: &OwnedFd, name: &[u8]) -> Result<(), Stuck> {
     let mut way: Vec<Level> = Vec::new();
     let mut next = Some(name.to_vec());
     loop {

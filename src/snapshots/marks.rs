@@ -104,6 +104,7 @@ impl Marks {
             Says::Acknowledge { .. }
             | Says::Damaged { .. }
             | Says::Repaired { .. }
+            | Says::Drill(_)
             | Says::Unknown => None,
         })?
     }
