@@ -13,8 +13,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use self::refused::{conflicts, refused};
+use self::refused::conflicts;
+pub(super) use self::refused::{may_not_write, refused};
 use self::say::Restored;
+pub(super) use self::say::progress;
 use super::ls::globs;
 use super::{Context, block_on, connect, note, print, print_json, selection};
 use crate::cli::RestoreArgs;
@@ -213,7 +215,7 @@ async fn restore_all(
 
 async fn restore_one(store: &Arc<dyn Store>, one: &mut Work) -> Result<(), Failure> {
     let bytes = one.plan.create_bytes + one.plan.replace_bytes;
-    let bar = say::progress(&one.snapshot, bytes);
+    let bar = progress(&one.snapshot, bytes);
     let shown = bar.clone();
     let (whole, plan) = ((&one.snapshot, &one.options), Arc::clone(&one.plan));
     let report = in_thread(store, whole, move |store, snapshot, options| {
@@ -222,7 +224,7 @@ async fn restore_one(store: &Arc<dyn Store>, one: &mut Work) -> Result<(), Failu
     });
     let report = report.await?;
     bar.finish_and_clear();
-    let report = report.map_err(|error| refused(&one.options, &error))?;
+    let report = report.map_err(|error| refused(&one.options.target, &error))?;
     let is_all = report.failure_count == 0 && report.ended_early.is_none();
     one.report = Some(report);
     let whole = (&one.snapshot, &one.options);

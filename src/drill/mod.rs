@@ -218,7 +218,8 @@ impl Found {
         mismatches.extend(differing);
         let is_damage = |failure: &&Shortfall| {
             let mut damaged = report.damaged.iter();
-            damaged.any(|damaged| (&damaged.path, &damaged.error) == (&failure.path, &failure.error))
+            damaged
+                .any(|damaged| (&damaged.path, &damaged.error) == (&failure.path, &failure.error))
         };
         let others = report.failures.iter().filter(|failure| !is_damage(failure));
         Self {

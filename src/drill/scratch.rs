@@ -273,10 +273,16 @@ mod tests {
     fn a_directory_of_its_own_is_empty_and_left_as_it_was() {
         let home = tempfile::tempdir().unwrap();
         let absent = home.path().join("a/b");
-        Scratch::make(&Place::Own(absent.clone())).unwrap().remove().unwrap();
+        Scratch::make(&Place::Own(absent.clone()))
+            .unwrap()
+            .remove()
+            .unwrap();
         assert!(!absent.exists());
         std::fs::create_dir_all(&absent).unwrap();
-        Scratch::make(&Place::Own(absent.clone())).unwrap().remove().unwrap();
+        Scratch::make(&Place::Own(absent.clone()))
+            .unwrap()
+            .remove()
+            .unwrap();
         assert_eq!(names(&absent), 0);
         std::fs::write(absent.join("mine"), "").unwrap();
         let refused = Scratch::make(&Place::Own(absent.clone())).err().unwrap();

@@ -145,9 +145,13 @@ mod tests {
 
     #[test]
     fn a_drill_is_read_back_whatever_it_says() {
-        let text = mark(r#""kind":"drill","outcome":"passed","entries":7,"projected":{"seconds":9}"#);
+        let text =
+            mark(r#""kind":"drill","outcome":"passed","entries":7,"projected":{"seconds":9}"#);
         let read = Mark::parse(text.as_bytes()).unwrap();
-        assert!(matches!(&read.says, Says::Drill(drill) if drill.entries == 7), "{read:?}");
+        assert!(
+            matches!(&read.says, Says::Drill(drill) if drill.entries == 7),
+            "{read:?}"
+        );
         assert_eq!(Mark::parse(&read.to_bytes()).unwrap(), read);
         // Of a later version: it keeps no prune from reading the marks.
         let text = mark(r#""kind":"drill","outcome":"new","loud":[1]"#);

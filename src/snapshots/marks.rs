@@ -191,7 +191,7 @@ pub async fn write(store: &dyn Store, mark: &Mark) -> Result<(), StoreError> {
     }
 }
 
-async fn read(store: &dyn Store, key: String) -> Result<(String, Mark), MarksError> {
+pub(super) async fn read(store: &dyn Store, key: String) -> Result<(String, Mark), MarksError> {
     let object = store.get(&key, MARK_BYTES).await?;
     match Mark::parse(&object.bytes) {
         Ok(mark) => Ok((key, mark)),
