@@ -158,7 +158,7 @@ pub fn drill(
     {
         (projected.usd, projected.egress_usd) = (Some(usd), egress);
     }
-    let found = Found::of(&survey, &plan, &report, read);
+    let found = Found::of(&survey, &plan, &report, &read);
     let left = scratch.remove().err().map(|error| error.to_string());
     let drill = Drill {
         outcome: found.outcome(),
@@ -203,7 +203,7 @@ struct Found {
 }
 
 impl Found {
-    fn of(survey: &Survey, plan: &Plan, report: &RestoreReport, read: ReadBack) -> Self {
+    fn of(survey: &Survey, plan: &Plan, report: &RestoreReport, read: &ReadBack) -> Self {
         let findings = survey.findings.iter().map(|finding| Shortfall {
             path: finding.path.clone(),
             error: format!("{} ({})", finding.problem, finding.key),
@@ -213,7 +213,7 @@ impl Found {
         mismatches.extend(report.damaged.iter().cloned());
         mismatches.extend(read.mismatches.iter().cloned());
         mismatch_count += report.damaged_count + read.mismatch_count;
-        let differing = counts_differ(plan, report, &read);
+        let differing = counts_differ(plan, report, read);
         mismatch_count += u64::from(differing.is_some());
         mismatches.extend(differing);
         let is_damage = |failure: &&Shortfall| {

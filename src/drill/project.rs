@@ -38,14 +38,20 @@ impl Whole {
             true => seconds / measured.bytes as f64 * self.bytes as f64,
             false => 0.0,
         };
+        let time = Duration::try_from_secs_f64(by_files.max(by_bytes));
         Projected {
-            seconds: by_files.max(by_bytes).ceil() as u64,
+            seconds: time.map_or(u64::MAX, whole_seconds),
             requests: self.requests,
             bytes: self.bytes_fetched,
             usd: None,
             egress_usd: None,
         }
     }
+}
+
+/// Rounded up.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
 #[cfg(test)]

@@ -188,9 +188,9 @@ fn open_or_make(path: &Path, may_make: bool) -> Result<(OwnedFd, bool), Errno> {
 }
 
 fn first_name(path: &Path) -> Option<String> {
-    let mut names = std::fs::read_dir(path).ok()?;
-    let name = names.next()?.ok()?.file_name();
-    Some(name.to_string_lossy().into_owned())
+    let names = std::fs::read_dir(path).ok()?;
+    let names = names.filter_map(|entry| Some(entry.ok()?.file_name()));
+    Some(names.min()?.to_string_lossy().into_owned())
 }
 
 /// A new directory that only this user sees, locked.
@@ -198,10 +198,9 @@ fn make_locked(above: &OwnedFd) -> Result<(String, OwnedFd), Errno> {
     let name = format!("{PREFIX}{:0RANDOM_DIGITS$x}", fastrand::u128(..));
     mkdirat(above, &*name, Mode::RWXU)?;
     let fd = open_below(above, name.as_bytes())?;
-    match lock(&fd) {
-        Err(Errno::WOULDBLOCK) => return Err(Errno::WOULDBLOCK),
-        // Where there are no locks, nothing is taken for a leftover either.
-        Ok(()) | Err(_) => {}
+    // Where there are no locks, nothing is taken for a leftover either.
+    if lock(&fd) == Err(Errno::WOULDBLOCK) {
+        return Err(Errno::WOULDBLOCK);
     }
     // Until then, another drill could have taken it for a leftover.
     Stat::at(above, name.as_bytes())?;

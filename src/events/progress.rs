@@ -336,7 +336,7 @@ fn line(event: &Event) -> String {
             snapshot,
             error,
             ..
-        } => format!("{source} {snapshot}: drill did not come to its end: {error}"),
+        } => format!("{source} {snapshot}: the drill could not be completed: {error}"),
         Event::PassRetried {
             attempt,
             waiting_ms,

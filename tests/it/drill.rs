@@ -8,7 +8,7 @@ mod tampered;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::{chown, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use local_s3::Operation;
@@ -158,13 +158,30 @@ fn a_store_in_a_directory_is_drilled_as_well() {
     assert!(completed["projected"].get("usd").is_none(), "{completed}");
     assert_eq!(last_drill(&world)["outcome"], "passed");
     // A store that may only be read is drilled; that it is not recorded is told.
+    let directories = directories(&store);
+    directories.iter().for_each(|path| set_mode(path, 0o500));
     let readers = ["drill", "--json", "--read", "50%"];
-    set_mode(&store, 0o777);
-    let output = world.offsite_as(1000, readers);
-    assert_eq!(
-        output.code, 12,
-        "files of the store are its owner's: {output:?}"
-    );
+    let output = world.offsite_without(&["dac_override"], readers);
+    directories.iter().for_each(|path| set_mode(path, 0o700));
+    assert_eq!(output.code, 0, "{output:?}");
+    assert_eq!(output.event("drill_completed")["recorded"], false);
+    let notice = output.event("notice");
+    let message = notice["message"].as_str().unwrap();
+    assert!(message.contains("is not recorded"), "{message}");
+    assert_nothing_is_left(&world);
+}
+
+/// A directory and those below.
+fn directories(root: &Path) -> Vec<PathBuf> {
+    let mut found = vec![root.to_owned()];
+    let mut next = 0;
+    while let Some(directory) = found.get(next).cloned() {
+        let entries = std::fs::read_dir(directory).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        found.extend(paths.filter(|path| path.is_dir()));
+        next += 1;
+    }
+    found
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn a_commit_record_that_counts_otherwise_is_damage() {
     let expected = [
         ("totals", "the totals are not those of the segments"),
         // As by a program that has counted wrong.
-        ("both", "the entries of"),
+        ("both", "the totals of"),
     ];
     for (changed, expected) in expected {
         let mut record = sound.clone();
