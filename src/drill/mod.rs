@@ -222,12 +222,13 @@ impl Found {
                 .any(|damaged| (&damaged.path, &damaged.error) == (&failure.path, &failure.error))
         };
         let others = report.failures.iter().filter(|failure| !is_damage(failure));
+        let not_restored = others.chain(&read.unread).cloned().collect();
         Self {
             expected: read.expected,
             mismatches,
             mismatch_count,
-            not_restored: others.cloned().collect(),
-            not_restored_count: report.failure_count - report.damaged_count,
+            not_restored,
+            not_restored_count: report.failure_count - report.damaged_count + read.unread_count,
         }
     }
 
@@ -247,7 +248,8 @@ fn counts_differ(plan: &Plan, report: &RestoreReport, read: &ReadBack) -> Option
     let planned = (plan.create + plan.keep).saturating_sub(target);
     let made = (report.restored + report.kept + report.directories).saturating_sub(target);
     let there = read.expected - read.missing;
-    if planned == read.expected && made == there && there == read.found {
+    let is_all_read = read.unread_count == 0;
+    if !is_all_read || (planned == read.expected && made == there && there == read.found) {
         return None;
     }
     Some(Shortfall {

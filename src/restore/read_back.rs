@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rustix::fs::{Mode, OFlags, chmod, openat};
+use rustix::fs::{Mode, OFlags, chmod, fchmod, openat};
 use rustix::io::{self, Errno};
 
 use super::action::Action;
@@ -39,8 +39,6 @@ const NAMED: usize = 1000;
 pub struct ReadBack {
     /// Entries that should be there, the target itself aside.
     pub expected: u64,
-    /// Of those, what the restore says itself that it has not made or not fully.
-    pub told: u64,
     /// Names in the target.
     pub found: u64,
     /// Entries that are not there.
@@ -53,6 +51,10 @@ pub struct ReadBack {
     pub mismatches: Vec<Shortfall>,
     /// How much differs.
     pub mismatch_count: u64,
+    /// What this process may not look at, at most a thousand: nothing is known of it.
+    pub unread: Vec<Shortfall>,
+    /// How much that is.
+    pub unread_count: u64,
 }
 
 /// Reads back what a restore with these options has made in a target that was empty. Blocks.
@@ -70,6 +72,7 @@ pub fn read_back(
         options,
         told: told.collect(),
         open: Vec::new(),
+        shut: None,
         links: HashMap::new(),
         read: ReadBack::default(),
     };
@@ -96,6 +99,8 @@ struct Reader<'a> {
     told: HashSet<&'a str>,
     /// The directories above the current entry, the target first.
     open: Vec<(EntryPath, OwnedFd)>,
+    /// The last directory that could not be opened.
+    shut: Option<EntryPath>,
     /// Files with several names, by what the snapshot and the file system tell one from another by.
     links: HashMap<Inode, (u64, u64)>,
     read: ReadBack,
@@ -113,32 +118,63 @@ impl Reader<'_> {
         self.read.expected += 1;
         let is_above = |above: &EntryPath| above.is_root() || entry.path.is_below(above);
         self.open.retain(|(above, _)| is_above(above));
-        let above = self.open.last().map(|(_, fd)| fd.try_clone());
-        let looked = match above {
+        // That directory is named itself.
+        if self
+            .shut
+            .as_ref()
+            .is_some_and(|shut| entry.path.is_below(shut))
+        {
+            self.read.unread_count += 1;
+            return;
+        }
+        let looked = match self.above(&entry.path) {
             None => Err(Errno::NOENT),
             Some(Err(_)) => Err(Errno::MFILE),
             Some(Ok(above)) => self.compare(&above, name, entry),
         };
+        self.read.missing += u64::from(looked == Err(Errno::NOENT));
         let path = entry.path.to_string();
         let is_told = self.told.contains(&*path);
-        self.read.told += u64::from(is_told);
-        self.read.missing += u64::from(looked == Err(Errno::NOENT));
-        let problem = match looked {
+        let ReadBack {
+            mismatches,
+            mismatch_count,
+            unread,
+            unread_count,
+            ..
+        } = &mut self.read;
+        let (error, named, count) = match looked {
             Ok(None) => return,
-            Ok(Some(problem)) => problem,
-            Err(Errno::NOENT) => "does not exist after the restore".to_owned(),
-            Err(error) => format!("cannot be read back: {}", std::io::Error::from(error)),
+            Ok(Some(problem)) => (problem, mismatches, mismatch_count),
+            Err(Errno::NOENT) => {
+                let problem = "does not exist after the restore".to_owned();
+                (problem, mismatches, mismatch_count)
+            }
+            Err(error) => {
+                let error = std::io::Error::from(error);
+                if entry.metadata.kind == Kind::Directory {
+                    self.shut = Some(entry.path.clone());
+                }
+                (
+                    format!("cannot be read back: {error}"),
+                    unread,
+                    unread_count,
+                )
+            }
         };
-        if !is_told {
-            self.differs(path, problem);
+        if is_told {
+            return;
+        }
+        *count += 1;
+        if named.len() < NAMED {
+            named.push(Shortfall { path, error });
         }
     }
 
-    fn differs(&mut self, path: String, error: String) {
-        self.read.mismatch_count += 1;
-        if self.read.mismatches.len() < NAMED {
-            self.read.mismatches.push(Shortfall { path, error });
-        }
+    /// The directory that an entry is in; `None` where that is not there.
+    fn above(&self, path: &EntryPath) -> Option<std::io::Result<OwnedFd>> {
+        let (above, fd) = self.open.last()?;
+        let is_in_it = path.directories_below(above).next().is_none();
+        is_in_it.then(|| fd.try_clone())
     }
 
     /// Goes into a directory, and counts what is in it.
@@ -162,6 +198,7 @@ impl Reader<'_> {
         match stat.metadata.kind {
             Kind::Directory => {
                 let directory = target::enter_own(above, name)?;
+                open_up_directory(&directory, &stat)?;
                 if !metadata::has_attributes(&directory, entry) {
                     problem.get_or_insert_with(attributes);
                 }
@@ -239,6 +276,15 @@ fn metadata_problem(stat: &Stat, entry: &Entry, owners: bool) -> Option<String> 
 fn time(nanoseconds: i64) -> String {
     Timestamp::from_nanosecond(nanoseconds.into())
         .map_or_else(|_| nanoseconds.to_string(), |time| time.to_string())
+}
+
+/// Lets the owner of a directory look at what is in it. Root may anyway, where it may do everything.
+fn open_up_directory(directory: &OwnedFd, stat: &Stat) -> io::Result<()> {
+    let mode = Mode::from_raw_mode(stat.metadata.mode);
+    match mode.contains(Mode::RWXU) {
+        true => Ok(()),
+        false => fchmod(directory, mode | Mode::RWXU),
+    }
 }
 
 /// Lets the owner of a file read it. Root may anyway, where it may do everything.

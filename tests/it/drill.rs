@@ -131,6 +131,14 @@ fn somebody_else_than_root_restores_what_even_its_owner_may_not_read() {
     world.write("closed/a", "a");
     world.write("unreadable", "b");
     symlink("unreadable", world.data().join("link")).unwrap();
+    for (index, mode) in [0o000, 0o100, 0o200, 0o400, 0o500, 0o600]
+        .iter()
+        .enumerate()
+    {
+        world.write(&format!("closed/{index}/below/file"), format!("{index}"));
+        set_mode(&world.data().join(format!("closed/{index}/below")), *mode);
+        set_mode(&world.data().join(format!("closed/{index}")), *mode);
+    }
     set_mode(&world.data().join("closed"), 0o100);
     set_mode(&world.data().join("unreadable"), 0);
     settle();
@@ -138,7 +146,31 @@ fn somebody_else_than_root_restores_what_even_its_owner_may_not_read() {
     set_mode(&temporary(&world), 0o1777);
     let output = world.offsite_as(1000, ["drill", "--json", "--read", "100%"]);
     assert_eq!(output.code, 0, "{output:?}");
-    assert_eq!(completed(&output)["files"], 2);
+    assert_eq!(completed(&output)["files"], 8);
+    assert_nothing_is_left(&world);
+}
+
+#[test]
+fn what_may_not_be_read_back_is_no_damage_and_is_removed() {
+    let world = with_temporary(World::new());
+    world.write("a", "a");
+    world.write("theirs/below/file", "b");
+    for path in ["theirs/below/file", "theirs/below", "theirs"] {
+        let path = world.data().join(path);
+        set_mode(&path, 0o700);
+        chown(path, Some(1234), Some(1234)).unwrap();
+    }
+    settle();
+    world.back_up();
+    let limited = ["dac_override", "dac_read_search"];
+    let output = world.offsite_without(&limited, ["drill", "--json", "--read", "100%"]);
+    assert_eq!(output.code, 3, "{output:?}");
+    let completed = completed(&output);
+    assert_eq!(completed["mismatch_count"], 0);
+    assert_eq!(completed["not_restored_count"], 3, "{completed}");
+    let told = &completed["not_restored"];
+    assert_eq!(told.as_array().unwrap().len(), 1, "{told}");
+    assert_eq!(told[0]["path"], "theirs");
     assert_nothing_is_left(&world);
 }
 
