@@ -1,5 +1,6 @@
 //! What was typed.
 
+mod drilling;
 mod keeping;
 mod looking;
 mod restoring;
@@ -12,6 +13,7 @@ use figment::value::Value;
 
 use crate::config::Flag;
 
+pub use self::drilling::DrillArgs;
 pub use self::keeping::{AckArgs, PinArgs, PruneArgs, RetentionArgs, UndeleteArgs, UnpinArgs};
 pub use self::looking::{CatArgs, DiffArgs, FindArgs, ListArgs, LsArgs};
 pub use self::restoring::RestoreArgs;
@@ -32,6 +34,7 @@ pub use self::verifying::VerifyArgs;
   offsite find report.odt                       which versions of a file there are
   offsite restore --to /restored                get the latest of everything back
   offsite verify --read 5%                      check it, reading a rotating share back
+  offsite drill                                 restore a rotating 1 % for real, and remove it again
 
 Exit codes: 0 complete, 1 failed, 2 wrong usage or configuration, 3 some entries could not be
 read or restored, 4 integrity check failed, 10 no such snapshot, source or store, 11 another pass
@@ -71,6 +74,8 @@ pub enum Command {
     Restore(RestoreArgs),
     /// Check that the store has what a snapshot needs, as it was put there
     Verify(VerifyArgs),
+    /// Restore a rotating sample of a snapshot, read it back and remove it; say how long all of it would take
+    Drill(DrillArgs),
     /// Show the last pass and the state of every source
     Status(StatusArgs),
     /// Show who holds the lock; take it away with --force

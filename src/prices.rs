@@ -17,6 +17,12 @@ pub struct Prices {
     pub storage: BTreeMap<String, f64>,
     /// For a thousand requests that write.
     pub put_per_thousand: BTreeMap<String, f64>,
+    /// For a thousand requests that read; of what has to be thawed, with that.
+    pub get_per_thousand: BTreeMap<String, f64>,
+    /// For getting a GB back.
+    pub retrieval: BTreeMap<String, f64>,
+    /// For sending a GB out to the internet.
+    pub egress: Option<f64>,
 }
 
 /// What something costs in one storage class.
@@ -73,6 +79,16 @@ impl Prices {
         Some(bytes as f64 / GB * self.storage.get(class)?)
     }
 
+    /// What it costs to read so many bytes with so many requests from within the region, and what sending them out to
+    /// the internet costs besides; `None` if there is no price for the class.
+    #[must_use]
+    pub fn retrieval(&self, class: &str, gets: u64, bytes: u64) -> Option<(f64, Option<f64>)> {
+        let gb = bytes as f64 / GB;
+        let requests = gets as f64 / 1000.0 * self.get_per_thousand.get(class)?;
+        let usd = requests + gb * self.retrieval.get(class)?;
+        Some((usd, self.egress.map(|price| gb * price)))
+    }
+
     /// What deleting bytes of an age costs that are billed for longer.
     #[must_use]
     pub fn early_deletion(&self, class: &str, bytes: u64, age_days: f64) -> Option<f64> {
@@ -98,12 +114,28 @@ mod tests {
     }
 
     #[test]
+    fn reading_costs_requests_retrieval_and_the_way_out() {
+        let one = |price: f64| [("GLACIER_IR".to_owned(), price)].into();
+        let prices = Prices {
+            get_per_thousand: one(0.01),
+            retrieval: one(0.03),
+            egress: Some(0.09),
+            ..Prices::default()
+        };
+        let (usd, egress) = prices.retrieval("GLACIER_IR", 100_000, 10 << 30).unwrap();
+        assert!((usd - 1.3).abs() < 1e-9, "{usd}");
+        assert!((egress.unwrap() - 0.9).abs() < 1e-9, "{egress:?}");
+        assert_eq!(prices.retrieval("STANDARD", 1, 1), None);
+    }
+
+    #[test]
     fn the_example_of_a_library_of_827_gb() {
         let table = |pairs: [(&str, f64); 2]| pairs.map(|(k, v)| (k.to_owned(), v)).into();
         let prices = Prices {
             as_of: String::new(),
             storage: table([("STANDARD", 0.023), ("DEEP_ARCHIVE", 0.00099)]),
             put_per_thousand: table([("STANDARD", 0.005), ("DEEP_ARCHIVE", 0.05)]),
+            ..Prices::default()
         };
         let costs = prices.costs(827 << 30, 1654 << 30, 2000);
         let rounded = |class: &str| {

@@ -9,7 +9,7 @@ use serde::Serialize;
 pub(crate) fn count(number: u64, noun: &str) -> String {
     let plural = match (number, noun) {
         (1, _) => "",
-        (_, noun) if noun.ends_with('y') => {
+        (_, noun) if noun.ends_with('y') && !noun.ends_with("ay") => {
             return format!("{} {}ies", HumanCount(number), &noun[..noun.len() - 1]);
         }
         _ => "s",
@@ -217,6 +217,13 @@ mod tests {
             text += &escaper.end();
             assert_eq!(text, expected, "{length} bytes at a time");
         }
+    }
+
+    #[test]
+    fn things_are_counted() {
+        assert_eq!(count(1, "day"), "1 day");
+        assert_eq!(count(3, "day"), "3 days");
+        assert_eq!(count(3000, "entry"), "3,000 entries");
     }
 
     #[test]

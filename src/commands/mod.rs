@@ -7,6 +7,7 @@ mod condemned;
 mod config;
 mod copy;
 mod diff;
+mod drill;
 mod entry;
 mod find;
 mod init;
@@ -109,6 +110,7 @@ fn command(cli: Cli, environment: Environment) -> Result<u8, Failure> {
         Some(Command::Diff(args)) => diff::diff(&context, &args),
         Some(Command::Restore(args)) => restore::restore(&context, &args),
         Some(Command::Verify(args)) => verify::verify(&context, &args),
+        Some(Command::Drill(args)) => drill::drill(&context, &args),
         Some(Command::Status(args)) => status::status(&context, &args),
         Some(Command::Unlock(args)) => unlock::unlock(&context, &args),
         Some(Command::Adopt(args)) => adopt::adopt(&context, &args),

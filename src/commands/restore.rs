@@ -13,8 +13,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use self::refused::{conflicts, refused};
+use self::refused::conflicts;
+pub(super) use self::refused::{may_not_write, refused};
 use self::say::Restored;
+pub(super) use self::say::progress;
 use super::ls::globs;
 use super::{Context, block_on, connect, note, print, print_json, selection};
 use crate::cli::RestoreArgs;
@@ -24,12 +26,11 @@ use crate::exit::ExitCode;
 use crate::format::snapshot::Snapshot;
 use crate::restore::replace::{ReplacePlan, Replaced};
 use crate::restore::{
-    DeletionReport, Deletions, Plan, RestoreOptions, RestoreReport, apply, delete,
+    DeletionReport, Deletions, Plan, Portion, RestoreOptions, RestoreReport, apply, delete,
     look_for_deletions, plan, plan_anew,
 };
 use crate::signal;
 use crate::snapshots::select::{Selection, select};
-use crate::source::filter::Globs;
 use crate::stop::Stop;
 use crate::store::Store;
 
@@ -56,7 +57,7 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<ExitCode,
     let sessions = globs(&sessions.collect::<Vec<_>>())?;
     let paths = globs(&args.path)?;
     // Both must have a path, where both are given.
-    let wanted: Vec<_> = sessions.into_iter().chain(paths).collect();
+    let portion = Portion::matching(sessions.into_iter().chain(paths).collect());
     let host = context.environment.holder().host;
     block_on(async {
         let stop = signal::listen()?;
@@ -67,7 +68,7 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<ExitCode,
         }
         let how = How {
             job: &job,
-            wanted,
+            portion,
             host,
             stop,
         };
@@ -93,7 +94,7 @@ async fn origins(
 /// What holds for all snapshots of a restore.
 struct How<'a> {
     job: &'a Job,
-    wanted: Vec<Globs>,
+    portion: Portion,
     host: String,
     stop: Arc<Stop>,
 }
@@ -112,7 +113,7 @@ impl How<'_> {
             let is_anew = target.is_none() || args.replace;
             let options = RestoreOptions {
                 target: target.unwrap_or_default(),
-                wanted: self.wanted.clone(),
+                portion: self.portion.clone(),
                 overwrite: args.overwrite,
                 owners: rustix::process::geteuid().is_root(),
                 concurrency: self.job.pass.limits.concurrency,
@@ -142,7 +143,7 @@ impl How<'_> {
         let targets = work.iter().map(|one| &*one.options.target);
         targets::check_apart(args, targets.clone())?;
         targets::check_store(args, &self.job.store, targets)?;
-        match self.wanted.is_empty() {
+        match self.portion.is_all() {
             true => Ok(work),
             false => matching(work, &args.session),
         }
@@ -214,7 +215,7 @@ async fn restore_all(
 
 async fn restore_one(store: &Arc<dyn Store>, one: &mut Work) -> Result<(), Failure> {
     let bytes = one.plan.create_bytes + one.plan.replace_bytes;
-    let bar = say::progress(&one.snapshot, bytes);
+    let bar = progress(&one.snapshot, bytes);
     let shown = bar.clone();
     let (whole, plan) = ((&one.snapshot, &one.options), Arc::clone(&one.plan));
     let report = in_thread(store, whole, move |store, snapshot, options| {
@@ -223,7 +224,7 @@ async fn restore_one(store: &Arc<dyn Store>, one: &mut Work) -> Result<(), Failu
     });
     let report = report.await?;
     bar.finish_and_clear();
-    let report = report.map_err(|error| refused(&one.options, &error))?;
+    let report = report.map_err(|error| refused(&one.options.target, &error))?;
     let is_all = report.failure_count == 0 && report.ended_early.is_none();
     one.report = Some(report);
     let whole = (&one.snapshot, &one.options);

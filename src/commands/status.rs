@@ -1,6 +1,9 @@
 //! `offsite status`.
 
+use std::collections::BTreeMap;
+
 use indicatif::{HumanBytes, HumanCount};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::table::Table;
@@ -8,12 +11,15 @@ use super::{Context, block_on, connect, note, print, print_json};
 use crate::cli::StatusArgs;
 use crate::error::Failure;
 use crate::exit::ExitCode;
+use crate::format::drill::DrillOutcome;
+use crate::format::keys::SourceName;
 use crate::format::lock::{Lock, LockState};
 use crate::format::origin::Alternation;
 use crate::format::owner::StoreOwner;
 use crate::format::pass_record::PassRecord;
 use crate::format::status::Status;
 use crate::lease::{self, Seen};
+use crate::snapshots::drills::{LastDrill, last_drills};
 use crate::snapshots::select::{self, SelectError};
 use crate::status::{self, history};
 use crate::text;
@@ -34,6 +40,18 @@ struct Shown {
     cut_off: Option<Lock>,
     #[serde(skip_serializing_if = "Option::is_none")]
     history: Option<Vec<PassRecord>>,
+    /// The last drill of each source that had one; absent where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drills: Option<BTreeMap<SourceName, ShownDrill>>,
+}
+
+/// The last drill of a source, as of now.
+#[derive(Serialize)]
+struct ShownDrill {
+    /// How long ago it was.
+    age_seconds: u64,
+    #[serde(flatten)]
+    last: LastDrill,
 }
 
 pub(super) fn status(context: &Context, args: &StatusArgs) -> Result<ExitCode, Failure> {
@@ -59,6 +77,13 @@ pub(super) fn status(context: &Context, args: &StatusArgs) -> Result<ExitCode, F
                 Some(most) => Some(history(&*store, most).await?),
                 None => None,
             },
+            drills: match last_drills(&store).await {
+                Ok(last) => Some(shown_drills(last, store.now())),
+                Err(error) => {
+                    note(&format!("note: the last drills are not known: {error}"));
+                    None
+                }
+            },
         };
         let has_snapshots = shown.status.is_none() && !select::sources(&*store).await?.is_empty();
         let nothing = SelectError::Nothing(store.location());
@@ -81,6 +106,18 @@ pub(super) fn status(context: &Context, args: &StatusArgs) -> Result<ExitCode, F
         Some(_) => ExitCode::Complete,
         None => ExitCode::NotFound,
     })
+}
+
+fn shown_drills(
+    last: BTreeMap<SourceName, LastDrill>,
+    now: Timestamp,
+) -> BTreeMap<SourceName, ShownDrill> {
+    let shown = |(source, last): (SourceName, LastDrill)| {
+        let age = now.duration_since(last.at).as_secs();
+        let age_seconds = u64::try_from(age).unwrap_or(0);
+        (source, ShownDrill { age_seconds, last })
+    };
+    last.into_iter().map(shown).collect()
 }
 
 fn text(shown: &Shown) -> String {
@@ -115,7 +152,7 @@ fn text(shown: &Shown) -> String {
             };
             text.push_str(&format!("copy {}: {how}\n", copy.store));
         }
-        text.push_str(&format!("\n{}", sources(status)));
+        text.push_str(&format!("\n{}", sources(status, shown.drills.as_ref())));
         for (name, source) in &status.sources {
             if let Some(Alternation { origin, other }) = &source.alternation {
                 text.push_str(&format!(
@@ -138,7 +175,29 @@ fn who(record: &Lock) -> String {
     )
 }
 
-fn sources(status: &Status) -> Table {
+/// How the last drill of a source went, and how long ago.
+fn drilled(drill: Option<&ShownDrill>) -> String {
+    let Some(ShownDrill { age_seconds, last }) = drill else {
+        return "never".to_owned();
+    };
+    let outcome = match last.drill.outcome {
+        DrillOutcome::Damaged => "DAMAGED".to_owned(),
+        outcome => outcome.to_string(),
+    };
+    format!("{outcome}, {}", ago(*age_seconds))
+}
+
+fn ago(seconds: u64) -> String {
+    let (number, unit) = match seconds {
+        0..60 => return "just now".to_owned(),
+        60..3600 => (seconds / 60, "minute"),
+        3600..86_400 => (seconds / 3600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    format!("{} ago", text::count(number, unit))
+}
+
+fn sources(status: &Status, drills: Option<&BTreeMap<SourceName, ShownDrill>>) -> Table {
     let heading = [
         "SOURCE",
         "LAST SNAPSHOT",
@@ -146,6 +205,7 @@ fn sources(status: &Status) -> Table {
         "BYTES",
         "LAST PASS",
         "OUTCOME",
+        "LAST DRILL",
     ];
     let mut table = Table::new(&heading, &[2, 3]);
     for (name, source) in &status.sources {
@@ -166,6 +226,14 @@ fn sources(status: &Status) -> Table {
                     text::count(source.left_out, "session")
                 ),
                 None => source.last_outcome.to_string(),
+            },
+            match drills {
+                Some(drills) => drilled(
+                    drills
+                        .iter()
+                        .find_map(|(of, drill)| (of.as_str() == name).then_some(drill)),
+                ),
+                None => "unknown".to_owned(),
             },
         ]);
     }

@@ -14,7 +14,8 @@ use crate::config::Job;
 use crate::error::Failure;
 use crate::exit::ExitCode;
 use crate::signal;
-use crate::verify::{Depth, VerifyOptions, Window};
+use crate::verify::{Depth, VerifyOptions};
+use crate::window::Window;
 
 use self::verified::{Verified, kind, verified_snapshots};
 
@@ -67,22 +68,18 @@ fn tell(args: &VerifyArgs, job: &Job, options: VerifyOptions, verified: Vec<Veri
 }
 
 fn depth(args: &VerifyArgs) -> Result<Depth, Failure> {
-    let read = args.read.as_deref().map(window).transpose()?;
+    let share = args.read.as_deref().map(share).transpose()?;
+    let read = share.filter(|share| *share > 0.0);
     Ok(Depth {
-        read: read.flatten(),
+        read: read.map(|share| Window::at(Timestamp::now(), share)),
         checksums: args.checksums,
     })
 }
 
-/// What is read back of a share like `5%`.
-fn window(share: &str) -> Result<Option<Window>, Failure> {
-    let percent = share.trim().trim_end_matches('%').parse::<f64>();
-    match percent {
-        Ok(0.0) => Ok(None),
-        Ok(100.0) => Ok(Some(Window::ALL)),
-        Ok(percent) if percent > 0.0 && percent < 100.0 => {
-            Ok(Some(Window::at(Timestamp::now(), percent / 100.0)))
-        }
+/// A share like `5%`, from 0 to 1.
+pub(super) fn share(share: &str) -> Result<f64, Failure> {
+    match share.trim().trim_end_matches('%').parse::<f64>() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
         _ => {
             let message = format!("--read takes a share like `5%`, not `{share}`");
             Err(Failure::new(ExitCode::Usage, message))

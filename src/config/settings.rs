@@ -150,6 +150,9 @@ impl Settings {
             as_of: prices.get("as_of").unwrap_or_default(),
             storage: prices.section("storage").numbers(),
             put_per_thousand: prices.section("put_per_thousand").numbers(),
+            get_per_thousand: prices.section("get_per_thousand").numbers(),
+            retrieval: prices.section("retrieval").numbers(),
+            egress: prices.get("egress"),
         };
         prices.finish();
 

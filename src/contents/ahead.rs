@@ -14,8 +14,8 @@ use crate::format::location::Member;
 use crate::memory::regions;
 use crate::store::StoreResult;
 
-/// Fetched at a time.
-const RANGE_BYTES: u64 = 8 << 20;
+/// Fetched at a time, and so the most that one request for contents asks for.
+pub const RANGE_BYTES: u64 = 8 << 20;
 
 /// A part of the range on its way.
 type Fetch = (u64, JoinHandle<(StoreResult<Bytes>, OwnedSemaphorePermit)>);

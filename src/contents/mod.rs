@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 
 use self::ahead::Ahead;
+pub use self::ahead::RANGE_BYTES;
 use self::decompressors::Decompressors;
 use self::groups::Groups;
 pub use self::small::Fetched;

@@ -5,6 +5,7 @@
 //! test compares with this file. Names are `noun_participle`; every number has its unit in its
 //! name unless it is a count; a field that does not apply is absent.
 
+mod drills;
 mod files;
 mod metrics;
 mod progress;
@@ -14,6 +15,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::format::changes::Changes;
+use crate::format::drill::{Drill, DrillOutcome};
 use crate::format::entry::Kind;
 use crate::format::keys::SourceName;
 use crate::format::origin::Origin;
@@ -425,6 +427,39 @@ pub enum Event {
         /// The whole prune.
         duration_ms: u64,
     },
+    /// A part of a snapshot was restored, read back and removed again.
+    DrillCompleted {
+        /// Name of the source.
+        source: SourceName,
+        /// The snapshot.
+        snapshot: PassId,
+        /// What came of it.
+        #[serde(flatten)]
+        drill: Box<Drill>,
+        /// Whether it is recorded in the store.
+        recorded: bool,
+        /// What can be done about damage.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+    },
+    /// A drill did not come to its end, and says nothing of the backup.
+    DrillFailed {
+        /// Name of the source.
+        source: SourceName,
+        /// The snapshot.
+        snapshot: PassId,
+        /// What `drill` exits with for it.
+        exit_code: u8,
+        /// Why.
+        error: String,
+        /// What can be done about it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+        /// The whole drill.
+        duration_ms: u64,
+        /// Requests to the store, retries included.
+        requests: u64,
+    },
     /// The pass is over, and what it says is committed.
     BackupCompleted {
         /// How it went: 0, or 3 where something could not be read, or a required copy was not made.
@@ -485,6 +520,12 @@ impl Event {
             Self::SnapshotCommitted { complete, .. } if *complete => Level::Info,
             Self::StoreOwnerRecorded { was_in_use, .. } if !*was_in_use => Level::Info,
             Self::BackupCompleted { exit_code: 0, .. } => Level::Info,
+            Self::DrillCompleted { drill, .. } if drill.outcome == DrillOutcome::Damaged => {
+                Level::Error
+            }
+            Self::DrillCompleted {
+                drill, recorded, ..
+            } if drill.outcome == DrillOutcome::Passed && *recorded => Level::Info,
             Self::SnapshotCommitted { .. }
             | Self::BackupCompleted { .. }
             | Self::StoreOwnerRecorded { .. }
@@ -494,6 +535,7 @@ impl Event {
             | Self::FileVanished { .. }
             | Self::OriginReturned { .. }
             | Self::AnomalousLoss { .. }
+            | Self::DrillCompleted { .. }
             | Self::Notice { .. } => Level::Warn,
             Self::FileUnchanged { .. }
             | Self::FileArchived { .. }
@@ -506,6 +548,7 @@ impl Event {
             | Self::SourceFailed { .. }
             | Self::CopyFailed { .. }
             | Self::PruneFailed { .. }
+            | Self::DrillFailed { .. }
             | Self::BackupFailed { .. } => Level::Error,
         }
     }

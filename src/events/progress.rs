@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
-use super::Event;
+use super::{Event, drills};
 use crate::format::totals::Totals;
 use crate::source::NotEntered;
 use crate::stdio::{Importance, progress, stderr};
@@ -90,8 +90,17 @@ fn style(template: &str) -> ProgressStyle {
 
 /// An event as a line of text, and another for its hint.
 pub(super) fn text(event: &Event) -> String {
-    let line = one_line(&line(event));
+    let line = match event {
+        Event::DrillCompleted {
+            source,
+            snapshot,
+            drill,
+            ..
+        } => drills::text(source, *snapshot, drill),
+        _ => one_line(&line(event)),
+    };
     let hint = match event {
+        Event::DrillCompleted { hint, .. } | Event::DrillFailed { hint, .. } => hint.as_deref(),
         Event::SourceFailed { hint, .. }
         | Event::CopyFailed { hint, .. }
         | Event::PruneFailed { hint, .. }
@@ -320,6 +329,14 @@ fn line(event: &Event) -> String {
                 count(*some, "snapshot")
             ),
         },
+        // Several lines, by `text`.
+        Event::DrillCompleted { source, .. } => source.to_string(),
+        Event::DrillFailed {
+            source,
+            snapshot,
+            error,
+            ..
+        } => format!("{source} {snapshot}: the drill could not be completed: {error}"),
         Event::PassRetried {
             attempt,
             waiting_ms,

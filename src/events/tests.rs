@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::*;
+use crate::format::drill::Mismatch;
 
 /// One of each event, with every field there is.
 fn samples() -> Vec<Event> {
@@ -225,7 +226,36 @@ fn samples() -> Vec<Event> {
             hint: Some(text()),
             duration_ms: 0,
         },
+        Event::DrillCompleted {
+            source: source(),
+            snapshot: pass,
+            drill: Box::new(drill()),
+            recorded: true,
+            hint: Some(text()),
+        },
+        Event::DrillFailed {
+            source: source(),
+            snapshot: pass,
+            exit_code: 1,
+            error: text(),
+            hint: Some(text()),
+            duration_ms: 0,
+            requests: 0,
+        },
     ]
+}
+
+fn drill() -> Drill {
+    let mismatch = Mismatch {
+        path: String::new(),
+        problem: String::new(),
+    };
+    Drill {
+        outcome: DrillOutcome::Passed,
+        mismatches: vec![mismatch.clone()],
+        not_restored: vec![mismatch],
+        ..Drill::default()
+    }
 }
 
 /// Does not compile while a variant is missing here; then it is missing above as well.
@@ -264,6 +294,8 @@ fn place(event: &Event) -> usize {
         Event::SnapshotCondemned { .. } => 30,
         Event::PruneCompleted { .. } => 31,
         Event::PruneFailed { .. } => 32,
+        Event::DrillCompleted { .. } => 33,
+        Event::DrillFailed { .. } => 34,
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::FORMAT;
 use super::damage::DamagedObject;
+use super::drill::Drill;
 use super::keys::SourceName;
 use super::location::ETag;
 use super::lock::Holder;
@@ -39,7 +40,7 @@ pub struct Mark {
 }
 
 /// What a mark says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Says {
     /// The snapshot is not to be condemned.
@@ -68,6 +69,8 @@ pub enum Says {
         /// Which, and their ETags.
         objects: Vec<RepairedObject>,
     },
+    /// Some of it was restored to see whether it can be.
+    Drill(Box<Drill>),
     /// Something that this program does not know.
     #[serde(other)]
     Unknown,
@@ -138,6 +141,21 @@ mod tests {
         let read = Mark::parse(text.as_bytes()).unwrap();
         assert_eq!(read.says, says);
         assert_eq!(Mark::parse(&read.to_bytes()).unwrap(), read);
+    }
+
+    #[test]
+    fn a_drill_is_read_back_whatever_it_says() {
+        let text =
+            mark(r#""kind":"drill","outcome":"passed","entries":7,"projected":{"seconds":9}"#);
+        let read = Mark::parse(text.as_bytes()).unwrap();
+        assert!(
+            matches!(&read.says, Says::Drill(drill) if drill.entries == 7),
+            "{read:?}"
+        );
+        assert_eq!(Mark::parse(&read.to_bytes()).unwrap(), read);
+        // Of a later version: it keeps no prune from reading the marks.
+        let text = mark(r#""kind":"drill","outcome":"new","loud":[1]"#);
+        assert!(Mark::parse(text.as_bytes()).is_ok());
     }
 
     #[test]

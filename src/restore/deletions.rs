@@ -134,8 +134,7 @@ impl Deletions {
             return Ok(());
         };
         let is_directory = stat.metadata.kind == Kind::Directory;
-        let mut wanted = options.wanted.iter();
-        if !wanted.all(|globs| globs.select(&path, is_directory)) {
+        if !options.portion.covers(&path, is_directory) {
             return match is_directory {
                 true => self.look_below(directory, &path, options),
                 false => Ok(()),

@@ -55,7 +55,7 @@ impl<'a> Filler<'a> {
             }
             Err(damaged) => {
                 let path = EntryPath::parse("(manifest)").unwrap_or_default();
-                return self.worker.failed(&path, &damaged.to_string());
+                return self.worker.found_damaged(&path, &damaged.to_string());
             }
         };
         let lacking = wanted.lacking();
@@ -115,7 +115,7 @@ impl<'a> Filler<'a> {
     fn target(&self, entry: Entry) {
         let is_new = self.worker.record.target_is_new;
         let owners = self.worker.options.owners;
-        let is_all = self.worker.options.wanted.is_empty();
+        let is_all = self.worker.options.portion.is_all();
         if is_all && (is_new || metadata::is_almost_given(&self.target.fd, &entry, owners)) {
             self.target.give(entry);
         }

@@ -29,7 +29,9 @@ mod metadata;
 mod names;
 mod placed;
 mod plan;
-mod removal;
+mod portion;
+mod read_back;
+pub(crate) mod removal;
 pub mod replace;
 mod sharing;
 mod staging;
@@ -43,8 +45,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::format::entry::{Entry, Kind};
-use crate::source::filter::Globs;
 use crate::stop::Stop;
 
 pub use self::action::Action;
@@ -52,6 +52,8 @@ pub use self::apply::{ApplyError, apply};
 pub use self::check::{TestReport, test};
 pub use self::deletions::{DeletionReport, Deletions, delete, look_for_deletions};
 pub use self::plan::{Plan, PlanError, plan, plan_anew};
+pub use self::portion::{Portion, Sample};
+pub use self::read_back::{ReadBack, read_back};
 pub use self::staging::StagingRecord;
 pub use self::worker::RestoreReport;
 
@@ -60,8 +62,8 @@ pub use self::worker::RestoreReport;
 pub struct RestoreOptions {
     /// Where the contents of the snapshot go.
     pub target: PathBuf,
-    /// Only what all of these match, and what lies below; everything without any.
-    pub wanted: Vec<Globs>,
+    /// Which entries.
+    pub portion: Portion,
     /// Whether what is there and differs is replaced.
     pub overwrite: bool,
     /// Whether owners are restored; only root may.
@@ -76,14 +78,6 @@ pub struct RestoreOptions {
     pub host: String,
     /// When the restore began.
     pub started_at: Timestamp,
-}
-
-impl RestoreOptions {
-    fn wants(&self, entry: &Entry) -> bool {
-        let is_directory = entry.metadata.kind == Kind::Directory;
-        let mut wanted = self.wanted.iter();
-        wanted.all(|globs| globs.select(&entry.path, is_directory))
-    }
 }
 
 /// Something of which a restore has less than there was.

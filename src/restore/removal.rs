@@ -1,23 +1,29 @@
 //! Removing a whole tree: by open directories, following no symbolic link and entering no other mount.
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::vec::IntoIter;
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, fchmod, openat2, unlinkat};
+use rustix::fs::{
+    AtFlags, Mode, OFlags, ResolveFlags, chown, fchmod, fchown, openat, openat2, unlinkat,
+};
 use rustix::io::{self, Errno};
+use rustix::process::geteuid;
 
 use super::names::Names;
 use super::target;
 use crate::format::entry::Kind;
 use crate::source::stat::Stat;
+use crate::unnamed::path_of;
 
 /// What could not be removed, and why.
 #[derive(Debug, thiserror::Error)]
 #[error("`{}` cannot be removed: {}", String::from_utf8_lossy(.path), reason(*.error))]
-pub(super) struct Stuck {
+pub(crate) struct Stuck {
     /// From where the removal began.
-    pub(super) path: Vec<u8>,
-    pub(super) error: Errno,
+    pub(crate) path: Vec<u8>,
+    pub(crate) error: Errno,
 }
 
 fn reason(error: Errno) -> String {
@@ -43,7 +49,7 @@ impl Level {
 }
 
 /// Removes what is under a name, with all that is in it. Nothing is done where there is nothing.
-pub(super) fn tree(above: &OwnedFd, name: &[u8]) -> Result<(), Stuck> {
+pub(crate) fn tree(above: &OwnedFd, name: &[u8]) -> Result<(), Stuck> {
     let mut way: Vec<Level> = Vec::new();
     let mut next = Some(name.to_vec());
     loop {
@@ -84,7 +90,7 @@ fn stuck(way: &[Level], name: &[u8], error: Errno) -> Stuck {
 
 /// Removes one thing; gives a directory out instead, open.
 fn one(at: &OwnedFd, name: &[u8]) -> io::Result<Option<OwnedFd>> {
-    match target::look(at, name)? {
+    match opened_up(at, || target::look(at, name))? {
         None => Ok(None),
         Some(stat) if stat.metadata.kind == Kind::Directory => Ok(Some(enter(at, name)?)),
         Some(_) => opened_up(at, || target::remove(at, name)).map(|()| None),
@@ -105,20 +111,34 @@ pub(super) fn enter(at: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
 }
 
 fn enter_same_device(at: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
-    match Stat::at(at, name)?.dev == Stat::of(at)?.dev {
-        true => target::enter_own(at, name),
-        false => Err(Errno::XDEV),
+    if Stat::at(at, name)?.dev != Stat::of(at)?.dev {
+        return Err(Errno::XDEV);
     }
+    match target::enter_own(at, name) {
+        Err(Errno::ACCESS) => {}
+        other => return other,
+    }
+    // It is somebody else's.
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let unopened = openat(at, OsStr::from_bytes(name), flags, Mode::empty())?;
+    let made_own = chown(path_of(unopened.as_fd()), Some(geteuid()), None);
+    made_own.map_err(|_| Errno::ACCESS)?;
+    target::enter_own(at, name)
 }
 
-/// Does something in a directory that may forbid its owner to write.
+/// Does something in a directory that may forbid its owner to write, or may be somebody else's: root that may not
+/// do everything may still make it its own.
 fn opened_up<T>(at: impl AsFd, work: impl Fn() -> io::Result<T>) -> io::Result<T> {
     let at = at.as_fd();
     match work() {
         Err(Errno::ACCESS) => {}
         other => return other,
     }
-    let mode = Mode::from_raw_mode(Stat::of(at)?.metadata.mode);
+    let stat = Stat::of(at)?;
+    if stat.metadata.uid != geteuid().as_raw() {
+        fchown(at, Some(geteuid()), None).map_err(|_| Errno::ACCESS)?;
+    }
+    let mode = Mode::from_raw_mode(stat.metadata.mode);
     fchmod(at, mode | target::PRIVATE_DIRECTORY).map_err(|_| Errno::ACCESS)?;
     work()
 }
@@ -126,6 +146,26 @@ fn opened_up<T>(at: impl AsFd, work: impl Fn() -> io::Result<T>) -> io::Result<T
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tree_whose_directories_forbid_everything_goes() {
+        let home = tempfile::tempdir().unwrap();
+        let tree_at = home.path().join("tree");
+        std::fs::create_dir(&tree_at).unwrap();
+        let modes = [0o000, 0o100, 0o200, 0o300, 0o400, 0o500, 0o600];
+        for mode in modes {
+            let directory = tree_at.join(format!("{mode:o}"));
+            std::fs::create_dir_all(directory.join("below")).unwrap();
+            std::fs::write(directory.join("below/file"), "").unwrap();
+            for path in [directory.join("below"), directory] {
+                let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+                std::fs::set_permissions(path, mode).unwrap();
+            }
+        }
+        let above = target::open(home.path()).unwrap();
+        tree(&above, b"tree").unwrap();
+        assert!(!tree_at.exists());
+    }
 
     #[test]
     fn a_tree_goes_and_what_its_links_point_to_stays() {

@@ -100,12 +100,12 @@ impl Iterator for Wanted<'_> {
                 Ok(found) => found,
                 Err(error) => return Some(Err(error)),
             };
-            if self.options.wanted.is_empty() {
+            if self.options.portion.is_all() {
                 return Some(Ok(found));
             }
             self.above
                 .retain(|above| found.entry.path.is_below(&above.entry.path));
-            if self.options.wants(&found.entry) {
+            if self.options.portion.selects(&found.entry) {
                 self.ready.extend(self.above.drain(..));
                 self.ready.push_back(found);
             } else if found.entry.metadata.kind == Kind::Directory {

@@ -16,7 +16,7 @@ use crate::contents::{Contents, ContentsError, Objects};
 use crate::format::entry::Entry;
 use crate::format::path::EntryPath;
 use crate::source::directory::root::Root;
-use crate::store::Store;
+use crate::store::{Store, StoreErrorKind};
 use crate::unnamed::Unnamed;
 
 /// Failures that are named; the rest is counted.
@@ -41,6 +41,12 @@ pub struct RestoreReport {
     pub failures: Vec<Shortfall>,
     /// How much was not restored.
     pub failure_count: u64,
+    /// Those of them that the backup is to blame for: the store or the manifest has something else, or nothing.
+    #[serde(skip)]
+    pub damaged: Vec<Shortfall>,
+    /// How many that are.
+    #[serde(skip)]
+    pub damaged_count: u64,
     /// Why the restore ended early, if it did.
     pub ended_early: Option<String>,
 }
@@ -65,6 +71,18 @@ pub(super) enum Unrestored {
 }
 
 impl Unrestored {
+    /// Whether the backup is to blame: what was recorded of it is not what there is.
+    fn is_damage(&self) -> bool {
+        match self {
+            Self::Contents(ContentsError::Altered(_) | ContentsError::Unknown(_)) => true,
+            Self::Contents(ContentsError::Store(error)) => matches!(
+                error.kind,
+                StoreErrorKind::NotFound | StoreErrorKind::TooShort
+            ),
+            _ => false,
+        }
+    }
+
     /// Why everything that follows would fail too, if it would.
     fn is_fatal(&self) -> Option<String> {
         match self {
@@ -85,6 +103,32 @@ impl Unrestored {
     }
 }
 
+/// What was not restored, or not fully.
+#[derive(Default)]
+struct Failures {
+    all: Counted,
+    damaged: Counted,
+}
+
+/// Shortfalls, the first of them by name.
+#[derive(Default)]
+struct Counted {
+    named: Vec<Shortfall>,
+    count: u64,
+}
+
+impl Counted {
+    fn add(&mut self, path: &EntryPath, error: &str) {
+        self.count += 1;
+        if self.named.len() < NAMED {
+            self.named.push(Shortfall {
+                path: path.to_string(),
+                error: error.to_owned(),
+            });
+        }
+    }
+}
+
 /// What the threads of a restore share.
 pub(super) struct Worker {
     pub(super) contents: Contents,
@@ -101,8 +145,7 @@ pub(super) struct Worker {
     restored: AtomicU64,
     restored_bytes: AtomicU64,
     kept: AtomicU64,
-    failures: Mutex<Vec<Shortfall>>,
-    failure_count: AtomicU64,
+    failures: Mutex<Failures>,
     ended_early: Mutex<Option<String>>,
     progress: Box<dyn Fn(u64) + Send + Sync>,
 }
@@ -130,7 +173,6 @@ impl Worker {
             restored_bytes: AtomicU64::new(0),
             kept: AtomicU64::new(0),
             failures: Mutex::default(),
-            failure_count: AtomicU64::new(0),
             ended_early: Mutex::default(),
             progress,
         }
@@ -148,14 +190,15 @@ impl Worker {
     }
 
     pub(super) fn failed(&self, path: &EntryPath, error: &str) {
-        self.failure_count.fetch_add(1, Ordering::Relaxed);
         let mut failures = self.failures.lock().expect("nothing panics holding this");
-        if failures.len() < NAMED {
-            failures.push(Shortfall {
-                path: path.to_string(),
-                error: error.to_owned(),
-            });
-        }
+        failures.all.add(path, error);
+    }
+
+    /// The same for what the backup is to blame for.
+    pub(super) fn found_damaged(&self, path: &EntryPath, error: &str) {
+        let mut failures = self.failures.lock().expect("nothing panics holding this");
+        failures.all.add(path, error);
+        failures.damaged.add(path, error);
     }
 
     /// Something is there, and may lack some of its metadata.
@@ -188,8 +231,10 @@ impl Worker {
     /// Deals with what became of one entry.
     pub(super) fn settle(&self, path: &EntryPath, result: Result<(), Unrestored>) {
         let Err(error) = result else { return };
-        if !matches!(error, Unrestored::Contents(ContentsError::Stopped)) {
-            self.failed(path, &error.to_string());
+        match &error {
+            Unrestored::Contents(ContentsError::Stopped) => {}
+            error if error.is_damage() => self.found_damaged(path, &error.to_string()),
+            error => self.failed(path, &error.to_string()),
         }
         if let Some(reason) = error.is_fatal() {
             self.end_early(reason);
@@ -206,12 +251,10 @@ impl Worker {
         report.restored = self.restored.load(Ordering::Relaxed);
         report.restored_bytes = self.restored_bytes.load(Ordering::Relaxed);
         report.kept = self.kept.load(Ordering::Relaxed);
-        report.failures = self
-            .failures
-            .lock()
-            .expect("nothing panics holding this")
-            .clone();
-        report.failure_count = self.failure_count.load(Ordering::Relaxed);
+        let mut failures = self.failures.lock().expect("nothing panics holding this");
+        let Failures { all, damaged } = std::mem::take(&mut *failures);
+        (report.failures, report.failure_count) = (all.named, all.count);
+        (report.damaged, report.damaged_count) = (damaged.named, damaged.count);
         report.ended_early = ended.clone().or(interrupted);
     }
 }

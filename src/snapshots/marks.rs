@@ -104,6 +104,7 @@ impl Marks {
             Says::Acknowledge { .. }
             | Says::Damaged { .. }
             | Says::Repaired { .. }
+            | Says::Drill(_)
             | Says::Unknown => None,
         })?
     }
@@ -190,7 +191,7 @@ pub async fn write(store: &dyn Store, mark: &Mark) -> Result<(), StoreError> {
     }
 }
 
-async fn read(store: &dyn Store, key: String) -> Result<(String, Mark), MarksError> {
+pub(super) async fn read(store: &dyn Store, key: String) -> Result<(String, Mark), MarksError> {
     let object = store.get(&key, MARK_BYTES).await?;
     match Mark::parse(&object.bytes) {
         Ok(mark) => Ok((key, mark)),

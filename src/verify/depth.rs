@@ -1,7 +1,7 @@
 //! How closely to look.
 
-use super::window::Window;
 use crate::format::entry::Content;
+use crate::window::Window;
 
 /// How closely to look at contents.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]

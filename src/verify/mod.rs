@@ -24,11 +24,10 @@ mod seek;
 mod snapshot;
 mod tally;
 mod whole;
-mod window;
 
 pub use self::already::Already;
 pub use self::depth::Depth;
 pub use self::repaired::clear_repaired;
 pub use self::report::{Compared, Finding, FindingKind, VerifyReport};
 pub use self::snapshot::{VerifyOptions, verify};
-pub use self::window::Window;
+pub use self::tally::Tally;

@@ -20,7 +20,7 @@ struct SegmentTally {
 }
 
 /// Counts entries by segment.
-pub(super) struct Tally<'a> {
+pub struct Tally<'a> {
     snapshot: &'a Snapshot,
     /// Those that are read.
     segments: Vec<&'a SegmentRef>,
@@ -31,7 +31,8 @@ pub(super) struct Tally<'a> {
 
 impl<'a> Tally<'a> {
     /// Of those segments of a snapshot that are read.
-    pub(super) fn of(snapshot: &'a Snapshot, segments: Vec<&'a SegmentRef>) -> Self {
+    #[must_use]
+    pub fn of(snapshot: &'a Snapshot, segments: Vec<&'a SegmentRef>) -> Self {
         let held = segments.iter().map(|_| SegmentTally::default());
         Self {
             snapshot,
@@ -41,7 +42,8 @@ impl<'a> Tally<'a> {
         }
     }
 
-    pub(super) fn count(&mut self, place: EntryIndex, entry: &Entry) {
+    /// Counts an entry.
+    pub fn count(&mut self, place: EntryIndex, entry: &Entry) {
         let Some(held) = self.held.get_mut(place.segment) else {
             return;
         };
@@ -51,12 +53,13 @@ impl<'a> Tally<'a> {
     }
 
     /// Leaves out a segment that could not be read whole.
-    pub(super) fn leave_out(&mut self, key: &str) {
+    pub fn leave_out(&mut self, key: &str) {
         self.damaged.insert(key.to_owned());
     }
 
     /// What the commit record has wrong, once all entries are counted.
-    pub(super) fn findings(self) -> Vec<Finding> {
+    #[must_use]
+    pub fn findings(self) -> Vec<Finding> {
         let snapshot = self.snapshot;
         let record = format!(
             "{}{}/{}.json",

@@ -177,6 +177,7 @@ fn every_request_has_its_permission_in_the_table() {
         vec!["find", "small"],
         vec!["cat", "latest", "small"],
         vec!["diff", "latest"],
+        vec!["drill"],
         vec!["status", "--history"],
         vec!["plan"],
         vec!["unlock"],

@@ -14,6 +14,7 @@ mod copies;
 mod credentials;
 mod directories;
 mod docs;
+mod drill;
 mod ecs;
 mod fault;
 mod from_media_backup;

@@ -74,6 +74,12 @@ fn a_store_with_a_snapshot() {
     assert_shown(&world, "status", ["status"]);
     assert_shown(&world, "unlock-released", ["unlock"]);
     assert_shown(&world, "verify", ["verify"]);
+    let drill = ["drill", "--read", "100%", "--log-format", "text"];
+    assert_shown(&world, "drill", drill);
+    assert_shown(&world, "status-drilled", ["status"]);
+    let into = ["drill", "--to", "data", "--log-format", "text"];
+    assert_shown(&world, "drill-not-empty", into);
+    assert_shown(&world, "drill-share", ["drill", "--read", "0"]);
     assert_shown(
         &world,
         "restore-dry-run",

@@ -94,6 +94,7 @@ fn a_reader_that_goes_away_ends_the_printing_and_not_the_result() {
     for (args, expected) in [
         (&["verify"][..], 4),
         (&["verify", "--json"], 4),
+        (&["drill", "--read", "100%"], 4),
         (&["restore", "--to", "out"], 3),
         (&["restore", "--to", "out2", "--json"], 3),
         (&["list"], 0),

@@ -1,12 +1,13 @@
 //! Why nothing, or not everything, was restored, and what mends it.
 
 use std::io::ErrorKind;
+use std::path::Path;
 
 use super::Work;
 use crate::error::Failure;
 use crate::exit::ExitCode;
+use crate::restore::ApplyError;
 use crate::restore::replace::ReplaceError;
-use crate::restore::{ApplyError, RestoreOptions};
 use crate::snapshots::entries::EntriesError;
 use crate::text;
 
@@ -31,11 +32,8 @@ pub(super) fn conflicts(work: &[Work]) -> Option<Failure> {
 }
 
 /// Why a restore could not begin.
-pub(super) fn refused(options: &RestoreOptions, error: &ApplyError) -> Failure {
-    let message = format!(
-        "cannot restore into `{}`: {error}",
-        options.target.display()
-    );
+pub(in crate::commands) fn refused(target: &Path, error: &ApplyError) -> Failure {
+    let message = format!("cannot restore into `{}`: {error}", target.display());
     let failure = Failure::new(ExitCode::Failed, text::one_line(&message));
     match error {
         ApplyError::InUse(_) => {
@@ -55,7 +53,7 @@ pub(super) fn refused(options: &RestoreOptions, error: &ApplyError) -> Failure {
     }
 }
 
-pub(super) fn may_not_write() -> String {
+pub(in crate::commands) fn may_not_write() -> String {
     format!(
         "this is user {}, who may not write there: make it their directory (in Kubernetes by `fsGroup`), or run as root (`docker run --user 0`, `restore.runAsRoot` of the Helm chart)",
         rustix::process::geteuid().as_raw()
@@ -63,7 +61,7 @@ pub(super) fn may_not_write() -> String {
 }
 
 /// Why a tree was not replaced.
-pub(super) fn not_replaced(target: &std::path::Path, error: ReplaceError) -> Failure {
+pub(super) fn not_replaced(target: &Path, error: ReplaceError) -> Failure {
     let message = format!("cannot replace `{}`: {error}", target.display());
     let message = text::one_line(&message);
     let (code, hint) = match error {

@@ -83,7 +83,9 @@ async fn restore(
         let progress = move |bytes| shown.inc(bytes);
         apply(store, snapshot, options, &found, progress)
     });
-    let report = restored.await?.map_err(|error| refused(&options, &error))?;
+    let report = restored
+        .await?
+        .map_err(|error| refused(&options.target, &error))?;
     bar.finish_and_clear();
     let is_all = report.failure_count == 0 && report.ended_early.is_none();
     work.report = Some(report);

@@ -33,7 +33,7 @@ pub(super) struct Restored<'a> {
     pub(super) replaced: Option<&'a Replaced>,
 }
 
-pub(super) fn progress(snapshot: &Snapshot, bytes: u64) -> ProgressBar {
+pub(in crate::commands) fn progress(snapshot: &Snapshot, bytes: u64) -> ProgressBar {
     let bar = stdio::progress(Some(bytes));
     let template =
         "{spinner} {prefix}: [{bar:24}] {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";

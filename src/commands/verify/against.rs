@@ -16,7 +16,7 @@ use crate::plan::spot_check::{Pick, SpotCheck, spot_check};
 use crate::signal;
 use crate::snapshots::select::select;
 use crate::text::{count, one_line};
-use crate::verify::Window;
+use crate::window::Window;
 
 /// Files that are read of a source unless `--read` says how many.
 const SAMPLE: u64 = 1000;

@@ -1,8 +1,8 @@
-//! Which objects are read back when only a share is.
+//! Which share of all that there is, is due now: for whatever looks at everything in time, and at little each time.
 
 use jiff::Timestamp;
 
-/// A share of all objects, picked by their digests, which are as good as random.
+/// A share of many things, picked by digests of them, which are as good as random.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Window {
     start: f64,
@@ -15,7 +15,7 @@ pub struct Window {
 const TURNS_PER_HOUR: f64 = 0.391_980_059_031_013_1;
 
 impl Window {
-    /// All objects.
+    /// Everything.
     pub const ALL: Self = Self {
         start: 0.0,
         share: 1.0,
@@ -25,6 +25,9 @@ impl Window {
     /// time such that runs at any usual interval cover everything before long.
     #[must_use]
     pub fn at(now: Timestamp, share: f64) -> Self {
+        if share >= 1.0 {
+            return Self::ALL;
+        }
         let hours = now.as_second() as f64 / 3600.0;
         Self {
             start: (hours * TURNS_PER_HOUR).rem_euclid(1.0),
@@ -32,13 +35,26 @@ impl Window {
         }
     }
 
-    /// Whether an object with this digest is in the window.
+    /// Whether what has this digest is in the window.
     #[must_use]
     pub fn holds(&self, sha256: &[u8; 32]) -> bool {
+        self.share >= 1.0 || self.distance(sha256) < self.share
+    }
+
+    /// How far what has this digest lies behind the beginning of the window.
+    #[must_use]
+    pub fn distance(&self, sha256: &[u8; 32]) -> f64 {
         let mut first = [0; 8];
         first.copy_from_slice(&sha256[..8]);
         let place = u64::from_be_bytes(first) as f64 / u64::MAX as f64;
-        (place - self.start).rem_euclid(1.0) < self.share || self.share >= 1.0
+        (place - self.start).rem_euclid(1.0)
+    }
+
+    /// The same window, so wide that it holds what lies at this distance.
+    #[must_use]
+    pub fn reaching(self, distance: f64) -> Self {
+        let share = self.share.max(distance.next_up());
+        Self { share, ..self }
     }
 }
 
@@ -75,6 +91,19 @@ mod tests {
                 assert!(rounds <= 6.0, "every {hours} h at {share}: {rounds} rounds");
             }
         }
+    }
+
+    #[test]
+    fn a_window_is_widened_just_as_far_as_is_needed() {
+        let window = Window::at(Timestamp::from_second(1_766_800_800).unwrap(), 0.001);
+        let digests = (0..100_u32).map(|n| Sha256::digest(n.to_be_bytes()).into());
+        let mut digests: Vec<[u8; 32]> = digests.collect();
+        digests.sort_by(|a, b| window.distance(a).total_cmp(&window.distance(b)));
+        assert!(!window.holds(&digests[0]));
+        let wide = window.reaching(window.distance(&digests[0]));
+        assert!(wide.holds(&digests[0]) && !wide.holds(&digests[1]));
+        assert_eq!(wide.reaching(0.0), wide);
+        assert_eq!(Window::ALL.reaching(0.5), Window::ALL);
     }
 
     #[test]
