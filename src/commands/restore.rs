@@ -21,6 +21,7 @@ use crate::cli::RestoreArgs;
 use crate::config::Job;
 use crate::error::Failure;
 use crate::exit::ExitCode;
+use crate::format::rules::Rules;
 use crate::format::snapshot::Snapshot;
 use crate::restore::replace::{ReplacePlan, Replaced};
 use crate::restore::{
@@ -99,6 +100,16 @@ struct How<'a> {
 }
 
 impl How<'_> {
+    /// What is configured to be left out of the source of a snapshot.
+    fn rules(&self, snapshot: &Snapshot) -> Rules {
+        let mut sources = self.job.pass.sources.iter();
+        let source = sources.find(|source| source.name == snapshot.source);
+        source.map_or_else(Rules::default, |source| Rules {
+            sessions: source.sessions.is_some(),
+            ..source.place.rules()
+        })
+    }
+
     async fn plan(
         &self,
         store: &Arc<dyn Store>,
@@ -125,7 +136,14 @@ impl How<'_> {
             let plan = in_thread(store, (&snapshot, &options), look).await??;
             let mut deletions = None;
             if args.delete {
-                let found = in_thread(store, (&snapshot, &options), look_for_deletions);
+                let rules = self.rules(&snapshot);
+                let found = in_thread(
+                    store,
+                    (&snapshot, &options),
+                    move |store, snapshot, options| {
+                        look_for_deletions(store, snapshot, options, &rules)
+                    },
+                );
                 deletions = Some(Arc::new(found.await??));
             }
             work.push(Work {

@@ -22,6 +22,7 @@ mod existing;
 mod extras;
 mod file;
 mod filler;
+mod left_out;
 mod leftover;
 mod links;
 mod making;
@@ -44,6 +45,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::format::entry::{Entry, Kind};
+use crate::format::path::EntryPath;
 use crate::source::filter::Globs;
 use crate::stop::Stop;
 
@@ -80,9 +82,12 @@ pub struct RestoreOptions {
 
 impl RestoreOptions {
     fn wants(&self, entry: &Entry) -> bool {
-        let is_directory = entry.metadata.kind == Kind::Directory;
+        self.selects(&entry.path, entry.metadata.kind == Kind::Directory)
+    }
+
+    fn selects(&self, path: &EntryPath, is_directory: bool) -> bool {
         let mut wanted = self.wanted.iter();
-        wanted.all(|globs| globs.select(&entry.path, is_directory))
+        wanted.all(|globs| globs.select(path, is_directory))
     }
 }
 

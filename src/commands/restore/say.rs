@@ -109,8 +109,24 @@ fn name_deletions(deletions: &Deletions) {
     if more > 0 {
         print(&format!("delete {} more\n", HumanCount(more)));
     }
+    name_left(deletions);
+}
+
+/// What stays though the snapshot lacks it.
+fn name_left(deletions: &Deletions) {
     for Shortfall { path, error } in &deletions.left {
         note(&text::one_line(&format!("note: {path}: {error}")));
+    }
+    if let Some(first) = deletions.left_out_paths.first() {
+        let verb = if deletions.left_out == 1 {
+            "stays"
+        } else {
+            "stay"
+        };
+        note(&text::one_line(&format!(
+            "note: {} that the backup leaves out {verb}, for no snapshot has a copy: for example {first}",
+            text::count(deletions.left_out, "entry")
+        )));
     }
 }
 
@@ -195,8 +211,8 @@ fn deleted(restored: &Restored<'_>) {
         }
         (None, None) => {}
     }
-    for Shortfall { path, error } in restored.deletions.iter().flat_map(|found| &found.left) {
-        note(&text::one_line(&format!("note: {path}: {error}")));
+    if let Some(deletions) = restored.deletions {
+        name_left(deletions);
     }
 }
 
