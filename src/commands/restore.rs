@@ -136,6 +136,7 @@ impl How<'_> {
             let plan = in_thread(store, (&snapshot, &options), look).await??;
             let mut deletions = None;
             if args.delete {
+                targets::check_root(&options.target, &snapshot)?;
                 let rules = self.rules(&snapshot);
                 let found = in_thread(
                     store,
@@ -159,7 +160,7 @@ impl How<'_> {
         }
         let targets = work.iter().map(|one| &*one.options.target);
         targets::check_apart(args, targets.clone())?;
-        targets::check_store(args, &self.job.store, targets)?;
+        targets::check_stores(args, self.job, targets)?;
         match self.wanted.is_empty() {
             true => Ok(work),
             false => matching(work, &args.session),
@@ -184,6 +185,7 @@ async fn carry_out(
         }
         return Err(failure);
     }
+    targets::check_known(&work)?;
     if args.test {
         return test::test(store, &work, args.json).await;
     }
@@ -266,6 +268,7 @@ fn done(work: &[Work]) -> Vec<Restored<'_>> {
         report: one.report.as_ref(),
         deleted: one.deleted.as_deref(),
         replaced: one.replaced.as_ref(),
+        left_out: say::left_out(&one.snapshot),
     });
     restored.collect()
 }

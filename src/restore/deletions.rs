@@ -238,12 +238,15 @@ impl Deletions {
         path: &EntryPath,
         which: Which<'_>,
     ) -> io::Result<()> {
-        let directory = match removal::look_into(above, path.name().unwrap_or_default()) {
-            Ok(directory) => directory,
+        let directory = removal::look_into(above, path.name().unwrap_or_default());
+        let looked =
+            directory.and_then(|directory| Ok((names_that_may_go(&directory)?, directory)));
+        let (names, directory) = match looked {
+            Ok(looked) => looked,
             Err(Errno::XDEV | Errno::ACCESS) => return Ok(()),
             Err(error) => return Err(error),
         };
-        for name in names_that_may_go(&directory)? {
+        for name in names {
             let below = path.join(&name).map_err(|_| Errno::NAMETOOLONG)?;
             self.look(&directory, below, which)?;
         }
@@ -266,13 +269,16 @@ fn measure(above: &OwnedFd, path: &EntryPath, left_out: &LeftOut) -> io::Result<
             measured.entries += 1;
             measured.bytes += stat.metadata.size;
             measured.has_left_out |= left_out.has(&path, is_directory);
-            match is_directory.then(|| removal::look_into(at, name)) {
+            let look_into = || {
+                let directory = removal::look_into(at, name)?;
+                Ok((Names::of(&directory)?, directory))
+            };
+            match is_directory.then(look_into) {
                 None => {}
                 Some(Err(Errno::XDEV)) => measured.has_mount = true,
                 Some(Err(Errno::ACCESS)) => measured.is_closed = true,
-                Some(directory) => {
-                    let directory = directory?;
-                    let names = Names::of(&directory)?;
+                Some(looked) => {
+                    let (names, directory) = looked?;
                     let names: Vec<_> = names.iter().map(<[u8]>::to_vec).collect();
                     way.push((directory, path, names.into_iter()));
                 }

@@ -86,8 +86,9 @@ impl<V: FnMut(Extra<'_>) -> io::Result<()>> Beside<V> {
         if !is_there || entry.metadata.kind != Kind::Directory {
             return Ok(());
         }
-        match removal::look_into(&level.fd, name) {
-            Ok(fd) => self.enter(entry, fd),
+        let looked = removal::look_into(&level.fd, name);
+        match looked.and_then(|fd| self.enter(entry, fd)) {
+            Ok(()) => Ok(()),
             Err(Errno::ACCESS) => (self.visit)(Extra::Closed(path.clone())),
             Err(Errno::XDEV) => (self.visit)(Extra::Mount(path.clone())),
             // It is none there.

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -329,4 +330,113 @@ fn sessions_that_no_pass_was_asked_for_are_not_removed() {
         there("two/b") && there("loose") && !there("three"),
         "{output:?}"
     );
+}
+
+#[test]
+fn a_dry_run_leaves_directories_closed_that_it_may_not_look_into() {
+    let world = world();
+    let out = world.path("out");
+    assert_eq!(restore(&world, &[]).code, 0);
+    std::fs::create_dir_all(out.join("more/closed")).unwrap();
+    std::fs::write(out.join("more/closed/x"), "").unwrap();
+    let mut owned = Command::new("chown");
+    let owned = owned.args(["-R", "1000:1000"]).arg(&out).status();
+    assert!(owned.unwrap().success());
+    set_mode(&out.join("more/closed"), 0);
+    set_mode(&out.join("one/two"), 0);
+    let before = tree::read(&out);
+    let to = out.to_str().unwrap();
+    let flags = ["--overwrite", "--delete", "--dry-run"];
+    let args = ["restore", "--to", to, "--source", SOURCE];
+    let output = world.offsite_as(1000, args.iter().chain(&flags));
+    assert_eq!(output.code, 0, "{output:?}");
+    assert_same(&before, &tree::read(&out));
+    for path in [
+        "more: is not removed: it may not",
+        "one/two: may not be looked",
+    ] {
+        assert!(output.stderr.contains(path), "{output:?}");
+    }
+}
+
+/// A directory that was mistyped.
+#[test]
+fn nothing_is_removed_from_a_directory_that_has_nothing_of_the_snapshot() {
+    let world = world();
+    let out = world.path("out");
+    std::fs::create_dir_all(out.join("others/deep")).unwrap();
+    std::fs::write(out.join("others/deep/x"), "").unwrap();
+    let before = tree::read(&out);
+    for flags in [
+        &["--delete"][..],
+        &["--delete", "--dry-run"],
+        &["--delete", "--path", "a"],
+    ] {
+        let output = restore(&world, flags);
+        if flags.contains(&"--path") {
+            // Nothing is selected there.
+            assert_eq!(output.code, 0, "{output:?}");
+            continue;
+        }
+        assert_eq!(output.code, 2, "{output:?}");
+        let said = "nothing of the snapshot is in";
+        assert!(output.stderr.contains(said), "{output:?}");
+        assert_same(&before, &tree::read(&out));
+    }
+    let output = world.offsite([
+        "restore",
+        "--to",
+        "/",
+        "--source",
+        SOURCE,
+        "--delete",
+        "--dry-run",
+    ]);
+    assert_eq!(output.code, 2, "{output:?}");
+}
+
+/// A copy is as good as lost with the tree in which it lies.
+#[test]
+fn a_tree_in_which_a_copy_of_the_store_lies_is_left_alone() {
+    let world = world();
+    assert_eq!(restore(&world, &[]).code, 0);
+    let copy = world.path("out/copy");
+    std::fs::create_dir(&copy).unwrap();
+    world.configure(&format!(
+        "backup:\n  s3: {{bucket: {BUCKET}, prefix: {PREFIX}}}\n  \
+         copies: [{{store: {}}}]\n  sources: [{{name: {SOURCE}, directory: {}}}]\n",
+        copy.display(),
+        world.data().display()
+    ));
+    assert_eq!(world.offsite(["run"]).code, 0);
+    let before = tree::read(&copy);
+    for flag in ["--delete", "--replace"] {
+        let output = restore(&world, &[flag]);
+        assert_eq!(output.code, 2, "{output:?}");
+        assert!(
+            output.stderr.contains("a copy of the store, `"),
+            "{output:?}"
+        );
+        assert_same(&before, &tree::read(&copy));
+    }
+}
+
+/// However the way to them is written.
+#[test]
+fn sources_that_lie_in_one_another_are_not_restored_together() {
+    let world = world();
+    std::fs::create_dir(world.data().join("inner")).unwrap();
+    std::fs::write(world.data().join("inner/x"), "x").unwrap();
+    symlink(world.data(), world.path("link")).unwrap();
+    world.configure(&format!(
+        "backup:\n  s3: {{bucket: {BUCKET}, prefix: {PREFIX}}}\n  sources:\n  \
+         - {{name: {SOURCE}, directory: {}, exclude: [/inner]}}\n  \
+         - {{name: inner, directory: {}}}\n",
+        world.data().display(),
+        world.path("link/inner").display()
+    ));
+    assert_eq!(world.offsite(["run"]).code, 0);
+    let output = world.offsite(["restore", "--in-place", "--replace"]);
+    assert_eq!(output.code, 2, "{output:?}");
+    assert!(world.data().join("inner/x").exists());
 }
