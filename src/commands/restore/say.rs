@@ -4,6 +4,7 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::super::{note, print};
+use crate::format::rules::Rules;
 use crate::format::snapshot::Snapshot;
 use crate::restore::replace::{ReplacePlan, Replaced};
 use crate::restore::{DeletionReport, Deletions, Plan, RestoreReport, Shortfall};
@@ -31,6 +32,41 @@ pub(super) struct Restored<'a> {
     pub(super) deleted: Option<&'a DeletionReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) replaced: Option<&'a Replaced>,
+    /// What the backup of the source leaves out, for people.
+    #[serde(skip)]
+    pub(super) left_out: Option<String>,
+}
+
+/// What the rules say that a snapshot was made with; nothing where nothing was left out.
+pub(super) fn left_out(snapshot: &Snapshot) -> Option<String> {
+    let Rules {
+        include,
+        exclude,
+        one_file_system,
+        sessions,
+    } = &snapshot.rules;
+    let quoted = |patterns: &[String]| {
+        let quoted: Vec<_> = patterns.iter().map(|one| format!("`{one}`")).collect();
+        quoted.join(", ")
+    };
+    let parts = [
+        (!exclude.is_empty()).then(|| quoted(exclude)),
+        (!include.is_empty()).then(|| format!("all but {}", quoted(include))),
+        one_file_system.then(|| "what is mounted in it".to_owned()),
+        sessions.then(|| "files beside sessions".to_owned()),
+        (snapshot.selection.is_some()).then(|| "sessions that were not asked for".to_owned()),
+    ];
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// What a tree that is replaced loses.
+fn name_left_out(restored: &Restored<'_>) {
+    if let Some(left_out) = &restored.left_out {
+        note(&text::one_line(&format!(
+            "note: what the backup leaves out ({left_out}) is not in the new tree; where the old one has it, move it over before --discard-old"
+        )));
+    }
 }
 
 pub(super) fn progress(snapshot: &Snapshot, bytes: u64) -> ProgressBar {
@@ -63,6 +99,9 @@ pub(super) fn preview(restored: &Restored<'_>) {
     name(&plan.lacking, plan.lacking_count);
     if let Some(deletions) = deletions {
         name_deletions(deletions);
+    }
+    if replace.is_some_and(|replace| replace.exists) {
+        name_left_out(restored);
     }
     print(&format!(
         "{source} {snapshot} into {target}: create {} ({}), keep {}, replace {} ({}){}{}; nothing written\n",
@@ -185,8 +224,10 @@ pub(super) fn summary(restored: &Restored<'_>) {
     ));
     deleted(restored);
     if let Some(replaced) = restored.replaced {
-        told_as_replaced(replaced);
-    } else if restored.replace.is_some() {
+        told_as_replaced(restored, replaced);
+    } else if restored.replace.is_some()
+        && (report.ended_early.is_some() || report.failure_count > 0)
+    {
         note(
             "error: the tree was not replaced: the old one is in place, as it was; run the same command again, or remove with \
              --discard-old what was restored",
@@ -216,7 +257,7 @@ fn deleted(restored: &Restored<'_>) {
     }
 }
 
-fn told_as_replaced(replaced: &Replaced) {
+fn told_as_replaced(restored: &Restored<'_>, replaced: &Replaced) {
     for Shortfall { path, error } in &replaced.failures {
         note(&text::one_line(&format!("error: {path}: {error}")));
     }
@@ -226,6 +267,7 @@ fn told_as_replaced(replaced: &Replaced) {
             replaced.target
         )));
         print("\n");
+        name_left_out(restored);
     }
 }
 
@@ -240,5 +282,5 @@ fn finished(restored: &Restored<'_>, replaced: &Replaced) {
     print(&format!(
         "{source} {snapshot} put in place of {target}, which an earlier restore had begun\n"
     ));
-    told_as_replaced(replaced);
+    told_as_replaced(restored, replaced);
 }
