@@ -29,6 +29,6 @@ mod window;
 pub use self::already::Already;
 pub use self::depth::Depth;
 pub use self::repaired::clear_repaired;
-pub use self::report::{Compared, Finding, FindingKind, VerifyReport};
+pub use self::report::{Compared, Finding, FindingKind, VerifyReport, unread};
 pub use self::snapshot::{VerifyOptions, verify};
 pub use self::window::Window;
