@@ -53,7 +53,8 @@ pub struct RestoreArgs {
     /// Restore beside the tree that exists and exchange the two; the old one is kept
     #[arg(long)]
     pub replace: bool,
-    /// Remove what the snapshot lacks, once everything else was restored; with --path, only what that selects
+    /// Remove what the snapshot lacks, once everything else was restored; what the backup excludes stays; with --path, only
+    /// what that selects
     #[arg(long)]
     pub delete: bool,
     /// Remove the old trees that --replace has kept, and what it has left unfinished; restores nothing

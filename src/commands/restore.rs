@@ -23,6 +23,7 @@ use crate::cli::RestoreArgs;
 use crate::config::Job;
 use crate::error::Failure;
 use crate::exit::ExitCode;
+use crate::format::rules::Rules;
 use crate::format::snapshot::Snapshot;
 use crate::restore::replace::{ReplacePlan, Replaced};
 use crate::restore::{
@@ -100,6 +101,16 @@ struct How<'a> {
 }
 
 impl How<'_> {
+    /// What is configured to be left out of the source of a snapshot.
+    fn rules(&self, snapshot: &Snapshot) -> Rules {
+        let mut sources = self.job.pass.sources.iter();
+        let source = sources.find(|source| source.name == snapshot.source);
+        source.map_or_else(Rules::default, |source| Rules {
+            sessions: source.sessions.is_some(),
+            ..source.place.rules()
+        })
+    }
+
     async fn plan(
         &self,
         store: &Arc<dyn Store>,
@@ -126,7 +137,15 @@ impl How<'_> {
             let plan = in_thread(store, (&snapshot, &options), look).await??;
             let mut deletions = None;
             if args.delete {
-                let found = in_thread(store, (&snapshot, &options), look_for_deletions);
+                targets::check_root(&options.target, &snapshot)?;
+                let rules = self.rules(&snapshot);
+                let found = in_thread(
+                    store,
+                    (&snapshot, &options),
+                    move |store, snapshot, options| {
+                        look_for_deletions(store, snapshot, options, &rules)
+                    },
+                );
                 deletions = Some(Arc::new(found.await??));
             }
             work.push(Work {
@@ -142,7 +161,7 @@ impl How<'_> {
         }
         let targets = work.iter().map(|one| &*one.options.target);
         targets::check_apart(args, targets.clone())?;
-        targets::check_store(args, &self.job.store, targets)?;
+        targets::check_stores(args, self.job, targets)?;
         match self.portion.is_all() {
             true => Ok(work),
             false => matching(work, &args.session),
@@ -167,6 +186,7 @@ async fn carry_out(
         }
         return Err(failure);
     }
+    targets::check_known(&work)?;
     if args.test {
         return test::test(store, &work, args.json).await;
     }
@@ -249,6 +269,7 @@ fn done(work: &[Work]) -> Vec<Restored<'_>> {
         report: one.report.as_ref(),
         deleted: one.deleted.as_deref(),
         replaced: one.replaced.as_ref(),
+        left_out: say::left_out(&one.snapshot),
     });
     restored.collect()
 }

@@ -25,6 +25,16 @@ pub struct DamagedObject {
     pub paths: Vec<String>,
 }
 
+impl DamagedObject {
+    /// Whether all that `other` says is damaged is damaged by this one as well.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let is_all = self.offsets.is_empty();
+        let has_parts = !other.offsets.is_empty() && self.offsets.is_superset(&other.offsets);
+        (&self.key, self.object) == (&other.key, other.object) && (is_all || has_parts)
+    }
+}
+
 /// Damaged objects, to be asked for.
 #[derive(Debug, Default)]
 pub struct DamagedContents {
@@ -159,6 +169,21 @@ mod tests {
                 skip: 0,
             })))
         };
+        let part = object("tar", Some(id(0)), &[10]);
+        let (more, all) = (
+            object("tar", Some(id(0)), &[10, 20]),
+            object("tar", Some(id(0)), &[]),
+        );
+        for (one, other, covers) in [
+            (&part, &part, true),
+            (&more, &part, true),
+            (&part, &more, false),
+            (&all, &more, true),
+            (&more, &all, false),
+            (&all, &object("other.tar", Some(id(1)), &[]), false),
+        ] {
+            assert_eq!(one.covers(other), covers, "{one:?} {other:?}");
+        }
         assert_eq!(damaged.find(&stored("a")), Some(0));
         assert_eq!(damaged.find(&stored("b")), None);
         assert_eq!(damaged.find(&member(id(0), 10)), Some(1));

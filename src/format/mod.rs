@@ -28,6 +28,7 @@ pub mod prune_record;
 pub mod record;
 pub mod requires;
 pub mod retention;
+pub mod rules;
 pub mod segment;
 pub mod selection;
 pub mod snapshot;

@@ -13,6 +13,7 @@ use super::owner::StoreOwner;
 use super::pass_id::PassId;
 use super::record;
 use super::requires::{Requires, Unsupported};
+use super::rules::Rules;
 use super::segment::{Order, SegmentRef};
 use super::selection::SessionSelection;
 use super::totals::Totals;
@@ -50,6 +51,9 @@ pub struct Snapshot {
     /// What the pass was to look at, where that was not everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection: Option<SessionSelection>,
+    /// What the source's settings left out.
+    #[serde(default, skip_serializing_if = "Rules::is_empty")]
+    pub rules: Rules,
     /// When the pass started, in the store's time.
     pub created_at: Timestamp,
     /// When the record was written, in the store's time.

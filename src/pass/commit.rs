@@ -12,6 +12,7 @@ use crate::format::location::ObjectId;
 use crate::format::objects::{ObjectTable, SharedObject, TableRef};
 use crate::format::origin::Origin;
 use crate::format::requires::Requires;
+use crate::format::rules::Rules;
 use crate::format::segment::Order;
 use crate::format::selection::SessionSelection;
 use crate::format::snapshot::{FullArchive, Loss, RECORD_BYTES, Snapshot};
@@ -58,6 +59,10 @@ pub(super) async fn commit(
         place: source.place.text(),
         origins: commit.origins,
         selection: commit.selection,
+        rules: Rules {
+            sessions: source.sessions.is_some(),
+            ..source.place.rules()
+        },
         created_at: context.started_at,
         committed_at: context.store.now(),
         full: match commit.is_full {

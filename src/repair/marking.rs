@@ -57,7 +57,7 @@ impl Marker<'_> {
     /// Writes down what the next pass has to capture again, unless that is written down already.
     pub(super) async fn damaged(&self, objects: Vec<DamagedObject>) -> Result<(), MarkingError> {
         let known = self.known().await?;
-        let is_new = |object: &DamagedObject| !known.contains(object);
+        let is_new = |object: &DamagedObject| !known.iter().any(|known| known.covers(object));
         let new: Vec<_> = objects.into_iter().filter(is_new).collect();
         for some in new.chunks(IN_A_MARK) {
             self.write(some.to_vec()).await?;

@@ -9,6 +9,7 @@ mod costs;
 mod damage;
 mod marking;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -94,35 +95,60 @@ pub struct NotRepaired {
 }
 
 /// What became of one object.
+#[derive(Debug, Clone)]
 enum Outcome {
     /// It is whole, and came from there.
     Repaired(String),
     /// Why not.
     Damaged(String),
+    /// The command is being stopped.
+    NotTried,
 }
+
+/// What became of objects so far: several snapshots may need one.
+#[derive(Debug, Default)]
+pub struct Settled(HashMap<String, Outcome>);
 
 impl Repairer<'_> {
     /// Puts back what copies have, and writes the rest down.
     ///
     /// # Errors
     /// The lease is lost, or the store fails. What was put back until then is back.
-    pub async fn repair(&self, what: Damages) -> Result<RepairReport, MarkingError> {
+    pub async fn repair(
+        &self,
+        what: Damages,
+        settled: &mut Settled,
+    ) -> Result<RepairReport, MarkingError> {
         let mut report = RepairReport::default();
         let (mut renewed, mut left) = (Vec::new(), Vec::new());
+        let mut not_tried = Vec::new();
         for damage in what.damages {
             let placement = match damage.is_manifest {
                 true => Placement::default(),
                 false => what.placement.clone(),
             };
-            match self.put_back(&damage, &placement).await? {
+            let known = settled.0.get(&damage.object.key).cloned();
+            let is_new = known.is_none();
+            let outcome = match known {
+                Some(known) => known,
+                None => self.put_back(&damage, &placement).await?,
+            };
+            let key = damage.object.key.clone();
+            match outcome.clone() {
                 Outcome::Repaired(from) => {
-                    renewed.extend(self.renewed(&damage).await?);
+                    if is_new {
+                        renewed.extend(self.renewed(&damage).await?);
+                    }
                     report.has_manifest |= damage.is_manifest;
-                    let key = damage.object.key;
-                    report.repaired.push(PutBackObject { key, from });
+                    report.repaired.push(PutBackObject {
+                        key: key.clone(),
+                        from,
+                    });
                 }
                 Outcome::Damaged(why) => left.push((damage, why)),
+                Outcome::NotTried => not_tried.push(damage),
             }
+            settled.0.insert(key, outcome);
         }
         let marker = Marker {
             store: &*self.store,
@@ -135,13 +161,24 @@ impl Repairer<'_> {
         if !left.is_empty() {
             report.damaged = self.write_down(&marker, left).await?;
         }
+        // A copy may have it: the next repair finds out, and until then nothing is captured again.
+        let not_tried = not_tried.into_iter().map(|damage| NotRepaired {
+            key: damage.object.key,
+            problem: damage.object.problem,
+            why: "interrupted".to_owned(),
+            paths: damage.object.paths,
+            snapshots: Vec::new(),
+            recaptured: false,
+            costs_files: damage.costs_files,
+        });
+        report.damaged.extend(not_tried);
         Ok(report)
     }
 
     async fn put_back(&self, damage: &Damage, placement: &Placement) -> StoreResult<Outcome> {
         let key = &damage.object.key;
         if self.stop.is_set() {
-            return Ok(Outcome::Damaged("interrupted".to_owned()));
+            return Ok(Outcome::NotTried);
         }
         let condition = match self.store.head(key).await {
             Ok(info) => Condition::Matches(info.etag),

@@ -9,10 +9,12 @@ use rustix::io::{self, Errno};
 use serde::Serialize;
 
 use super::extras::{Beside, Extra, names_that_may_go};
+use super::left_out::LeftOut;
 use super::names::Names;
 use super::{PlanError, RestoreOptions, Shortfall, metadata, removal, target};
 use crate::format::entry::Kind;
 use crate::format::path::EntryPath;
+use crate::format::rules::Rules;
 use crate::format::snapshot::Snapshot;
 use crate::snapshots::entries::{Entries, EntriesError};
 use crate::source::directory::root::Root;
@@ -21,6 +23,9 @@ use crate::store::Store;
 
 /// Paths that are named; the rest is counted.
 const NAMED: usize = 1000;
+
+/// The same of what the backup leaves out.
+const NAMED_OF_LEFT_OUT: usize = 20;
 
 /// What is to be removed.
 #[derive(Debug, Default, Serialize)]
@@ -35,6 +40,11 @@ pub struct Deletions {
     pub deletions: Vec<String>,
     /// What stays though the snapshot lacks it, and why.
     pub left: Vec<Shortfall>,
+    /// What stays because the backup leaves it out, a directory with all that is in it as one; nowhere else is there
+    /// a copy of it.
+    pub left_out: u64,
+    /// Some of that.
+    pub left_out_paths: Vec<String>,
     /// Why nothing is removed, if something keeps it from that.
     pub prevented: Option<String>,
 }
@@ -63,9 +73,14 @@ struct Measured {
     entries: u64,
     bytes: u64,
     has_mount: bool,
+    /// Something in it may not be looked into.
+    is_closed: bool,
+    /// Something in it is in no snapshot.
+    has_left_out: bool,
 }
 
-/// Looks for what the target has and the snapshot lacks. With patterns, only what they select. Blocks.
+/// Looks for what the target has and the snapshot lacks. With patterns, only what they select. What the snapshot's rules
+/// or those that are `configured` leave out stays. Changes nothing. Blocks.
 ///
 /// # Errors
 /// The target or the store cannot be read.
@@ -73,6 +88,7 @@ pub fn look_for_deletions(
     store: &Arc<dyn Store>,
     snapshot: &Snapshot,
     options: &RestoreOptions,
+    configured: &Rules,
 ) -> Result<Deletions, PlanError> {
     let failed = |error: Errno| PlanError::Target {
         path: options.target.display().to_string(),
@@ -84,7 +100,19 @@ pub fn look_for_deletions(
         Err(Errno::NOENT) => return Ok(deletions),
         Err(error) => return Err(failed(error)),
     };
-    let visit = |extra: Extra<'_>| deletions.visit(extra, options);
+    let left_out = match LeftOut::of(snapshot, configured) {
+        Ok(left_out) => left_out,
+        Err(invalid) => {
+            let invalid: Vec<_> = invalid.iter().map(ToString::to_string).collect();
+            deletions.prevented = Some(format!(
+                "what the backup leaves out is not known: {}",
+                invalid.join(", ")
+            ));
+            return Ok(deletions);
+        }
+    };
+    let which = (options, &left_out);
+    let visit = |extra: Extra<'_>| deletions.visit(extra, which);
     let mut beside = Beside::new(visit);
     for entry in Entries::of(store, snapshot) {
         match entry {
@@ -103,14 +131,28 @@ pub fn look_for_deletions(
     Ok(deletions)
 }
 
+/// What is selected, and what no snapshot has.
+type Which<'a> = (&'a RestoreOptions, &'a LeftOut);
+
 impl Deletions {
-    fn visit(&mut self, extra: Extra<'_>, options: &RestoreOptions) -> io::Result<()> {
+    fn visit(&mut self, extra: Extra<'_>, which: Which<'_>) -> io::Result<()> {
+        let (_, left_out) = which;
         match extra {
             Extra::Mount(path) => {
                 self.stays(&path, "is a mount point: nothing in it is removed");
                 Ok(())
             }
-            Extra::Name(directory, path) => self.look(directory, path, options),
+            Extra::Closed(path) => {
+                self.stays(&path, "may not be looked into: nothing in it is removed");
+                Ok(())
+            }
+            Extra::InEmpty(_, path) if left_out.has_what_is_in_empty_directories() => {
+                self.is_left_out(&path, which);
+                Ok(())
+            }
+            Extra::Name(directory, path) | Extra::InEmpty(directory, path) => {
+                self.look(directory, path, which)
+            }
         }
     }
 
@@ -123,29 +165,39 @@ impl Deletions {
         }
     }
 
-    fn look(
-        &mut self,
-        directory: &OwnedFd,
-        path: EntryPath,
-        options: &RestoreOptions,
-    ) -> io::Result<()> {
+    fn is_left_out(&mut self, path: &EntryPath, (options, _): Which<'_>) {
+        if !options.portion.covers(path, true) {
+            return;
+        }
+        self.left_out += 1;
+        if self.left_out_paths.len() < NAMED_OF_LEFT_OUT {
+            self.left_out_paths.push(path.to_string());
+        }
+    }
+
+    fn look(&mut self, directory: &OwnedFd, path: EntryPath, which: Which<'_>) -> io::Result<()> {
+        let (options, left_out) = which;
         let name = path.name().unwrap_or_default();
         let Some(stat) = target::look(directory, name)? else {
             return Ok(());
         };
         let is_directory = stat.metadata.kind == Kind::Directory;
+        if left_out.has(&path, is_directory) {
+            self.is_left_out(&path, which);
+            return Ok(());
+        }
         if !options.portion.covers(&path, is_directory) {
             return match is_directory {
-                true => self.look_below(directory, &path, options),
+                true => self.look_below(directory, &path, which),
                 false => Ok(()),
             };
         }
         let measured = match is_directory {
-            true => measure(directory, name)?,
+            true => measure(directory, &path, left_out)?,
             false => Measured {
                 entries: 1,
                 bytes: stat.metadata.size,
-                has_mount: false,
+                ..Measured::default()
             },
         };
         if measured.has_mount {
@@ -154,6 +206,16 @@ impl Deletions {
                 "is not removed: something is mounted there or below it",
             );
             return Ok(());
+        }
+        if measured.is_closed {
+            self.stays(
+                &path,
+                "is not removed: it may not be looked into, or something below it",
+            );
+            return Ok(());
+        }
+        if measured.has_left_out {
+            return self.look_below(directory, &path, which);
         }
         self.delete += measured.entries;
         self.delete_bytes += measured.bytes;
@@ -169,60 +231,68 @@ impl Deletions {
         Ok(())
     }
 
-    /// In a directory that is not selected itself, something may be.
+    /// In a directory that stays, not everything may.
     fn look_below(
         &mut self,
         above: &OwnedFd,
         path: &EntryPath,
-        options: &RestoreOptions,
+        which: Which<'_>,
     ) -> io::Result<()> {
-        let directory = match removal::enter(above, path.name().unwrap_or_default()) {
-            Ok(directory) => directory,
-            Err(Errno::XDEV) => return Ok(()),
+        let directory = removal::look_into(above, path.name().unwrap_or_default());
+        let looked =
+            directory.and_then(|directory| Ok((names_that_may_go(&directory)?, directory)));
+        let (names, directory) = match looked {
+            Ok(looked) => looked,
+            Err(Errno::XDEV | Errno::ACCESS) => return Ok(()),
             Err(error) => return Err(error),
         };
-        for name in names_that_may_go(&directory)? {
+        for name in names {
             let below = path.join(&name).map_err(|_| Errno::NAMETOOLONG)?;
-            self.look(&directory, below, options)?;
+            self.look(&directory, below, which)?;
         }
         Ok(())
     }
 }
 
 /// Counts what is in a directory, and itself.
-fn measure(above: &OwnedFd, name: &[u8]) -> io::Result<Measured> {
+fn measure(above: &OwnedFd, path: &EntryPath, left_out: &LeftOut) -> io::Result<Measured> {
     let mut measured = Measured::default();
-    let mut way: Vec<(OwnedFd, std::vec::IntoIter<Vec<u8>>)> = Vec::new();
-    let mut next = Some(name.to_vec());
+    let mut way: Vec<(OwnedFd, EntryPath, std::vec::IntoIter<Vec<u8>>)> = Vec::new();
+    let mut next = Some(path.clone());
     loop {
-        let at = way.last().map_or(above, |(directory, _)| directory);
-        if let Some(name) = next
-            && let Some(stat) = target::look(at, &name)?
+        let at = way.last().map_or(above, |(directory, ..)| directory);
+        if let Some(path) = next
+            && let name = path.name().unwrap_or_default()
+            && let Some(stat) = target::look(at, name)?
         {
             let is_directory = stat.metadata.kind == Kind::Directory;
             measured.entries += 1;
             measured.bytes += stat.metadata.size;
-            match is_directory.then(|| removal::enter(at, &name)) {
+            measured.has_left_out |= left_out.has(&path, is_directory);
+            let look_into = || {
+                let directory = removal::look_into(at, name)?;
+                Ok((Names::of(&directory)?, directory))
+            };
+            match is_directory.then(look_into) {
                 None => {}
                 Some(Err(Errno::XDEV)) => measured.has_mount = true,
-                Some(directory) => {
-                    let directory = directory?;
-                    let names = Names::of(&directory)?;
+                Some(Err(Errno::ACCESS)) => measured.is_closed = true,
+                Some(looked) => {
+                    let (names, directory) = looked?;
                     let names: Vec<_> = names.iter().map(<[u8]>::to_vec).collect();
-                    way.push((directory, names.into_iter()));
+                    way.push((directory, path, names.into_iter()));
                 }
             }
         }
-        let Some((_, names)) = way.last_mut() else {
-            return Ok(measured);
-        };
-        next = names.next();
-        if next.is_none() {
-            way.pop();
-            if way.is_empty() {
+        next = loop {
+            let Some((_, path, names)) = way.last_mut() else {
                 return Ok(measured);
+            };
+            if let Some(name) = names.next() {
+                break Some(path.join(&name).map_err(|_| Errno::NAMETOOLONG)?);
             }
-        }
+            way.pop();
+        };
     }
 }
 

@@ -21,6 +21,8 @@ struct Level {
     next: usize,
     /// The backup could not list it: nobody knows what it lacks.
     is_unknown: bool,
+    /// The snapshot has nothing in it.
+    is_empty: bool,
 }
 
 /// Goes through a target beside a snapshot.
@@ -33,8 +35,12 @@ pub(super) struct Beside<V> {
 pub(super) enum Extra<'a> {
     /// In this directory there is something of this name that the snapshot lacks.
     Name(&'a OwnedFd, EntryPath),
+    /// The same in a directory of which the snapshot has nothing but itself.
+    InEmpty(&'a OwnedFd, EntryPath),
     /// Something is mounted there, so nothing in it is looked at.
     Mount(EntryPath),
+    /// It may not be looked into.
+    Closed(EntryPath),
 }
 
 impl<V: FnMut(Extra<'_>) -> io::Result<()>> Beside<V> {
@@ -65,6 +71,7 @@ impl<V: FnMut(Extra<'_>) -> io::Result<()>> Beside<V> {
         if level.path.join(name).as_ref() != Ok(path) {
             return Ok(());
         }
+        level.is_empty = false;
         let mut is_there = false;
         while let Some(there) = level.names.get(level.next)
             && there[..] <= *name
@@ -79,8 +86,10 @@ impl<V: FnMut(Extra<'_>) -> io::Result<()>> Beside<V> {
         if !is_there || entry.metadata.kind != Kind::Directory {
             return Ok(());
         }
-        match removal::enter(&level.fd, name) {
-            Ok(fd) => self.enter(entry, fd),
+        let looked = removal::look_into(&level.fd, name);
+        match looked.and_then(|fd| self.enter(entry, fd)) {
+            Ok(()) => Ok(()),
+            Err(Errno::ACCESS) => (self.visit)(Extra::Closed(path.clone())),
             Err(Errno::XDEV) => (self.visit)(Extra::Mount(path.clone())),
             // It is none there.
             Err(Errno::NOTDIR | Errno::LOOP | Errno::NOENT) => Ok(()),
@@ -104,6 +113,7 @@ impl<V: FnMut(Extra<'_>) -> io::Result<()>> Beside<V> {
             names,
             next: 0,
             is_unknown: entry.unreadable.is_some(),
+            is_empty: true,
         });
         Ok(())
     }
@@ -115,7 +125,10 @@ impl<V: FnMut(Extra<'_>) -> io::Result<()>> Beside<V> {
         for name in level.names.iter().skip(level.next) {
             if !level.is_unknown {
                 let path = level.path.join(name).map_err(|_| Errno::NAMETOOLONG)?;
-                (self.visit)(Extra::Name(&level.fd, path))?;
+                (self.visit)(match level.is_empty {
+                    true => Extra::InEmpty(&level.fd, path),
+                    false => Extra::Name(&level.fd, path),
+                })?;
             }
         }
         Ok(())

@@ -22,6 +22,7 @@ mod existing;
 mod extras;
 mod file;
 mod filler;
+mod left_out;
 mod leftover;
 mod links;
 mod making;

@@ -97,23 +97,30 @@ fn one(at: &OwnedFd, name: &[u8]) -> io::Result<Option<OwnedFd>> {
     }
 }
 
-/// Opens a directory, unless something is mounted there.
-pub(super) fn enter(at: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
-    match openat2(at, name, flags, Mode::empty(), resolve) {
-        // Its owner may open it up, unless it is another file system's.
-        Err(Errno::ACCESS) => enter_same_device(at, name),
-        // Kernels before 5.6 and some container sandboxes do not know the call.
-        Err(Errno::NOSYS | Errno::PERM) => enter_same_device(at, name),
+/// Opens a directory, unless something is mounted there. Its owner may open it up.
+fn enter(at: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
+    match look_into(at, name) {
+        Err(Errno::ACCESS) if is_same_device(at, name)? => enter_closed(at, name),
         other => other,
     }
 }
 
-fn enter_same_device(at: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
-    if Stat::at(at, name)?.dev != Stat::of(at)?.dev {
-        return Err(Errno::XDEV);
+/// The same, changing nothing.
+pub(super) fn look_into(at: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
+    match openat2(at, name, flags, Mode::empty(), resolve) {
+        // Kernels before 5.6 and some container sandboxes do not know the call.
+        Err(Errno::NOSYS | Errno::PERM) => match is_same_device(at, name)? {
+            true => target::enter(at, name),
+            false => Err(Errno::XDEV),
+        },
+        other => other,
     }
+}
+
+/// Opens a directory up that forbids it.
+fn enter_closed(at: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
     match target::enter_own(at, name) {
         Err(Errno::ACCESS) => {}
         other => return other,
@@ -124,6 +131,10 @@ fn enter_same_device(at: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
     let made_own = chown(path_of(unopened.as_fd()), Some(geteuid()), None);
     made_own.map_err(|_| Errno::ACCESS)?;
     target::enter_own(at, name)
+}
+
+fn is_same_device(at: &OwnedFd, name: &[u8]) -> io::Result<bool> {
+    Ok(Stat::at(at, name)?.dev == Stat::of(at)?.dev)
 }
 
 /// Does something in a directory that may forbid its owner to write, or may be somebody else's: root that may not

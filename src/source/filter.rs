@@ -15,6 +15,7 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use super::session::is_in_root;
 use crate::format::path::EntryPath;
+use crate::format::rules::Rules;
 
 /// A pattern that is not a glob.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +33,8 @@ pub struct Filter {
     include: Option<Globs>,
     exclude: Option<Globs>,
     only: Option<Arc<HashSet<Vec<u8>>>>,
+    /// As they are written.
+    rules: Arc<Rules>,
 }
 
 impl Filter {
@@ -40,6 +43,7 @@ impl Filter {
     /// # Errors
     /// The patterns that are not globs, all of them.
     pub fn new(include: &[String], exclude: &[String]) -> Result<Self, Vec<InvalidGlob>> {
+        let (include_as_written, exclude_as_written) = (include.to_vec(), exclude.to_vec());
         let compile = |patterns: &[String]| match patterns {
             [] => Ok(None),
             patterns => Globs::new(patterns).map(Some),
@@ -49,6 +53,11 @@ impl Filter {
                 include,
                 exclude,
                 only: None,
+                rules: Arc::new(Rules {
+                    include: include_as_written,
+                    exclude: exclude_as_written,
+                    ..Rules::default()
+                }),
             }),
             (include, exclude) => Err([include.err(), exclude.err()]
                 .into_iter()
@@ -56,6 +65,20 @@ impl Filter {
                 .flatten()
                 .collect()),
         }
+    }
+
+    /// One that leaves out what these rules do.
+    ///
+    /// # Errors
+    /// The patterns that are not globs, all of them.
+    pub fn of(rules: &Rules) -> Result<Self, Vec<InvalidGlob>> {
+        Self::new(&rules.include, &rules.exclude)
+    }
+
+    /// The patterns.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// The same filter that leaves out everything in the root but these directories.

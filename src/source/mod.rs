@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use crate::format::entry::Kind;
 use crate::format::path::EntryPath;
+use crate::format::rules::Rules;
 
 use self::stat::Stat;
 pub use self::unusable::{Cause, IfEmpty, Unusable};
@@ -51,6 +52,11 @@ pub trait Place: Debug + Send + Sync {
     /// The same place with nothing left out, where its configuration leaves something out by name.
     fn with_everything(&self) -> Option<Arc<dyn Place>> {
         None
+    }
+
+    /// What its configuration leaves out, for commit records.
+    fn rules(&self) -> Rules {
+        Rules::default()
     }
 
     /// Opens it. A pass does so once, on a thread that may block. What changes from now on counts as not yet seen.

@@ -2,9 +2,10 @@
 //! once.
 //!
 //! A pass refers only to objects that its parent, a killed pass after that, or itself holds. So what an entry holds
-//! that was captured by the last snapshot that was verified, or before, that snapshot holds too.
+//! that was captured by the last snapshot that was verified, or before, that snapshot holds too. What was damaged there is looked
+//! at again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::report::{FindingKind, VerifyReport};
 use crate::format::pass_id::PassId;
@@ -23,17 +24,20 @@ pub(super) struct LastVerified {
     pub(super) pass: PassId,
     sequence: u64,
     segments: HashMap<String, SegmentRef>,
+    /// Keys of objects that something is wrong with. They are looked at again in each snapshot that needs them: it lacks
+    /// them just as much.
+    damaged: HashSet<String>,
 }
 
 impl LastVerified {
     /// Whether a segment was read and found to be as its commit record says.
     pub(super) fn has(&self, segment: &SegmentRef) -> bool {
-        self.segments.get(&segment.key) == Some(segment)
+        self.damaged.is_empty() && self.segments.get(&segment.key) == Some(segment)
     }
 
-    /// Whether what a pass has captured was asked about.
-    pub(super) fn covers(&self, captured_by: PassId) -> bool {
-        captured_by <= self.pass
+    /// Whether an object that a pass has captured was asked about, and nothing was wrong with it.
+    pub(super) fn covers(&self, captured_by: PassId, key: &str) -> bool {
+        captured_by <= self.pass && !self.damaged.contains(key)
     }
 }
 
@@ -58,6 +62,9 @@ impl Already {
             sequence: snapshot.sequence,
             segments: (snapshot.segments.iter())
                 .map(|segment| (segment.key.clone(), segment.clone()))
+                .collect(),
+            damaged: (report.findings.iter())
+                .map(|finding| finding.key.clone())
                 .collect(),
         });
     }

@@ -62,7 +62,7 @@ impl Archives {
     ) -> Result<Self, StoreError> {
         let runtime = Handle::current();
         let is_new = |object: &&SharedObject| {
-            !before.is_some_and(|before| before.covers(object.object.pass))
+            !before.is_some_and(|before| before.covers(object.object.pass, &object.key))
         };
         let wanted = objects.iter().filter(is_new).map(|object| WantedArchive {
             object: object.clone(),

@@ -28,6 +28,6 @@ mod whole;
 pub use self::already::Already;
 pub use self::depth::Depth;
 pub use self::repaired::clear_repaired;
-pub use self::report::{Compared, Finding, FindingKind, VerifyReport};
+pub use self::report::{Compared, Finding, FindingKind, VerifyReport, unread};
 pub use self::snapshot::{VerifyOptions, verify};
 pub use self::tally::Tally;

@@ -157,3 +157,15 @@ impl Problem {
         }
     }
 }
+
+/// Of a snapshot whose commit record cannot be read.
+#[must_use]
+pub fn unread(source: &str, snapshot: &str, key: &str, error: &str) -> VerifyReport {
+    let problem = Problem::new(FindingKind::Record, format!("commit record {error}"));
+    VerifyReport {
+        source: source.to_owned(),
+        snapshot: snapshot.to_owned(),
+        findings: vec![problem.at(".", key)],
+        ..VerifyReport::default()
+    }
+}

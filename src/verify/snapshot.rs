@@ -176,15 +176,15 @@ impl<'a> Looker<'a> {
         let Some(content) = &entry.content else {
             return Ok(());
         };
+        let key = self.checker.key(content);
         if self
             .before
-            .is_some_and(|before| before.covers(content.pass))
+            .is_some_and(|before| before.covers(content.pass, &key))
         {
             self.checker.count(|report| report.checked_before += 1);
             self.checker.advance();
             return Ok(());
         }
-        let key = self.checker.key(content);
         let reads = self.depth.reads(content);
         if let Some(member) = content.member() {
             if self.is_to_be_read(&entry, member, &key, reads) {

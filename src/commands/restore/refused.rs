@@ -62,7 +62,10 @@ pub(in crate::commands) fn may_not_write() -> String {
 
 /// Why a tree was not replaced.
 pub(super) fn not_replaced(target: &Path, error: ReplaceError) -> Failure {
-    let message = format!("cannot replace `{}`: {error}", target.display());
+    let message = match error {
+        ReplaceError::Placed { .. } => format!("`{}`: {error}", target.display()),
+        _ => format!("cannot replace `{}`: {error}", target.display()),
+    };
     let message = text::one_line(&message);
     let (code, hint) = match error {
         ReplaceError::Entries(EntriesError::Store(error)) => return error.into(),
@@ -86,6 +89,10 @@ pub(super) fn not_replaced(target: &Path, error: ReplaceError) -> Failure {
         ReplaceError::Refused { .. } => (
             ExitCode::Failed,
             Some("what was restored is kept beside it: run the same command again once that is mended, or remove it with --discard-old".to_owned()),
+        ),
+        ReplaceError::Placed { .. } => (
+            ExitCode::Failed,
+            Some("mend that and run the same command again: it finishes, and restores nothing again".to_owned()),
         ),
         ReplaceError::Stuck { .. } => (
             ExitCode::Failed,

@@ -4,6 +4,7 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::super::{note, print};
+use crate::format::rules::Rules;
 use crate::format::snapshot::Snapshot;
 use crate::restore::replace::{ReplacePlan, Replaced};
 use crate::restore::{DeletionReport, Deletions, Plan, RestoreReport, Shortfall};
@@ -31,6 +32,41 @@ pub(super) struct Restored<'a> {
     pub(super) deleted: Option<&'a DeletionReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) replaced: Option<&'a Replaced>,
+    /// What the backup of the source leaves out, for people.
+    #[serde(skip)]
+    pub(super) left_out: Option<String>,
+}
+
+/// What the rules say that a snapshot was made with; nothing where nothing was left out.
+pub(super) fn left_out(snapshot: &Snapshot) -> Option<String> {
+    let Rules {
+        include,
+        exclude,
+        one_file_system,
+        sessions,
+    } = &snapshot.rules;
+    let quoted = |patterns: &[String]| {
+        let quoted: Vec<_> = patterns.iter().map(|one| format!("`{one}`")).collect();
+        quoted.join(", ")
+    };
+    let parts = [
+        (!exclude.is_empty()).then(|| quoted(exclude)),
+        (!include.is_empty()).then(|| format!("all but {}", quoted(include))),
+        one_file_system.then(|| "what is mounted in it".to_owned()),
+        sessions.then(|| "files beside sessions".to_owned()),
+        (snapshot.selection.is_some()).then(|| "sessions that were not asked for".to_owned()),
+    ];
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// What a tree that is replaced loses.
+fn name_left_out(restored: &Restored<'_>) {
+    if let Some(left_out) = &restored.left_out {
+        note(&text::one_line(&format!(
+            "note: what the backup leaves out ({left_out}) is not in the new tree; where the old one has it, move it over before --discard-old"
+        )));
+    }
 }
 
 pub(in crate::commands) fn progress(snapshot: &Snapshot, bytes: u64) -> ProgressBar {
@@ -63,6 +99,9 @@ pub(super) fn preview(restored: &Restored<'_>) {
     name(&plan.lacking, plan.lacking_count);
     if let Some(deletions) = deletions {
         name_deletions(deletions);
+    }
+    if replace.is_some_and(|replace| replace.exists) {
+        name_left_out(restored);
     }
     print(&format!(
         "{source} {snapshot} into {target}: create {} ({}), keep {}, replace {} ({}){}{}; nothing written\n",
@@ -109,8 +148,24 @@ fn name_deletions(deletions: &Deletions) {
     if more > 0 {
         print(&format!("delete {} more\n", HumanCount(more)));
     }
+    name_left(deletions);
+}
+
+/// What stays though the snapshot lacks it.
+fn name_left(deletions: &Deletions) {
     for Shortfall { path, error } in &deletions.left {
         note(&text::one_line(&format!("note: {path}: {error}")));
+    }
+    if let Some(first) = deletions.left_out_paths.first() {
+        let verb = if deletions.left_out == 1 {
+            "stays"
+        } else {
+            "stay"
+        };
+        note(&text::one_line(&format!(
+            "note: {} that the backup leaves out {verb}, for no snapshot has a copy: for example {first}",
+            text::count(deletions.left_out, "entry")
+        )));
     }
 }
 
@@ -169,8 +224,10 @@ pub(super) fn summary(restored: &Restored<'_>) {
     ));
     deleted(restored);
     if let Some(replaced) = restored.replaced {
-        told_as_replaced(replaced);
-    } else if restored.replace.is_some() {
+        told_as_replaced(restored, replaced);
+    } else if restored.replace.is_some()
+        && (report.ended_early.is_some() || report.failure_count > 0)
+    {
         note(
             "error: the tree was not replaced: the old one is in place, as it was; run the same command again, or remove with \
              --discard-old what was restored",
@@ -195,12 +252,12 @@ fn deleted(restored: &Restored<'_>) {
         }
         (None, None) => {}
     }
-    for Shortfall { path, error } in restored.deletions.iter().flat_map(|found| &found.left) {
-        note(&text::one_line(&format!("note: {path}: {error}")));
+    if let Some(deletions) = restored.deletions {
+        name_left(deletions);
     }
 }
 
-fn told_as_replaced(replaced: &Replaced) {
+fn told_as_replaced(restored: &Restored<'_>, replaced: &Replaced) {
     for Shortfall { path, error } in &replaced.failures {
         note(&text::one_line(&format!("error: {path}: {error}")));
     }
@@ -210,6 +267,7 @@ fn told_as_replaced(replaced: &Replaced) {
             replaced.target
         )));
         print("\n");
+        name_left_out(restored);
     }
 }
 
@@ -224,5 +282,5 @@ fn finished(restored: &Restored<'_>, replaced: &Replaced) {
     print(&format!(
         "{source} {snapshot} put in place of {target}, which an earlier restore had begun\n"
     ));
-    told_as_replaced(replaced);
+    told_as_replaced(restored, replaced);
 }

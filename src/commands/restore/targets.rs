@@ -1,12 +1,17 @@
 //! Where each snapshot goes.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::Work;
 use crate::cli::RestoreArgs;
+use crate::config::Job;
 use crate::error::Failure;
 use crate::exit::ExitCode;
 use crate::format::snapshot::Snapshot;
+use crate::restore::Deletions;
 use crate::store::url::StoreUrl;
+use crate::text;
 
 /// The directory that a snapshot goes to; none for a test that names none.
 pub(super) fn target(args: &RestoreArgs, snapshot: &Snapshot) -> Result<Option<PathBuf>, Failure> {
@@ -39,10 +44,25 @@ fn origin(snapshot: &Snapshot) -> Result<PathBuf, Failure> {
     }
 }
 
-/// Refuses to replace a tree in which the store lies, or to remove what the snapshot lacks from it: that is the
-/// store.
-pub(super) fn check_store<'a>(
+/// Refuses to replace a tree in which the store lies or a copy of it, or to remove what the snapshot lacks from it: that
+/// is the store.
+pub(super) fn check_stores<'a>(
     args: &RestoreArgs,
+    job: &Job,
+    targets: impl Iterator<Item = &'a Path> + Clone,
+) -> Result<(), Failure> {
+    if !args.replace && !args.delete {
+        return Ok(());
+    }
+    check_store("the store", &job.store, targets.clone())?;
+    for copy in &job.pass.copies {
+        check_store("a copy of the store", &copy.store, targets.clone())?;
+    }
+    Ok(())
+}
+
+fn check_store<'a>(
+    what: &str,
     store: &StoreUrl,
     mut targets: impl Iterator<Item = &'a Path>,
 ) -> Result<(), Failure> {
@@ -50,7 +70,7 @@ pub(super) fn check_store<'a>(
         return Ok(());
     };
     let real = |path: &Path| std::fs::canonicalize(path).ok();
-    let Some(store) = real(store).filter(|_| args.replace || args.delete) else {
+    let Some(store) = real(store) else {
         return Ok(());
     };
     let lies_in = |target: &&Path| real(target).is_some_and(|target| store.starts_with(target));
@@ -58,11 +78,48 @@ pub(super) fn check_store<'a>(
         return Ok(());
     };
     let message = format!(
-        "the store, `{}`, lies in `{}`, and would be lost with what is there",
+        "{what}, `{}`, lies in `{}`, and would be lost with what is there",
         store.display(),
         target.display()
     );
     let hint = "restore into another directory, or move the store out of this one";
+    Err(Failure::new(ExitCode::Usage, message).hint(hint))
+}
+
+/// Refuses to remove from the root directory what a snapshot lacks that is of another one: that is the system.
+pub(super) fn check_root(target: &Path, snapshot: &Snapshot) -> Result<(), Failure> {
+    let root = Path::new("/");
+    let is_root = std::fs::canonicalize(target).is_ok_and(|target| target == root);
+    if !is_root || Path::new(&snapshot.place) == root {
+        return Ok(());
+    }
+    let message = format!(
+        "--delete would remove everything from `/` that the snapshot of {} lacks",
+        snapshot.source
+    );
+    let hint = format!("it was made of `{}`", snapshot.place);
+    Err(Failure::new(ExitCode::Usage, message).hint(hint))
+}
+
+/// Refuses to remove anything from a directory that has nothing of the snapshot: it is another one than was meant.
+pub(super) fn check_known(work: &[Work]) -> Result<(), Failure> {
+    /// The directory itself.
+    const ITSELF: u64 = 1;
+    let is_strange = |one: &&Work| {
+        let there = one.plan.keep + one.plan.replace;
+        let deletes = |deletions: &Arc<Deletions>| deletions.delete > 0;
+        there <= ITSELF && one.deletions.as_ref().is_some_and(deletes)
+    };
+    let Some(strange) = work.iter().find(is_strange) else {
+        return Ok(());
+    };
+    let deletions = strange.deletions.as_ref();
+    let message = format!(
+        "nothing of the snapshot is in `{}`, and {} in it would be removed; nothing was written",
+        strange.options.target.display(),
+        text::count(deletions.map_or(0, |deletions| deletions.delete), "entry")
+    );
+    let hint = "check that this is the directory you mean: --replace puts the snapshot in its place and keeps what is there";
     Err(Failure::new(ExitCode::Usage, message).hint(hint))
 }
 
@@ -75,7 +132,7 @@ pub(super) fn check_apart<'a>(
     if !args.replace && !args.delete {
         return Ok(());
     }
-    let targets: Vec<_> = targets.collect();
+    let targets: Vec<_> = targets.map(real).collect();
     let in_another = (targets.iter().enumerate()).find_map(|(at, inner)| {
         let mut others = targets.iter().enumerate().filter(|(other, _)| *other != at);
         let outer = others.find(|(_, outer)| inner.starts_with(outer))?;
@@ -91,4 +148,14 @@ pub(super) fn check_apart<'a>(
     );
     let hint = "restore one source at a time with --source, the outer one first";
     Err(Failure::new(ExitCode::Usage, message).hint(hint))
+}
+
+/// A path without symbolic links, as far as it exists.
+fn real(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let real = path.ancestors().find_map(|above| {
+        let real = std::fs::canonicalize(above).ok()?;
+        Some(real.join(path.strip_prefix(above).ok()?))
+    });
+    real.unwrap_or(path)
 }

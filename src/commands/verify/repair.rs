@@ -15,10 +15,11 @@ use crate::exit::ExitCode;
 use crate::format::lock::Ending;
 use crate::format::snapshot::Snapshot;
 use crate::lease::{Claim, Lease};
-use crate::repair::{Damages, MarkingError, NotRepaired, RepairReport, Repairer, damages};
+use crate::repair::{Damages, MarkingError, NotRepaired, RepairReport, Repairer, Settled, damages};
 use crate::signal;
+use crate::snapshots::chain;
 use crate::snapshots::marks::MarksError;
-use crate::snapshots::select::Selection;
+use crate::snapshots::select::{SelectError, Selection};
 use crate::stop::Stop;
 use crate::store::Store;
 use crate::store::open::open;
@@ -88,6 +89,8 @@ pub(super) async fn repair(
         if !has_manifest || stop.is_set() {
             break;
         }
+        // What the manifest lists has yet to be looked at.
+        is_well = false;
     }
     if world.args.json {
         print_json(&all);
@@ -149,18 +152,36 @@ async fn repair_all(
         copies,
         stop: Arc::clone(&world.stop),
     };
-    let mut all = Vec::new();
+    let (mut all, mut settled) = (Vec::new(), Settled::default());
     for Verified { report, snapshot } in verified {
         let Some(snapshot) = snapshot.filter(|_| !report.findings.is_empty()) else {
             let repair = RepairReport::default();
             all.push(Repaired { report, repair });
             continue;
         };
+        // It was looked at before the lock was taken.
+        if !exists(world, &snapshot).await? {
+            note(&format!(
+                "note: snapshot {} of {} was removed meanwhile; nothing of it is repaired",
+                snapshot.pass, snapshot.source
+            ));
+            let (mut report, repair) = (report, RepairReport::default());
+            report.findings.clear();
+            all.push(Repaired { report, repair });
+            continue;
+        }
         let (what, report) = found(world, snapshot, report, options).await?;
-        let repair = (repairer.repair(what).await).map_err(|error| not_repaired(&error))?;
+        let repair = repairer.repair(what, &mut settled).await;
+        let repair = repair.map_err(|error| not_repaired(&error))?;
         all.push(Repaired { report, repair });
     }
     Ok(all)
+}
+
+/// Whether nobody has condemned or removed a snapshot since it was looked at.
+async fn exists(world: &World<'_>, snapshot: &Snapshot) -> Result<bool, Failure> {
+    let read = chain::read(&*world.store, &snapshot.source, snapshot.pass).await;
+    Ok(read.map_err(SelectError::from)?.is_some())
 }
 
 /// The objects that the findings on a snapshot are about.
@@ -240,7 +261,8 @@ fn described(object: &NotRepaired) -> String {
     } = object;
     let mut said = format!("error: {key}: {problem}, not repaired: {why}");
     if !object.costs_files {
-        return said + "; every file in it is sound, `tar` alone may fail on it";
+        return said
+            + "; every file of this snapshot that lies in it is sound, and `tar` alone may fail on it; `offsite verify --all --read` tells of other snapshots";
     }
     if !object.snapshots.is_empty() {
         let snapshots: Vec<_> = object.snapshots.iter().map(ToString::to_string).collect();

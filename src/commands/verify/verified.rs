@@ -8,14 +8,14 @@ use super::advice::SourceKind;
 use crate::commands::note;
 use crate::config::Job;
 use crate::error::Failure;
-use crate::format::snapshot::Snapshot;
-use crate::snapshots::chain;
+use crate::format::snapshot::{Snapshot, SnapshotError};
+use crate::snapshots::chain::{self, ChainError};
 use crate::snapshots::select::{SelectError, Selection, select, sources_named};
 use crate::stdio;
 use crate::stop::Stop;
 use crate::store::Store;
 use crate::verify::{
-    Already, VerifyOptions, VerifyReport, clear_repaired, verify as verify_snapshot,
+    Already, VerifyOptions, VerifyReport, clear_repaired, unread, verify as verify_snapshot,
 };
 
 /// What was found in a snapshot; the snapshot itself, where that was anything.
@@ -47,8 +47,24 @@ pub(super) async fn verified_snapshots(
             if stop.is_set() {
                 break;
             }
-            let snapshot = chain::read(&**store, &source, pass).await;
-            if let Some(snapshot) = snapshot.map_err(SelectError::from)? {
+            let snapshot = match chain::read(&**store, &source, pass).await {
+                // The others are looked at all the same.
+                Err(ChainError::Record { key, error })
+                    if !matches!(
+                        error,
+                        SnapshotError::Format(_) | SnapshotError::Unsupported(_)
+                    ) =>
+                {
+                    let (source, pass) = (source.as_str(), pass.to_string());
+                    verified.push(Verified {
+                        report: unread(source, &pass, &key, &error.to_string()),
+                        snapshot: None,
+                    });
+                    continue;
+                }
+                read => read.map_err(SelectError::from)?,
+            };
+            if let Some(snapshot) = snapshot {
                 let one;
                 (one, already) = verify_one(store, snapshot, options, already, stop).await?;
                 verified.push(one);

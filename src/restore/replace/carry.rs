@@ -4,11 +4,12 @@
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 
+use jiff::Timestamp;
 use rustix::io::{self, Errno};
 
 use super::files;
 use super::kept;
-use super::moves::{Sides, give_mode, rename_to_free};
+use super::moves::{Sides, apart, give_mode, rename_to_free};
 use super::protected::Protected;
 use super::record::{KeptRecord, ReplaceRecord};
 use super::steps::{self, Attributes, Line, Mark, Place, Step};
@@ -46,6 +47,8 @@ pub(super) struct Carried {
     pub(super) kept: Option<Vec<u8>>,
     /// What is not as it should be: path and reason.
     pub(super) lacking: Vec<(String, String)>,
+    /// Whether the new tree as a whole was put in place earlier, and is not there any more.
+    pub(super) is_gone: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -113,7 +116,10 @@ impl Carry<'_> {
                     if let Some(opened) = &mut opened {
                         let made = self.step(opened, &step, direction);
                         let name = step.name.to_vec();
-                        made.map_err(|error| refused(&opened.path, &name, error))?;
+                        let is_gone = made.map_err(|error| refused(&opened.path, &name, error))?;
+                        if is_gone {
+                            self.is_gone(&opened.path, &name, carried);
+                        }
                         opened.names.insert(name);
                     }
                 }
@@ -127,7 +133,8 @@ impl Carry<'_> {
             .map_err(|error| refused(&root, b"", error))
     }
 
-    fn step(&self, opened: &Opened, step: &Step, direction: Direction) -> io::Result<()> {
+    /// Makes a step, or takes it back. Whether what it has put in place is not there any more.
+    fn step(&self, opened: &Opened, step: &Step, direction: Direction) -> io::Result<bool> {
         let sides = Sides {
             here: &opened.here,
             staged: &opened.staged,
@@ -135,9 +142,19 @@ impl Carry<'_> {
             exchanges: self.record.exchanges,
         };
         match direction {
-            Direction::Forward => sides.forward(step),
-            Direction::Back => sides.back(step),
+            Direction::Forward => {
+                sides.forward(step)?;
+                Ok(!sides.is_in_place(step)?)
+            }
+            Direction::Back => sides.back(step).map(|()| false),
         }
+    }
+
+    fn is_gone(&self, path: &EntryPath, name: &[u8], carried: &mut Carried) {
+        carried.is_gone |= self.record.whole;
+        let path = path.join(name).unwrap_or_default();
+        let error = "was removed or replaced since it was put in place";
+        carried.lacking.push((path.to_string(), error.to_owned()));
     }
 
     fn open(&self, path: EntryPath) -> io::Result<Opened> {
@@ -208,9 +225,37 @@ impl Carry<'_> {
                 old = step.old;
             }
         }
-        if let Some(old) = old {
-            let away = files::open_directory(&self.workspace.fd, self.away().as_bytes())?;
-            self.keep((&away, self.target_name), &old, carried)?;
+        let away = files::open_directory(&self.workspace.fd, self.away().as_bytes())?;
+        let before = self.before();
+        let put_away = target::look(&away, self.target_name)?;
+        // Whatever was in place when the new tree came there; nothing, where it was gone by then.
+        let there = put_away.as_ref().map(|stat| stat.ino);
+        let is_known = |inode: u64| old.as_ref().filter(|old| old.inode == inode).cloned();
+        let kept = match there {
+            Some(inode) => Some(inode),
+            None => kept::inode_of(self.holder, &before)?,
+        };
+        if let Some(inode) = kept {
+            let mark = is_known(inode).or_else(|| put_away.as_ref().map(Mark::of));
+            let mark = mark.unwrap_or(Mark {
+                inode,
+                closed_mode: None,
+            });
+            self.keep((&away, self.target_name), &before, &mark)?;
+            carried.kept = Some(before);
+        }
+        let apart = apart(self.target_name);
+        if let Some(stat) = target::look(&away, &apart)? {
+            let at = self.replaced_at();
+            let suffix = kept::free_suffix(self.holder, self.target_name, at)?;
+            let before = kept::name_of(self.target_name, &suffix);
+            self.keep((&away, &apart), &before, &Mark::of(&stat))?;
+            let error = format!(
+                "something else had come there meanwhile; it is `{}` now",
+                String::from_utf8_lossy(&before)
+            );
+            let path = String::from_utf8_lossy(self.target_name).into_owned();
+            carried.lacking.push((path, error));
         }
         files::sync(self.holder)
     }
@@ -222,11 +267,11 @@ impl Carry<'_> {
             has_old |= matches!(line?, Line::Name(step) if step.old.is_some());
         }
         if has_old {
+            let before = self.before();
             let away = self.away().as_bytes();
             if let Some(stat) = target::look(&self.workspace.fd, away)? {
-                self.keep((&self.workspace.fd, away), &Mark::of(&stat), carried)?;
+                self.keep((&self.workspace.fd, away), &before, &Mark::of(&stat))?;
             }
-            let before = self.before();
             let kept = Root::from(files::open_directory(self.holder, &before)?);
             for (path, place) in places.iter().rev() {
                 if let (Some(old), Ok(fd)) = (&place.old, kept.open_directory(path)) {
@@ -255,6 +300,11 @@ impl Carry<'_> {
         Ok(own.and_then(|(_, place)| place.new))
     }
 
+    fn replaced_at(&self) -> Timestamp {
+        let before = self.record.before.as_ref();
+        before.map_or(self.record.started_at, |before| before.at)
+    }
+
     fn before(&self) -> Vec<u8> {
         let suffix = self.record.before.as_ref();
         let suffix = suffix.map_or("before", |before| &before.suffix);
@@ -262,34 +312,27 @@ impl Carry<'_> {
     }
 
     /// Gives the old tree the name under which it is kept.
-    fn keep(
-        &self,
-        (from, name): (&OwnedFd, &[u8]),
-        old: &Mark,
-        carried: &mut Carried,
-    ) -> io::Result<()> {
+    fn keep(&self, (from, name): (&OwnedFd, &[u8]), before: &[u8], old: &Mark) -> io::Result<()> {
         let record = self.record;
-        let before = self.before();
-        carried.kept = Some(before.clone());
         let kept = KeptRecord {
             target: record.target.clone(),
             source: record.source.clone(),
             snapshot: record.snapshot.clone(),
-            replaced_at: (record.before.as_ref()).map_or(record.started_at, |before| before.at),
+            replaced_at: self.replaced_at(),
             by_source: record.by_source,
             inode: old.inode,
         };
-        let is_kept = Stat::at(self.holder, &before).is_ok_and(|stat| stat.ino == old.inode);
+        let is_kept = Stat::at(self.holder, before).is_ok_and(|stat| stat.ino == old.inode);
         if !is_kept {
-            kept::write((&self.workspace.fd, self.holder), &before, &kept)?;
+            kept::write((&self.workspace.fd, self.holder), before, &kept)?;
             if let Some(mode) = old.closed_mode {
                 let open = mode | target::PRIVATE_DIRECTORY.as_raw_mode();
                 give_mode(from, name, old, open)?;
             }
-            rename_to_free((from, name), (self.holder, &before))?;
+            rename_to_free((from, name), (self.holder, before))?;
         }
         if let Some(mode) = old.closed_mode {
-            give_mode(self.holder, &before, old, mode)?;
+            give_mode(self.holder, before, old, mode)?;
         }
         files::sync(self.holder)
     }

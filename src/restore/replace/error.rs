@@ -62,6 +62,17 @@ pub enum ReplaceError {
         /// What the system says.
         error: std::io::Error,
     },
+    /// Every step was made, and what comes after was refused.
+    #[error(
+        "the new tree is in place, but the old one could not be put away: {error}; until it is, it lies in `{path}`, as far as it is \
+         not beside the new one already"
+    )]
+    Placed {
+        /// The workspace.
+        path: String,
+        /// What the system says.
+        error: String,
+    },
     /// A step was refused, and so was taking back another one.
     #[error("`{path}` cannot be exchanged: {error}; the tree is partly exchanged")]
     Stuck {

@@ -24,6 +24,15 @@ const RECORD: &[u8] = b".json";
 /// An old tree of which a part may be gone already.
 const DISCARDED: &[u8] = b".discarded";
 
+/// Bytes in a name, on nearly all file systems.
+const MOST_BYTES: usize = 255;
+
+/// What is added to a name: a time, a number where that is taken, and what is about to be removed.
+const ADDED_BYTES: usize = ".before-20251227T020000Z-99.discarded".len();
+
+/// The longest name of a target whose old tree can be kept beside it.
+pub(super) const LONGEST_NAME: usize = MOST_BYTES - ADDED_BYTES;
+
 /// The name of an old tree in the directory that its target's is in. Empty for what is in the target itself.
 pub(super) fn name_of(target_name: &[u8], suffix: &str) -> Vec<u8> {
     [target_name, b".", suffix.as_bytes()].concat()
@@ -37,10 +46,15 @@ pub(super) fn free_suffix(
 ) -> io::Result<String> {
     let first = format!("before-{}", at.strftime("%Y%m%dT%H%M%SZ"));
     let mut suffix = first.clone();
+    let is_taken = |name: &[u8]| match target::look(holder, name) {
+        // There is no such thing, and nothing to be kept either.
+        Err(Errno::NAMETOOLONG) => Ok(false),
+        looked => looked.map(|found| found.is_some()),
+    };
     for number in 2.. {
         let name = name_of(target_name, &suffix);
         let record = [&name[..], RECORD].concat();
-        if target::look(holder, &name)?.is_none() && target::look(holder, &record)?.is_none() {
+        if !is_taken(&name)? && !is_taken(&record)? {
             break;
         }
         suffix = format!("{first}-{number}");
@@ -59,6 +73,17 @@ pub(super) fn write(
     files::put(workspace, MADE, record)?;
     renameat(workspace, MADE, holder, [name, RECORD].concat())?;
     files::sync(holder)
+}
+
+/// The inode number of the old tree that was kept under this name, if it is there.
+pub(super) fn inode_of(holder: &OwnedFd, name: &[u8]) -> io::Result<Option<u64>> {
+    let record = [name, RECORD].concat();
+    let Ok(Some(record)) = files::get::<KeptRecord>(holder, &record) else {
+        return Ok(None);
+    };
+    let stat = target::look(holder, name)?;
+    let is_it = stat.is_some_and(|stat| stat.ino == record.inode);
+    Ok(is_it.then_some(record.inode))
 }
 
 /// An old tree that was kept.

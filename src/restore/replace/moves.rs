@@ -41,8 +41,11 @@ impl Sides<'_> {
         self.opened_up(step, |name| match self.waits(name, step)? {
             // Then nothing was done.
             true if self.exchanges => Ok(()),
-            false if step.new.is_some() => self.unplace(name),
-            _ => self.bring_back(name),
+            false => match &step.new {
+                Some(new) => self.unplace(name, new),
+                None => self.bring_back(name),
+            },
+            true => self.bring_back(name),
         })
     }
 
@@ -65,7 +68,7 @@ impl Sides<'_> {
             match move_to_free(self.here, self.away, name) {
                 // What is old is away; this has come since.
                 Err(Errno::EXIST) => {
-                    let apart = [name, b".came-meanwhile"].concat();
+                    let apart = apart(name);
                     rename_to_free((self.here, name), (self.away, &apart))?;
                 }
                 moved => moved?,
@@ -91,17 +94,29 @@ impl Sides<'_> {
         }
     }
 
-    fn unplace(&self, name: &[u8]) -> io::Result<()> {
+    fn unplace(&self, name: &[u8], new: &Mark) -> io::Result<()> {
         let is_old_staged = target::look(self.staged, name)?.is_some();
         if self.exchanges && is_old_staged {
-            return exchange(self.here, self.staged, name);
+            return match exchange(self.here, self.staged, name) {
+                // What is new was removed meanwhile.
+                Err(Errno::NOENT) => self.bring_back(name),
+                exchanged => exchanged,
+            };
         }
-        match move_to_free(self.here, self.staged, name) {
-            // What was exchanged is back already, and what is staged now is new.
-            Ok(()) | Err(Errno::NOENT) if self.exchanges => Ok(()),
-            Ok(()) | Err(Errno::NOENT) => self.bring_back(name),
-            other => other,
+        // What is old may be back already.
+        if is_it(self.here, name, new)? {
+            move_to_free(self.here, self.staged, name)?;
         }
+        match self.exchanges {
+            true => Ok(()),
+            false => self.bring_back(name),
+        }
+    }
+
+    /// Whether what is to be in place under a name is.
+    pub(super) fn is_in_place(&self, step: &Step) -> io::Result<bool> {
+        let new = step.new.as_ref();
+        new.map_or(Ok(true), |new| is_it(self.here, &step.name.to_vec(), new))
     }
 
     /// A directory that moves has to let its owner write to it; afterwards it has its own mode again, wherever it is.
@@ -122,6 +137,16 @@ impl Sides<'_> {
         give_modes(0)?;
         done
     }
+}
+
+fn is_it(directory: &OwnedFd, name: &[u8], mark: &Mark) -> io::Result<bool> {
+    let stat = target::look(directory, name)?;
+    Ok(stat.is_some_and(|stat| stat.ino == mark.inode))
+}
+
+/// What is called that when it has come where something old was put away before.
+pub(super) fn apart(name: &[u8]) -> Vec<u8> {
+    [name, b".came-meanwhile"].concat()
 }
 
 /// Gives a directory a mode, if it is the one that is meant.
@@ -165,5 +190,67 @@ pub(super) fn rename_to_free(
         (None, _) => Err(Errno::NOENT),
         (Some(_), Some(_)) => Err(Errno::EXIST),
         (Some(_), None) => renameat(from, name, to, new_name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::steps::Bytes;
+    use super::*;
+
+    /// A program may remove what it finds in the new tree while that is taken back.
+    #[test]
+    fn what_was_there_comes_back_though_what_is_new_has_gone() {
+        let home = tempfile::tempdir().unwrap();
+        for path in ["here", "staged"] {
+            std::fs::create_dir(home.path().join(path)).unwrap();
+            std::fs::write(home.path().join(path).join("x"), path).unwrap();
+        }
+        let open = |name: &str| target::open(&home.path().join(name)).unwrap();
+        let (here, staged) = (open("here"), open("staged"));
+        let sides = Sides {
+            here: &here,
+            staged: &staged,
+            away: &staged,
+            exchanges: true,
+        };
+        let mark = |directory: &OwnedFd| {
+            let stat = target::look(directory, b"x").unwrap();
+            stat.as_ref().map(Mark::of)
+        };
+        let step = Step {
+            name: Bytes::of(b"x"),
+            old: mark(&here),
+            new: mark(&staged),
+        };
+        sides.forward(&step).unwrap();
+        std::fs::remove_file(home.path().join("here/x")).unwrap();
+        for _ in 0..2 {
+            sides.back(&step).unwrap();
+            let there = std::fs::read_to_string(home.path().join("here/x"));
+            assert_eq!(there.unwrap(), "here");
+        }
+        // The same where names are not exchanged.
+        std::fs::create_dir(home.path().join("away")).unwrap();
+        std::fs::write(home.path().join("staged/x"), "staged").unwrap();
+        let away = open("away");
+        let sides = Sides {
+            away: &away,
+            exchanges: false,
+            ..sides
+        };
+        let step = Step {
+            new: mark(&staged),
+            ..step
+        };
+        sides.forward(&step).unwrap();
+        assert!(sides.is_in_place(&step).unwrap());
+        std::fs::remove_file(home.path().join("here/x")).unwrap();
+        assert!(!sides.is_in_place(&step).unwrap());
+        for _ in 0..2 {
+            sides.back(&step).unwrap();
+            let there = std::fs::read_to_string(home.path().join("here/x"));
+            assert_eq!(there.unwrap(), "here");
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 
-use super::mounts;
+use super::{kept, mounts};
 use crate::format::path::EntryPath;
 use crate::restore::target;
 use crate::source::stat::Stat;
@@ -36,6 +36,9 @@ pub enum Hindrance {
         /// What the system says.
         error: String,
     },
+    /// The old tree could not be called after it.
+    #[error("the name of `{0}` is too long for an old tree of that name beside it")]
+    LongName(String),
     /// Only its owner may rename it.
     #[error("`{0}` has the sticky bit, so only the owner of what is in it may rename that")]
     Sticky(String),
@@ -165,6 +168,10 @@ impl Place {
 fn hindrance(path: &Path, existing: &OwnedFd) -> rustix::io::Result<Option<Hindrance>> {
     let above = path.parent().unwrap_or(Path::new("/"));
     let shown = above.display().to_string();
+    let name = path.file_name().unwrap_or_default();
+    if name.len() > kept::LONGEST_NAME {
+        return Ok(Some(Hindrance::LongName(path.display().to_string())));
+    }
     let parent = match target::open(above) {
         Ok(parent) => parent,
         Err(error) => return Ok(Some(not_writable(shown, error))),

@@ -60,8 +60,11 @@ pub(super) fn entries(
         };
         if !name.is_empty() {
             make(&above, name)?;
-            let (above, name) = away.open_above(path)?;
-            make(&above, name)?;
+            let (above_away, name) = away.open_above(path)?;
+            make(&above_away, name)?;
+            // The journal counts on them.
+            files::sync(&above)?;
+            files::sync(&above_away)?;
         }
         let (here, staged) = (here.open_directory(path)?, staged.open_directory(path)?);
         open_up(&staged)?;

@@ -4,8 +4,6 @@ use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::io::Errno;
-
 use super::Replaced;
 use super::carry::{Carried, Carry, give};
 use super::error::ReplaceError;
@@ -40,7 +38,10 @@ impl Putting<'_> {
             owners: self.owners,
         };
         if record.progress == Progress::Forward {
-            return self.put_in_place(workspace, &mut record).map(Some);
+            let mut carried = Carried::default();
+            let replaced = self.carry_out(workspace, &mut record, &mut carried)?;
+            // Somebody has removed the new tree since: it is restored again.
+            return Ok((!carried.is_gone).then_some(replaced));
         }
         let back = carry.back();
         back.map_err(|refused| ReplaceError::Stuck {
@@ -57,7 +58,15 @@ impl Putting<'_> {
         workspace: Workspace,
         record: &mut ReplaceRecord,
     ) -> Result<Replaced, ReplaceError> {
-        let mut carried = Carried::default();
+        self.carry_out(workspace, record, &mut Carried::default())
+    }
+
+    fn carry_out(
+        &self,
+        workspace: Workspace,
+        record: &mut ReplaceRecord,
+        carried: &mut Carried,
+    ) -> Result<Replaced, ReplaceError> {
         let carry = |record: &ReplaceRecord, carried: &mut Carried| {
             let carry = Carry {
                 holder: self.holder,
@@ -71,16 +80,17 @@ impl Putting<'_> {
                 _ => carry.forward(carried),
             }
         };
-        let at = |error: Errno| ReplaceError::system(&self.place.path, error);
-        if let Err(refused) = carry(record, &mut carried) {
+        if let Err(refused) = carry(record, carried) {
             record.progress = Progress::Back;
-            workspace.write(record).map_err(at)?;
-            carry(record, &mut carried).map_err(|stuck| ReplaceError::Stuck {
+            // A full disk keeps nothing from being taken back. Should this be killed, the next restore goes forward.
+            let _ = workspace.write(record);
+            carry(record, carried).map_err(|stuck| ReplaceError::Stuck {
                 path: self.shown(&stuck.path),
                 error: stuck.error.into(),
             })?;
             record.progress = Progress::Restoring;
-            workspace.write(record).map_err(at)?;
+            // Otherwise the next restore goes by the journal.
+            let _ = workspace.write(record);
             return Err(ReplaceError::Refused {
                 path: self.shown(&refused.path),
                 error: refused.error.into(),
@@ -93,19 +103,25 @@ impl Putting<'_> {
             target_name: self.name,
             owners: self.owners,
         };
-        carry.finish(&mut carried).map_err(at)?;
-        let own = carry.own().map_err(at)?;
-        workspace.remove(self.holder)?;
+        let path = self.shown(&workspace.name);
+        let placed = |error: String| ReplaceError::Placed {
+            path: path.clone(),
+            error,
+        };
+        let finished = carry.finish(carried).and_then(|()| carry.own());
+        let own = finished.map_err(|error| placed(std::io::Error::from(error).to_string()))?;
+        let removed = workspace.remove(self.holder);
+        removed.map_err(|stuck| placed(stuck.to_string()))?;
         // Removing it has changed the time.
         if let Some(own) = own {
             let _ = give(self.holder, &own, self.owners);
         }
-        let kept = carried.kept.map(|name| {
+        let kept = carried.kept.take().map(|name| {
             let holder = self.place.holder_path(record.whole);
             let name = OsStr::from_bytes(&name);
             holder.join(name).display().to_string()
         });
-        let failures = carried.lacking.into_iter();
+        let failures = std::mem::take(&mut carried.lacking).into_iter();
         Ok(Replaced {
             target: self.place.path.display().to_string(),
             source: record.source.clone(),

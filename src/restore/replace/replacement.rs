@@ -60,7 +60,7 @@ pub fn begin(
             record.source == snapshot.source.as_str() && record.snapshot == snapshot.pass.as_str()
         };
         let mut continued = None;
-        let mut finished = None;
+        let (mut finished, mut is_settled) = (None, true);
         for whole in [true, false] {
             let Some(holder) = holder(&place, whole)? else {
                 continue;
@@ -86,6 +86,7 @@ pub fn begin(
                             owners: options.owners,
                         };
                         finished = carry.go_on(left, record)?.or(finished);
+                        is_settled = false;
                     }
                     Found::Left(left, Some(record))
                         if is_as_now && continued.is_none() && is_wanted(&record) =>
@@ -101,8 +102,8 @@ pub fn begin(
                 return Ok(Begun::Finished(Box::new(finished)));
             }
             // The place is another one now.
-            Some(_) => continue,
-            None => {}
+            _ if !is_settled => continue,
+            _ => {}
         }
         let ready = Replacement::new(options, place, held, (snapshot, continued))?;
         return Ok(Begun::Ready(Box::new(ready)));

@@ -24,6 +24,7 @@ use super::{
     Body, Cause, Found, IfEmpty, Items, Opened, Place, Refused, Scope, Source, Unusable, Xattrs,
 };
 use crate::format::entry::Kind;
+use crate::format::rules::Rules;
 
 /// A directory to back up.
 #[derive(Debug, Clone)]
@@ -68,6 +69,13 @@ impl Place for DirectoryPlace {
             ..self.clone()
         };
         (!self.filter.is_empty()).then(|| Arc::new(everything) as Arc<dyn Place>)
+    }
+
+    fn rules(&self) -> Rules {
+        Rules {
+            one_file_system: self.one_file_system,
+            ..self.filter.rules().clone()
+        }
     }
 
     fn open(&self) -> Result<Arc<dyn Source>, Unusable> {

@@ -385,3 +385,39 @@ fn old_trees_in_a_tree_that_is_replaced_again_stay_apart() {
     kept.retain(|kept| *kept != new);
     assert_same(&old, &kept[0]);
 }
+
+/// A disk that is full when a step is refused keeps nothing from being taken back.
+#[test]
+fn what_is_refused_on_a_full_disk_is_taken_back() {
+    let world = world();
+    let old = old_tree(&world.path("old"));
+    let new = tree::read(&world.data());
+    let script_text = format!(
+        "{MOUNTED}; if $replace; then exit 44; fi; cp -a out first; $replace; cp -a out second"
+    );
+    let (mut exchanges, mut is_full, mut refused) = (0, false, 0);
+    let output = watched(&mut script(&world, NOTHING, &script_text), |call| {
+        exchanges += usize::from(call.exchanges());
+        if call.exchanges() && exchanges == 4 {
+            is_full = true;
+            return Answer::Refuse(Errno::BUSY);
+        }
+        if is_full && call.number == libc::SYS_openat {
+            refused += 1;
+            // Two records: that it goes back, and that it has.
+            is_full = refused < 2;
+            return Answer::Refuse(Errno::NOSPC);
+        }
+        Answer::Proceed
+    });
+    assert_eq!(output.code, 0, "{output:?}");
+    assert_eq!(refused, 2, "{output:?}");
+    assert!(
+        output
+            .stderr
+            .contains("the old tree is in place, as it was"),
+        "{output:?}"
+    );
+    assert_eq!(state(&world.path("first"), &old, &new, true), "old");
+    assert_replaced(&world.path("second"), &old, &new, true);
+}

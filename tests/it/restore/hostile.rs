@@ -6,6 +6,7 @@ use offsite::format::keys::SourceName;
 use offsite::format::location::{Checksum, Location, Stored};
 use offsite::format::path::EntryPath;
 use offsite::format::requires::Requires;
+use offsite::format::rules::Rules;
 use offsite::format::segment::{Header, Order, SegmentRef, SegmentWriter};
 use offsite::format::snapshot::Snapshot;
 use offsite::format::totals::Totals;
@@ -56,6 +57,7 @@ fn store(world: &World, pass: offsite::format::pass_id::PassId, segment: Vec<u8>
         place: "/".to_owned(),
         origins: Vec::new(),
         selection: None,
+        rules: Rules::default(),
         created_at: pass.started_at(),
         committed_at: pass.started_at(),
         parent: None,

@@ -14,7 +14,7 @@ use super::{assert_only, command, restore};
 use crate::kill::at_every_request as at_every_call;
 use crate::support::calls::{Answer, killed_at, refuse, watched};
 use crate::support::tree::{self, Tree, assert_same, set_mode, settle};
-use crate::support::{Output, SOURCE, World, finish};
+use crate::support::{BUCKET, Output, PREFIX, SOURCE, World, finish};
 
 /// A tree that has things of its own, and some of the same names.
 pub(super) fn old_tree(root: &Path) -> Tree {
@@ -108,9 +108,7 @@ fn contents_that_are_damaged_in_the_store_leave_the_old_tree_in_place() {
     let world = world();
     let old = old_tree(&world.path("out"));
     let key = world.key_like("files/", "one/two/c");
-    world
-        .server
-        .corrupt(crate::support::BUCKET, &world.full_key(&key), 0);
+    world.server.corrupt(BUCKET, &world.full_key(&key), 0);
     let output = restore(&world, &["--replace"]);
     assert_eq!(output.code, 3, "{output:?}");
     assert!(
@@ -411,4 +409,148 @@ fn the_new_tree_and_the_journal_are_synced_before_anything_is_exchanged() {
     // And the exchange before the journal goes.
     let home = world.home.path().file_name().unwrap().to_str().unwrap();
     assert!(synced.iter().any(|synced| synced == home), "{synced:?}");
+}
+
+/// People who find a restore killed may clear up and begin again, or go on with another tree.
+#[test]
+fn a_killed_replacement_is_finished_wherever_the_old_tree_has_gone() {
+    let world = world();
+    let new = tree::read(&world.data());
+    let mut tried = 0;
+    for refused in [NOTHING, NFS] {
+        for at in (90..).step_by(3) {
+            let is_other = at % 2 == 0;
+            clear(&world);
+            old_tree(&world.path("out"));
+            if killed_at(command_where(&world, refused), at).is_none() {
+                break;
+            }
+            tried += 1;
+            // Before the other one goes, whose inode number it would get.
+            std::fs::create_dir(world.path("made")).unwrap();
+            std::fs::write(world.path("made/other"), "other").unwrap();
+            let _ = std::fs::remove_dir_all(world.path("out"));
+            match is_other {
+                true => std::fs::rename(world.path("made"), world.path("out")).unwrap(),
+                false => std::fs::remove_dir_all(world.path("made")).unwrap(),
+            }
+            let output = run(command_where(&world, refused));
+            assert_eq!(output.code, 0, "killed at {at}: {output:?}");
+            let found = tree::read(&world.path("out"));
+            assert!(found == new, "killed at {at}: {output:?}");
+            let kept = beside(&world);
+            let has_other = |name: &String| world.path(name).join("other").exists();
+            assert!(!is_other || kept.iter().any(has_other), "{at}: {kept:?}");
+            let discarded = world.offsite(["restore", "--to", "out", "--discard-old"]);
+            assert_eq!(discarded.code, 0, "killed at {at}: {discarded:?}");
+            assert!(beside(&world).is_empty(), "{at}: {:?}", beside(&world));
+        }
+    }
+    assert!(tried > 8, "{tried}");
+}
+
+/// The message says which tree is in place.
+#[test]
+fn a_full_disk_after_the_exchange_is_said_to_come_after_it() {
+    let world = world();
+    let old = old_tree(&world.path("out"));
+    let mut exchanges = 0;
+    let output = watched(&mut command(&world, &["--replace"]), |call| {
+        exchanges += usize::from(call.exchanges());
+        match call.number == libc::SYS_openat && exchanges == 2 {
+            true => Answer::Refuse(Errno::NOSPC),
+            false => Answer::Proceed,
+        }
+    });
+    assert_eq!(output.code, 1, "{output:?}");
+    assert!(
+        output.stderr.contains("the new tree is in place"),
+        "{output:?}"
+    );
+    assert!(
+        output.stderr.contains("run the same command again"),
+        "{output:?}"
+    );
+    assert_same(&tree::read(&world.data()), &tree::read(&world.path("out")));
+    assert_eq!(restore(&world, &["--replace"]).code, 0);
+    assert_same(&old, &tree::read(&kept(&world)));
+}
+
+#[test]
+fn a_tree_with_a_long_name_is_replaced_entry_by_entry_and_its_old_one_discarded() {
+    let world = world();
+    for length in [255, 240, 219, 218] {
+        let out = world.path(&"n".repeat(length));
+        let old = old_tree(&out);
+        let to = out.to_str().unwrap();
+        let args = ["restore", "--to", to, "--source", SOURCE];
+        let output = world.offsite(args.iter().chain(&["--replace"]));
+        assert_eq!(output.code, 0, "{length}: {output:?}");
+        let is_by_entry = output.stderr.contains("exchanged one by one");
+        assert_eq!(is_by_entry, length > 218, "{length}: {output:?}");
+        let kept = output.stdout.lines().find_map(|line| {
+            let line = line.split_once("the old tree is ")?.1;
+            line.split_once(", until")
+        });
+        assert_same(&old, &tree::read(Path::new(kept.unwrap().0)));
+        let discarded = world.offsite(["restore", "--to", to, "--discard-old"]);
+        assert_eq!(discarded.code, 0, "{discarded:?}");
+        assert_same(&tree::read(&world.data()), &tree::read(&out));
+        assert_only(&tree::read(&world.data()), &out);
+    }
+}
+
+#[test]
+fn what_the_backup_leaves_out_is_said_to_be_in_the_old_tree_alone() {
+    let world = World::new();
+    world.configure(&format!(
+        "backup:\n  s3: {{bucket: {BUCKET}, prefix: {PREFIX}}}\n  sources:\n  \
+         - {{name: {SOURCE}, directory: {}, exclude: ['*.iso']}}\n",
+        world.data().display()
+    ));
+    world.write("a", "a");
+    settle();
+    world.back_up();
+    old_tree(&world.path("out"));
+    for flags in [&["--replace", "--dry-run"][..], &["--replace"]] {
+        let output = restore(&world, flags);
+        assert_eq!(output.code, 0, "{output:?}");
+        let said = "what the backup leaves out (`*.iso`)";
+        assert!(output.stderr.contains(said), "{output:?}");
+    }
+}
+
+/// Between two renames the place is free, and whatever starts then may make a directory of its own there.
+#[test]
+fn what_comes_to_a_place_that_is_free_for_a_moment_is_kept() {
+    let world = world();
+    let new = tree::read(&world.data());
+    let old = old_tree(&world.path("out"));
+    let mut at = 90;
+    while world.path("out").exists() {
+        clear(&world);
+        old_tree(&world.path("out"));
+        assert!(killed_at(command_where(&world, NFS), at).is_some());
+        at += 1;
+    }
+    std::fs::create_dir(world.path("out")).unwrap();
+    std::fs::write(world.path("out/other"), "other").unwrap();
+    let output = run(command_where(&world, NFS));
+    // It is told that there is more than the old tree.
+    assert_eq!(output.code, 3, "{output:?}");
+    assert!(
+        output.stderr.contains("something else had come there"),
+        "{output:?}"
+    );
+    assert_same(&new, &tree::read(&world.path("out")));
+    let kept: Vec<_> = beside(&world).iter().map(|name| world.path(name)).collect();
+    assert!(
+        kept.iter().any(|path| path.join("other").exists()),
+        "{kept:?}"
+    );
+    let is_old = |path: &PathBuf| path.is_dir() && tree::read(path) == old;
+    assert!(kept.iter().any(is_old), "{kept:?}");
+    let discarded = world.offsite(["restore", "--to", "out", "--discard-old"]);
+    assert_eq!(discarded.code, 0, "{discarded:?}");
+    assert!(beside(&world).is_empty(), "{:?}", beside(&world));
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{content, findings, report};
 use crate::support::tree::settle;
-use crate::support::{BUCKET, World};
+use crate::support::{BUCKET, PREFIX, SOURCE, World, noise};
 
 /// Requests for objects of files: pages of listings, and single ones.
 fn asked(requests: &[LoggedRequest]) -> (usize, usize) {
@@ -229,4 +229,98 @@ fn all_snapshots_are_verified_and_each_object_is_asked_about_once() {
     let output = world.offsite(["verify", "--all"]);
     assert_eq!(output.code, 4, "{output:?}");
     assert!(output.stderr.contains("05: missing"), "{output:?}");
+}
+
+/// Whoever looks at the last of them must not take it for sound.
+#[test]
+fn what_an_earlier_snapshot_lacks_is_found_in_each_that_needs_it() {
+    for method in [
+        "",
+        "    method: archive\n    archive: {incremental: true}\n",
+    ] {
+        let mut world = World::new();
+        world.configure(&format!(
+            "backup:\n  s3: {{bucket: {BUCKET}, prefix: {PREFIX}}}\n  sources:\n  \
+             - name: {SOURCE}\n    directory: {}\n{method}",
+            world.data().display()
+        ));
+        world.set("MANIFEST__SEGMENT_ENTRIES", 10);
+        for index in 0..40 {
+            world.write(&format!("{index:02}"), format!("{index}"));
+        }
+        settle();
+        world.back_up();
+        for round in 0..2 {
+            world.write("05", format!("round {round}"));
+            settle();
+            world.back_up();
+        }
+        std::fs::remove_dir_all(world.data()).unwrap();
+        for name in ["06", "07", "z"] {
+            world.write(name, name);
+        }
+        settle();
+        world.back_up();
+        let first = world.snapshots().remove(0);
+        let keys: Vec<_> = match method {
+            "" => ["05", "25"]
+                .map(|name| format!("files/data/{first}/{name}"))
+                .into(),
+            _ => (world.server.keys(BUCKET).into_iter())
+                .filter_map(|key| key.strip_prefix(PREFIX).map(str::to_owned))
+                .filter(|key| key.starts_with("archives/"))
+                .take(1)
+                .collect(),
+        };
+        for key in &keys {
+            world.server.remove(BUCKET, &world.full_key(key));
+        }
+        let output = world.offsite(["verify", "--all", "--json"]);
+        assert_eq!(output.code, 4, "{output:?}");
+        let reports: Vec<Value> = serde_json::from_str(&output.stdout).unwrap();
+        let found: Vec<_> = reports
+            .iter()
+            .map(|report| report["findings"].as_array().unwrap().len())
+            .collect();
+        match method {
+            "" => assert_eq!(found, [2, 1, 1, 0], "{output:?}"),
+            _ => assert!(
+                found[..3].iter().all(|n| *n > 0) && found[3] == 0,
+                "{output:?}"
+            ),
+        }
+        let output = world.offsite(["verify", "--all"]);
+        assert_eq!(output.stdout.matches("all match").count(), 1, "{output:?}");
+    }
+}
+
+#[test]
+fn a_damaged_commit_record_keeps_no_other_snapshot_from_being_verified() {
+    let world = World::new();
+    world.write("a", "a");
+    settle();
+    for _ in 0..3 {
+        world.back_up();
+        std::fs::write(
+            world.data().join("b"),
+            noise(world.snapshots().len() as u64, 9),
+        )
+        .unwrap();
+        settle();
+    }
+    let middle = world.snapshots().remove(1);
+    let key = format!("snapshots/{SOURCE}/{middle}.json");
+    world.server.truncate(BUCKET, &world.full_key(&key), 100);
+    let output = world.offsite(["verify", "--all", "--json"]);
+    assert_eq!(output.code, 4, "{output:?}");
+    let reports: Vec<Value> = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(reports.len(), 3, "{output:?}");
+    for report in &reports {
+        let is_it = report["snapshot"] == *middle;
+        let kind = &report["findings"][0]["kind"];
+        assert_eq!(kind == "record", is_it, "{report}");
+    }
+    let output = world.offsite(["verify", "--all"]);
+    assert_eq!(output.stdout.matches("all match").count(), 2, "{output:?}");
+    assert!(output.stderr.contains(&key), "{output:?}");
 }

@@ -1,13 +1,16 @@
 //! Objects that are damaged or missing: put back from a copy, or captured again by the next pass.
 
-use local_s3::{Fault, Operation};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, mpsc};
+
+use local_s3::{Fault, HookAction, Operation};
 use rustix::process::Signal;
 use serde_json::Value;
 
 use super::findings;
 use crate::kill::{Moment, with_signal};
 use crate::support::tree::{self, assert_same, settle};
-use crate::support::{BUCKET, Output, SOURCE, World, noise, uploads};
+use crate::support::{BUCKET, Output, SOURCE, World, finish, noise, uploads};
 
 const REPAIR: [&str; 3] = ["verify", "--repair", "--read"];
 
@@ -212,7 +215,7 @@ fn of_an_archive_the_damaged_files_are_captured_again_and_no_others() {
     assert_same(&tree::read(&world.data()), &restored);
     // The old archive has the others, and is damaged where no file of this snapshot lies any more.
     let output = repair(&world, 4);
-    let said = "every file in it is sound";
+    let said = "every file of this snapshot that lies in it is sound";
     assert!(output.stderr.contains(said), "{output:?}");
     assert_eq!(marked(&world), Vec::<String>::new());
 }
@@ -337,4 +340,88 @@ fn a_repair_killed_before_any_of_its_requests_loses_nothing() {
 #[test]
 fn a_repair_killed_after_any_of_its_requests_loses_nothing() {
     killed_at_any_request(Moment::After);
+}
+
+/// An object that several snapshots need is put back once, and what is lost is written down once.
+#[test]
+fn what_several_snapshots_need_is_repaired_once() {
+    let world = damaged_twice();
+    world.write("d", "d");
+    settle();
+    // It refers to what the first one has.
+    world.back_up();
+    let missing = content_of(&world, "c");
+    world.server.remove(BUCKET, &missing);
+    let requests = world.requests_of(|| {
+        let output = world.offsite(["verify", "--repair", "--all"]);
+        assert_eq!(output.code, 4, "{output:?}");
+        assert_eq!(
+            output.stderr.matches("/b: missing, not").count(),
+            2,
+            "{output:?}"
+        );
+    });
+    assert_eq!(uploads(&requests), ["a", "c"]);
+    assert_eq!(marked(&world).len(), 1);
+    world.back_up();
+    assert_sound(&world);
+}
+
+/// What was not tried is not lost.
+#[test]
+fn a_repair_that_is_interrupted_has_nothing_captured_again() {
+    let world = world_with_copy();
+    for name in ["01", "02", "03", "04"] {
+        world.server.remove(BUCKET, &content_of(&world, name));
+    }
+    let mut tried = 0;
+    for index in 0.. {
+        let ended = with_signal(&world, &REPAIR, index, Moment::Before, Signal::TERM);
+        let Some(output) = ended else { break };
+        tried += 1;
+        assert_ne!(output.code, 4, "at {index}: {output:?}");
+        assert_eq!(marked(&world), Vec::<String>::new(), "at {index}");
+        for name in ["01", "02", "03", "04"] {
+            let key = format!("team/files/{SOURCE}/{}/{name}", world.snapshots().remove(0));
+            world.server.remove(BUCKET, &key);
+        }
+    }
+    assert!(tried > 5, "{tried}");
+    repair(&world, 0);
+    assert_sound(&world);
+}
+
+/// A prune that runs meanwhile takes what is looked at away.
+#[test]
+fn what_belongs_to_a_snapshot_that_is_gone_by_now_is_not_repaired() {
+    let world = damaged_twice();
+    let snapshot = world.snapshots().remove(0);
+    let record = world.full_key(&format!("snapshots/{SOURCE}/{snapshot}.json"));
+    let (asks, asked) = mpsc::sync_channel(0);
+    let (goes_on, go_on) = mpsc::sync_channel::<()>(0);
+    let go_on = Mutex::new(go_on);
+    let is_first = AtomicBool::new(true);
+    world.server.on_request(move |request| {
+        let key = request.key.as_deref().unwrap_or_default();
+        if key.ends_with("team/lock") && is_first.swap(false, Ordering::SeqCst) {
+            asks.send(()).unwrap();
+            go_on.lock().unwrap().recv().unwrap();
+        }
+        HookAction::Proceed
+    });
+    let requests = world.requests_of(|| {
+        let child = world.spawn(REPAIR);
+        asked.recv().unwrap();
+        world.server.remove(BUCKET, &record);
+        goes_on.send(()).unwrap();
+        let output = finish(child.wait_with_output().unwrap());
+        assert_eq!(output.code, 0, "{output:?}");
+        assert!(
+            output.stderr.contains("was removed meanwhile"),
+            "{output:?}"
+        );
+    });
+    world.server.clear_hook();
+    assert_eq!(uploads(&requests), Vec::<String>::new());
+    assert_eq!(marked(&world), Vec::<String>::new());
 }
