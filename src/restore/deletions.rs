@@ -135,7 +135,7 @@ impl Deletions {
         };
         let is_directory = stat.metadata.kind == Kind::Directory;
         let mut wanted = options.wanted.iter();
-        if !wanted.all(|globs| globs.select(&path, is_directory)) {
+        if !wanted.all(|globs| globs.select(path.as_bytes(), is_directory)) {
             return match is_directory {
                 true => self.look_below(directory, &path, options),
                 false => Ok(()),

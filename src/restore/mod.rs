@@ -22,6 +22,7 @@ mod existing;
 mod extras;
 mod file;
 mod filler;
+mod keys;
 mod leftover;
 mod links;
 mod making;
@@ -51,7 +52,7 @@ pub use self::action::Action;
 pub use self::apply::{ApplyError, apply};
 pub use self::check::{TestReport, test};
 pub use self::deletions::{DeletionReport, Deletions, delete, look_for_deletions};
-pub use self::plan::{Plan, PlanError, plan, plan_anew};
+pub use self::plan::{Plan, PlanError, Renamed, plan, plan_anew};
 pub use self::staging::StagingRecord;
 pub use self::worker::RestoreReport;
 
@@ -82,7 +83,7 @@ impl RestoreOptions {
     fn wants(&self, entry: &Entry) -> bool {
         let is_directory = entry.metadata.kind == Kind::Directory;
         let mut wanted = self.wanted.iter();
-        wanted.all(|globs| globs.select(&entry.path, is_directory))
+        wanted.all(|globs| globs.select(entry.name.as_bytes(), is_directory))
     }
 }
 
