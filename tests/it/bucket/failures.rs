@@ -111,6 +111,29 @@ fn replace_before_copy(world: &Documents, times: usize) {
 }
 
 #[test]
+fn no_copy_in_parts_is_put_together_from_two_versions() {
+    let mut world = Documents::new();
+    world.set("LIMITS__COPY_WHOLE", "5MiB");
+    world.put("a.pdf", "a".repeat(16 << 20));
+    let after = "b".repeat(16 << 20);
+    let replaced = std::sync::atomic::AtomicBool::new(false);
+    let (replace, contents) = (world.replacer(), after.clone());
+    world.server.on_request(move |request| {
+        let is_second = request.operation == Operation::UploadPartCopy
+            && request.query.contains("partNumber=2");
+        if is_second && !replaced.swap(true, std::sync::atomic::Ordering::SeqCst) {
+            replace("a.pdf", &contents);
+        }
+        HookAction::Proceed
+    });
+    let output = world.back_up();
+    world.server.clear_hook();
+    assert_eq!(output.event("snapshot_committed")["complete"], true);
+    assert!(world.copies()["a.pdf"] == after.as_bytes());
+    assert!(world.server.uploads(BUCKET).is_empty());
+}
+
+#[test]
 fn an_object_that_is_deleted_between_list_and_copy_leaves_the_snapshot() {
     let world = Documents::new();
     world.put("a.jpg", "a");
@@ -194,7 +217,7 @@ fn a_success_with_an_error_in_it_is_none() {
 }
 
 #[test]
-fn a_store_that_has_too_much_to_do_is_asked_less() {
+fn a_store_that_has_too_much_to_do_is_asked_again() {
     let mut world = Documents::new();
     world.set("LIMITS__CONCURRENCY", 16);
     for number in 0..200 {
