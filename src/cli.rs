@@ -19,7 +19,7 @@ pub use self::looking::{CatArgs, DiffArgs, FindArgs, ListArgs, LsArgs};
 pub use self::restoring::RestoreArgs;
 pub use self::verifying::VerifyArgs;
 
-/// Backs up directories to S3 or into a directory, and gets them back.
+/// Backs up directories and buckets to S3 or into a directory, and gets them back.
 ///
 /// Runs one backup pass and exits, with a code that says how it went. Without a command it does
 /// what `offsite run` does, in a loop where the configuration sets an interval.
@@ -183,6 +183,9 @@ pub struct DirsArgs {
     /// Only these of the configured sources, by name or directory
     #[arg(long, value_name = "NAME")]
     pub source: Vec<String>,
+    /// Only objects of these categories, of sources that are buckets
+    #[arg(long, value_name = "NAME")]
+    pub category: Vec<String>,
     /// Capture everything afresh, whatever the last snapshot has
     #[arg(long)]
     pub no_incremental: bool,

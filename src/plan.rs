@@ -4,11 +4,15 @@ pub mod differences;
 pub mod sessions;
 pub mod spot_check;
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
+use crate::format::name;
 use crate::format::pass_id::PassId;
 use crate::pass::archive;
 use crate::pass::context::{Limits, PassContext, SourceContext};
+pub use crate::pass::decider::CategorySum;
 use crate::pass::decider::{Decider, Merged};
 use crate::pass::diff::{Inputs, joined};
 use crate::pass::error::{Nothing, SourceError};
@@ -50,6 +54,12 @@ pub struct SourcePlan {
     /// Whether its archive is a full one; missing where no archive is written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub full: Option<bool>,
+    /// By category, where the source is a bucket.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub categories: BTreeMap<String, CategorySum>,
+    /// What else there is to know of the source.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
     /// By year, with what it takes and costs, where the source has sessions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sessions: Option<sessions::SessionsPlan>,
@@ -89,7 +99,12 @@ pub async fn plan(pass: &PassContext, source: &SourceJob) -> Result<SourcePlan, 
     context.confirm().await?;
     let parent = past.parent.as_ref();
     let segments = parent.map_or(0, |parent| parent.segments.len());
-    let requests = sending(&merged, context) + segments as u64 + 2;
+    let listing = match context.source.order() {
+        name::Order::Path => 0,
+        // A page has a thousand keys; an empty bucket takes one, too.
+        name::Order::Key => (merged.listed() + 1).div_ceil(1000),
+    };
+    let requests = sending(&merged, context) + listing + segments as u64 + 2;
     Ok(SourcePlan {
         source: source.name.to_string(),
         place: source.place.text(),
@@ -105,6 +120,8 @@ pub async fn plan(pass: &PassContext, source: &SourceJob) -> Result<SourcePlan, 
         read_bytes: merged.bytes_to_read,
         requests: requests + written(&merged, &context.limits),
         full: matches!(source.method, Method::Archive(_)).then_some(approach.is_full),
+        categories: merged.categories,
+        remarks: context.source.remarks(),
         sessions: None,
     })
 }

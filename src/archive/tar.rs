@@ -36,9 +36,9 @@ pub fn begin(out: &mut Vec<u8>, entry: &Entry, member: Member<'_>) {
         Member::Symlink(target) => (EntryType::Symlink, 0, Some(target)),
         Member::HardLink(target) => (EntryType::Link, 0, Some(target)),
     };
-    let mut name = match entry.path.is_root() {
+    let mut name = match entry.name.is_root() {
         true => b".".to_vec(),
-        false => entry.path.as_bytes().to_vec(),
+        false => entry.name.as_bytes().to_vec(),
     };
     if member == Member::Directory {
         name.push(b'/');

@@ -47,7 +47,8 @@ pub struct ListArgs {
   offsite ls latest docs --source data       one directory of one source
   offsite ls latest --path '*.pdf' --json    for scripts
 
-PATH is relative to the source, for example `docs/2024`, or absolute, for example `/data/docs/2024`.
+PATH is relative to the source, for example `docs/2024`, or absolute, for example `/data/docs/2024`. Of a
+bucket it is the beginning of keys, for example `patients/2024/`.
 With --path, what matches is listed by its whole path. Exits with 10 if there is no such PATH, or if
 nothing matches.")]
 pub struct LsArgs {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::entry::{broken_off, on_a_thread, path_in};
+use super::entry::{broken_off, name_in, on_a_thread};
 use super::ls::{names, no_such_path};
 use super::print::{is_read, print_bytes};
 use super::{Context, block_on, connect, note};
@@ -72,13 +72,13 @@ async fn find(store: &Arc<dyn Store>, args: &CatArgs) -> Result<(Snapshot, Entry
     let snapshots = select(store, &selection).await?;
     let mut found = Vec::new();
     for snapshot in &snapshots {
-        let Some(path) = path_in(snapshot, &args.path)? else {
+        let Some(name) = name_in(snapshot, &args.path)? else {
             continue;
         };
-        let mut entries = Entries::within(store, snapshot, &path);
+        let mut entries = Entries::within(store, snapshot, &name);
         let entry = on_a_thread(move || entries.next().transpose()).await;
         let entry = entry.map_err(broken_off)?;
-        let entry = entry.filter(|entry| entry.path == path);
+        let entry = entry.filter(|entry| entry.name == name);
         found.extend(entry.map(|entry| (snapshot.clone(), entry)));
     }
     let typed = args.path.display().to_string();
@@ -99,9 +99,9 @@ async fn find(store: &Arc<dyn Store>, args: &CatArgs) -> Result<(Snapshot, Entry
 
 /// The contents of an entry, which has to be a file.
 fn content(args: &CatArgs, entry: &Entry) -> Result<Content, Failure> {
-    let (path, id) = (&entry.path, &args.snapshot);
+    let (path, id) = (&entry.name, &args.snapshot);
     let what = match entry.metadata.kind {
-        Kind::File => None,
+        Kind::File | Kind::Object => None,
         Kind::Directory => Some("a directory".to_owned()),
         Kind::Symlink => {
             let target = entry.target.as_deref().unwrap_or_default();

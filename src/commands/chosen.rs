@@ -45,6 +45,32 @@ pub(super) fn only(job: &mut Job, wanted: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Keeps only the categories that were asked for, of sources that have them, and no other sources.
+pub(super) fn categories(job: &mut Job, wanted: &[String]) -> Result<(), Failure> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let sources = &mut job.pass.sources;
+    let has = |name: &String| {
+        let one = std::slice::from_ref(name);
+        let mut places = sources.iter().map(|source| &source.place);
+        places.any(|place| place.with_categories(one).is_some())
+    };
+    if let Some(unknown) = wanted.iter().find(|name| !has(name)) {
+        let message = format!("no source that was asked for has a category `{unknown}`");
+        let hint = "`offsite plan` shows the categories of each bucket; `categories` and `only` of the source say which there are";
+        return Err(Failure::new(ExitCode::NotFound, message).hint(hint));
+    }
+    sources.retain_mut(|source| match source.place.with_categories(wanted) {
+        Some(place) => {
+            source.place = place;
+            true
+        }
+        None => false,
+    });
+    Ok(())
+}
+
 /// For commands that look at sources as a pass does, and print as people expect.
 pub(super) fn looking_only(job: &Job, store: &Arc<dyn Store>, stop: &Arc<Stop>) -> PassContext {
     if job.pass.sources.is_empty() {

@@ -15,7 +15,7 @@ use crate::error::Failure;
 use crate::exit::ExitCode;
 use crate::format::entry::{Entry, Kind};
 use crate::format::keys::SourceName;
-use crate::format::path::EntryPath;
+use crate::format::name::Name;
 use crate::format::snapshot::Snapshot;
 use crate::pass::error::SourceError;
 use crate::plan::differences::{Listener, differences};
@@ -318,7 +318,7 @@ impl Listener for DifferencePrinter {
         let entry = difference.entry();
         let is_directory = entry.metadata.kind == Kind::Directory;
         let globs = self.globs.as_ref();
-        let is_wanted = globs.is_none_or(|globs| globs.select(&entry.path, is_directory));
+        let is_wanted = globs.is_none_or(|globs| globs.select(entry.name.as_bytes(), is_directory));
         let Some(source) = self.source.as_ref().filter(|_| is_wanted) else {
             return;
         };
@@ -327,7 +327,7 @@ impl Listener for DifferencePrinter {
             Some(array) => array.push(&DifferenceLine {
                 source,
                 change: difference.kind,
-                path: entry.path.to_string(),
+                path: entry.name.to_string(),
                 before: difference.before.as_ref().map(|e| fields(source, e)),
                 after: difference.after.as_ref().map(|e| fields(source, e)),
             }),
@@ -338,7 +338,7 @@ impl Listener for DifferencePrinter {
         }
     }
 
-    fn unreadable(&mut self, path: &EntryPath, error: &str) {
+    fn unreadable(&mut self, path: &Name, error: &str) {
         self.unreadable += 1;
         note(&one_line(&format!("error: {path}: {error}")));
     }

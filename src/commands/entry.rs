@@ -13,6 +13,7 @@ use crate::error::Failure;
 use crate::exit::ExitCode;
 use crate::format::entry::{Entry, Kind};
 use crate::format::keys::SourceName;
+use crate::format::name::{Name, ObjectKey, Order};
 use crate::format::path::EntryPath;
 use crate::format::snapshot::Snapshot;
 use crate::snapshots::differences::DifferenceKind;
@@ -20,9 +21,16 @@ use crate::snapshots::entries::EntriesError;
 use crate::source::directory::clean::clean;
 use crate::text::json;
 
-/// The path in a snapshot that was typed: relative to its source, or absolute. `None` where an absolute path is
-/// not in the place that was backed up.
-pub(super) fn path_in(snapshot: &Snapshot, typed: &OsStr) -> Result<Option<EntryPath>, Failure> {
+/// The name in a snapshot that was typed: a path relative to its source, or absolute; of a bucket, a key as it is.
+/// `None` where an absolute path is not in the place that was backed up.
+pub(super) fn name_in(snapshot: &Snapshot, typed: &OsStr) -> Result<Option<Name>, Failure> {
+    match snapshot.order {
+        Order::Path => Ok(path_in(snapshot, typed)?.map(Name::Path)),
+        Order::Key => Ok(ObjectKey::parse(typed.as_bytes()).ok().map(Name::Key)),
+    }
+}
+
+fn path_in(snapshot: &Snapshot, typed: &OsStr) -> Result<Option<EntryPath>, Failure> {
     if typed.as_bytes().starts_with(b"/") {
         let path = clean(typed);
         let Ok(below) = path.strip_prefix(clean(&snapshot.place)) else {
@@ -81,13 +89,14 @@ pub(super) fn letter(kind: Kind) -> char {
         Kind::Socket => 's',
         Kind::CharDevice => 'c',
         Kind::BlockDevice => 'b',
+        Kind::Object => 'o',
     }
 }
 
 /// The size of a file; nothing else has one.
 pub(super) fn size(entry: &Entry) -> String {
     match entry.metadata.kind {
-        Kind::File => HumanBytes(entry.metadata.size).to_string(),
+        Kind::File | Kind::Object => HumanBytes(entry.metadata.size).to_string(),
         _ => String::new(),
     }
 }
@@ -102,8 +111,8 @@ pub(super) fn modified(entry: &Entry) -> String {
 /// The path, of a directory with a slash.
 pub(super) fn path(entry: &Entry) -> String {
     match entry.metadata.kind {
-        Kind::Directory => format!("{}/", entry.path),
-        _ => entry.path.to_string(),
+        Kind::Directory => format!("{}/", entry.name),
+        _ => entry.name.to_string(),
     }
 }
 

@@ -94,7 +94,7 @@ impl Search {
     fn look(&mut self, source: &SourceName, snapshot: PassId, difference: &Difference) {
         let entry = difference.entry();
         let is_directory = entry.metadata.kind == Kind::Directory;
-        if !self.globs.match_itself(&entry.path, is_directory) {
+        if !self.globs.match_itself(entry.name.as_bytes(), is_directory) {
             return;
         }
         self.count += 1;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::entry::{
-    Fields, JsonArray, broken_off, fields, letter, modified, on_a_thread, path_in, remarks, size,
+    Fields, JsonArray, broken_off, fields, letter, modified, name_in, on_a_thread, remarks, size,
 };
 use super::print::is_read;
 use super::{Context, block_on, connect, print};
@@ -14,6 +14,7 @@ use crate::error::Failure;
 use crate::exit::ExitCode;
 use crate::format::entry::{Entry, Kind};
 use crate::format::keys::SourceName;
+use crate::format::name::{Name, Order};
 use crate::format::path::EntryPath;
 use crate::format::snapshot::Snapshot;
 use crate::snapshots::entries::{Entries, EntriesError};
@@ -44,13 +45,18 @@ pub(super) fn ls(context: &Context, args: &LsArgs) -> Result<ExitCode, Failure> 
             has_path: false,
         };
         for snapshot in &snapshots {
-            let below = match &args.below {
-                Some(typed) => path_in(snapshot, typed)?,
-                None => Some(EntryPath::ROOT),
+            printer = match (snapshot.order, &args.below) {
+                (Order::Path, None) => printer.tree(&store, snapshot, Name::ROOT).await?,
+                (Order::Path, Some(typed)) => match name_in(snapshot, typed)? {
+                    Some(below) => printer.tree(&store, snapshot, below).await?,
+                    None => printer,
+                },
+                (Order::Key, below) => {
+                    let prefix = below.as_deref().unwrap_or_default();
+                    let prefix = prefix.to_string_lossy();
+                    printer.keys(&store, snapshot, &prefix).await?
+                }
             };
-            if let Some(below) = below {
-                printer = printer.snapshot(&store, snapshot, below).await?;
-            }
         }
         printer.end(args, &snapshots)
     })?
@@ -70,16 +76,37 @@ struct EntryPrinter {
 
 impl EntryPrinter {
     /// Shows what is at `below`, and below that.
-    async fn snapshot(
-        mut self,
+    async fn tree(
+        self,
         store: &Arc<dyn Store>,
         snapshot: &Snapshot,
-        below: EntryPath,
+        below: Name,
     ) -> Result<Self, Failure> {
         let entries = Entries::within(store, snapshot, &below);
+        let layout = self.layout(&snapshot.source, below.as_path());
+        self.show(snapshot, layout, entries).await
+    }
+
+    /// Shows the objects whose keys start so.
+    async fn keys(
+        self,
+        store: &Arc<dyn Store>,
+        snapshot: &Snapshot,
+        prefix: &str,
+    ) -> Result<Self, Failure> {
+        let entries = Entries::with_prefix(store, snapshot, prefix);
+        let layout = self.flat(&snapshot.source);
+        self.show(snapshot, layout, entries).await
+    }
+
+    async fn show(
+        mut self,
+        snapshot: &Snapshot,
+        layout: Layout,
+        entries: impl Iterator<Item = Result<Entry, EntriesError>> + Send + 'static,
+    ) -> Result<Self, Failure> {
         let source = snapshot.source.clone();
         let printed = on_a_thread(move || {
-            let layout = self.layout(&source, &below);
             for entry in entries.take_while(|_| is_read()) {
                 self.entry(&source, &layout, &entry?);
             }
@@ -89,16 +116,20 @@ impl EntryPrinter {
     }
 
     fn layout(&self, source: &SourceName, top: &EntryPath) -> Layout {
-        match (&self.globs, self.are_several) {
-            (None, _) => Layout::Tree {
+        match &self.globs {
+            None => Layout::Tree {
                 depth: top.components().count(),
             },
             // Matches may lie far apart.
-            (Some(_), false) => Layout::Flat {
-                before: String::new(),
-            },
-            (Some(_), true) => Layout::Flat {
-                before: format!("{source}/"),
+            Some(_) => self.flat(source),
+        }
+    }
+
+    fn flat(&self, source: &SourceName) -> Layout {
+        Layout::Flat {
+            before: match self.are_several {
+                true => format!("{source}/"),
+                false => String::new(),
             },
         }
     }
@@ -107,7 +138,7 @@ impl EntryPrinter {
         self.has_path = true;
         let is_directory = entry.metadata.kind == Kind::Directory;
         let globs = self.globs.as_ref();
-        if globs.is_some_and(|globs| !globs.select(&entry.path, is_directory)) {
+        if globs.is_some_and(|globs| !globs.select(entry.name.as_bytes(), is_directory)) {
             return;
         }
         self.count += 1;
@@ -184,22 +215,29 @@ enum Layout {
 impl Layout {
     fn line(&self, source: &SourceName, entry: &Entry) -> String {
         let m = &entry.metadata;
-        let depth = entry.path.components().count();
-        let (indent, name) = match (self, entry.path.name()) {
-            (Self::Flat { before }, _) => (0, format!("{before}{}", entry.path)),
+        let path = entry.path();
+        let depth = path.components().count();
+        let (indent, name) = match (self, path.name()) {
+            (Self::Flat { before }, _) => (0, format!("{before}{}", entry.name)),
             (Self::Tree { .. }, None) => (0, source.to_string()),
-            (Self::Tree { depth: top }, Some(_)) if depth == *top => (0, entry.path.to_string()),
+            (Self::Tree { depth: top }, Some(_)) if depth == *top => (0, entry.name.to_string()),
             (Self::Tree { depth: top }, Some(name)) => {
                 (depth - top, String::from_utf8_lossy(name).into_owned())
             }
         };
         let slash = if m.kind == Kind::Directory { "/" } else { "" };
+        // Where a tree has mode and owner, a bucket has a class and a category.
+        let about = match &entry.object {
+            Some(object) => format!(
+                "{:<19} {:<10}",
+                object.class.as_deref().unwrap_or("STANDARD"),
+                object.category
+            ),
+            None => format!("{:04o} {:>6} {:>6}", m.mode, m.uid, m.gid),
+        };
         let line = format!(
-            "{}{:04o} {:>6} {:>6} {:>10} {} {:indent$}{name}{slash}{}",
+            "{}{about} {:>10} {} {:indent$}{name}{slash}{}",
             letter(m.kind),
-            m.mode,
-            m.uid,
-            m.gid,
             size(entry),
             modified(entry),
             "",

@@ -1,5 +1,6 @@
 //! `offsite plan`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -17,7 +18,7 @@ use crate::pass::error::SourceError;
 use crate::pass::job::SourceJob;
 use crate::pass::policy::sessions::SessionOptions;
 use crate::plan::sessions::{SessionsPlan, plan as plan_sessions};
-use crate::plan::{SourcePlan, plan as plan_source};
+use crate::plan::{CategorySum, SourcePlan, plan as plan_source};
 use crate::signal;
 use crate::status::history;
 use crate::store::{Store, StoreResult};
@@ -32,6 +33,7 @@ const ENOUGH_BYTES: u64 = 16 << 20;
 pub(super) fn plan(context: &Context, args: &PlanArgs) -> Result<ExitCode, Failure> {
     let mut job = context.load(&args.dirs.flags(), Purpose::Backup)?.job;
     chosen::only(&mut job, &args.dirs.source)?;
+    chosen::categories(&mut job, &args.dirs.category)?;
     sessions::choose(&mut job, &args.choice)?;
     let rate = args.rate.as_deref().map(parse_rate).transpose()?;
     log_to_stderr(&job);
@@ -184,6 +186,26 @@ fn sessions_text(source: &str, plan: &SessionsPlan) -> String {
     format!("\n{source}:\n{table}\n{how_long}\n{costs}")
 }
 
+/// What each category of a bucket's objects holds, and what a pass would do with it.
+fn categories_text(source: &str, categories: &BTreeMap<String, CategorySum>) -> String {
+    let heading = [
+        "CATEGORY", "OBJECTS", "SIZE", "NEW", "CHANGED", "REMOVED", "SEND",
+    ];
+    let mut table = Table::new(&heading, &[1, 2, 3, 4, 5, 6]);
+    for (category, sum) in categories {
+        table.row(vec![
+            category.clone(),
+            HumanCount(sum.objects).to_string(),
+            HumanBytes(sum.bytes).to_string(),
+            HumanCount(sum.new).to_string(),
+            HumanCount(sum.changed).to_string(),
+            HumanCount(sum.removed).to_string(),
+            HumanBytes(sum.send_bytes).to_string(),
+        ]);
+    }
+    format!("\n{source}:\n{table}")
+}
+
 fn table(plans: &[SourcePlan]) -> String {
     let heading = [
         "SOURCE",
@@ -215,6 +237,12 @@ fn table(plans: &[SourcePlan]) -> String {
     }
     let mut text = table.to_string();
     for plan in plans {
+        if !plan.categories.is_empty() {
+            text.push_str(&categories_text(&plan.source, &plan.categories));
+        }
+        for remark in &plan.remarks {
+            text.push_str(&format!("\n{}: {remark}\n", plan.source));
+        }
         if let Some(sessions) = &plan.sessions {
             text.push_str(&sessions_text(&plan.source, sessions));
         }

@@ -44,6 +44,7 @@ pub(super) fn run(context: &Context, args: &RunArgs, repeat: Loop) -> Result<Exi
         }
     };
     chosen::only(&mut job, &args.dirs.source)?;
+    chosen::categories(&mut job, &args.dirs.category)?;
     sessions::choose(&mut job, &args.choice)?;
     log_to_stderr(&job);
     let interval = job.interval.filter(|_| match repeat {

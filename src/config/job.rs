@@ -9,15 +9,15 @@ use super::log_format::LogFormat;
 use super::reader::{Findings, Placed, complain};
 use super::retention;
 use super::settings::{Incomplete, Metrics, Settings};
-use super::sources::sources;
+use super::sources::{StoreAt, sources};
 use super::store::{self, Stores};
 use super::value::Bytes;
 use crate::events::{Files, Level};
 use crate::pass::context::Limits;
 use crate::prices::Prices;
 use crate::run::Pass;
-use crate::store::StoreOptions;
 use crate::store::url::StoreUrl;
+use crate::store::{COPY_WHOLE_BYTES, StoreOptions};
 
 /// What the program is to do, valid.
 #[derive(Debug)]
@@ -78,7 +78,8 @@ impl Job {
             layer: store::layer(&settings, findings),
         };
         let copies = copies(&settings.copies, &first, endpoint_url, findings, purpose);
-        let sources = sources(&settings, &all_stores(&store, &copies), findings, purpose);
+        let stores = all_stores(&first, &copies);
+        let sources = sources(&settings, &stores, findings, purpose);
         let of_all = settings.defaults.retention.as_ref();
         let retention = retention::of_source(None, of_all, None, findings);
         let ttl = settings.lock_ttl.as_ref().map_or(SHORTEST_TTL, |ttl| {
@@ -121,12 +122,27 @@ impl Job {
     }
 }
 
-/// Every store with the field that names it.
-fn all_stores<'a>(first: &'a StoreUrl, copies: &'a [CopyAt]) -> Vec<(&'a str, &'a StoreUrl)> {
-    let copies = copies.iter().map(|copy| (&*copy.field, &copy.job.store));
-    std::iter::once(("backup.store", first))
+/// Every store with the field that names it, and how it is reached.
+fn all_stores<'a>(first: &First<'a>, copies: &'a [CopyAt]) -> Vec<StoreAt<'a>> {
+    let copies = copies.iter();
+    let copies = copies.map(|copy| (&*copy.field, &copy.job.store, &copy.job.options));
+    std::iter::once(("backup.store", first.url, first.options))
         .chain(copies)
         .collect()
+}
+
+/// S3 copies no larger object in one request (S3 API reference, "CopyObject"), and no part but the last of an upload is
+/// shorter than 5 MiB.
+fn copy_whole_bytes(placed: Option<&Placed<Bytes>>, findings: &Findings) -> u64 {
+    let Some(placed) = placed else {
+        return COPY_WHOLE_BYTES;
+    };
+    let Bytes(bytes) = placed.value;
+    if !(5 << 20..=COPY_WHOLE_BYTES).contains(&bytes) {
+        let message = "must be 5MiB or more, and 5GiB or less";
+        complain(findings, placed, message, "5GiB is what AWS copies at once");
+    }
+    bytes.clamp(5 << 20, COPY_WHOLE_BYTES)
 }
 
 fn limits(settings: &Settings, findings: &Findings) -> Limits {
@@ -160,6 +176,7 @@ fn limits(settings: &Settings, findings: &Findings) -> Limits {
             "64 is a good value",
         )),
         memory_bytes: size(memory),
+        copy_whole_bytes: copy_whole_bytes(limits.copy_whole.as_ref(), findings),
         scan_threads: size(limits.scan_threads.min(256)),
         read_threads: size(limits.read_threads.clamp(1, 256)),
         segment_entries: up_to(

@@ -7,16 +7,19 @@ pub(super) enum Kind {
     Directory,
     /// A directory in which each directory is a session.
     Sessions,
+    /// A bucket.
+    Bucket,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 2] = [Self::Directory, Self::Sessions];
+    pub(super) const ALL: [Self; 3] = [Self::Directory, Self::Sessions, Self::Bucket];
 
     /// Several of them.
     pub(super) fn plural(self) -> &'static str {
         match self {
             Self::Directory => "directories",
             Self::Sessions => "sessions",
+            Self::Bucket => "buckets",
         }
     }
 
@@ -25,6 +28,7 @@ impl Kind {
         match self {
             Self::Directory => "directory",
             Self::Sessions => "sessions",
+            Self::Bucket => "bucket",
         }
     }
 
@@ -33,6 +37,8 @@ impl Kind {
         match self {
             // For how long files are wanted only those know whose they are.
             Self::Directory | Self::Sessions => None,
+            // As the Nexus backup has it.
+            Self::Bucket => Some(7),
         }
     }
 }

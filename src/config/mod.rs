@@ -6,6 +6,7 @@
 //! or a store.
 
 mod apart;
+mod bucket;
 mod copies;
 mod job;
 mod kind;

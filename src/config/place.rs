@@ -11,15 +11,19 @@ use super::source::Source;
 use crate::format::keys::SourceName;
 use crate::format::path::EntryPath;
 use crate::source::Place;
+use crate::source::bucket::BucketPlace;
 use crate::source::directory::DirectoryPlace;
 use crate::source::directory::clean::clean;
 use crate::source::filter::Filter;
+use crate::store::StoreOptions;
 
 /// Where a source is.
 #[derive(Debug, Clone)]
 pub(super) enum Whereabouts {
     /// In a directory, each of whose directories may be a session.
     Directory(DirectoryPlace),
+    /// In a bucket.
+    Bucket(Box<BucketPlace>),
 }
 
 impl Whereabouts {
@@ -46,30 +50,60 @@ impl Whereabouts {
         })
     }
 
+    /// The bucket that is `written`; how the first store is reached says how it is.
+    pub(super) fn bucket(
+        settings: &Settings,
+        findings: &Findings,
+        source: &Source,
+        written: &Placed<String>,
+        first: &StoreOptions,
+    ) -> Option<Self> {
+        let filter = filter(settings, findings, source);
+        let bucket = source.bucket.as_ref()?;
+        let place = bucket.place(written, first, filter, findings);
+        Some(Self::Bucket(Box::new(place)))
+    }
+
     /// This place as `other` writes it, which names the same one.
     pub(super) fn written_like(&self, other: &Self) -> Self {
-        let (Self::Directory(own), Self::Directory(other)) = (self, other);
-        Self::Directory(DirectoryPlace {
-            written_as: other.written_as.clone(),
-            ..own.clone()
-        })
+        match (self, other) {
+            (Self::Directory(own), Self::Directory(other)) => Self::Directory(DirectoryPlace {
+                written_as: other.written_as.clone(),
+                ..own.clone()
+            }),
+            _ => self.clone(),
+        }
     }
 
     /// Whether they are one place, whatever is left out of each.
     pub(super) fn is(&self, other: &Self) -> bool {
-        let (Self::Directory(own), Self::Directory(other)) = (self, other);
-        own.directory == other.directory
+        match (self, other) {
+            (Self::Directory(own), Self::Directory(other)) => own.directory == other.directory,
+            (Self::Bucket(own), Self::Bucket(other)) => {
+                own.url == other.url && own.options.endpoint_url == other.options.endpoint_url
+            }
+            _ => false,
+        }
     }
 
     /// Whether this one backs up what is in the other one: it is above it, and excludes nothing on the way there.
     pub(super) fn holds(&self, other: &Self) -> bool {
-        let Self::Directory(other) = other;
-        self.holds_path(&other.directory)
+        match (self, other) {
+            (Self::Bucket(own), Self::Bucket(other)) => {
+                let (own_at, other_at) = (own.url.to_string(), other.url.to_string());
+                let is_above = own_at.ends_with('/') && other_at.starts_with(&own_at);
+                is_above && own.options.endpoint_url == other.options.endpoint_url
+            }
+            (_, Self::Directory(other)) => self.holds_path(&other.directory),
+            (Self::Directory(_), Self::Bucket(_)) => false,
+        }
     }
 
     /// The same of a path in the file system.
     pub(super) fn holds_path(&self, path: &Path) -> bool {
-        let Self::Directory(own) = self;
+        let Self::Directory(own) = self else {
+            return false;
+        };
         let Ok(below) = path.strip_prefix(&own.directory) else {
             return false;
         };
@@ -82,26 +116,34 @@ impl Whereabouts {
 
     /// Whether it lies in a directory, or is that directory.
     pub(super) fn lies_in(&self, directory: &Path) -> bool {
-        let Self::Directory(own) = self;
-        own.directory.starts_with(directory)
+        matches!(self, Self::Directory(own) if own.directory.starts_with(directory))
     }
 
     /// It, for messages.
     pub(super) fn shown(&self) -> String {
-        let Self::Directory(own) = self;
-        own.directory.display().to_string()
+        match self {
+            Self::Directory(own) => own.directory.display().to_string(),
+            Self::Bucket(own) => own.url.to_string(),
+        }
     }
 
     /// The name of a source here that was given none.
     pub(super) fn default_name(&self) -> SourceName {
-        let Self::Directory(own) = self;
-        SourceName::of_directory(&own.directory.to_string_lossy())
+        match self {
+            Self::Directory(own) => SourceName::of_directory(&own.directory.to_string_lossy()),
+            Self::Bucket(own) => {
+                let url = own.url.to_string();
+                SourceName::of_directory(url.trim_start_matches("s3://"))
+            }
+        }
     }
 
     /// What a pass opens.
     pub(super) fn into_place(self) -> Arc<dyn Place> {
-        let Self::Directory(own) = self;
-        Arc::new(own)
+        match self {
+            Self::Directory(own) => Arc::new(own),
+            Self::Bucket(own) => Arc::new(*own),
+        }
     }
 }
 

@@ -220,6 +220,13 @@ impl<'a> Section<'a> {
         keys.into_iter().filter_map(number).collect()
     }
 
+    /// All there is in a mapping of lists, whatever the keys, in order of those.
+    pub(super) fn lists(mut self) -> Vec<(String, Placed<Vec<String>>)> {
+        let keys: Vec<String> = self.dict.keys().cloned().collect();
+        let list = |key: String| Some((key.clone(), self.placed(&key)?));
+        keys.into_iter().filter_map(list).collect()
+    }
+
     /// The mappings of a list.
     pub(super) fn list(&mut self, key: &str) -> Vec<Section<'a>> {
         let path = self.field(key);

@@ -63,6 +63,7 @@ pub(super) struct Limits {
     pub(super) concurrency: Option<Placed<u64>>,
     pub(super) memory: Option<Placed<Bytes>>,
     pub(super) bandwidth: Option<u64>,
+    pub(super) copy_whole: Option<Placed<Bytes>>,
     pub(super) scan_threads: u64,
     pub(super) read_threads: u64,
 }
@@ -238,6 +239,7 @@ impl Limits {
             concurrency: section.placed("concurrency"),
             memory: section.placed("memory"),
             bandwidth: section.get("bandwidth").map(|Bytes(bytes)| bytes),
+            copy_whole: section.placed("copy_whole"),
             scan_threads: section.get("scan_threads").unwrap_or(1),
             read_threads: section.get("read_threads").unwrap_or(1),
         };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::bucket::Bucket;
 use super::kind::Kind;
 use super::reader::{Placed, Section};
 use super::retention::{self, Written};
@@ -19,6 +20,8 @@ pub(super) struct Source {
     pub(super) name: Option<Placed<String>>,
     /// Its kind, and where it is.
     pub(super) place: Option<(Kind, Placed<String>)>,
+    /// What else is said of a bucket.
+    pub(super) bucket: Option<Bucket>,
     pub(super) sessions: Sessions,
     pub(super) include: Option<Placed<Vec<String>>>,
     pub(super) exclude: Option<Placed<Vec<String>>>,
@@ -36,10 +39,11 @@ pub(super) struct Source {
 impl Source {
     pub(super) fn read(mut section: Section<'_>) -> Self {
         let name = section.placed("name");
-        let place = Self::place(&mut section);
+        let (place, bucket) = Self::place(&mut section);
         let source = Self {
             name,
             place,
+            bucket,
             sessions: Sessions::read(&mut section),
             ..Self::options(&mut section)
         };
@@ -50,29 +54,63 @@ impl Source {
         if source.has_sessions() && source.method == Some(SourceMethod::Files) {
             section.complain("method", "must be archive", "sessions are always archived");
         }
+        if source.bucket.is_some() {
+            source.refuse_for_buckets(&section);
+        }
         section.finish();
         source
     }
 
+    /// What means nothing for objects that the store copies as they are.
+    fn refuse_for_buckets(&self, section: &Section<'_>) {
+        let given = [
+            ("method", self.method.is_some()),
+            ("detect", self.detect.is_some()),
+            ("xattrs", self.xattrs.is_some()),
+            ("one_file_system", self.one_file_system.is_some()),
+            ("tags", self.tags.is_some()),
+        ];
+        for (key, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
+            let hint = match key {
+                "tags" => "objects keep their own tags; `bucket.tags: ignore` leaves them out",
+                _ => "it is for directories: leave it out",
+            };
+            section.complain(key, "has no effect on a bucket", hint);
+        }
+    }
+
     /// Exactly one key says where it is.
-    fn place(section: &mut Section<'_>) -> Option<(Kind, Placed<String>)> {
-        let given = Kind::ALL.map(|kind| Some((kind, section.placed(kind.key())?)));
-        let mut given = given.into_iter().flatten();
-        let place = given.next();
-        if let (Some((kind, _)), Some((other, _))) = (&place, given.next()) {
+    fn place(section: &mut Section<'_>) -> (Option<(Kind, Placed<String>)>, Option<Bucket>) {
+        let given: Vec<_> = Kind::ALL
+            .into_iter()
+            .filter(|kind| section.has(kind.key()))
+            .collect();
+        if let [kind, other, ..] = given[..] {
             let message = format!("is given besides `{}`", kind.key());
-            section.complain(
-                other.key(),
-                &message,
-                "keep `sessions` if each directory in it is a session, else `directory`",
-            );
+            let hint = match other {
+                Kind::Bucket => "give each of them a source of its own",
+                Kind::Directory | Kind::Sessions => {
+                    "keep `sessions` if each directory in it is a session, else `directory`"
+                }
+            };
+            section.complain(other.key(), &message, hint);
         }
-        if place.is_none() {
-            let keys = Kind::ALL.map(Kind::key).join("` or `");
-            let hint = format!("name what to back up, as `{keys}`");
-            section.complain("", "does not say what to back up", &hint);
+        match given.first().copied() {
+            Some(Kind::Bucket) => {
+                let (name, bucket) = Bucket::read(section.section(Kind::Bucket.key()));
+                (name.map(|name| (Kind::Bucket, name)), Some(bucket))
+            }
+            Some(kind) => {
+                let place = section.placed(kind.key()).map(|place| (kind, place));
+                (place, None)
+            }
+            None => {
+                let keys = Kind::ALL.map(Kind::key).join("` or `");
+                let hint = format!("name what to back up, as `{keys}`");
+                section.complain("", "does not say what to back up", &hint);
+                (None, None)
+            }
         }
-        place
     }
 
     /// Its kind, if it says where it is.
@@ -91,6 +129,7 @@ impl Source {
             field: section.path().to_owned(),
             name: None,
             place: None,
+            bucket: None,
             sessions: Sessions::default(),
             include: section.placed("include"),
             exclude: section.placed("exclude"),

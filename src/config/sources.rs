@@ -4,6 +4,7 @@ use figment::value::Tag;
 
 use super::Purpose;
 use super::apart::{check_apart, check_apart_from_store};
+use super::bucket::leave_out_store;
 use super::kind::Kind;
 use super::place::Whereabouts;
 use super::reader::{Findings, Placed, complain};
@@ -18,13 +19,16 @@ use crate::pass::job::{ArchiveOptions, Method, SourceJob};
 use crate::pass::policy::sessions::{Choice, SessionOptions};
 use crate::source::directory::clean::clean;
 use crate::source::filter::Globs;
-use crate::store::Placement;
 use crate::store::url::StoreUrl;
+use crate::store::{Placement, StoreOptions};
 
-/// Checks the sources of all settings together, and that `stores` are elsewhere; each comes with its field.
+/// A store, the field that names it, and how it is reached.
+pub(super) type StoreAt<'a> = (&'a str, &'a StoreUrl, &'a StoreOptions);
+
+/// Checks the sources of all settings together, and that `stores` are elsewhere, the first one first.
 pub(super) fn sources(
     settings: &Settings,
-    stores: &[(&str, &StoreUrl)],
+    stores: &[StoreAt<'_>],
     findings: &Findings,
     purpose: Purpose,
 ) -> Vec<SourceJob> {
@@ -33,6 +37,10 @@ pub(super) fn sources(
         let place = match kind {
             Kind::Directory | Kind::Sessions => {
                 Whereabouts::directory(settings, findings, source, written)
+            }
+            Kind::Bucket => {
+                let (_, _, first) = stores.first()?;
+                Whereabouts::bucket(settings, findings, source, written, first)?
             }
         };
         Some(source_at(settings, findings, source, place, written))
@@ -53,7 +61,7 @@ pub(super) fn sources(
     });
     let named: Vec<SourceAt> = named.into_iter().flatten().collect();
 
-    let all: Vec<SourceAt> = match dirs.is_some_and(|dirs| findings.is_flag(dirs.tag)) {
+    let mut all: Vec<SourceAt> = match dirs.is_some_and(|dirs| findings.is_flag(dirs.tag)) {
         // --dirs picks what is backed up; what is configured for one of them stays so.
         true => named
             .into_iter()
@@ -80,9 +88,18 @@ pub(super) fn sources(
         );
     }
     check_apart(&all, findings);
-    for (field, store) in stores {
+    for (field, store, options) in stores {
         if let Some(store) = store.directory() {
             check_apart_from_store(&all, field, &clean(store), findings);
+        }
+        for listed in &mut all {
+            let Whereabouts::Bucket(place) = &mut listed.place else {
+                continue;
+            };
+            if let Err((problem, hint)) = leave_out_store(place, (field, store, options)) {
+                let hint = Some(hint.to_owned());
+                findings.problem(listed.tag, &listed.field, problem, hint);
+            }
         }
     }
     all.into_iter().map(SourceAt::into_job).collect()
@@ -106,8 +123,14 @@ fn source_at(
         parsed.ok()
     });
     let s3 = &settings.s3;
+    let is_bucket = source.kind() == Some(Kind::Bucket);
     let class = source.storage_class.as_ref();
-    let class = class.or(defaults.storage_class.as_ref());
+    // An object is in a class already, which its copy keeps.
+    let of_files = defaults
+        .storage_class
+        .as_ref()
+        .or(s3.storage_class.as_ref());
+    let class = class.or(of_files.filter(|_| !is_bucket));
     let tags = source.tags.as_ref().or(defaults.tags.as_ref());
     let allow_empty = source.allow_empty.or(defaults.allow_empty);
     let has_sessions = source.has_sessions();
@@ -119,7 +142,7 @@ fn source_at(
         method: method(settings, findings, source),
         sessions: has_sessions.then(|| sessions(&source.sessions, findings)),
         placement: Placement {
-            storage_class: class.or(s3.storage_class.as_ref()).cloned(),
+            storage_class: class.cloned(),
             tags: tags.unwrap_or(&s3.tags).clone(),
         },
         retention: retention::of_source(
@@ -139,6 +162,9 @@ fn source_at(
 
 fn method(settings: &Settings, findings: &Findings, source: &Source) -> Method {
     let defaults = &settings.defaults;
+    if source.kind() == Some(Kind::Bucket) {
+        return Method::Files;
+    }
     let method = match settings.archive {
         true => Some(SourceMethod::Archive),
         false if source.has_sessions() => Some(SourceMethod::Archive),

@@ -1,11 +1,11 @@
 //! Reading contents back, wherever they are: in the manifest, in an object of their own, or in a part of an
 //! object that others share. Nobody else makes requests of a [`Location`].
 //!
-//! What is read is handed on in pieces and hashed on the way; whoever reads compares the digest with
-//! the manifest's. Large contents are fetched in several ranges at once, small ones several by one task.
+//! What is read is handed on in pieces and compared on the way with what the manifest says of it. Large contents are fetched in several ranges at once, small ones several by one task.
 //! Small files that share a group of an archive share its fetch.
 
 mod ahead;
+mod checking;
 mod decompressors;
 mod groups;
 mod small;
@@ -15,12 +15,12 @@ use std::sync::{Arc, mpsc};
 
 use bytes::Bytes;
 use rustix::io::Errno;
-use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 
 use self::ahead::Ahead;
 pub use self::ahead::RANGE_BYTES;
+pub use self::checking::{Check, Expected};
 use self::decompressors::Decompressors;
 use self::groups::Groups;
 pub use self::small::Fetched;
@@ -44,6 +44,11 @@ pub enum ContentsError {
     /// They are not what the manifest says, twice over.
     #[error("contents in the store do not have the SHA-256 of the manifest (object `{0}`)")]
     Altered(String),
+    /// They do not have the checksum that the store has vouched for when it copied them, twice over.
+    #[error(
+        "contents in the store do not have the checksum that the store has vouched for (object `{0}`)"
+    )]
+    NotVouched(String),
     /// The snapshot does not say where the object is that holds them.
     #[error("{0}")]
     Unknown(String),
@@ -64,7 +69,7 @@ impl ContentsError {
         match self {
             Self::Store(error) => error.kind.is_fatal(),
             Self::Stopped => true,
-            Self::Altered(_) | Self::Unknown(_) | Self::Write(_) => false,
+            Self::Altered(_) | Self::NotVouched(_) | Self::Unknown(_) | Self::Write(_) => false,
         }
     }
 }
@@ -157,16 +162,16 @@ impl Contents {
     ) -> Result<(), ContentsError> {
         for attempt in 0..2 {
             match self.read_once(entry, content, &mut take) {
-                Ok(sha256) if sha256 == content.sha256 => return Ok(()),
-                Ok(_) => {}
-                Err(ContentsError::Altered(_)) if attempt == 0 => {}
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(ContentsError::Altered(_) | ContentsError::NotVouched(_)) if attempt == 0 => {}
                 Err(error) => return Err(error),
             }
             if let Some(member) = content.member() {
                 self.groups.forget(member);
             }
         }
-        Err(ContentsError::Altered(self.key(content)?.to_owned()))
+        Err(Expected::of(content).failed(self.key(content)?.to_owned()))
     }
 
     fn read_once(
@@ -174,17 +179,17 @@ impl Contents {
         entry: &Entry,
         content: &Content,
         take: &mut impl FnMut(u64, &[u8]) -> Result<(), Errno>,
-    ) -> Result<[u8; 32], ContentsError> {
+    ) -> Result<bool, ContentsError> {
         let size = entry.metadata.size;
+        let mut check = Check::of(Expected::of(content));
         if let Location::Object(stored) = &content.location
             && size >= LARGE_BYTES
         {
-            return self.large(&stored.key, size, take);
+            return self.large(&stored.key, size, check, take);
         }
-        let mut hasher = Sha256::new();
         let mut at = 0;
         let mut take = |bytes: &[u8]| -> Result<(), ContentsError> {
-            hasher.update(bytes);
+            check.add(bytes);
             take(at, bytes)?;
             at += bytes.len() as u64;
             Ok(())
@@ -197,7 +202,7 @@ impl Contents {
                 self.member((key, member), size, &mut take)?;
             }
         }
-        Ok(hasher.finalize().into())
+        Ok(check.is_met())
     }
 
     /// A large object as it is. One thread hashes what has come while this one takes it.
@@ -205,16 +210,16 @@ impl Contents {
         &self,
         key: &str,
         size: u64,
+        mut check: Check,
         take: &mut impl FnMut(u64, &[u8]) -> Result<(), Errno>,
-    ) -> Result<[u8; 32], ContentsError> {
+    ) -> Result<bool, ContentsError> {
         std::thread::scope(|scope| {
             let (come, pieces) = mpsc::sync_channel::<(Bytes, Arc<OwnedSemaphorePermit>)>(1);
             let hashing = scope.spawn(move || {
-                let mut hasher = Sha256::new();
                 for (piece, _memory) in pieces {
-                    hasher.update(&piece);
+                    check.add(&piece);
                 }
-                hasher.finalize().into()
+                check.is_met()
             });
             let mut ahead = Ahead::of(self, key.to_owned(), 0..size);
             let mut at = 0;

@@ -4,10 +4,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Contents, ContentsError};
+use super::{Contents, ContentsError, Expected};
 use crate::format::entry::{Content, Entry};
 use crate::format::location::Location;
 use crate::memory::regions;
@@ -34,7 +33,7 @@ impl Iterator for Fetched {
 struct Asked {
     key: String,
     size: u64,
-    sha256: [u8; 32],
+    expected: Expected,
 }
 
 impl Contents {
@@ -52,7 +51,7 @@ impl Contents {
             .map(|(entry, content)| Asked {
                 key: self.key(content).unwrap_or_default().to_owned(),
                 size: entry.metadata.size,
-                sha256: content.sha256,
+                expected: Expected::of(content),
             })
             .collect();
         let taken = |asked: &Asked| usize::try_from(asked.size).map_or(0, regions::taken);
@@ -87,9 +86,9 @@ impl Contents {
 async fn fetch_one(store: &dyn Store, asked: Asked) -> Result<Bytes, ContentsError> {
     for _ in 0..2 {
         let bytes = store.get_range(&asked.key, 0..asked.size).await?;
-        if Sha256::digest(&bytes)[..] == asked.sha256 {
+        if asked.expected.is_met_by(&bytes) {
             return Ok(bytes);
         }
     }
-    Err(ContentsError::Altered(asked.key))
+    Err(asked.expected.failed(asked.key))
 }

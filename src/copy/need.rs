@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::CopyError;
+use crate::format::entry::Digest;
 use crate::format::location::{Checksum, Location, Stored};
 use crate::format::objects::SharedObject;
 use crate::format::pass_id::PassId;
@@ -78,20 +79,23 @@ pub(super) fn needs(
         if !is_new(content.pass) || has_names && !shared.insert(stored.key.to_string()) {
             continue;
         }
-        if !tell(Ok(Need::of_file(stored, content.sha256))) {
+        if !tell(Ok(Need::of(stored, content.digest))) {
             return;
         }
     }
 }
 
 impl Need {
-    /// An object that holds one file as it is, of this SHA-256.
+    /// An object that holds contents of this digest as they are.
     #[must_use]
-    pub fn of_file(stored: &Stored, sha256: [u8; 32]) -> Self {
+    pub fn of(stored: &Stored, digest: Digest) -> Self {
         Self {
             key: stored.key.to_string(),
             size: stored.size,
-            sha256: Some(sha256),
+            sha256: digest.sha256().or(match stored.checksum {
+                Checksum::Sha256(sha256) => Some(sha256),
+                Checksum::Crc64Nvme(_) | Checksum::Sha256OfParts(_) | Checksum::None => None,
+            }),
             crc64nvme: match stored.checksum {
                 Checksum::Crc64Nvme(crc64nvme) => Some(crc64nvme),
                 Checksum::Sha256(_) | Checksum::Sha256OfParts(_) | Checksum::None => None,

@@ -73,9 +73,11 @@ struct Nearest {
 impl Nearest {
     fn consider(&mut self, entry: &Entry, sample: Sample) {
         let rank = match (entry.metadata.kind, &entry.content) {
-            (kind, _) if kind.is_skipped() || entry.path.is_root() => return,
-            (Kind::File, None) => return,
-            (Kind::File, Some(content)) => u8::from(content.location == Location::Inline),
+            (kind, _) if kind.is_skipped() || entry.name.is_root() => return,
+            (Kind::File | Kind::Object, None) => return,
+            (Kind::File | Kind::Object, Some(content)) => {
+                u8::from(content.location == Location::Inline)
+            }
             _ => 2,
         };
         let this = (rank, sample.distance(entry));
@@ -100,7 +102,7 @@ impl Counting {
         let Some(content) = &entry.content else {
             return;
         };
-        let is_new = |group| self.seen.insert((group, content.sha256));
+        let is_new = |group| self.seen.insert((group, content.lot()));
         if !entry.hardlink.is_none_or(is_new) {
             return;
         }

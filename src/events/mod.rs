@@ -160,6 +160,19 @@ pub enum Event {
         /// From opening the file to the store's answer.
         duration_ms: u64,
     },
+    /// The store has copied an object of a bucket.
+    ObjectCopied {
+        /// Name of the source.
+        source: SourceName,
+        /// The object's key in the source.
+        path: String,
+        /// Where in the store, under the prefix.
+        key: String,
+        /// Bytes.
+        size: u64,
+        /// From asking for the copy to the store's answer.
+        duration_ms: u64,
+    },
     /// Contents of a file are in the archive that is being written.
     FileArchived {
         /// Name of the source.
@@ -516,6 +529,7 @@ impl Event {
             | Self::PruneCompleted { .. }
             | Self::DirectorySkipped { .. }
             | Self::FileUploaded { .. }
+            | Self::ObjectCopied { .. }
             | Self::BackupArchiveUploaded { .. } => Level::Info,
             Self::SnapshotCommitted { complete, .. } if *complete => Level::Info,
             Self::StoreOwnerRecorded { was_in_use, .. } if !*was_in_use => Level::Info,
@@ -569,6 +583,7 @@ impl Event {
         matches!(
             self,
             Self::FileUploaded { .. }
+                | Self::ObjectCopied { .. }
                 | Self::FileArchived { .. }
                 | Self::FileUnchanged { .. }
                 | Self::FileSkipped { .. }

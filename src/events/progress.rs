@@ -63,7 +63,9 @@ impl Progress {
                     ));
                 }
             }
-            Event::FileUploaded { size, .. } | Event::FileArchived { size, .. } => {
+            Event::FileUploaded { size, .. }
+            | Event::ObjectCopied { size, .. }
+            | Event::FileArchived { size, .. } => {
                 let files = self.files.fetch_add(1, Ordering::Relaxed) + 1;
                 let bytes = self.bytes.fetch_add(*size, Ordering::Relaxed) + size;
                 self.bar.inc(1);
@@ -185,6 +187,9 @@ fn line(event: &Event) -> String {
         Event::FileUploaded {
             source, path, size, ..
         } => format!("{source}: sent {path} ({})", HumanBytes(*size)),
+        Event::ObjectCopied {
+            source, path, size, ..
+        } => format!("{source}: copied {path} ({})", HumanBytes(*size)),
         Event::FileArchived {
             source, path, size, ..
         } => format!("{source}: archived {path} ({})", HumanBytes(*size)),

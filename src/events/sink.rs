@@ -171,7 +171,10 @@ impl Events {
         }
         if event.is_about_a_file() {
             // The progress line counts these.
-            let is_counted = matches!(event, Event::FileUploaded { .. });
+            let is_counted = matches!(
+                event,
+                Event::FileUploaded { .. } | Event::ObjectCopied { .. }
+            );
             if inner.progress.is_some() && is_counted && !self.wants(Level::Debug) {
                 return None;
             }

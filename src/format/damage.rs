@@ -109,7 +109,7 @@ impl DamagedContents {
 mod tests {
     use super::*;
     use crate::format::codec::Codec;
-    use crate::format::entry::{Content, Kind, Metadata};
+    use crate::format::entry::{Content, Digest, Kind, Metadata};
     use crate::format::location::{Checksum, Member, Stored};
     use crate::format::path::EntryPath;
 
@@ -125,7 +125,7 @@ mod tests {
         };
         let mut entry = Entry::new(EntryPath::parse("x").unwrap(), metadata);
         entry.content = Some(Content {
-            sha256: [0; 32],
+            digest: Digest::Sha256([0; 32]),
             pass: "20251227T020000Z-7f3a".parse().unwrap(),
             captured_as: None,
             location,

@@ -1,5 +1,5 @@
-//! One line of a manifest: a file, directory, symlink or special file, its metadata, and where its
-//! bytes are.
+//! One line of a manifest: a file, directory, symlink or special file, or an object of a bucket; its metadata,
+//! and where its bytes are.
 //!
 //! The line format is the compatibility boundary; `docs/FORMAT.md` describes each field. Readers
 //! ignore fields they do not know. Names are bytes: a name that is not UTF-8 shows lossily in
@@ -11,9 +11,12 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::keys::{self, SourceName};
 use super::location::{Checksum, ETag, Location, Member, Stored};
+use super::name::{Name, NotAKey, ObjectKey};
+use super::object::ObjectMetadata;
 use super::pass_id::PassId;
 use super::path::{EntryPath, PathError};
 
@@ -41,6 +44,8 @@ pub enum Kind {
     CharDevice,
     /// A block device; recorded, never captured.
     BlockDevice,
+    /// An object of a bucket.
+    Object,
 }
 
 impl Kind {
@@ -48,18 +53,25 @@ impl Kind {
     #[must_use]
     pub fn is_skipped(self) -> bool {
         match self {
-            Self::File | Self::Directory | Self::Symlink => false,
+            Self::File | Self::Directory | Self::Symlink | Self::Object => false,
             Self::Fifo | Self::Socket | Self::CharDevice | Self::BlockDevice => true,
         }
     }
+
+    /// Whether it has contents.
+    #[must_use]
+    pub fn has_contents(self) -> bool {
+        matches!(self, Self::File | Self::Object)
+    }
 }
 
-/// What `lstat` says of a file, as far as a backup keeps it.
+/// What `lstat` says of a file, as far as a backup keeps it. An object has no more of it than its length and its
+/// time; the rest is [`ObjectMetadata`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metadata {
     /// File, directory, …
     pub kind: Kind,
-    /// Bytes of contents; 0 for everything but regular files.
+    /// Bytes of contents; 0 for everything that has none.
     pub size: u64,
     /// Last modification, nanoseconds since the epoch.
     pub mtime_ns: i64,
@@ -73,6 +85,19 @@ pub struct Metadata {
     pub gid: u32,
 }
 
+impl Metadata {
+    /// Of something of which nobody knows more than that it exists.
+    pub const NOTHING: Self = Self {
+        kind: Kind::File,
+        size: 0,
+        mtime_ns: 0,
+        ctime_ns: 0,
+        mode: 0,
+        uid: 0,
+        gid: 0,
+    };
+}
+
 /// Identifies an inode with several names within one snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LinkGroup {
@@ -82,11 +107,32 @@ pub struct LinkGroup {
     pub ino: u64,
 }
 
-/// The bytes of a file, and where they are.
+/// What tells contents from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Digest {
+    /// SHA-256 of the whole contents, as they are in the source: this program has read them.
+    Sha256([u8; 32]),
+    /// Nobody has read them. The store has made an object of them, and says of it what [`Stored`] has: its
+    /// checksum, version and length.
+    Vouched,
+}
+
+impl Digest {
+    /// The SHA-256, where the contents were read.
+    #[must_use]
+    pub fn sha256(self) -> Option<[u8; 32]> {
+        match self {
+            Self::Sha256(sha256) => Some(sha256),
+            Self::Vouched => None,
+        }
+    }
+}
+
+/// The bytes of a file or object, and where they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
-    /// SHA-256 of the whole contents, as they are in the source.
-    pub sha256: [u8; 32],
+    /// What tells them from others.
+    pub digest: Digest,
     /// The pass that captured them.
     pub pass: PassId,
     /// The path they were captured under, where that is another one: that of a file's first name.
@@ -96,6 +142,23 @@ pub struct Content {
 }
 
 impl Content {
+    /// Whether contents of this SHA-256 are known to be the same.
+    #[must_use]
+    pub fn is(&self, sha256: [u8; 32]) -> bool {
+        self.digest == Digest::Sha256(sha256)
+    }
+
+    /// Bytes that are as good as random, and stay the same as long as the contents do: by which a share of all is
+    /// picked.
+    #[must_use]
+    pub fn lot(&self) -> [u8; 32] {
+        match (self.digest, &self.location) {
+            (Digest::Sha256(sha256), _) => sha256,
+            (Digest::Vouched, Location::Object(stored)) => Sha256::digest(&*stored.key).into(),
+            (Digest::Vouched, Location::Inline | Location::Member(_)) => EMPTY_SHA256,
+        }
+    }
+
     /// The part of a shared object that holds them, if one does.
     #[must_use]
     pub fn member(&self) -> Option<&Member> {
@@ -127,10 +190,12 @@ pub struct Unreadable {
 /// One line of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Where it is, relative to the source's root.
-    pub path: EntryPath,
+    /// Where it is in its source.
+    pub name: Name,
     /// What `lstat` said.
     pub metadata: Metadata,
+    /// Objects: what the bucket said.
+    pub object: Option<Box<ObjectMetadata>>,
     /// Files: the contents. `None` only where they never could be read.
     pub content: Option<Content>,
     /// Symlinks: what they point to.
@@ -167,12 +232,20 @@ pub enum EntryError {
         /// What is wrong with it.
         error: PathError,
     },
+    /// A key that no object can have.
+    #[error("key `{key}` {error}")]
+    Key {
+        /// The key as it stands in the manifest.
+        key: String,
+        /// What is wrong with it.
+        error: NotAKey,
+    },
     /// A field whose text is not in its encoding.
     #[error("field `{field}` of `{path}` is malformed")]
     Field {
         /// Name of the field.
         field: &'static str,
-        /// The entry's path.
+        /// The entry's path or key.
         path: String,
     },
 }
@@ -180,10 +253,11 @@ pub enum EntryError {
 impl Entry {
     /// An entry of this metadata and nothing else yet.
     #[must_use]
-    pub fn new(path: EntryPath, metadata: Metadata) -> Self {
+    pub fn new(name: impl Into<Name>, metadata: Metadata) -> Self {
         Self {
-            path,
+            name: name.into(),
             metadata,
+            object: None,
             content: None,
             target: None,
             hardlink: None,
@@ -196,10 +270,34 @@ impl Entry {
         }
     }
 
+    /// Where it is relative to the root of a tree; the root itself for an object of a bucket.
+    #[must_use]
+    pub fn path(&self) -> &EntryPath {
+        self.name.as_path()
+    }
+
+    /// The key that its contents have where no other one is said.
+    fn own_key(&self, source: &SourceName, content: &Content) -> String {
+        let captured_as = content.captured_as.as_deref();
+        match (&self.name, captured_as) {
+            (_, Some(path)) => keys::content(source, content.pass, path),
+            (Name::Path(path), None) => keys::content(source, content.pass, path),
+            (Name::Key(key), None) => {
+                let category = self.object.as_ref().map_or("", |object| &object.category);
+                keys::copy(source, content.pass, category, key)
+            }
+        }
+    }
+
     /// Appends the entry's line, with its newline, for a manifest of `source`.
     pub fn write_line(&self, source: &SourceName, out: &mut Vec<u8>) {
         let m = &self.metadata;
-        let (path, path_b64) = text_and_base64(self.path.text_bytes());
+        let (text, base64) = text_and_base64(self.name.text_bytes());
+        let (path, name) = match &self.name {
+            Name::Path(_) => (Some(Text(text)), None),
+            Name::Key(_) => (None, Some(Text(text))),
+        };
+        let is_object = m.kind == Kind::Object;
         let target = self.target.as_deref().map(text_and_base64);
         let (target, target_b64) = match target {
             Some((text, exact)) => (Some(text), exact),
@@ -214,7 +312,7 @@ impl Entry {
         let captured_as = content.and_then(|content| content.captured_as.as_deref());
         let own_key = content
             .filter(|_| stored.is_some())
-            .map(|c| keys::content(source, c.pass, captured_as.unwrap_or(&self.path)));
+            .map(|content| self.own_key(source, content));
         let captured_as = captured_as.map(|path| text_and_base64(path.as_bytes()));
         let (captured_as, captured_as_b64) = match captured_as {
             Some((text, exact)) => (Some(text), exact),
@@ -222,17 +320,21 @@ impl Entry {
         };
         let line = Line {
             path,
-            path_b64: path_b64.map(Text::from),
+            path_b64: base64.map(Text::from),
+            name,
             kind: m.kind,
-            size: (m.kind == Kind::File).then_some(m.size),
-            mtime_ns: m.mtime_ns,
-            ctime_ns: m.ctime_ns,
-            mode: Cow::Owned(format!("{:04o}", m.mode)),
-            uid: m.uid,
-            gid: m.gid,
+            size: m.kind.has_contents().then_some(m.size),
+            mtime_ns: (!is_object).then_some(m.mtime_ns),
+            ctime_ns: (!is_object).then_some(m.ctime_ns),
+            mode: (!is_object).then(|| format!("{:04o}", m.mode).into()),
+            uid: (!is_object).then_some(m.uid),
+            gid: (!is_object).then_some(m.gid),
+            object: self.object.as_deref().map(Cow::Borrowed),
             target: target.map(Text),
             target_b64: target_b64.map(Text::from),
-            sha256: content.map(|c| hex::encode(c.sha256).into()),
+            sha256: content
+                .and_then(|content| content.digest.sha256())
+                .map(|sha256| hex::encode(sha256).into()),
             pass: content.map(|c| c.pass),
             captured_as: captured_as.map(Text),
             captured_as_b64: captured_as_b64.map(Text::from),
@@ -243,7 +345,7 @@ impl Entry {
             stored_size: stored.map(|s| s.size).filter(|size| *size != m.size),
             checksum: stored
                 .map(|s| s.checksum)
-                .filter(|checksum| content.is_none_or(|c| *checksum != Checksum::Sha256(c.sha256))),
+                .filter(|checksum| content.is_none_or(|c| !checksum.is_that_of(c.digest))),
             etag: stored
                 .and_then(|s| s.etag.as_ref())
                 .map(|etag| Text(Cow::Borrowed(etag.bare()))),
@@ -273,27 +375,29 @@ impl Entry {
     /// # Errors
     /// The line is not JSON, lacks a field, or names a path outside the source.
     pub fn parse_line(source: &SourceName, line: &[u8]) -> Result<Self, EntryError> {
-        let mut line: Line<'_> = serde_json::from_slice(line)?;
+        let line: Line<'_> = serde_json::from_slice(line)?;
         let bad = |field| EntryError::Field {
             field,
-            path: line.path.to_string(),
+            path: line.called().to_owned(),
         };
-        let path = exact(&line.path, line.path_b64.as_deref()).ok_or_else(|| bad("path_b64"))?;
-        let path = EntryPath::parse(path).map_err(|error| EntryError::Path {
-            path: line.path.to_string(),
-            error,
-        })?;
+        let name = line.parse_name()?;
         let target = match &line.target {
             Some(text) => {
                 Some(exact(text, line.target_b64.as_deref()).ok_or_else(|| bad("target_b64"))?)
             }
             None => None,
         };
-        let member = line.member.take().map(Cow::into_owned);
-        let content = match (&line.sha256, line.pass) {
-            (Some(sha256), Some(pass)) => {
-                let mut digest = [0; 32];
-                hex::decode_to_slice(sha256.as_bytes(), &mut digest).map_err(|_| bad("sha256"))?;
+        let member = line.member.as_deref().cloned();
+        let digest = match line.sha256.as_deref() {
+            Some(digits) => {
+                let mut sha256 = [0; 32];
+                hex::decode_to_slice(digits, &mut sha256).map_err(|_| bad("sha256"))?;
+                Some(Digest::Sha256(sha256))
+            }
+            None => line.checksum.map(|_| Digest::Vouched),
+        };
+        let content = match (digest, line.pass) {
+            (Some(digest), Some(pass)) => {
                 let captured_as = match &line.captured_as {
                     Some(text) => {
                         let bytes = exact(text, line.captured_as_b64.as_deref());
@@ -303,26 +407,25 @@ impl Entry {
                     None => None,
                 };
                 let location = match member {
+                    Some(_) if digest == Digest::Vouched => return Err(bad("sha256")),
                     Some(member) => Location::Member(Box::new(member)),
                     None if line.inline => match line.size {
-                        Some(0) if digest == EMPTY_SHA256 => Location::Inline,
+                        Some(0) if digest == Digest::Sha256(EMPTY_SHA256) => Location::Inline,
                         _ => return Err(bad("inline")),
                     },
                     None => Location::Object(Box::new(Stored {
-                        key: match line.key.as_deref() {
-                            Some(key) => key.into(),
-                            None => {
-                                let captured_as = captured_as.as_ref().unwrap_or(&path);
-                                keys::content(source, pass, captured_as).into()
-                            }
-                        },
+                        // Where none is said it follows from the rest, which is not there yet.
+                        key: line.key.as_deref().unwrap_or_default().into(),
                         size: line.stored_size.or(line.size).unwrap_or(0),
-                        checksum: line.checksum.unwrap_or(Checksum::Sha256(digest)),
+                        checksum: line
+                            .checksum
+                            .or_else(|| digest.sha256().map(Checksum::Sha256))
+                            .unwrap_or(Checksum::None),
                         etag: line.etag.as_deref().map(|etag| ETag(etag.to_owned())),
                     })),
                 };
                 Some(Content {
-                    sha256: digest,
+                    digest,
                     pass,
                     captured_as: captured_as.map(Box::new),
                     location,
@@ -342,18 +445,28 @@ impl Entry {
             let value = BASE64_STANDARD.decode(value).map_err(|_| bad("xattrs"))?;
             xattrs.push((name, value));
         }
-        Ok(Self {
-            path,
-            metadata: Metadata {
-                kind: line.kind,
+        let object = line.object.as_deref().cloned().map(Box::new);
+        let metadata = match (&object, line.kind) {
+            (Some(object), Kind::Object) => object.common(line.size.unwrap_or(0)),
+            (None, Kind::Object) => return Err(bad("object")),
+            (_, kind) => Metadata {
+                kind,
                 size: line.size.unwrap_or(0),
-                mtime_ns: line.mtime_ns,
-                ctime_ns: line.ctime_ns,
-                mode: u32::from_str_radix(&line.mode, 8).map_err(|_| bad("mode"))? & 0o7777,
-                uid: line.uid,
-                gid: line.gid,
+                mtime_ns: line.mtime_ns.ok_or_else(|| bad("mtime_ns"))?,
+                ctime_ns: line.ctime_ns.ok_or_else(|| bad("ctime_ns"))?,
+                mode: (line.mode.as_deref())
+                    .and_then(|mode| u32::from_str_radix(mode, 8).ok())
+                    .ok_or_else(|| bad("mode"))?
+                    & 0o7777,
+                uid: line.uid.ok_or_else(|| bad("uid"))?,
+                gid: line.gid.ok_or_else(|| bad("gid"))?,
             },
-            content,
+        };
+        let mut entry = Self {
+            name,
+            metadata,
+            object,
+            content: None,
             target,
             hardlink,
             inode: line.inode,
@@ -362,27 +475,45 @@ impl Entry {
             changed_while_reading: line.changed_while_reading,
             racy: line.racy,
             unreadable: line.unreadable,
-        })
+        };
+        entry.content = content.map(|mut content| {
+            if line.key.is_none() {
+                let key = entry.own_key(source, &content);
+                if let Location::Object(stored) = &mut content.location {
+                    stored.key = key.into();
+                }
+            }
+            content
+        });
+        Ok(entry)
     }
 }
 
 /// The fields as they are written, in their order.
 #[derive(Serialize, Deserialize)]
 struct Line<'a> {
-    #[serde(borrow)]
-    path: Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    path: Option<Text<'a>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     path_b64: Option<Text<'a>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    name: Option<Text<'a>>,
     #[serde(rename = "type")]
     kind: Kind,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     size: Option<u64>,
-    mtime_ns: i64,
-    ctime_ns: i64,
-    #[serde(borrow)]
-    mode: Cow<'a, str>,
-    uid: u32,
-    gid: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mtime_ns: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ctime_ns: Option<i64>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    mode: Option<Text<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    uid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    object: Option<Cow<'a, ObjectMetadata>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     target: Option<Text<'a>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -421,6 +552,37 @@ struct Line<'a> {
     racy: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unreadable: Option<Unreadable>,
+}
+
+impl Line<'_> {
+    /// What the entry is called, for messages.
+    fn called(&self) -> &str {
+        let text = self.path.as_deref().or(self.name.as_deref());
+        text.unwrap_or_default()
+    }
+
+    /// Objects have keys, and everything else has paths.
+    fn parse_name(&self) -> Result<Name, EntryError> {
+        let missing = |field| EntryError::Field {
+            field,
+            path: self.called().to_owned(),
+        };
+        if self.kind == Kind::Object {
+            let key = self.name.as_deref().ok_or_else(|| missing("name"))?;
+            let parsed = ObjectKey::parse(key).map_err(|error| EntryError::Key {
+                key: key.to_owned(),
+                error,
+            });
+            return Ok(parsed?.into());
+        }
+        let text = self.path.as_deref().ok_or_else(|| missing("path"))?;
+        let path = exact(text, self.path_b64.as_deref()).ok_or_else(|| missing("path_b64"))?;
+        let path = EntryPath::parse(path).map_err(|error| EntryError::Path {
+            path: text.to_owned(),
+            error,
+        });
+        Ok(path?.into())
+    }
 }
 
 /// Text that borrows from the line. Serde borrows a plain `Cow` field, but not one in an `Option`.

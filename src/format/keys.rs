@@ -11,6 +11,7 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use super::location::ObjectId;
+use super::name::{ObjectKey, Order};
 use super::pass_id::PassId;
 use super::path::EntryPath;
 
@@ -219,13 +220,16 @@ pub fn digest(key: &str) -> Option<&str> {
     (hex::decode(digest).is_ok_and(|bytes| bytes.len() == 32)).then_some(digest)
 }
 
-/// All contents of one source.
+/// All contents of one source whose entries are in this order: its files, or the copies of its objects.
 #[must_use]
-pub fn all_contents(source: &SourceName) -> String {
-    format!("files/{source}/")
+pub fn all_contents(source: &SourceName, order: Order) -> String {
+    match order {
+        Order::Path => format!("files/{source}/"),
+        Order::Key => format!("copies/{source}/"),
+    }
 }
 
-/// All contents of one source that one pass captured.
+/// All files of one source that one pass captured.
 #[must_use]
 pub fn contents(source: &SourceName, pass: PassId) -> String {
     format!("files/{source}/{pass}/")
@@ -234,8 +238,24 @@ pub fn contents(source: &SourceName, pass: PassId) -> String {
 /// The pass that captured the contents under a key; `None` where it is no key of contents.
 #[must_use]
 pub fn pass_of_contents(source: &SourceName, key: &str) -> Option<PassId> {
-    let rest = key.strip_prefix(&all_contents(source))?;
+    let folders = [Order::Path, Order::Key].map(|order| all_contents(source, order));
+    let rest = (folders.iter()).find_map(|folder| key.strip_prefix(&**folder))?;
     rest.split_once('/')?.0.parse().ok()
+}
+
+/// The copy of an object that a pass has made: under its key, as it is. What S3 takes as a key it takes here as
+/// well; one that would be too long is replaced by its SHA-256, under what is no category.
+#[must_use]
+pub fn copy(source: &SourceName, pass: PassId, category: &str, object: &ObjectKey) -> String {
+    let folder = format!("copies/{source}/{pass}/");
+    let key = format!("{folder}{category}/{object}");
+    match key.len() {
+        ..=CONTENT_KEY_MAX_BYTES => key,
+        _ => format!(
+            "{folder}%long/{}",
+            hex::encode(Sha256::digest(object.as_str()))
+        ),
+    }
 }
 
 /// The pass that wrote a segment or a table of objects; `None` where the key is of neither.

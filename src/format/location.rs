@@ -10,6 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::codec::Codec;
+use super::entry::Digest;
 use super::pass_id::PassId;
 
 /// Where bytes lie.
@@ -119,6 +120,14 @@ pub enum Checksum {
     Sha256OfParts([u8; 32]),
     /// Nothing. Whatever the store says its checksum is, this program has not sent it.
     None,
+}
+
+impl Checksum {
+    /// Whether it is the digest of contents that were read.
+    #[must_use]
+    pub fn is_that_of(&self, digest: Digest) -> bool {
+        matches!((self, digest), (Self::Sha256(own), Digest::Sha256(sha256)) if *own == sha256)
+    }
 }
 
 impl fmt::Display for Checksum {

@@ -18,6 +18,8 @@ pub mod lines;
 pub mod location;
 pub mod lock;
 pub mod mark;
+pub mod name;
+pub mod object;
 pub mod objects;
 pub mod origin;
 pub mod owner;

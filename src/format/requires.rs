@@ -2,12 +2,18 @@
 //!
 //! A reader ignores fields that it does not know. Where that would lead to wrong conclusions, whoever
 //! writes names the feature in the record's `requires`, and a program that does not know it refuses the
-//! record. (What a program knows never leaves the list; this version knows none.)
+//! record. (What a program knows never leaves the list.)
 
 use serde::{Deserialize, Serialize};
 
+use super::name::Order;
+
+/// Entries that are objects of a bucket: named by keys, in the order of those, and with what the store vouches
+/// for in place of a SHA-256.
+const OBJECT_KEYS: &str = "object_keys";
+
 /// Features that this program knows.
-const KNOWN: &[&str] = &[];
+const KNOWN: &[&str] = &[OBJECT_KEYS];
 
 /// The features that a record requires.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -20,6 +26,15 @@ pub struct Requires(Vec<String>);
 pub struct Unsupported(String);
 
 impl Requires {
+    /// What entries in this order require.
+    #[must_use]
+    pub fn of(order: Order) -> Self {
+        match order {
+            Order::Path => Self::default(),
+            Order::Key => Self(vec![OBJECT_KEYS.to_owned()]),
+        }
+    }
+
     /// Whether it requires nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -1,7 +1,7 @@
 //! Segments: sorted, immutable, compressed runs of entries.
 //!
 //! A segment is compressed lines. Its first line is a [`Header`], its last an [`End`]; every other line is
-//! an entry. Entries are strictly ascending by path, which the writer enforces and the reader checks,
+//! an entry. Entries are strictly ascending by name, which the writer enforces and the reader checks,
 //! so that whoever merges two manifests may rely on it. A segment without its last line is not whole.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,8 +14,8 @@ use super::entry::{Entry, EntryError, exact, text_and_base64};
 use super::keys::SourceName;
 use super::lines::{FULL_BYTES, Lines, LinesError, LinesWriter};
 use super::location::{Location, ObjectId};
+use super::name::{Name, Order};
 use super::pass_id::PassId;
-use super::path::EntryPath;
 use super::requires::{Requires, Unsupported};
 use super::totals::Totals;
 
@@ -46,14 +46,6 @@ pub struct Header {
 #[derive(Serialize, Deserialize)]
 struct HeaderLine {
     segment: Header,
-}
-
-/// The order of entries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Order {
-    /// By path, component by component.
-    Path,
 }
 
 /// Last line of a segment: what its entries come to.
@@ -99,7 +91,7 @@ impl End {
     /// Adds the next entry.
     pub fn add(&mut self, entry: &Entry) {
         if self.entries == 0 {
-            (self.first, self.first_b64) = bound(&entry.path);
+            (self.first, self.first_b64) = bound(&entry.name);
         }
         self.entries += 1;
         let Some(content) = &entry.content else {
@@ -120,7 +112,7 @@ impl End {
     }
 
     /// Says which entry was the last one.
-    pub fn close(&mut self, last: &EntryPath) {
+    pub fn close(&mut self, last: &Name) {
         (self.last, self.last_b64) = bound(last);
     }
 }
@@ -163,19 +155,28 @@ pub struct SegmentRef {
 }
 
 impl SegmentRef {
-    /// The first path and the last; `None` if the record does not say.
+    /// The first name and the last, in this order; `None` if the record does not say.
     #[must_use]
-    pub fn bounds(&self) -> Option<(EntryPath, EntryPath)> {
-        let path = |text, base64| EntryPath::parse(exact(text, base64)?).ok();
-        let first = path(&*self.first, self.first_b64.as_deref())?;
-        Some((first, path(&*self.last, self.last_b64.as_deref())?))
+    pub fn bounds(&self, order: Order) -> Option<(Name, Name)> {
+        let name = |text, base64| Name::parse(order, exact(text, base64)?);
+        let first = name(&*self.first, self.first_b64.as_deref())?;
+        Some((first, name(&*self.last, self.last_b64.as_deref())?))
     }
 
-    /// Whether it may have entries at `path` or below.
+    /// Whether it may have entries with this name or below.
     #[must_use]
-    pub fn may_have(&self, path: &EntryPath) -> bool {
-        self.bounds()
-            .is_none_or(|(first, last)| last >= *path && (first <= *path || first.is_below(path)))
+    pub fn may_have(&self, name: &Name) -> bool {
+        self.bounds(name.order())
+            .is_none_or(|(first, last)| last >= *name && (first <= *name || first.is_below(name)))
+    }
+
+    /// Whether it may have keys that start so.
+    #[must_use]
+    pub fn may_have_prefix(&self, prefix: &str) -> bool {
+        self.bounds(Order::Key).is_none_or(|(first, last)| {
+            let (prefix, first) = (prefix.as_bytes(), first.as_bytes());
+            last.as_bytes() >= prefix && (first <= prefix || first.starts_with(prefix))
+        })
     }
 
     /// What of this is not so, of a segment whose entries come to `totals` and `end`.
@@ -231,7 +232,7 @@ pub struct SegmentWriter {
     lines: LinesWriter,
     source: SourceName,
     line: Vec<u8>,
-    last: Option<EntryPath>,
+    last: Option<Name>,
     totals: Totals,
     end: End,
 }
@@ -320,17 +321,17 @@ impl SegmentWriter {
     /// # Panics
     /// As [`push`](Self::push).
     pub fn push_line(&mut self, entry: &Entry, line: &[u8]) {
-        let path = &entry.path;
+        let name = &entry.name;
         if let Some(last) = &self.last {
             assert!(
-                *path > *last,
-                "manifest out of order: {path:?} after {last:?}"
+                *name > *last,
+                "manifest out of order: {name:?} after {last:?}"
             );
         }
         self.lines.push(line);
         self.totals += Totals::of(entry);
         self.end.add(entry);
-        self.last = Some(path.clone());
+        self.last = Some(name.clone());
     }
 
     /// Ends the segment.
@@ -352,9 +353,9 @@ impl SegmentWriter {
     }
 }
 
-/// A path as text, and exactly where that is lossy.
-fn bound(path: &EntryPath) -> (String, Option<String>) {
-    let (text, exact) = text_and_base64(path.text_bytes());
+/// A name as text, and exactly where that is lossy.
+fn bound(name: &Name) -> (String, Option<String>) {
+    let (text, exact) = text_and_base64(name.text_bytes());
     (text.into_owned(), exact)
 }
 
@@ -362,7 +363,7 @@ fn bound(path: &EntryPath) -> (String, Option<String>) {
 pub struct SegmentReader {
     lines: Lines,
     header: Header,
-    last: Option<EntryPath>,
+    last: Option<Name>,
     entries: u64,
     is_at_end: bool,
 }
@@ -432,10 +433,11 @@ impl SegmentReader {
         let line = self.lines.number;
         let entry = Entry::parse_line(&self.header.source, &self.lines.line)
             .map_err(|error| SegmentError::Entry { line, error })?;
-        if self.last.as_ref().is_some_and(|last| entry.path <= *last) {
+        let is_of_order = entry.name.order() == self.header.order;
+        if !is_of_order || self.last.as_ref().is_some_and(|last| entry.name <= *last) {
             return Err(SegmentError::Order(line));
         }
-        self.last = Some(entry.path.clone());
+        self.last = Some(entry.name.clone());
         self.entries += 1;
         Ok(Some(entry))
     }

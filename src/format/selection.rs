@@ -1,8 +1,8 @@
-//! Which sessions a pass was asked for, as its commit records say.
+//! Which parts of a source a pass was asked for, as its commit records say.
 
 use serde::{Deserialize, Serialize};
 
-/// What of a source a pass was to archive. The rest of its snapshot is as the last one had it.
+/// What of a source a pass was to look at. The rest of its snapshot is as the last one had it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SessionSelection {
@@ -18,4 +18,7 @@ pub struct SessionSelection {
     /// Only sessions that were never archived.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub not_backed_up: bool,
+    /// Categories of objects.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<String>,
 }

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use super::FORMAT;
 use super::condemned::{CONDEMNED, Condemned};
 use super::keys::SourceName;
+use super::name::Order;
 use super::objects::TableRef;
 use super::origin::Origin;
 use super::owner::StoreOwner;
@@ -14,7 +15,7 @@ use super::pass_id::PassId;
 use super::record;
 use super::requires::{Requires, Unsupported};
 use super::rules::Rules;
-use super::segment::{Order, SegmentRef};
+use super::segment::SegmentRef;
 use super::selection::SessionSelection;
 use super::totals::Totals;
 
@@ -41,9 +42,9 @@ pub struct Snapshot {
     /// Whose store it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<StoreOwner>,
-    /// What the source is: `directory`.
+    /// What the source is: `directory`, `bucket`.
     pub kind: String,
-    /// Where it was, for people: a directory.
+    /// Where it was, for people: a directory, the URL of a bucket.
     pub place: String,
     /// Where it came from, and where earlier snapshots did; this one's origin first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -12,7 +12,7 @@ use super::entry::{Entry, Kind, Metadata};
 pub struct Totals {
     /// Everything, the root included.
     pub entries: u64,
-    /// Regular files.
+    /// Regular files, and objects of a bucket.
     pub files: u64,
     /// Directories.
     pub directories: u64,
@@ -20,7 +20,7 @@ pub struct Totals {
     pub symlinks: u64,
     /// Sockets, pipes and devices: recorded, not captured.
     pub special: u64,
-    /// Bytes in regular files.
+    /// Bytes in those.
     pub bytes: u64,
     /// Entries that show an earlier state, or none, because they could not be read.
     pub unreadable: u64,
@@ -44,7 +44,7 @@ impl Totals {
             ..Self::default()
         };
         match metadata.kind {
-            Kind::File => (totals.files, totals.bytes) = (1, metadata.size),
+            Kind::File | Kind::Object => (totals.files, totals.bytes) = (1, metadata.size),
             Kind::Directory => totals.directories = 1,
             Kind::Symlink => totals.symlinks = 1,
             Kind::Fifo | Kind::Socket | Kind::CharDevice | Kind::BlockDevice => totals.special = 1,

@@ -3,3 +3,4 @@
 pub(crate) mod budget;
 pub(crate) mod buffers;
 pub(crate) mod regions;
+pub(crate) mod turns;

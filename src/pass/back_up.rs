@@ -109,7 +109,7 @@ pub async fn back_up(
         return Err(nothing.await);
     }
     // What was seen beforehand, besides the root.
-    let unseen = (expected + 1).saturating_sub(merged.listed());
+    let unseen = (expected + merged.roots).saturating_sub(merged.listed());
     let changes = changes(&manifest, &merged, unseen);
     let written = manifest.written;
     let totals: Totals = manifest.segments.iter().map(|segment| segment.totals).sum();
@@ -122,6 +122,7 @@ pub async fn back_up(
         listed: merged.listed() + unseen,
         vanished: changes.vanished,
         contents: totals.files + totals.symlinks + totals.special,
+        is_partial: context.source.categories().is_some(),
     };
     let commit = Commit {
         past: &past,
@@ -141,6 +142,10 @@ pub async fn back_up(
         .await;
 
     gaps.tell(context);
+    for remark in context.source.remarks() {
+        let message = format!("{}: {remark}", source.name);
+        context.events.emit(&Event::Notice { message });
+    }
     context.events.emit(&Event::SnapshotCommitted {
         source: source.name.clone(),
         complete: snapshot.complete,

@@ -10,6 +10,7 @@ mod file;
 pub(super) mod large;
 pub(super) mod links;
 pub(super) mod reading;
+mod remote;
 pub(super) mod stream;
 mod threads;
 mod uncaptured;
@@ -26,11 +27,13 @@ pub(super) use self::uncaptured::Uncaptured;
 use super::context::SourceContext;
 use super::steps::{Captured, Order};
 use crate::events::Event;
-use crate::format::entry::{Content, Entry, Kind};
+use crate::format::entry::{Content, Digest, Entry, Kind};
 use crate::format::keys;
 use crate::format::location::Location;
+use crate::format::name::Name;
 use crate::memory::budget::Budget;
 use crate::memory::regions::{self, Region, Regions};
+use crate::memory::turns::Turns;
 use crate::source::stat::Stat;
 use crate::stop::Stopped;
 use crate::store::{Length, PartWriter, Uploader, WHOLE_BYTES, Written};
@@ -54,6 +57,8 @@ pub(super) struct Capturer {
     regions: Regions,
     pub(super) links: Links,
     requests: Budget,
+    /// Copies that the store makes.
+    turns: Turns,
     uploader: Uploader,
     pub(super) runtime: Handle,
 }
@@ -87,6 +92,7 @@ impl Capturer {
         runtime: Handle,
     ) -> Arc<Self> {
         Arc::new(Self {
+            turns: Turns::of(options.limits.concurrency, runtime.clone()),
             uploader,
             memory,
             requests,
@@ -160,6 +166,7 @@ impl Capturer {
                 }
                 _ => file::capture(capture),
             },
+            Kind::Object => remote::capture(capture),
             _ => {
                 let result = capture.without_contents();
                 capture.end(result);
@@ -177,7 +184,7 @@ impl Capture {
     pub(super) fn without_contents(&self) -> Result<Captured, Uncaptured> {
         let found = &self.order.found;
         let opened = self.options().source.open(found)?;
-        let mut entry = Entry::new(found.path.clone(), opened.stat.metadata);
+        let mut entry = Entry::new(found.name.clone(), opened.stat.metadata);
         entry.inode = opened.stat.directory_inode();
         entry.target = opened.target;
         entry.xattrs = opened.xattrs;
@@ -189,21 +196,26 @@ impl Capture {
         let found = &self.order.found;
         let mut metadata = stat.metadata;
         metadata.size = size;
-        let mut entry = Entry::new(found.path.clone(), metadata);
+        let mut entry = Entry::new(found.name.clone(), metadata);
+        entry.object = found.object.clone();
         entry.hardlink = stat.link_group();
         entry.sparse = stat.sparse;
         entry
     }
 
     fn key(&self) -> String {
-        let options = self.options();
-        keys::content(&options.job.name, options.pass, &self.order.found.path)
+        let (options, found) = (self.options(), &self.order.found);
+        let (source, pass) = (&options.job.name, options.pass);
+        match (&found.name, &found.object) {
+            (Name::Key(key), Some(object)) => keys::copy(source, pass, &object.category, key),
+            (name, _) => keys::content(source, pass, name.as_path()),
+        }
     }
 
     /// Contents that this pass captures.
     pub(super) fn content(&self, sha256: [u8; 32], location: Location) -> Content {
         Content {
-            sha256,
+            digest: Digest::Sha256(sha256),
             pass: self.options().pass,
             captured_as: None,
             location,
@@ -222,10 +234,10 @@ impl Capture {
         {
             self.options().events.emit(&Event::FileUploaded {
                 source: self.options().job.name.clone(),
-                path: entry.path.to_string(),
+                path: entry.name.to_string(),
                 key: stored.key.to_string(),
                 size: entry.metadata.size,
-                sha256: hex::encode(content.sha256),
+                sha256: hex::encode(content.digest.sha256().unwrap_or_default()),
                 duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             });
         }
@@ -234,7 +246,7 @@ impl Capture {
 
     /// Tells why a file of an archive is not an object of its own as well. Nothing is lost: the archive has it.
     pub(super) fn in_archive_alone(&self, why: &str) {
-        let (source, path) = (&self.options().job.name, &self.order.found.path);
+        let (source, path) = (&self.options().job.name, &self.order.found.name);
         self.options().events.emit(&Event::Notice {
             message: format!(
                 "{source}: `{path}` is in its archive alone, and no object of its own as well: {why}"
@@ -246,7 +258,7 @@ impl Capture {
     pub(super) fn archived(self, entry: Entry, archive: &str) {
         self.options().events.emit(&Event::FileArchived {
             source: self.options().job.name.clone(),
-            path: entry.path.to_string(),
+            path: entry.name.to_string(),
             key: archive.to_owned(),
             size: entry.metadata.size,
         });
@@ -270,7 +282,7 @@ impl Capture {
         {
             self.options().events.emit(&Event::FileChangedWhileReading {
                 source: self.options().job.name.clone(),
-                path: entry.path.to_string(),
+                path: entry.name.to_string(),
             });
         }
         reply(self.order.reply, captured);
@@ -279,7 +291,7 @@ impl Capture {
     /// The recorded contents, if these are the same.
     pub(super) fn known(&self, sha256: [u8; 32]) -> Option<Content> {
         let known = self.order.known.as_ref();
-        known.filter(|known| known.sha256 == sha256).cloned()
+        known.filter(|known| known.is(sha256)).cloned()
     }
 }
 

@@ -13,7 +13,6 @@ use crate::format::objects::{ObjectTable, SharedObject, TableRef};
 use crate::format::origin::Origin;
 use crate::format::requires::Requires;
 use crate::format::rules::Rules;
-use crate::format::segment::Order;
 use crate::format::selection::SessionSelection;
 use crate::format::snapshot::{FullArchive, Loss, RECORD_BYTES, Snapshot};
 use crate::format::totals::Totals;
@@ -46,10 +45,11 @@ pub(super) async fn commit(
     let source = &context.job;
     let parent = past.parent.as_ref();
     let totals: Totals = manifest.segments.iter().map(|segment| segment.totals).sum();
+    let order = context.source.order();
     let (table, needed) = object_table(context, past, commit.objects, &manifest).await?;
     let snapshot = Snapshot {
         format: crate::format::FORMAT,
-        requires: Requires::default(),
+        requires: Requires::of(order),
         source: source.name.clone(),
         pass: context.pass,
         generation: lease.generation(),
@@ -77,7 +77,7 @@ pub(super) async fn commit(
         parent: parent.map(|parent| parent.pass),
         parent_sha256: parent.map(|parent| parent.sha256.clone()),
         continued: past.unfinished.iter().map(|pass| pass.pass).collect(),
-        order: Order::Path,
+        order,
         copied: parent.and_then(|parent| parent.copied.clone()),
         complete: commit.complete,
         totals,

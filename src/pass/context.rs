@@ -20,6 +20,8 @@ pub struct Limits {
     pub concurrency: usize,
     /// Bytes of contents in memory at once.
     pub memory_bytes: usize,
+    /// The largest object that a store copies in one request; larger ones go in parts.
+    pub copy_whole_bytes: u64,
     /// Threads that list and stat.
     pub scan_threads: usize,
     /// Threads that read and hash.

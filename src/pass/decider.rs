@@ -2,10 +2,10 @@
 
 mod unread;
 
-use std::collections::HashMap;
-use std::collections::hash_map;
+use std::collections::{BTreeMap, HashMap, hash_map};
 use std::sync::Arc;
 
+use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::capture;
@@ -17,19 +17,22 @@ use super::policy::{Change, Decision, Policy};
 use super::steps::{Group, Order, Sink, Step, WhichName};
 use crate::events::{Event, Level};
 use crate::format::entry::{Content, Entry, Kind, LinkGroup, Unreadable};
-use crate::format::path::EntryPath;
+use crate::format::name::Name;
 use crate::format::totals::Totals;
 use crate::snapshots::entries::StoredSegment;
 use crate::source::Found;
+use crate::store::server_side::copy_requests;
 
 /// Unchanged entries reported together.
 const RUN: u64 = 4096;
 
 /// What was found, counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Merged {
     /// Entries that exist, the root included.
     pub(crate) found: u64,
+    /// Roots among them: the one of a tree, none of a bucket.
+    pub(crate) roots: u64,
     /// New entries.
     pub(crate) new: u64,
     /// Entries that look different.
@@ -54,13 +57,32 @@ pub(crate) struct Merged {
     pub(crate) files_to_read: u64,
     /// Bytes of those.
     pub(crate) bytes_to_read: u64,
+    /// What there is of each category, where entries have one.
+    pub(crate) categories: BTreeMap<String, CategorySum>,
+}
+
+/// What there is of a category.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct CategorySum {
+    /// Objects that exist.
+    pub objects: u64,
+    /// Bytes of those.
+    pub bytes: u64,
+    /// Those that are new.
+    pub new: u64,
+    /// Those that look different.
+    pub changed: u64,
+    /// Bytes of both.
+    pub send_bytes: u64,
+    /// Objects of the last snapshot that are gone.
+    pub removed: u64,
 }
 
 impl Merged {
     /// Whether nothing was found but the root, which looks like a volume that is not mounted.
     #[must_use]
     pub(crate) fn is_nothing(&self) -> bool {
-        self.found <= 1 && self.failed == 0
+        self.found <= self.roots && self.failed == 0
     }
 
     /// Entries that were listed, the root included, whether they could be looked at or not.
@@ -112,18 +134,20 @@ impl<S: Sink> Visitor for Decider<S> {
 
     fn there(&mut self, pair: Pair) -> Result<(), MergeError> {
         self.merged.found += 1;
+        self.merged.roots += u64::from(pair.found.name.is_root());
         if let Some(reason) = pair.found.not_entered {
             self.context.events.emit(&Event::DirectorySkipped {
                 source: self.context.job.name.clone(),
-                path: pair.found.path.to_string(),
+                path: pair.found.name.to_string(),
                 reason,
             });
         }
-        self.enter_group(&pair.found.path)?;
+        self.enter_group(&pair.found.name)?;
         if let Some(error) = pair.unlisted.clone() {
             return self.record_unlisted(pair, error);
         }
         let decision = self.policy.decide(&Change::of(&pair));
+        self.count_category(&pair, matches!(decision, Decision::Keep));
         if let Decision::Keep = decision {
             return self.keep(&pair.found);
         }
@@ -145,7 +169,7 @@ impl<S: Sink> Visitor for Decider<S> {
         }
     }
 
-    fn vanished(&mut self, path: &EntryPath) -> Result<(), MergeError> {
+    fn vanished(&mut self, path: &Name) -> Result<(), MergeError> {
         self.merged.vanished += 1;
         self.context.events.emit(&Event::FileVanished {
             source: self.context.job.name.clone(),
@@ -154,12 +178,12 @@ impl<S: Sink> Visitor for Decider<S> {
         Ok(())
     }
 
-    fn unknown(&mut self, path: &EntryPath, error: &str) -> Result<(), MergeError> {
+    fn unknown(&mut self, path: &Name, error: &str) -> Result<(), MergeError> {
         self.unreadable(path, error);
         Ok(())
     }
 
-    fn unseen(&mut self, path: &EntryPath, error: &str) -> Result<(), MergeError> {
+    fn unseen(&mut self, path: &Name, error: &str) -> Result<(), MergeError> {
         self.record_unseen(path, error)
     }
 
@@ -184,6 +208,9 @@ impl<S: Sink> Visitor for Decider<S> {
             (Decision::Hold, Some(unknown)) => self.hold(recorded.entry, unknown),
             _ => {
                 self.merged.removed += 1;
+                if let Some(object) = &recorded.entry.object {
+                    self.category(&object.category).removed += 1;
+                }
                 self.step(Step::Dropped)
             }
         }
@@ -212,8 +239,32 @@ impl<S: Sink> Decider<S> {
         }
     }
 
+    fn category(&mut self, name: &str) -> &mut CategorySum {
+        let categories = &mut self.merged.categories;
+        if !categories.contains_key(name) {
+            categories.insert(name.to_owned(), CategorySum::default());
+        }
+        categories.get_mut(name).expect("it is there by now")
+    }
+
+    fn count_category(&mut self, pair: &Pair, is_kept: bool) {
+        let Some(object) = &pair.found.object else {
+            return;
+        };
+        let size = pair.found.stat.metadata.size;
+        let is_new = pair.base.is_none();
+        let sum = self.category(&object.category);
+        sum.objects += 1;
+        sum.bytes = sum.bytes.saturating_add(size);
+        if !is_kept {
+            sum.new += u64::from(is_new);
+            sum.changed += u64::from(!is_new);
+            sum.send_bytes = sum.send_bytes.saturating_add(size);
+        }
+    }
+
     /// Goes over to the group that a path belongs to, unless it is the one at hand.
-    fn enter_group(&mut self, path: &EntryPath) -> Result<(), MergeError> {
+    fn enter_group(&mut self, path: &Name) -> Result<(), MergeError> {
         let next = self.policy.group(path);
         match (&self.group, &next) {
             (Some(at), Some(next)) if Arc::ptr_eq(at, next) => return Ok(()),
@@ -247,12 +298,12 @@ impl<S: Sink> Decider<S> {
         let metadata = found.stat.metadata;
         match metadata.kind {
             Kind::Directory if self.context.source.records_xattrs() => {}
-            Kind::File | Kind::Symlink => {}
+            Kind::File | Kind::Symlink | Kind::Object => {}
             Kind::Directory | Kind::Fifo | Kind::Socket | Kind::CharDevice | Kind::BlockDevice => {
                 if metadata.kind.is_skipped() {
                     self.context.events.emit(&Event::FileSkipped {
                         source: self.context.job.name.clone(),
-                        path: found.path.to_string(),
+                        path: found.name.to_string(),
                         kind: metadata.kind,
                     });
                 }
@@ -273,12 +324,17 @@ impl<S: Sink> Decider<S> {
         };
         match (metadata.kind, &known) {
             _ if matches!(name, WhichName::Further { .. }) => {}
-            (Kind::File, None) => {
+            (Kind::File | Kind::Object, None) => {
                 self.merged.files_to_send += 1;
                 self.merged.bytes_to_send += metadata.size;
-                self.merged.requests_to_send += capture::requests(metadata.size);
+                self.merged.requests_to_send += match metadata.kind {
+                    Kind::Object => {
+                        copy_requests(metadata.size, self.context.limits.copy_whole_bytes)
+                    }
+                    _ => capture::requests(metadata.size),
+                };
             }
-            (Kind::File, Some(_)) => {
+            (Kind::File | Kind::Object, Some(_)) => {
                 self.merged.files_to_read += 1;
                 self.merged.bytes_to_read += metadata.size;
             }
@@ -305,7 +361,7 @@ impl<S: Sink> Decider<S> {
                 Ok(opened) => entry.xattrs = opened.xattrs,
                 Err(refused) => {
                     let error = refused.to_string();
-                    self.unreadable(&found.path, &error);
+                    self.unreadable(&found.name, &error);
                     let since = self.context.pass;
                     entry.unreadable = Some(Unreadable { error, since });
                 }
@@ -314,7 +370,7 @@ impl<S: Sink> Decider<S> {
         self.step(Step::Ready(Box::new(entry)))
     }
 
-    fn unreadable(&mut self, path: &EntryPath, error: &str) {
+    fn unreadable(&mut self, path: &Name, error: &str) {
         self.merged.failed += 1;
         self.context.events.emit(&Event::FileUnreadable {
             source: self.context.job.name.clone(),
@@ -346,10 +402,10 @@ impl<S: Sink> Decider<S> {
         self.merged.unchanged += 1;
         self.kept += Totals::of_metadata(&found.stat.metadata);
         let events = &self.context.events;
-        if found.stat.metadata.kind == Kind::File && events.wants(Level::Debug) {
+        if found.stat.metadata.kind.has_contents() && events.wants(Level::Debug) {
             events.emit(&Event::FileUnchanged {
                 source: self.context.job.name.clone(),
-                path: found.path.to_string(),
+                path: found.name.to_string(),
             });
         }
         match self.kept.entries {
@@ -374,8 +430,9 @@ impl<S: Sink> Decider<S> {
 }
 
 fn entry_of(found: &Found) -> Entry {
-    let mut entry = Entry::new(found.path.clone(), found.stat.metadata);
+    let mut entry = Entry::new(found.name.clone(), found.stat.metadata);
     entry.inode = found.stat.directory_inode();
+    entry.object = found.object.clone();
     entry
 }
 

@@ -178,6 +178,7 @@ impl From<MergeError> for SourceError {
         match error {
             MergeError::Stopped(stopped) => stopped.into(),
             MergeError::Store(error) => error.into(),
+            MergeError::Source(unusable) => unusable.into(),
             MergeError::Damaged(damaged) => damaged.into(),
         }
     }

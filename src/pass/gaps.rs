@@ -30,6 +30,8 @@ pub(super) struct Gaps {
     pub(super) vanished: u64,
     /// Entries that the snapshot has, besides directories.
     pub(super) contents: u64,
+    /// Whether only a part was looked at, and nobody knows what else there is.
+    pub(super) is_partial: bool,
 }
 
 impl Gaps {
@@ -47,7 +49,9 @@ impl Gaps {
 
     /// Whether the snapshot has everything that is in the source.
     pub(super) fn is_complete_snapshot(&self) -> bool {
-        self.failed + self.unreadable + self.left_out == 0 && !self.is_thinned_out()
+        self.failed + self.unreadable + self.left_out == 0
+            && !self.is_partial
+            && !self.is_thinned_out()
     }
 
     /// Whether the pass did all that it was asked to.

@@ -20,7 +20,7 @@ pub(crate) fn sha256(
 ) -> Result<Result<[u8; 32], Refused>, Stopped> {
     let file = match context.source.open(found).map(|opened| opened.body) {
         Ok(Body::File(file)) => file,
-        Ok(Body::Stream(_) | Body::None) => return Ok(Err(Refused::Gone)),
+        Ok(Body::Stream(_) | Body::Remote(_) | Body::None) => return Ok(Err(Refused::Gone)),
         Err(refused) => return Ok(Err(refused)),
     };
     let mut hasher = Sha256::new();

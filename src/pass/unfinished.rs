@@ -42,7 +42,7 @@ pub(crate) async fn find(
     let listing = Listing {
         prefix: &prefix,
         start_after: start_after.as_deref(),
-        folders: false,
+        ..Listing::default()
     };
     let listed = all_keys(store, listing).await?;
     let records: Vec<_> = listed
@@ -74,7 +74,7 @@ pub(crate) async fn find(
 pub(crate) async fn abort_uploads(context: &SourceContext) -> StoreResult<()> {
     let source = &context.job;
     let store = &*context.store;
-    let files = keys::all_contents(&source.name);
+    let files = keys::all_contents(&source.name, context.source.order());
     for OpenUpload { upload, .. } in store.open_uploads(&files).await? {
         // This pass may have been stopped for long, and a later one may be at work.
         if keys::pass_of_contents(&source.name, &upload.key).is_some_and(|p| p < context.pass) {

@@ -18,11 +18,9 @@ use crate::format::changes::Changes;
 use crate::format::entry::Entry;
 use crate::format::keys::{self, SegmentNumber};
 use crate::format::lines::LINE_BYTES;
-use crate::format::path::EntryPath;
+use crate::format::name::Name;
 use crate::format::requires::Requires;
-use crate::format::segment::{
-    Header, Order, SegmentError, SegmentReader, SegmentRef, SegmentWriter,
-};
+use crate::format::segment::{Header, SegmentError, SegmentReader, SegmentRef, SegmentWriter};
 use crate::snapshots::entries::StoredSegment;
 use crate::store::{Condition, StoreError};
 
@@ -50,12 +48,12 @@ pub enum WriterError {
     Segment(#[from] SegmentError),
     /// An entry with a path of megabytes, which nobody would read again.
     #[error("the entry of `{}…` would be longer than {LINE_BYTES} bytes", beginning(.0))]
-    LongEntry(EntryPath),
+    LongEntry(Name),
 }
 
-/// Enough of a path to find it by.
-fn beginning(path: &EntryPath) -> String {
-    path.to_string().chars().take(200).collect()
+/// Enough of a name to find it by.
+fn beginning(name: &Name) -> String {
+    name.to_string().chars().take(200).collect()
 }
 
 /// Writes a manifest.
@@ -84,14 +82,15 @@ impl Writer {
     /// A writer with nothing written.
     #[must_use]
     pub(super) fn new(context: &Arc<SourceContext>, scan_started_ns: i64) -> Self {
+        let order = context.source.order();
         Self {
             header: Header {
                 format: crate::format::FORMAT,
-                requires: Requires::default(),
+                requires: Requires::of(order),
                 source: context.job.name.clone(),
                 pass: context.pass,
                 generation: context.generation,
-                order: Order::Path,
+                order,
                 scan_started_ns,
                 xattrs: context.source.records_xattrs(),
             },
@@ -266,7 +265,7 @@ impl Writer {
         line.clear();
         entry.write_line(&self.context.job.name, &mut line);
         if line.len() as u64 > LINE_BYTES {
-            return Err(WriterError::LongEntry(entry.path.clone()));
+            return Err(WriterError::LongEntry(entry.name.clone()));
         }
         open(&mut self.open, &self.header).push_line(entry, &line);
         open(&mut self.checkpoint, &self.header).push_line(entry, &line);

@@ -3,7 +3,7 @@
 //! contents are others.
 
 use crate::format::entry::{Entry, Kind};
-use crate::format::path::EntryPath;
+use crate::format::name::Name;
 use crate::format::snapshot::Snapshot;
 use crate::pass::context::PassContext;
 use crate::pass::diff::{
@@ -22,7 +22,7 @@ pub trait Listener: Send + 'static {
     fn differs(&mut self, difference: Difference);
 
     /// Nothing is known of what is at `path` and below, for this reason.
-    fn unreadable(&mut self, path: &EntryPath, error: &str);
+    fn unreadable(&mut self, path: &Name, error: &str);
 }
 
 /// Compares a snapshot with what its source has now, as a pass would that had it for its last one.
@@ -45,10 +45,11 @@ pub async fn differences<L: Listener>(
         listener,
         records_xattrs: context.source.records_xattrs(),
         found: 0,
+        has_root: false,
         unknown: 0,
     };
     let onlooker = joined(inputs.merge(context, onlooker)).await?;
-    let is_nothing = onlooker.found <= 1 && onlooker.unknown == 0;
+    let is_nothing = onlooker.found <= u64::from(onlooker.has_root) && onlooker.unknown == 0;
     if is_nothing && !source.allow_empty {
         let nothing = context.nothing_there(Nothing::LeftOut, past.entries());
         return Err(nothing.await);
@@ -64,6 +65,8 @@ struct Onlooker<L> {
     records_xattrs: bool,
     /// Entries that exist.
     found: u64,
+    /// Whether a root is among them.
+    has_root: bool,
     /// Those that cannot be looked at.
     unknown: u64,
 }
@@ -81,11 +84,11 @@ impl<L: Listener> Visitor for Onlooker<L> {
 
     fn there(&mut self, pair: Pair) -> Result<(), MergeError> {
         self.found += 1;
+        self.has_root |= pair.found.name.is_root();
         let after = || {
-            Some(Entry::new(
-                pair.found.path.clone(),
-                pair.found.stat.metadata,
-            ))
+            let mut entry = Entry::new(pair.found.name.clone(), pair.found.stat.metadata);
+            entry.object = pair.found.object.clone();
+            Some(entry)
         };
         let difference = match pair.base {
             None => Difference {
@@ -109,11 +112,11 @@ impl<L: Listener> Visitor for Onlooker<L> {
         Ok(())
     }
 
-    fn vanished(&mut self, _: &EntryPath) -> Result<(), MergeError> {
+    fn vanished(&mut self, _: &Name) -> Result<(), MergeError> {
         Ok(())
     }
 
-    fn unknown(&mut self, path: &EntryPath, error: &str) -> Result<(), MergeError> {
+    fn unknown(&mut self, path: &Name, error: &str) -> Result<(), MergeError> {
         self.unknown += 1;
         self.listener.unreadable(path, error);
         Ok(())

@@ -133,6 +133,8 @@ pub(crate) fn plan(
         read_bytes,
         requests: puts + looks + written + 2,
         full: None,
+        categories: BTreeMap::new(),
+        remarks: Vec::new(),
         sessions: Some(SessionsPlan {
             years,
             archive,

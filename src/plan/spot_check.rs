@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::format::entry::Kind;
-use crate::format::path::EntryPath;
+use crate::format::name::Name;
 use crate::format::snapshot::Snapshot;
 use crate::pass::context::{PassContext, SourceContext};
 use crate::pass::diff::{
@@ -93,6 +93,7 @@ pub async fn spot_check(
         context: Arc::clone(context),
         pick,
         found: 0,
+        has_root: false,
         files: 0,
         check: SpotCheck {
             source: source.name.to_string(),
@@ -101,7 +102,8 @@ pub async fn spot_check(
         },
     };
     let checker = joined(inputs.merge(context, checker)).await?;
-    let is_nothing = checker.found <= 1 && checker.check.unreadable.is_empty();
+    let is_nothing =
+        checker.found <= u64::from(checker.has_root) && checker.check.unreadable.is_empty();
     if is_nothing && !source.allow_empty {
         let nothing = context.nothing_there(Nothing::LeftOut, past.entries());
         return Err(nothing.await);
@@ -147,6 +149,9 @@ async fn files_in(
                 return Err(SourceError::Interrupted);
             }
             let is_file = |found: &Found| found.stat.metadata.kind == Kind::File;
+            if let Item::Broken(unusable) = item {
+                return Err(unusable.into());
+            }
             files += u64::from(matches!(&item, Item::Found(found) if is_file(found)));
         }
         Ok(files)
@@ -163,13 +168,15 @@ struct SpotChecker {
     pick: Pick,
     /// Entries that exist.
     found: u64,
+    /// Whether a root is among them.
+    has_root: bool,
     /// Files among them.
     files: u64,
     check: SpotCheck,
 }
 
 impl SpotChecker {
-    fn unread(&mut self, path: &EntryPath, error: &str) {
+    fn unread(&mut self, path: &Name, error: &str) {
         self.check.unreadable.push(Unread {
             path: path.to_string(),
             error: error.to_owned(),
@@ -179,7 +186,7 @@ impl SpotChecker {
     /// Reads a file that looks unchanged, if it is picked.
     fn compare_contents(&mut self, found: &Found, base: &Compared) -> Result<(), MergeError> {
         let content = base.recorded.entry.content.as_ref();
-        let Some(recorded) = content.map(|content| content.sha256) else {
+        let Some(recorded) = content.and_then(|content| content.digest.sha256()) else {
             return Ok(());
         };
         if !(self.pick)(&recorded) {
@@ -188,7 +195,7 @@ impl SpotChecker {
         match sha256(&self.context, found)? {
             Ok(sha256) if sha256 != recorded && self.is_still(found) => {
                 self.check.mismatches.push(OtherContents {
-                    path: found.path.to_string(),
+                    path: found.name.to_string(),
                     recorded: hex::encode(recorded),
                     found: hex::encode(sha256),
                 });
@@ -201,7 +208,7 @@ impl SpotChecker {
             Ok(_) => {}
             Err(Refused::Gone) => return Ok(()),
             Err(Refused::Unreadable(error)) => {
-                self.unread(&found.path, &error.to_string());
+                self.unread(&found.name, &error.to_string());
                 return Ok(());
             }
         }
@@ -230,6 +237,7 @@ impl Visitor for SpotChecker {
 
     fn there(&mut self, pair: Pair) -> Result<(), MergeError> {
         self.found += 1;
+        self.has_root |= pair.found.name.is_root();
         if pair.found.stat.metadata.kind != Kind::File {
             return Ok(());
         }
@@ -245,11 +253,11 @@ impl Visitor for SpotChecker {
         Ok(())
     }
 
-    fn vanished(&mut self, _: &EntryPath) -> Result<(), MergeError> {
+    fn vanished(&mut self, _: &Name) -> Result<(), MergeError> {
         Ok(())
     }
 
-    fn unknown(&mut self, path: &EntryPath, error: &str) -> Result<(), MergeError> {
+    fn unknown(&mut self, path: &Name, error: &str) -> Result<(), MergeError> {
         self.unread(path, error);
         Ok(())
     }

@@ -159,7 +159,7 @@ impl Found<'_> {
                 let damage = self.damages.entry(stored.key.to_string());
                 let damage = damage.or_insert_with(|| Damage {
                     object: damaged(&stored.key, problem),
-                    need: Need::of_file(stored, content.sha256),
+                    need: Need::of(stored, content.digest),
                     etag: stored.etag.clone(),
                     is_manifest: false,
                     is_doubtful,
@@ -174,7 +174,7 @@ impl Found<'_> {
                 let Some(findings) = self.findings.get(&*object.key) else {
                     return;
                 };
-                let path = entry.path.to_string();
+                let path = entry.name.to_string();
                 let is_all = |f: &&Finding| f.files.is_some() || f.kind == FindingKind::Missing;
                 let is_all = findings.iter().any(is_all);
                 let is_it = findings.iter().any(|finding| finding.path == path);
@@ -194,7 +194,7 @@ impl Found<'_> {
 
 fn name(damage: &mut Damage, entry: &Entry) {
     if damage.object.paths.len() < MOST_PATHS {
-        damage.object.paths.push(entry.path.to_string());
+        damage.object.paths.push(entry.name.to_string());
     }
 }
 

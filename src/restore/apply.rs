@@ -15,6 +15,7 @@ use super::staging::{self, StagingRecord};
 use super::wanted::Wanted;
 use super::worker::{RestoreReport, Worker};
 use super::{RestoreOptions, leftover, target};
+use crate::format::name::Order;
 use crate::format::snapshot::Snapshot;
 use crate::snapshots::objects::{self, ObjectsError};
 use crate::source::directory::root::Root;
@@ -59,7 +60,7 @@ pub fn apply(
         target::check_writable(&root).map_err(std::io::Error::from)?;
     }
     let is_all = options.portion.is_all();
-    if made && is_all {
+    if made && is_all && snapshot.order == Order::Path {
         // For good, should its entry be lost.
         fchmod(&root, target::PRIVATE_DIRECTORY).map_err(std::io::Error::from)?;
     }

@@ -40,7 +40,7 @@ impl Batch {
         match self {
             Self::One(placed, name) => {
                 let result = file::restore(worker, &placed, name);
-                worker.settle(&placed.entry.path, result);
+                worker.settle(placed.entry.path(), result);
             }
             Self::Small(batch) => small(worker, batch),
         }
@@ -66,6 +66,6 @@ fn small(worker: &Worker, batch: Vec<Placed>) {
             }
             Err(error) => Err(error.into()),
         };
-        worker.settle(&placed.entry.path, result);
+        worker.settle(placed.entry.path(), result);
     }
 }

@@ -133,7 +133,7 @@ impl Checker {
             if let Some(error) = lacking {
                 report.lacking_count += 1;
                 if report.lacking.len() < NAMED {
-                    let path = entry.path.to_string();
+                    let path = entry.path().to_string();
                     report.lacking.push(Shortfall { path, error });
                 }
             }
@@ -199,7 +199,7 @@ impl Checker {
                 {
                     self.end_early(error.to_string());
                 }
-                self.failed(entry.path.to_string(), error.to_string());
+                self.failed(entry.path().to_string(), error.to_string());
             }
         }
     }

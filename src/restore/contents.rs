@@ -4,12 +4,11 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::ftruncate;
 use rustix::io::{self, Errno, pread};
-use sha2::{Digest, Sha256};
 
 use super::placed::Placed;
 use super::target;
 use super::worker::Worker;
-use crate::contents::ContentsError;
+use crate::contents::{Check, ContentsError, Expected};
 use crate::format::entry::{Content, Entry};
 
 /// A hole is looked for in units of this; what most file systems allocate.
@@ -49,7 +48,7 @@ pub(super) fn copy(
     entry: &Entry,
     content: &Content,
 ) -> io::Result<bool> {
-    let mut hasher = Sha256::new();
+    let mut check = Check::of(Expected::of(content));
     let mut buffer = vec![0; COPY_BYTES];
     let mut at = 0;
     loop {
@@ -57,7 +56,7 @@ pub(super) fn copy(
             Ok(0) => break,
             Ok(length) => {
                 let bytes = &buffer[..length];
-                hasher.update(bytes);
+                check.add(bytes);
                 write_at(file, entry, bytes, at)?;
                 at += length as u64;
             }
@@ -67,7 +66,7 @@ pub(super) fn copy(
         }
     }
     end(file, entry)?;
-    let is_same = at == entry.metadata.size && hasher.finalize()[..] == content.sha256;
+    let is_same = at == entry.metadata.size && check.is_met();
     if !is_same {
         ftruncate(file, 0)?;
     }

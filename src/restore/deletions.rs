@@ -166,7 +166,7 @@ impl Deletions {
     }
 
     fn is_left_out(&mut self, path: &EntryPath, (options, _): Which<'_>) {
-        if !options.portion.covers(path, true) {
+        if !options.portion.covers(path.as_bytes(), true) {
             return;
         }
         self.left_out += 1;
@@ -186,7 +186,7 @@ impl Deletions {
             self.is_left_out(&path, which);
             return Ok(());
         }
-        if !options.portion.covers(&path, is_directory) {
+        if !options.portion.covers(path.as_bytes(), is_directory) {
             return match is_directory {
                 true => self.look_below(directory, &path, which),
                 false => Ok(()),

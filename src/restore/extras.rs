@@ -54,7 +54,7 @@ impl<V: FnMut(Extra<'_>) -> io::Result<()>> Beside<V> {
 
     /// Takes the snapshot's next entry.
     pub(super) fn take(&mut self, root: &OwnedFd, entry: &Entry) -> io::Result<()> {
-        let path = &entry.path;
+        let path = entry.path();
         let Some(name) = path.name() else {
             let root = root.try_clone().map_err(|_| Errno::MFILE)?;
             return self.enter(entry, root);
@@ -108,7 +108,7 @@ impl<V: FnMut(Extra<'_>) -> io::Result<()>> Beside<V> {
     fn enter(&mut self, entry: &Entry, fd: OwnedFd) -> io::Result<()> {
         let names = names_that_may_go(&fd)?;
         self.way.push(Level {
-            path: entry.path.clone(),
+            path: entry.path().clone(),
             fd,
             names,
             next: 0,

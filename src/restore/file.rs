@@ -42,7 +42,7 @@ pub(super) fn restore(
                         let error = format!(
                             "restored as a file of its own, not as a link to `{first}`: {error}"
                         );
-                        worker.failed(&placed.entry.path, &error);
+                        worker.failed(placed.entry.path(), &error);
                     }
                     error => return Err(error),
                 }
@@ -51,7 +51,7 @@ pub(super) fn restore(
         },
     };
     restore_contents(worker, placed)?;
-    turn.made(&placed.entry.path);
+    turn.made(placed.entry.path());
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use rustix::fs::{Mode, fchmod};
 use rustix::io::Errno;
 
 use super::action::Action;
@@ -18,6 +19,9 @@ use crate::format::entry::{Entry, Kind};
 use crate::format::path::EntryPath;
 use crate::snapshots::entries::EntriesError;
 
+/// Who may do what with a directory that is made for objects.
+const OBJECTS_DIRECTORY: Mode = Mode::from_raw_mode(0o755);
+
 /// Where the restore is in the tree.
 pub(super) struct Filler<'a> {
     worker: &'a Arc<Worker>,
@@ -28,6 +32,8 @@ pub(super) struct Filler<'a> {
     files: crossbeam_channel::Sender<Batch>,
     /// Small files of the directory at hand, to be handed out together.
     small: Vec<Placed>,
+    /// Whether there are objects to restore, which no directories are recorded of.
+    has_objects: bool,
 }
 
 impl<'a> Filler<'a> {
@@ -44,6 +50,7 @@ impl<'a> Filler<'a> {
             open: Vec::new(),
             files,
             small: Vec::new(),
+            has_objects: false,
         }
     }
 
@@ -58,12 +65,13 @@ impl<'a> Filler<'a> {
                 return self.worker.found_damaged(&path, &damaged.to_string());
             }
         };
+        self.has_objects |= wanted.key.is_some();
         let lacking = wanted.lacking();
         let entry = wanted.entry;
         let is_earlier = entry.unreadable.is_some() && lacking.is_none();
         self.report.earlier_state += u64::from(is_earlier);
         self.open
-            .retain(|(directory, _)| entry.path.is_below(directory));
+            .retain(|(directory, _)| entry.path().is_below(directory));
         if entry.metadata.kind.is_skipped() {
             self.report.special += 1;
             return;
@@ -71,15 +79,15 @@ impl<'a> Filler<'a> {
         let Some(action) = self.worker.plan.action(wanted.place) else {
             let error =
                 "its segment could not be read when the target was looked at; restore again";
-            return self.worker.failed(&entry.path, error);
+            return self.worker.failed(entry.path(), error);
         };
         if matches!(action, Action::Skip | Action::Conflict) {
             return;
         }
         if let Some(error) = lacking {
-            self.worker.failed(&entry.path, &error);
+            self.worker.failed(entry.path(), &error);
         }
-        let path = entry.path.clone();
+        let path = entry.path().clone();
         let result = match entry.metadata.kind {
             Kind::Directory => self.directory(entry, action),
             _ => self.other(entry, action),
@@ -90,11 +98,11 @@ impl<'a> Filler<'a> {
     fn directory(&mut self, entry: Entry, action: Action) -> Result<(), Unrestored> {
         self.report.directories += 1;
         self.hand_out_small()?;
-        let Some(name) = entry.path.name() else {
+        let Some(name) = entry.path().name() else {
             self.target(entry);
             return Ok(());
         };
-        let above = self.above(&entry.path)?;
+        let above = self.above(entry.path())?;
         let fd = match action {
             Action::Keep => target::enter_own(&above.fd, name)?,
             Action::Replace => {
@@ -103,7 +111,7 @@ impl<'a> Filler<'a> {
             }
             _ => make_or_enter(&above, name)?,
         };
-        let path = entry.path.clone();
+        let path = entry.path().clone();
         let directory = above.child(fd, path.clone(), Some(entry));
         self.open.push((path, directory));
         Ok(())
@@ -123,7 +131,7 @@ impl<'a> Filler<'a> {
 
     fn other(&mut self, entry: Entry, action: Action) -> Result<(), Unrestored> {
         let placed = Placed {
-            directory: self.above(&entry.path)?,
+            directory: self.above(entry.path())?,
             entry,
             action,
             fetched: None,
@@ -176,12 +184,36 @@ impl<'a> Filler<'a> {
     /// lost as well. Only its owner gets in: nobody knows who else may.
     fn stand_in(&mut self, path: EntryPath) -> Result<(), Unrestored> {
         let above = Arc::clone(self.last());
-        let fd = make_or_enter(&above, path.name().ok_or(Errno::NOENT)?)?;
+        let name = path.name().ok_or(Errno::NOENT)?;
+        if self.has_objects {
+            self.hand_out_small()?;
+            let fd = make_for_objects(&above, name)?;
+            self.report.directories += 1;
+            let directory = above.child(fd, path.clone(), None);
+            self.open.push((path, directory));
+            return Ok(());
+        }
+        let fd = make_or_enter(&above, name)?;
         let error = "made without its metadata: its own entry is lost or failed";
         self.worker.failed(&path, error);
         let directory = above.child(fd, path.clone(), None);
         self.open.push((path, directory));
         Ok(())
+    }
+}
+
+/// Makes a directory that keys go on below, for everybody to look into as into any that is made.
+fn make_for_objects(above: &Directory, name: &[u8]) -> Result<OwnedFd, Unrestored> {
+    match above.change(|fd| target::make(fd, name)) {
+        Err(Errno::EXIST) if names::holds(&above.fd, name)? => {
+            Ok(target::enter_own(&above.fd, name)?)
+        }
+        Err(Errno::EXIST) => Err(Unrestored::Alias),
+        Err(error) => Err(error.into()),
+        Ok(made) => {
+            fchmod(&made, OBJECTS_DIRECTORY)?;
+            Ok(made)
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::collections::hash_map;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use crate::format::entry::{Entry, LinkGroup};
+use crate::format::entry::{Digest, Entry, LinkGroup};
 use crate::format::path::EntryPath;
 
 /// Names that are restored as one file: those of one inode, as far as they have the same contents.
@@ -16,7 +16,7 @@ use crate::format::path::EntryPath;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Inode {
     group: LinkGroup,
-    sha256: [u8; 32],
+    digest: Digest,
     size: u64,
 }
 
@@ -24,7 +24,7 @@ impl Inode {
     pub(super) fn of(entry: &Entry) -> Option<Self> {
         Some(Self {
             group: entry.hardlink?,
-            sha256: entry.content.as_ref()?.sha256,
+            digest: entry.content.as_ref()?.digest,
             size: entry.metadata.size,
         })
     }

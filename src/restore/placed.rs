@@ -27,7 +27,7 @@ pub(super) struct Placed {
 
 impl Placed {
     pub(super) fn name(&self) -> &OsStr {
-        OsStr::from_bytes(self.entry.path.name().unwrap_or_default())
+        OsStr::from_bytes(self.entry.path().name().unwrap_or_default())
     }
 
     /// Whether nothing was in its place when the target was looked at.

@@ -13,6 +13,7 @@ use super::staging::StagingName;
 use super::wanted::Wanted;
 use super::{RestoreOptions, Shortfall, target};
 use crate::format::entry::{Entry, Kind};
+use crate::format::name::Name;
 use crate::format::path::EntryPath;
 use crate::format::snapshot::Snapshot;
 use crate::snapshots::entries::{EntriesError, EntryIndex};
@@ -62,8 +63,28 @@ pub struct Plan {
     pub conflicts: Vec<String>,
     /// How many stand in the way.
     pub conflict_count: u64,
+    /// Objects whose files are called something else than their keys, at most twenty of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub renamed: Vec<Renamed>,
+    /// How many there are.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub renamed_count: u64,
     /// Segments of the manifest that cannot be read.
     pub damaged: Vec<String>,
+}
+
+/// An object whose file is called something else, because nothing can be called by its key.
+#[derive(Debug, Serialize)]
+pub struct Renamed {
+    /// The key.
+    pub key: String,
+    /// The path, relative to the target.
+    pub path: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Conflicts that are named; the rest is counted.
@@ -150,12 +171,12 @@ fn plan_with(
             }
         };
         let entry = &wanted.entry;
-        let name = entry.path.name();
+        let name = entry.path().name();
         if name.is_some_and(|name| plan.staging_name.covers(name)) {
             return Ok(None);
         }
-        let at_entry = |error| failed(options, &entry.path, error);
-        let above = way.to(&entry.path).map_err(at_entry)?;
+        let at_entry = |error| failed(options, entry.path(), error);
+        let above = way.to(entry.path()).map_err(at_entry)?;
         let action = match (name, above) {
             _ if entry.metadata.kind.is_skipped() => Action::Skip,
             (Some(name), Some(above)) if above.has(name) => {
@@ -170,8 +191,11 @@ fn plan_with(
             (None, Some(_)) => Action::Keep,
             _ => Action::Create,
         };
-        if entry.metadata.kind == Kind::Directory && !entry.path.is_root() {
-            way.enter(&entry.path).map_err(at_entry)?;
+        if entry.metadata.kind == Kind::Directory && !entry.path().is_root() {
+            way.enter(entry.path()).map_err(at_entry)?;
+        }
+        if let Some(key) = wanted.renamed_from() {
+            plan.rename(key, entry);
         }
         if let Some(error) = wanted.lacking() {
             plan.lack(entry, error);
@@ -206,6 +230,8 @@ impl Plan {
             lacking_count: 0,
             conflicts: Vec::new(),
             conflict_count: 0,
+            renamed: Vec::new(),
+            renamed_count: 0,
             damaged: Vec::new(),
         }
     }
@@ -227,10 +253,20 @@ impl Plan {
         }
     }
 
+    fn rename(&mut self, key: &Name, entry: &Entry) {
+        self.renamed_count += 1;
+        if self.renamed.len() < NAMED {
+            self.renamed.push(Renamed {
+                key: key.to_string(),
+                path: entry.path().to_string(),
+            });
+        }
+    }
+
     fn lack(&mut self, entry: &Entry, error: String) {
         self.lacking_count += 1;
         if self.lacking.len() < NAMED {
-            let path = entry.path.to_string();
+            let path = entry.path().to_string();
             self.lacking.push(Shortfall { path, error });
         }
     }
@@ -259,7 +295,7 @@ impl Plan {
             Action::Conflict => {
                 self.conflict_count += 1;
                 if self.conflicts.len() < NAMED {
-                    self.conflicts.push(entry.path.to_string());
+                    self.conflicts.push(entry.path().to_string());
                 }
             }
         }

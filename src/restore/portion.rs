@@ -3,7 +3,6 @@
 use sha2::{Digest, Sha256};
 
 use crate::format::entry::{Entry, Kind};
-use crate::format::path::EntryPath;
 use crate::source::filter::Globs;
 use crate::window::Window;
 
@@ -39,16 +38,19 @@ impl Portion {
     pub(super) fn selects(&self, entry: &Entry) -> bool {
         match self {
             Self::Sample(sample) => sample.holds(entry),
-            _ => self.covers(&entry.path, entry.metadata.kind == Kind::Directory),
+            _ => self.covers(
+                entry.name.as_bytes(),
+                entry.metadata.kind == Kind::Directory,
+            ),
         }
     }
 
     /// Whether something would be among them that the snapshot need not have. A sample is of entries, and covers
     /// nothing else.
-    pub(super) fn covers(&self, path: &EntryPath, is_directory: bool) -> bool {
+    pub(super) fn covers(&self, name: &[u8], is_directory: bool) -> bool {
         match self {
             Self::All => true,
-            Self::Matching(globs) => globs.iter().all(|globs| globs.select(path, is_directory)),
+            Self::Matching(globs) => globs.iter().all(|globs| globs.select(name, is_directory)),
             Self::Sample(_) => false,
         }
     }
@@ -91,6 +93,6 @@ fn digest(entry: &Entry) -> [u8; 32] {
             let numbers = [group.dev.to_be_bytes(), group.ino.to_be_bytes()];
             Sha256::digest(numbers.concat()).into()
         }
-        None => Sha256::digest(entry.path.as_bytes()).into(),
+        None => Sha256::digest(entry.name.as_bytes()).into(),
     }
 }

@@ -108,7 +108,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn look(&mut self, entry: &Entry) {
-        let Some(name) = entry.path.name() else {
+        let Some(name) = entry.path().name() else {
             // Only a restore of everything gives the target the metadata of the root.
             return;
         };
@@ -116,24 +116,24 @@ impl Reader<'_> {
             return;
         }
         self.read.expected += 1;
-        let is_above = |above: &EntryPath| above.is_root() || entry.path.is_below(above);
+        let is_above = |above: &EntryPath| above.is_root() || entry.path().is_below(above);
         self.open.retain(|(above, _)| is_above(above));
         // That directory is named itself.
         if self
             .shut
             .as_ref()
-            .is_some_and(|shut| entry.path.is_below(shut))
+            .is_some_and(|shut| entry.path().is_below(shut))
         {
             self.read.unread_count += 1;
             return;
         }
-        let looked = match self.above(&entry.path) {
+        let looked = match self.above(entry.path()) {
             None => Err(Errno::NOENT),
             Some(Err(_)) => Err(Errno::MFILE),
             Some(Ok(above)) => self.compare(&above, name, entry),
         };
         self.read.missing += u64::from(looked == Err(Errno::NOENT));
-        let path = entry.path.to_string();
+        let path = entry.path().to_string();
         let is_told = self.told.contains(&*path);
         let ReadBack {
             mismatches,
@@ -152,7 +152,7 @@ impl Reader<'_> {
             Err(error) => {
                 let error = std::io::Error::from(error);
                 if entry.metadata.kind == Kind::Directory {
-                    self.shut = Some(entry.path.clone());
+                    self.shut = Some(entry.path().clone());
                 }
                 (
                     format!("cannot be read back: {error}"),
@@ -202,7 +202,7 @@ impl Reader<'_> {
                 if !metadata::has_attributes(&directory, entry) {
                     problem.get_or_insert_with(attributes);
                 }
-                self.enter(entry.path.clone(), directory);
+                self.enter(entry.path().clone(), directory);
             }
             Kind::File => {
                 open_up(above, name, &stat)?;

@@ -91,7 +91,7 @@ impl Sharing {
             if options.portion.selects(&entry) {
                 continue;
             }
-            let above = root.open_above(&entry.path);
+            let above = root.open_above(entry.path());
             if let Ok(stat) = above.and_then(|(directory, name)| Stat::at(directory, name))
                 && let Some(known) = self.0.get_mut(&(stat.dev, stat.ino))
                 && known.inode == Some(inode)

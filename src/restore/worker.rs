@@ -204,7 +204,7 @@ impl Worker {
     /// Something is there, and may lack some of its metadata.
     pub(super) fn given_metadata(&self, entry: &Entry, given: Result<(), NotGiven>) {
         if let Err(refused) = given {
-            self.failed(&entry.path, &format!("restored {refused}"));
+            self.failed(entry.path(), &format!("restored {refused}"));
         }
     }
 

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::entries::{Entries, EntriesError};
-use crate::format::entry::{Content, Entry, Kind};
+use crate::format::entry::{Digest, Entry, Kind};
+use crate::format::location::ETag;
 use crate::format::segment::SegmentRef;
 use crate::format::snapshot::Snapshot;
 use crate::store::Store;
@@ -64,10 +65,6 @@ pub fn difference_kind(before: &Entry, after: &Entry) -> Option<DifferenceKind> 
     if was.kind != is.kind {
         return Some(DifferenceKind::Type);
     }
-    fn digest(entry: &Entry) -> Option<[u8; 32]> {
-        let content: Option<&Content> = entry.content.as_ref();
-        content.map(|content| content.sha256)
-    }
     let same_contents =
         was.size == is.size && digest(before) == digest(after) && before.target == after.target;
     if !same_contents {
@@ -78,6 +75,14 @@ pub fn difference_kind(before: &Entry, after: &Entry) -> Option<DifferenceKind> 
         && same_time
         && before.xattrs == after.xattrs;
     (!same_metadata).then_some(DifferenceKind::Metadata)
+}
+
+/// What tells the contents of an entry from others: their SHA-256, or the bucket's name for the version of an object
+/// that nobody has read.
+fn digest(entry: &Entry) -> Option<(Digest, Option<&ETag>)> {
+    let digest = entry.content.as_ref()?.digest;
+    let etag = entry.object.as_ref().map(|object| &object.etag);
+    Some((digest, etag.filter(|_| digest == Digest::Vouched)))
 }
 
 /// All differences in order of path. Blocks; for a thread, not for a task.
@@ -134,7 +139,7 @@ impl Differences {
                 (None, None) => return Ok(None),
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
-                (Some(before), Some(after)) => before.path.cmp(&after.path),
+                (Some(before), Some(after)) => before.name.cmp(&after.name),
             };
             let before = order.is_le().then(|| self.before.next.take()).flatten();
             let after = order.is_ge().then(|| self.after.next.take()).flatten();
@@ -165,6 +170,7 @@ impl Iterator for Differences {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::entry::Content;
     use crate::format::entry::Metadata;
     use crate::format::location::Location;
     use crate::format::path::EntryPath;
@@ -186,7 +192,7 @@ mod tests {
 
     fn content(digit: u8) -> Content {
         Content {
-            sha256: [digit; 32],
+            digest: Digest::Sha256([digit; 32]),
             pass: "20251227T020000Z-7f3a".parse().unwrap(),
             captured_as: None,
             location: Location::Inline,

@@ -11,7 +11,7 @@ use super::fetch::fetch;
 use crate::format::entry::Entry;
 use crate::format::keys;
 use crate::format::lines::{LINES_BYTES, OBJECT_BYTES};
-use crate::format::path::EntryPath;
+use crate::format::name::Name;
 use crate::format::segment::{SegmentReader, SegmentRef};
 use crate::format::snapshot::Snapshot;
 use crate::store::{Store, StoreError};
@@ -176,23 +176,40 @@ impl Entries {
         }
     }
 
-    /// Those at `path` and below, the first of them at `path`. No other segments are loaded than those that
+    /// Those with this name and below, the first of them with it. No other segments are loaded than those that
     /// may have them. Needs a runtime around it.
     pub fn within(
         store: &Arc<dyn Store>,
         snapshot: &Snapshot,
-        path: &EntryPath,
+        name: &Name,
     ) -> impl Iterator<Item = Result<Entry, EntriesError>> + use<> {
         let segments = snapshot.segments.iter();
-        let segments = segments.filter(|segment| segment.may_have(path)).cloned();
+        let segments = segments.filter(|segment| segment.may_have(name)).cloned();
         let entries = Self::in_segments(store, &segments.collect::<Vec<_>>());
-        let (from, within) = (path.clone(), path.clone());
+        let (from, within) = (name.clone(), name.clone());
         entries
-            .skip_while(move |entry| entry.as_ref().is_ok_and(|entry| entry.path < from))
+            .skip_while(move |entry| entry.as_ref().is_ok_and(|entry| entry.name < from))
             .take_while(move |entry| match entry {
-                Ok(entry) => entry.path == within || entry.path.is_below(&within),
+                Ok(entry) => entry.name == within || entry.name.is_below(&within),
                 Err(_) => true,
             })
+    }
+
+    /// Those whose keys start so. No other segments are loaded than those that may have them. Needs a runtime around
+    /// it.
+    pub fn with_prefix(
+        store: &Arc<dyn Store>,
+        snapshot: &Snapshot,
+        prefix: &str,
+    ) -> impl Iterator<Item = Result<Entry, EntriesError>> + use<> {
+        let segments = snapshot.segments.iter();
+        let segments = segments.filter(|segment| segment.may_have_prefix(prefix));
+        let entries = Self::in_segments(store, &segments.cloned().collect::<Vec<_>>());
+        let prefix = prefix.to_owned();
+        entries.filter(move |entry| match entry {
+            Ok(entry) => entry.name.as_bytes().starts_with(prefix.as_bytes()),
+            Err(_) => true,
+        })
     }
 
     /// The next entry with its place.

@@ -96,6 +96,15 @@ impl Filter {
         self.include.is_none() && self.exclude.is_none() && self.only.is_none()
     }
 
+    /// Whether an object is left out, by its key: `/` in it counts as in a path.
+    #[must_use]
+    pub fn leaves_out_key(&self, key: &str) -> bool {
+        let key = key.as_bytes();
+        let matches = |globs: &Globs| globs.select(key, false);
+        self.exclude.as_ref().is_some_and(matches)
+            || self.include.as_ref().is_some_and(|globs| !matches(globs))
+    }
+
     /// Whether an entry is left out. Directories are never left out for want of an include: what
     /// is included may lie below.
     #[must_use]
@@ -106,11 +115,11 @@ impl Filter {
             return true;
         }
         let excluded = self.exclude.as_ref();
-        if excluded.is_some_and(|globs| globs.match_itself(path, is_directory)) {
+        if excluded.is_some_and(|globs| globs.match_itself(path.as_bytes(), is_directory)) {
             return true;
         }
         let included = self.include.as_ref();
-        !is_directory && included.is_some_and(|globs| !globs.select(path, is_directory))
+        !is_directory && included.is_some_and(|globs| !globs.select(path.as_bytes(), is_directory))
     }
 }
 
@@ -184,21 +193,20 @@ impl Globs {
 
     /// Whether the entry itself matches.
     #[must_use]
-    pub fn match_itself(&self, path: &EntryPath, is_directory: bool) -> bool {
-        let path = as_path(path.as_bytes());
+    pub fn match_itself(&self, name: &[u8], is_directory: bool) -> bool {
+        let path = as_path(name);
         self.any.is_match(path) || (is_directory && self.directories.is_match(path))
     }
 
     /// Whether the entry or a directory above it matches.
     #[must_use]
-    pub fn select(&self, path: &EntryPath, is_directory: bool) -> bool {
-        let bytes = path.as_bytes();
-        let mut ancestors = bytes
+    pub fn select(&self, name: &[u8], is_directory: bool) -> bool {
+        let mut ancestors = name
             .iter()
             .enumerate()
             .filter(|(_, byte)| **byte == b'/')
-            .map(|(at, _)| as_path(&bytes[..at]));
-        self.match_itself(path, is_directory)
+            .map(|(at, _)| as_path(&name[..at]));
+        self.match_itself(name, is_directory)
             || ancestors.any(|dir| self.any.is_match(dir) || self.directories.is_match(dir))
     }
 }

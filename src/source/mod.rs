@@ -3,8 +3,10 @@
 //! A kind of source is a [`Place`], which is made from the configuration, and the [`Source`] that opening it
 //! gives, in a folder of its own. Nothing else knows of which kind a source is.
 
+pub mod bucket;
 pub mod directory;
 pub mod filter;
+mod remote;
 pub(crate) mod session;
 pub mod stat;
 pub(crate) mod unusable;
@@ -15,10 +17,12 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use crate::format::entry::Kind;
-use crate::format::path::EntryPath;
+use crate::format::entry::{Entry, Kind};
+use crate::format::name::{Name, Order};
+use crate::format::object::ObjectMetadata;
 use crate::format::rules::Rules;
 
+pub use self::remote::{Remote, Seen};
 use self::stat::Stat;
 pub use self::unusable::{Cause, IfEmpty, Unusable};
 
@@ -27,7 +31,7 @@ pub type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Where a source is, before it is opened.
 pub trait Place: Debug + Send + Sync {
-    /// What kind of thing it is, as commit records have it: `directory`.
+    /// What kind of thing it is, as commit records have it: `directory`, `bucket`.
     fn kind(&self) -> &'static str;
 
     /// The place as names and records have it. Of something in the file system its absolute path, or
@@ -59,6 +63,11 @@ pub trait Place: Debug + Send + Sync {
         Rules::default()
     }
 
+    /// The same place, of which a pass looks at these categories alone; `None` where it has none of them.
+    fn with_categories(&self, _: &[String]) -> Option<Arc<dyn Place>> {
+        None
+    }
+
     /// Opens it. A pass does so once, on a thread that may block. What changes from now on counts as not yet seen.
     ///
     /// # Errors
@@ -78,8 +87,29 @@ pub trait Source: Send + Sync {
         false
     }
 
-    /// What exists, in the order of manifests (see [`EntryPath`]), the root first. It never ends early: what
-    /// cannot be looked at is an item that says so. A pass over sessions asks twice, for a survey first; what was
+    /// Of what kind the names in it are, and with it the order of its items.
+    fn order(&self) -> Order {
+        Order::Path
+    }
+
+    /// Whether what was recorded so is looked for. What is not stays in the snapshot as it is, although it does not
+    /// come up.
+    fn looks_for(&self, _: &Entry) -> bool {
+        true
+    }
+
+    /// The categories that a pass was asked for, where that is not everything.
+    fn categories(&self) -> Option<Vec<String>> {
+        None
+    }
+
+    /// What people should know of how it was gone through, once it was.
+    fn remarks(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What exists, in its order. A tree begins with its root, and has a directory before what is in it. It never
+    /// ends early: what cannot be looked at is an item that says so. A pass over sessions asks twice, for a survey first; what was
     /// given out may be opened while it goes on.
     ///
     /// # Errors
@@ -134,7 +164,7 @@ pub enum Item {
     /// Something exists; of a directory, what is in it follows.
     Found(Found),
     /// Something was listed, and gone when it was looked at. As with [`Refused::Gone`], it leaves the snapshot.
-    Vanished(EntryPath),
+    Vanished(Name),
     /// Something exists and cannot be looked at, for this reason: nothing is known of it or of what is below.
     /// It is counted and told, and the pass is incomplete. The last version stays, of it and of everything
     /// below it, marked as unreadable; what the last snapshot does not have is recorded by its name alone,
@@ -143,21 +173,37 @@ pub enum Item {
     /// With the path of a directory that was given out, it means that this directory cannot be listed. Right
     /// after it, nothing of what is in it is known, and the directory itself is marked; later, what comes of
     /// it after the item given out last is not known.
-    Unreadable(EntryPath, String),
+    Unreadable(Name, String),
+    /// It cannot be gone through any further, so that nothing is known of what else exists. The pass commits
+    /// nothing of this source.
+    Broken(Unusable),
 }
 
 /// Something that exists, and what it looks like.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// Relative to the root.
-    pub path: EntryPath,
+    /// Where it is: relative to the root, or in the bucket.
+    pub name: Name,
     /// What it looks like.
     pub stat: Stat,
+    /// An object: what the bucket says of it besides.
+    pub object: Option<Box<ObjectMetadata>>,
     /// A directory that is not entered, and why.
     pub not_entered: Option<NotEntered>,
 }
 
 impl Found {
+    /// Something in a tree.
+    #[must_use]
+    pub fn at(name: impl Into<Name>, stat: Stat) -> Self {
+        Self {
+            name: name.into(),
+            stat,
+            object: None,
+            not_entered: None,
+        }
+    }
+
     /// Whether it is a directory.
     #[must_use]
     pub fn is_directory(&self) -> bool {
@@ -197,6 +243,8 @@ pub enum Body {
     File(OwnedFd),
     /// Contents that come as they are made. Their length is known when they end, whatever `Stat` says.
     Stream(Box<dyn Produce>),
+    /// Contents of an object, which the store of the backups takes itself where it can.
+    Remote(Box<Remote>),
 }
 
 /// Makes contents as they are read.

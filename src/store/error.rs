@@ -17,6 +17,8 @@ pub enum Operation {
     Upload,
     /// List keys or uploads.
     List,
+    /// Make another object one of this store's.
+    Copy,
 }
 
 impl fmt::Display for Operation {
@@ -27,6 +29,7 @@ impl fmt::Display for Operation {
             Self::Put => "write",
             Self::Upload => "upload",
             Self::List => "list",
+            Self::Copy => "copy",
         })
     }
 }

@@ -20,6 +20,8 @@ pub struct Listing<'a> {
     pub start_after: Option<&'a str>,
     /// Fold keys together at the next `/` after the prefix.
     pub folders: bool,
+    /// Keys may be any, also such as XML cannot carry: those that others have given.
+    pub any_keys: bool,
 }
 
 /// An object, as a listing has it.

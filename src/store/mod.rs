@@ -32,6 +32,7 @@ use jiff::Timestamp;
 
 use crate::format::abilities::Abilities;
 use crate::format::location::Checksum;
+use crate::format::object::ObjectHeaders;
 
 pub use crate::format::location::ETag;
 pub use clock::Clock;
@@ -162,12 +163,103 @@ pub struct ObjectRef {
     pub etag: ETag,
 }
 
+/// The largest object that S3 copies in one request (S3 API reference, "CopyObject").
+pub const COPY_WHOLE_BYTES: u64 = 5 << 30;
+
+/// What an object is, bytes aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// Length in bytes.
+    pub size: u64,
+    /// Its version.
+    pub etag: ETag,
+    /// When it was written, by the store's clock; `None` where the store does not say.
+    pub last_modified: Option<Timestamp>,
+    /// Its storage class, where it is not the default.
+    pub storage_class: Option<String>,
+    /// Headers, user metadata and tags.
+    pub headers: ObjectHeaders,
+}
+
+/// What becomes of an object's tags when it is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tags {
+    /// The copy has them.
+    #[default]
+    Keep,
+    /// The copy has none.
+    Ignore,
+}
+
+/// How an object is copied as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WholeCopy {
+    /// What is copied; no other version is.
+    pub from: ObjectRef,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Where it goes.
+    pub key: String,
+    /// When it may go there; whatever is there, without.
+    pub condition: Option<Condition>,
+    /// Storage class of the copy; the bucket's default where there is none.
+    pub storage_class: Option<String>,
+    /// Whether the copy has the tags.
+    pub tags: Tags,
+}
+
+/// A copy that the store has made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copied {
+    /// Its version.
+    pub etag: ETag,
+    /// What the store has computed of it, or handed on.
+    pub checksum: Checksum,
+    /// The name of the version that was copied, where the bucket keeps versions.
+    pub version: Option<String>,
+}
+
 /// What a store can that takes contents from another one at the same address, so that they do not pass through
 /// here.
 #[async_trait]
 pub trait Copies: Send + Sync {
     /// How the other store finds an object of this one.
     fn named(&self, key: &str, etag: ETag) -> ObjectRef;
+
+    /// Whether parts that are copied come with checksums that were computed of their bytes.
+    fn proves_parts(&self) -> bool;
+
+    /// Says what an object of this store is, with its tags or without: a request, and another one for those.
+    ///
+    /// # Errors
+    /// The store fails, or there is no such object.
+    async fn describe(&self, key: &str, tags: Tags) -> StoreResult<Described>;
+
+    /// Reads a range of one version of an object of this store.
+    ///
+    /// # Errors
+    /// The store fails, or another version is there ([`StoreErrorKind::PreconditionFailed`]).
+    async fn read_version(&self, key: &str, etag: &ETag, range: Range<u64>) -> StoreResult<Bytes>;
+
+    /// Makes another store's object one of this store's, in one request that is sent once. Headers and user metadata
+    /// come along.
+    ///
+    /// # Errors
+    /// The store cannot do it, or may not read the other one; or it fails. Where a condition does not hold, of either
+    /// object, it is [`StoreErrorKind::PreconditionFailed`].
+    async fn copy_whole(&self, copy: &WholeCopy) -> StoreResult<Copied>;
+
+    /// The same in parts of so many bytes, for what is too large for one request. Nothing comes along by itself: what
+    /// the object is has to be said.
+    ///
+    /// # Errors
+    /// As [`copy_whole`](Self::copy_whole). Nothing is left of what was begun.
+    async fn copy_in_parts(
+        &self,
+        copy: &WholeCopy,
+        like: &ObjectHeaders,
+        part_bytes: u64,
+    ) -> StoreResult<Copied>;
 
     /// Makes a range of another store's object a part. Its checksum is what this store has computed of the bytes
     /// that it has taken.

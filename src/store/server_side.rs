@@ -16,8 +16,8 @@ use crc_fast::{checksum, checksum_combine};
 use tokio::task::JoinSet;
 
 use super::{
-    Completed, Condition, ObjectRef, PART_BYTES, Part, Placement, Store, StoreError,
-    StoreErrorKind, StoreResult, Upload, UploadedPart,
+    Completed, Condition, Copied, Copies, ObjectRef, Operation, PART_BYTES, Part, Placement, Store,
+    StoreError, StoreErrorKind, StoreResult, Upload, UploadedPart, WholeCopy,
 };
 use crate::memory::budget::Budget;
 use crate::stop::Stopped;
@@ -81,7 +81,63 @@ impl NotCopied {
 
 /// Whether a store may be able to copy what another one has.
 pub(crate) fn could_copy(from: &dyn Store, to: &dyn Store) -> bool {
+    let proves = to.copies().is_some_and(Copies::proves_parts);
+    proves && can_take(from, to)
+}
+
+/// Whether a store may be able to take objects as a whole from another one.
+pub(crate) fn can_take(from: &dyn Store, to: &dyn Store) -> bool {
     from.copies().is_some() && to.copies().is_some() && from.address() == to.address()
+}
+
+/// The length of parts in which an object is copied that is too large for one request, which takes `whole_bytes` at
+/// most.
+pub(crate) fn whole_part_bytes(size: u64, whole_bytes: u64) -> u64 {
+    let usual = COPIED_PART_BYTES.min(whole_bytes.max(SHORTEST_PART_BYTES));
+    usual.max(size.div_ceil(MOST_PARTS))
+}
+
+/// Requests that copying an object as a whole takes.
+pub(crate) fn copy_requests(size: u64, whole_bytes: u64) -> u64 {
+    match size <= whole_bytes {
+        true => 1,
+        // What it is, a beginning, the parts, an end.
+        false => 4 + size.div_ceil(whole_part_bytes(size, whole_bytes)),
+    }
+}
+
+/// Makes `to` copy one version of an object as a whole, with what it has besides its bytes; in parts if it has more
+/// than `whole_bytes`.
+///
+/// # Errors
+/// As [`Copies::copy_whole`].
+pub(crate) async fn copy_whole(
+    (from, key): (&dyn Store, &str),
+    to: &dyn Store,
+    copy: &WholeCopy,
+    whole_bytes: u64,
+) -> StoreResult<Copied> {
+    let unable = || StoreError {
+        operation: Operation::Copy,
+        location: format!("{}{}", to.location(), copy.key),
+        kind: StoreErrorKind::Unsupported("it takes nothing from other stores".to_owned()),
+    };
+    let copies = to.copies().ok_or_else(unable)?;
+    if copy.size <= whole_bytes {
+        return copies.copy_whole(copy).await;
+    }
+    let others = from.copies().ok_or_else(unable)?;
+    let described = others.describe(key, copy.tags).await?;
+    if described.etag.bare() != copy.from.etag.bare() {
+        return Err(StoreError {
+            kind: StoreErrorKind::PreconditionFailed,
+            ..unable()
+        });
+    }
+    let part_bytes = whole_part_bytes(copy.size, whole_bytes);
+    copies
+        .copy_in_parts(copy, &described.headers, part_bytes)
+        .await
 }
 
 /// Makes `to` copy an object, which must not be there yet. Nothing is left where it has not.

@@ -61,6 +61,20 @@ impl BadStore {
     }
 }
 
+impl BucketUrl {
+    /// The bucket.
+    #[must_use]
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    /// What every key begins with: empty, or ending in `/`.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+}
+
 impl Default for StoreUrl {
     /// Names none.
     fn default() -> Self {

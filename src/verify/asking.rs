@@ -121,6 +121,8 @@ impl<W: Wanted> Stretch<W> {
             prefix: folder,
             start_after: Some(after),
             folders: false,
+            // Copies of objects are called as their originals are.
+            any_keys: folder.starts_with("copies/"),
         });
         loop {
             let slot = asker.slot().await;

@@ -5,8 +5,9 @@
 
 use super::asking::Wanted;
 use super::compare::Recorded;
+use crate::format::entry::Digest;
 use crate::format::location::Stored;
-use crate::format::path::EntryPath;
+use crate::format::name::Name;
 
 /// What is collected, in bytes: some 80,000 objects, so that a million take a dozen listings of each folder.
 const BATCH_BYTES: usize = 32 << 20;
@@ -16,9 +17,9 @@ const EACH_BYTES: usize = 256;
 
 /// The object of a file.
 pub(super) struct WantedFile {
-    pub(super) path: EntryPath,
+    pub(super) name: Name,
     pub(super) stored: Box<Stored>,
-    pub(super) sha256: [u8; 32],
+    pub(super) digest: Digest,
     pub(super) is_copied: bool,
 }
 
@@ -28,7 +29,7 @@ impl Wanted for WantedFile {
     }
 
     fn recorded(&self) -> Recorded {
-        Recorded::of_file(&self.stored, self.sha256).copied(self.is_copied)
+        Recorded::of_contents(&self.stored, self.digest).copied(self.is_copied)
     }
 }
 
@@ -42,7 +43,7 @@ pub(super) struct Batch {
 impl Batch {
     pub(super) fn push(&mut self, wanted: WantedFile) {
         let etag = wanted.stored.etag.as_ref().map_or(0, |etag| etag.0.len());
-        let texts = wanted.path.as_bytes().len() + wanted.stored.key.len() + etag;
+        let texts = wanted.name.as_bytes().len() + wanted.stored.key.len() + etag;
         self.bytes += texts + EACH_BYTES;
         self.wanted.push(wanted);
     }
@@ -61,18 +62,19 @@ impl Batch {
 mod tests {
     use super::*;
     use crate::format::location::{Checksum, ETag};
+    use crate::format::path::EntryPath;
 
     #[test]
     fn a_batch_is_full_before_it_takes_much_memory() {
         let wanted = |length: usize| WantedFile {
-            path: EntryPath::parse(&[b'x'].repeat(length)[..]).unwrap(),
+            name: EntryPath::parse(&[b'x'].repeat(length)[..]).unwrap().into(),
             stored: Box::new(Stored {
                 key: "k".repeat(length + 40).into(),
                 size: 1,
                 checksum: Checksum::None,
                 etag: Some(ETag("e".repeat(34))),
             }),
-            sha256: [0; 32],
+            digest: Digest::Sha256([0; 32]),
             is_copied: false,
         };
         for (length, at_least, at_most) in [(40, 60_000, 100_000), (250, 30_000, 50_000)] {

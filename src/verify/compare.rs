@@ -4,6 +4,7 @@
 //! Where the checksums agree an ETag proves nothing: a copy in place changes it and no byte.
 
 use super::report::{Evidence, FindingKind, Problem};
+use crate::format::entry::Digest;
 use crate::format::location::{Checksum, ETag, Stored};
 use crate::format::objects::SharedObject;
 use crate::store::{ListedObject, ObjectInfo, Store, StoreErrorKind, StoreResult};
@@ -77,12 +78,12 @@ impl Look {
 }
 
 impl Recorded {
-    /// An object that holds one file as it is, of this SHA-256.
-    pub(super) fn of_file(stored: &Stored, sha256: [u8; 32]) -> Self {
+    /// An object that holds contents of this digest as they are.
+    pub(super) fn of_contents(stored: &Stored, digest: Digest) -> Self {
+        let sent = Self::sent(stored.size, stored.checksum, stored.etag.as_ref());
         Self {
-            size: stored.size,
-            sha256: Some(hex::encode(sha256)),
-            ..Self::sent(stored.size, stored.checksum, stored.etag.as_ref())
+            sha256: digest.sha256().map(hex::encode).or(sent.sha256),
+            ..sent
         }
     }
 

@@ -8,11 +8,11 @@ use super::compare::{Look, Recorded, look};
 use super::fetched::Fetched;
 use super::report::{Evidence, Finding, FindingKind, Problem, VerifyReport};
 use crate::contents::{Contents, ContentsError};
-use crate::format::entry::{Content, Entry};
+use crate::format::entry::{Content, Digest, Entry};
 use crate::format::location::Location;
+use crate::format::name::Name;
 use crate::format::objects::ObjectTable;
 use crate::format::pass_id::PassId;
-use crate::format::path::EntryPath;
 use crate::stop::Stop;
 use crate::store::{Store, StoreError, StoreErrorKind};
 
@@ -130,14 +130,14 @@ impl Checker {
                 stored.size
             );
             let problem = Problem::new(FindingKind::Record, text);
-            self.find(problem.at(entry.path.to_string(), &*stored.key));
+            self.find(problem.at(entry.name.to_string(), &*stored.key));
             self.advance();
             return None;
         }
         Some(WantedFile {
-            path: entry.path.clone(),
+            name: entry.name.clone(),
             stored: stored.clone(),
-            sha256: content.sha256,
+            digest: content.digest,
             is_copied: self.is_copied(content),
         })
     }
@@ -145,7 +145,7 @@ impl Checker {
     /// Enters what the store has said of an object that is not read.
     pub(super) fn told(&self, wanted: &WantedFile, look: Look) {
         let result = look.compared.map_err(|mismatch| mismatch.problem());
-        self.enter((&wanted.path, &wanted.stored.key), look.is_archived, result);
+        self.enter((&wanted.name, &wanted.stored.key), look.is_archived, result);
         self.advance();
     }
 
@@ -155,9 +155,9 @@ impl Checker {
         let checked = match entry.content.as_ref().map(|content| &content.location) {
             Some(Location::Object(stored)) => {
                 let content = entry.content.as_ref();
-                let sha256 = content.map_or([0; 32], |content| content.sha256);
+                let digest = content.map_or(Digest::Vouched, |content| content.digest);
                 let is_copied = content.is_some_and(|content| self.is_copied(content));
-                let recorded = Recorded::of_file(stored, sha256).copied(is_copied);
+                let recorded = Recorded::of_contents(stored, digest).copied(is_copied);
                 self.object(&entry, recorded, &key).await
             }
             Some(Location::Member(_)) => self.member(&entry, &key).await,
@@ -189,14 +189,14 @@ impl Checker {
             }
             self.fetched.take(key);
         }
-        self.enter((&entry.path, key), is_archived, result);
+        self.enter((&entry.name, key), is_archived, result);
         Ok(())
     }
 
     /// Enters what is known of an object now.
     fn enter(
         &self,
-        (path, key): (&EntryPath, &str),
+        (name, key): (&Name, &str),
         is_archived: bool,
         result: Result<Evidence, Problem>,
     ) {
@@ -205,7 +205,7 @@ impl Checker {
             report.archived += u64::from(is_archived);
             match result {
                 Ok(evidence) => report.compared.count(evidence),
-                Err(problem) => report.findings.push(problem.at(path.to_string(), key)),
+                Err(problem) => report.findings.push(problem.at(name.to_string(), key)),
             }
         });
     }
@@ -214,7 +214,7 @@ impl Checker {
     async fn member(self: &Arc<Self>, entry: &Arc<Entry>, key: &str) -> Result<(), StoreError> {
         match self.read_back(entry, key).await? {
             Back::Sound | Back::Stopped => {}
-            Back::Wrong(problem) => self.find(problem.at(entry.path.to_string(), key)),
+            Back::Wrong(problem) => self.find(problem.at(entry.name.to_string(), key)),
             Back::Archived => {
                 let mut refused = self.refused.lock().expect("nothing panics holding this");
                 refused.insert(key.to_owned());
@@ -248,9 +248,14 @@ impl Checker {
                 Ok(Err(ContentsError::Unknown(error))) => {
                     return Ok(Back::Wrong(Problem::new(FindingKind::Record, error)));
                 }
-                Ok(Err(ContentsError::Altered(_))) => {
+                Ok(Err(altered @ (ContentsError::Altered(_) | ContentsError::NotVouched(_)))) => {
                     if self.fetched.is_confirmed(key, extent(entry)) {
-                        let text = "altered: SHA-256 mismatch of what was read";
+                        let text = match altered {
+                            ContentsError::NotVouched(_) => {
+                                "altered: what was read does not have the checksum of the manifest"
+                            }
+                            _ => "altered: SHA-256 mismatch of what was read",
+                        };
                         return Ok(Back::Wrong(Problem::new(FindingKind::Altered, text)));
                     }
                     problem = Problem::unsteady();

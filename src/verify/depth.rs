@@ -15,8 +15,7 @@ pub struct Depth {
 impl Depth {
     /// Whether contents are read back.
     pub(super) fn reads(&self, content: &Content) -> bool {
-        self.read
-            .is_some_and(|window| window.holds(&content.sha256))
+        self.read.is_some_and(|window| window.holds(&content.lot()))
     }
 
     /// Whether everything is.

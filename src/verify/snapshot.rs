@@ -15,7 +15,7 @@ use super::contents::Checker;
 use super::depth::Depth;
 use super::report::{FindingKind, Problem, VerifyReport};
 use super::tally::Tally;
-use crate::format::entry::{Content, Entry};
+use crate::format::entry::{Content, Digest, Entry};
 use crate::format::location::{Location, Member};
 use crate::format::objects::ObjectTable;
 use crate::format::segment::SegmentRef;
@@ -131,7 +131,7 @@ struct Looker<'a> {
     archives: Option<Archives>,
     batch: Batch,
     /// Objects of files with several names that were looked at, and what was recorded of them.
-    shared: HashSet<(String, [u8; 32], u64)>,
+    shared: HashSet<(String, Digest, u64)>,
     /// Contents that are being read.
     tasks: Vec<JoinHandle<()>>,
 }
@@ -194,7 +194,7 @@ impl<'a> Looker<'a> {
         }
         if is_shared(&entry, content) {
             // Names of one file share an object; what each has recorded of it is compared.
-            let recorded = (key.clone(), content.sha256, entry.metadata.size);
+            let recorded = (key.clone(), content.digest, entry.metadata.size);
             if !self.shared.insert(recorded) {
                 return Ok(());
             }
@@ -222,14 +222,14 @@ impl<'a> Looker<'a> {
         let Some(archives) = &mut self.archives else {
             return false;
         };
-        archives.note(member, &entry.path);
+        archives.note(member, entry.path());
         let problem = archives.problem(member);
         let is_cold = archives.is_archived(member.of) || self.checker.is_refused(key);
         if problem.is_none() && !is_cold && reads {
             return true;
         }
         if let Some(problem) = problem {
-            self.checker.find(problem.at(entry.path.to_string(), key));
+            self.checker.find(problem.at(entry.name.to_string(), key));
         }
         self.checker.advance();
         false

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::report::{Finding, FindingKind, Problem};
 use crate::format::entry::Entry;
 use crate::format::keys;
-use crate::format::path::EntryPath;
+use crate::format::name::Name;
 use crate::format::segment::{End, SegmentRef};
 use crate::format::snapshot::Snapshot;
 use crate::format::totals::Totals;
@@ -16,7 +16,7 @@ use crate::snapshots::entries::EntryIndex;
 struct SegmentTally {
     totals: Totals,
     end: End,
-    last: Option<EntryPath>,
+    last: Option<Name>,
 }
 
 /// Counts entries by segment.
@@ -49,7 +49,7 @@ impl<'a> Tally<'a> {
         };
         held.totals += Totals::of(entry);
         held.end.add(entry);
-        held.last = Some(entry.path.clone());
+        held.last = Some(entry.name.clone());
     }
 
     /// Leaves out a segment that could not be read whole.

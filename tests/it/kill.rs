@@ -157,7 +157,7 @@ fn recorded(world: &World) -> BTreeSet<String> {
                 .content
                 .is_some_and(|content| content.pass.to_string() == pass)
             {
-                paths.insert(entry.path.to_string());
+                paths.insert(entry.name.to_string());
             }
         }
     }

@@ -6,6 +6,7 @@ mod answers;
 mod archive;
 mod backup;
 mod bounds;
+mod bucket;
 mod by_hand;
 mod cold;
 mod compared;

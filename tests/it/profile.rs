@@ -59,7 +59,7 @@ async fn asked_in_a_process_of_its_own() {
     let listing = Listing {
         prefix: "",
         start_after: None,
-        folders: false,
+        ..Listing::default()
     };
     let page: StoreResult<_> = store.list(listing).next().await;
     match page {

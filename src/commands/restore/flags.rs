@@ -1,5 +1,7 @@
 //! What the flags of a restore mean together.
 
+use std::path::Path;
+
 use crate::cli::RestoreArgs;
 use crate::error::Failure;
 use crate::exit::ExitCode;
@@ -49,6 +51,15 @@ const NOT_WITH_DISCARD: [&str; 7] = [
 
 /// Refuses what contradicts itself.
 pub(super) fn check(args: &RestoreArgs) -> Result<(), Failure> {
+    if let Some(to) = args.to.as_deref().filter(|to| is_url(to)) {
+        let message = format!(
+            "cannot restore into `{}`: a directory is needed",
+            to.display()
+        );
+        let hint =
+            "objects are restored as files; from there `aws s3 sync` brings them into a bucket";
+        return Err(Failure::new(ExitCode::Usage, message).hint(hint));
+    }
     let discards = NOT_WITH_DISCARD.map(|other| ("--discard-old", other, DISCARD));
     for (one, other, hint) in CONTRADICTIONS.into_iter().chain(discards) {
         if is_given(args, one) && is_given(args, other) {
@@ -57,6 +68,10 @@ pub(super) fn check(args: &RestoreArgs) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+fn is_url(to: &Path) -> bool {
+    to.as_os_str().as_encoded_bytes().starts_with(b"s3://")
 }
 
 fn is_given(args: &RestoreArgs, flag: &str) -> bool {

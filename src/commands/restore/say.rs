@@ -7,7 +7,7 @@ use super::super::{note, print};
 use crate::format::rules::Rules;
 use crate::format::snapshot::Snapshot;
 use crate::restore::replace::{ReplacePlan, Replaced};
-use crate::restore::{DeletionReport, Deletions, Plan, RestoreReport, Shortfall};
+use crate::restore::{DeletionReport, Deletions, Plan, Renamed, RestoreReport, Shortfall};
 use crate::stdio;
 use crate::text;
 
@@ -97,6 +97,7 @@ pub(super) fn preview(restored: &Restored<'_>) {
         note(&format!("error: {damaged}; that would not be restored"));
     }
     name(&plan.lacking, plan.lacking_count);
+    name_renamed(plan);
     if let Some(deletions) = deletions {
         name_deletions(deletions);
     }
@@ -180,6 +181,19 @@ pub(super) fn name(named: &[Shortfall], count: u64) {
     }
 }
 
+/// Names objects whose files are called something else than their keys.
+fn name_renamed(plan: &Plan) {
+    for Renamed { key, path } in &plan.renamed {
+        note(&text::one_line(&format!(
+            "note: `{key}` becomes `{path}`: no file can have the name of its key"
+        )));
+    }
+    let more = plan.renamed_count - plan.renamed.len() as u64;
+    if more > 0 {
+        note(&format!("note: and {} more", HumanCount(more)));
+    }
+}
+
 pub(super) fn summary(restored: &Restored<'_>) {
     if let Some(replaced) = restored.replaced.filter(|replaced| replaced.was_unfinished) {
         return finished(restored, replaced);
@@ -188,6 +202,9 @@ pub(super) fn summary(restored: &Restored<'_>) {
         return;
     };
     name(&report.failures, report.failure_count);
+    if let Some(plan) = restored.plan {
+        name_renamed(plan);
+    }
     if report.earlier_state > 0 {
         note(&format!(
             "warning: {} in an earlier state: the snapshot's pass could not read them",

@@ -8,6 +8,7 @@ use crate::cli::RestoreArgs;
 use crate::config::Job;
 use crate::error::Failure;
 use crate::exit::ExitCode;
+use crate::format::name::Order;
 use crate::format::snapshot::Snapshot;
 use crate::restore::Deletions;
 use crate::store::url::StoreUrl;
@@ -15,6 +16,9 @@ use crate::text;
 
 /// The directory that a snapshot goes to; none for a test that names none.
 pub(super) fn target(args: &RestoreArgs, snapshot: &Snapshot) -> Result<Option<PathBuf>, Failure> {
+    if snapshot.order == Order::Key {
+        check_objects(args, snapshot)?;
+    }
     if args.in_place {
         return origin(snapshot).map(Some);
     }
@@ -22,6 +26,24 @@ pub(super) fn target(args: &RestoreArgs, snapshot: &Snapshot) -> Result<Option<P
         true => to.join(snapshot.source.as_str()),
         false => to.clone(),
     }))
+}
+
+/// Refuses what is not for objects: they are restored as files, into a directory.
+fn check_objects(args: &RestoreArgs, snapshot: &Snapshot) -> Result<(), Failure> {
+    let flags = [
+        ("--in-place", args.in_place),
+        ("--replace", args.replace),
+        ("--delete", args.delete),
+    ];
+    let Some((flag, _)) = flags.into_iter().find(|(_, is_given)| *is_given) else {
+        return Ok(());
+    };
+    let source = &snapshot.source;
+    let message = format!("{source} is a bucket, whose objects cannot be restored with {flag}");
+    let hint = format!(
+        "restore them as files: `offsite restore --source {source} --to DIR`, which leaves alone what is there"
+    );
+    Err(Failure::new(ExitCode::Usage, message).hint(hint))
 }
 
 /// Whether each source goes into a directory of its name.

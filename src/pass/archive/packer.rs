@@ -280,7 +280,7 @@ impl Packer {
             // Once a member is written that may be torn, a whole one has to take its place.
             if let Some(known) = capture.order.known.as_ref().filter(|_| !is_last) {
                 let (sha256, read) = large::hash(capture, file, size)?;
-                if known.sha256 == sha256 && !has_changed(capture, &opened)? {
+                if known.is(sha256) && !has_changed(capture, &opened)? {
                     let mut entry = capture.entry(&before, read);
                     entry.content = Some(known.clone());
                     entry.xattrs = opened.xattrs;
@@ -371,9 +371,9 @@ impl Packer {
         let error = std::io::Error::from(error);
         let text = format!(
             "{}: only the first {read} of {} bytes could be read ({error}); the rest is zeros\n",
-            entry.path, entry.metadata.size
+            entry.name, entry.metadata.size
         );
-        let name = [entry.path.as_bytes(), b".offsite-incomplete"].concat();
+        let name = [entry.name.as_bytes(), b".offsite-incomplete"].concat();
         if let Ok(path) = crate::format::path::EntryPath::parse(name) {
             let note = Entry::new(path, entry.metadata);
             tar::begin(raw, &note, Member::File(text.len() as u64));

@@ -138,7 +138,7 @@ impl Worker {
             Kind::File => match capture.another_name() {
                 Some((First::Member(first), stat)) => {
                     let entry = capture.linked(&first, &stat);
-                    let link = Member::HardLink(first.path.as_bytes());
+                    let link = Member::HardLink(first.name.as_bytes());
                     tar::begin(&mut raw.bytes, &entry, link);
                     raw.members += 1;
                     raw.files.push(InPiece::Link(capture, entry));

@@ -24,7 +24,7 @@ pub(in crate::pass) fn put(
     held: InMemory,
     sha256: [u8; 32],
 ) -> Result<Content, Uncaptured> {
-    if let Some(known) = apart.known.as_ref().filter(|known| known.sha256 == sha256) {
+    if let Some(known) = apart.known.as_ref().filter(|known| known.is(sha256)) {
         return Ok(known.clone());
     }
     let started = Instant::now();
@@ -37,7 +37,7 @@ pub(in crate::pass) fn put(
     drop(request);
     context.events.emit(&Event::FileUploaded {
         source: context.job.name.clone(),
-        path: capture.order.found.path.to_string(),
+        path: capture.order.found.name.to_string(),
         key: key.clone(),
         size,
         sha256: hex::encode(sha256),

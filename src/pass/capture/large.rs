@@ -24,7 +24,7 @@ pub(super) fn capture(
     let size = before.metadata.size;
     if let Some(known) = &capture.order.known {
         let (sha256, read) = hash(capture, file, size)?;
-        if known.sha256 == sha256 && !has_changed(capture, opened)? {
+        if known.is(sha256) && !has_changed(capture, opened)? {
             let mut entry = capture.entry(before, read);
             entry.content = Some(known.clone());
             return Ok(Reading::Same(entry));

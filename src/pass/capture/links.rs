@@ -96,7 +96,7 @@ impl Capture {
     /// The entry of another name of `first`.
     pub(in crate::pass) fn linked(&self, first: &Entry, stat: &Stat) -> Entry {
         Entry {
-            path: self.order.found.path.clone(),
+            name: self.order.found.name.clone(),
             metadata: stat.metadata,
             ..first.clone()
         }
@@ -133,7 +133,7 @@ impl Capture {
                 if entry.hardlink == Some(group) =>
             {
                 let content = entry.content.clone();
-                let content = content.map(|content| content.captured_as(&entry.path));
+                let content = content.map(|content| content.captured_as(entry.path()));
                 First::Stored(Arc::new(Entry {
                     content,
                     ..Entry::clone(entry)

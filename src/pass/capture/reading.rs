@@ -69,7 +69,7 @@ pub(in crate::pass) fn open_and_attempt(
 pub(in crate::pass) fn contents(opened: &Opened) -> Result<&OwnedFd, Uncaptured> {
     match &opened.body {
         Body::File(file) if opened.stat.metadata.kind == Kind::File => Ok(file),
-        Body::File(_) | Body::Stream(_) | Body::None => Err(Uncaptured::Gone),
+        Body::File(_) | Body::Stream(_) | Body::Remote(_) | Body::None => Err(Uncaptured::Gone),
     }
 }
 

@@ -55,6 +55,7 @@ impl Captures {
     /// Makes threads that wait for memory or a free request give up.
     pub(crate) fn close(&self) {
         self.capturer.uploader.close();
+        self.capturer.turns.close();
     }
 
     /// Waits for the threads, which end once no order can come any more.

@@ -59,7 +59,7 @@ impl From<Stopped> for Uncaptured {
 impl Capture {
     pub(super) fn refused(&self, refused: Uncaptured) -> Captured {
         let source = self.options().job.name.clone();
-        let path = self.order.found.path.to_string();
+        let path = self.order.found.name.to_string();
         let (event, error, is_unsent) = match refused {
             Uncaptured::Stopped => return Captured::Aborted,
             Uncaptured::Gone => {
@@ -108,7 +108,11 @@ impl Capture {
         let fallback = self.order.fallback.as_deref();
         let mut entry = match fallback.filter(|old| old.metadata.kind == kind) {
             Some(old) => old.clone(),
-            None => Entry::new(found.path.clone(), found.stat.metadata),
+            None => {
+                let mut entry = Entry::new(found.name.clone(), found.stat.metadata);
+                entry.object = found.object.clone();
+                entry
+            }
         };
         let since = entry.unreadable.map_or(self.options().pass, |u| u.since);
         entry.unreadable = Some(Unreadable { error, since });

@@ -2,21 +2,10 @@
 
 use super::Decider;
 use crate::format::entry::{Entry, Kind, Metadata, Unreadable};
-use crate::format::path::EntryPath;
+use crate::format::name::Name;
 use crate::format::totals::Totals;
 use crate::pass::diff::{MergeError, Pair, Recorded, UnknownAt, is_racy};
 use crate::pass::steps::{Sink, Step};
-
-/// What is recorded of something of which nobody knows more than its name.
-const NOTHING_KNOWN: Metadata = Metadata {
-    kind: Kind::File,
-    size: 0,
-    mtime_ns: 0,
-    ctime_ns: 0,
-    mode: 0,
-    uid: 0,
-    gid: 0,
-};
 
 impl<S: Sink> Decider<S> {
     /// Records a directory that cannot be listed. It is marked, because something may be in it that no
@@ -41,7 +30,7 @@ impl<S: Sink> Decider<S> {
             }
             None => self.merged.new += 1,
         }
-        let entry = base.unwrap_or_else(|| Entry::new(found.path.clone(), metadata));
+        let entry = base.unwrap_or_else(|| Entry::new(found.name.clone(), metadata));
         self.step(Step::Ready(Box::new(Entry {
             metadata,
             inode: found.stat.directory_inode(),
@@ -53,13 +42,9 @@ impl<S: Sink> Decider<S> {
     /// Records that something exists of which nobody knows more than its name, as a file that was never read.
     /// So no later snapshot looks complete without it, nor a restore, also where later passes do not come by
     /// again.
-    pub(super) fn record_unseen(
-        &mut self,
-        path: &EntryPath,
-        error: &str,
-    ) -> Result<(), MergeError> {
+    pub(super) fn record_unseen(&mut self, path: &Name, error: &str) -> Result<(), MergeError> {
         self.merged.new += 1;
-        let mut entry = Entry::new(path.clone(), NOTHING_KNOWN);
+        let mut entry = Entry::new(path.clone(), Metadata::NOTHING);
         entry.unreadable = Some(Unreadable {
             error: error.to_owned(),
             since: self.context.pass,
@@ -85,7 +70,7 @@ impl<S: Sink> Decider<S> {
     /// Carries an entry forward that could not be looked at, and says so in it.
     pub(super) fn hold(&mut self, mut entry: Entry, unknown: &UnknownAt) -> Result<(), MergeError> {
         // What could not be looked at is counted already, and not what is below it.
-        self.merged.failed += u64::from(entry.path != unknown.at);
+        self.merged.failed += u64::from(entry.name != unknown.at);
         if entry.unreadable.is_some() {
             self.kept += Totals::of(&entry);
             return Ok(());

@@ -1,7 +1,8 @@
-//! Whether an entry has changed: a pure function of what is on disk and what the last snapshot says.
+//! Whether an entry has changed: a pure function of what exists and what the last snapshot says.
 
 use crate::format::entry::{Entry, Kind};
 use crate::pass::job::Detect;
+use crate::source::Found;
 use crate::source::stat::Stat;
 
 /// What has to be done about an entry that was there before.
@@ -23,15 +24,38 @@ const TICK_NS: i64 = 10_000_000;
 /// FAT keeps times to 2 seconds, other file systems to one; their times are whole seconds.
 const COARSE_TICK_NS: i64 = 2_000_000_000;
 
-/// Compares an entry on disk with the one recorded by a pass whose scan began at
+/// Compares an entry that exists with the one recorded by a pass whose scan began at
 /// `scan_started_ns`.
 #[must_use]
 pub(crate) fn compare(
-    found: &Stat,
+    found: &Found,
     recorded: &Entry,
     scan_started_ns: i64,
     detect: Detect,
 ) -> Verdict {
+    match found.stat.metadata.kind {
+        Kind::Object => compare_objects(found, recorded),
+        _ => compare_files(&found.stat, recorded, scan_started_ns, detect),
+    }
+}
+
+/// A bucket says which version of an object is there. A later time alone means that the same bytes were put again, it
+/// may be with other metadata; whether the class is another one does not matter, which no lifecycle rule changes the
+/// time with. What it counts as is a matter of the configuration.
+fn compare_objects(found: &Found, recorded: &Entry) -> Verdict {
+    let (Some(now), Some(then)) = (&found.object, &recorded.object) else {
+        return Verdict::Capture;
+    };
+    let is_same = found.stat.metadata == recorded.metadata && now.etag == then.etag;
+    let is_complete = recorded.unreadable.is_none() && recorded.content.is_some();
+    match (is_same && is_complete, now.category == then.category) {
+        (true, true) => Verdict::Unchanged,
+        (true, false) => Verdict::Rerecord,
+        (false, _) => Verdict::Capture,
+    }
+}
+
+fn compare_files(found: &Stat, recorded: &Entry, scan_started_ns: i64, detect: Detect) -> Verdict {
     let (now, then) = (&found.metadata, &recorded.metadata);
     let complete = recorded.unreadable.is_none() && !recorded.changed_while_reading;
     let settled = !recorded.racy && !is_racy(now.mtime_ns.max(now.ctime_ns), scan_started_ns);
@@ -70,7 +94,7 @@ pub(crate) fn is_racy(changed_ns: i64, scan_started_ns: i64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::entry::{Content, Metadata, Unreadable};
+    use crate::format::entry::{Content, Digest, Metadata, Unreadable};
     use crate::format::location::Location;
     use crate::format::path::EntryPath;
 
@@ -98,7 +122,7 @@ mod tests {
     fn recorded(stat: &Stat) -> Entry {
         let mut entry = Entry::new(EntryPath::parse("x").unwrap(), stat.metadata);
         entry.content = (stat.metadata.kind == Kind::File).then(|| Content {
-            sha256: [0; 32],
+            digest: Digest::Sha256([0; 32]),
             pass: "20251227T020000Z-7f3a".parse().unwrap(),
             captured_as: None,
             location: Location::Inline,
@@ -110,7 +134,7 @@ mod tests {
         let mut now = stat(Kind::File);
         let then = recorded(&now);
         change(&mut now);
-        compare(&now, &then, SCAN, Detect::Metadata)
+        compare_files(&now, &then, SCAN, Detect::Metadata)
     }
 
     #[test]
@@ -125,7 +149,7 @@ mod tests {
         assert_eq!(after(|s| s.ino = 2), Verdict::Unchanged);
         let same = stat(Kind::File);
         assert_eq!(
-            compare(&same, &recorded(&same), SCAN, Detect::Checksum),
+            compare_files(&same, &recorded(&same), SCAN, Detect::Checksum),
             Verdict::Reread
         );
     }
@@ -143,7 +167,7 @@ mod tests {
             let mut now = stat(Kind::File);
             now.metadata.ctime_ns = changed_ns;
             let then = recorded(&now);
-            assert_eq!(compare(&now, &then, SCAN, Detect::Metadata), verdict);
+            assert_eq!(compare_files(&now, &then, SCAN, Detect::Metadata), verdict);
         }
     }
 
@@ -153,7 +177,7 @@ mod tests {
         let mut then = recorded(&now);
         then.changed_while_reading = true;
         assert_eq!(
-            compare(&now, &then, SCAN, Detect::Metadata),
+            compare_files(&now, &then, SCAN, Detect::Metadata),
             Verdict::Reread
         );
         let mut then = recorded(&now);
@@ -162,12 +186,12 @@ mod tests {
             since: "20251227T020000Z-7f3a".parse().unwrap(),
         });
         assert_eq!(
-            compare(&now, &then, SCAN, Detect::Metadata),
+            compare_files(&now, &then, SCAN, Detect::Metadata),
             Verdict::Reread
         );
         then.content = None;
         assert_eq!(
-            compare(&now, &then, SCAN, Detect::Metadata),
+            compare_files(&now, &then, SCAN, Detect::Metadata),
             Verdict::Capture
         );
     }
@@ -182,7 +206,7 @@ mod tests {
         ] {
             let then = recorded(&stat(before));
             assert_eq!(
-                compare(&stat(now), &then, SCAN, Detect::Metadata),
+                compare_files(&stat(now), &then, SCAN, Detect::Metadata),
                 verdict,
                 "{before:?} to {now:?}"
             );

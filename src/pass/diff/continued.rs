@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use super::cursor::{Cursor, Recorded};
 use crate::format::entry::{Content, Entry};
 use crate::format::location::ObjectId;
-use crate::format::path::EntryPath;
+use crate::format::name::Name;
 use crate::pass::past::Past;
 use crate::snapshots::entries::Segments;
 use crate::store::StoreError;
@@ -56,17 +56,17 @@ impl Continued {
         }
     }
 
-    /// The entry at `path`. Entries before it are passed over for good.
+    /// The entry of this name. Entries before it are passed over for good.
     ///
     /// # Errors
     /// The store fails.
-    pub(super) fn at(&mut self, path: &EntryPath) -> Result<Option<Recorded>, StoreError> {
+    pub(super) fn at(&mut self, name: &Name) -> Result<Option<Recorded>, StoreError> {
         let mut found = None;
         for cursor in &mut self.cursors {
-            while cursor.load()?.compare(path).is_lt() {
+            while cursor.load()?.compare(name).is_lt() {
                 cursor.take();
             }
-            if cursor.compare(path).is_eq() {
+            if cursor.compare(name).is_eq() {
                 let counts = cursor.has_xattrs() || !self.xattrs;
                 let recorded = cursor.take();
                 found = found.or(recorded.filter(|r| counts && self.trusted.has(&r.entry)));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::format::entry::Entry;
-use crate::format::path::EntryPath;
+use crate::format::name::Name;
 use crate::format::segment::{SegmentError, SegmentReader, SegmentRef};
 use crate::snapshots::entries::{Loaded, Segments, StoredSegment};
 use crate::store::StoreError;
@@ -111,10 +111,10 @@ impl Cursor {
         self.has_xattrs
     }
 
-    /// Whether the next entry that is loaded lies before, at or after `path`; after, if there is none.
-    pub(super) fn compare(&self, path: &EntryPath) -> std::cmp::Ordering {
+    /// Whether the next entry that is loaded lies before, at or after `name`; after, if there is none.
+    pub(super) fn compare(&self, name: &Name) -> std::cmp::Ordering {
         match &self.entry {
-            Some(entry) => entry.path.cmp(path),
+            Some(entry) => entry.name.cmp(name),
             None => std::cmp::Ordering::Greater,
         }
     }

@@ -8,9 +8,9 @@ use super::continued::Continued;
 use super::cursor::{Cursor, Damaged, Recorded};
 use super::moved::Moved;
 use crate::format::damage::DamagedContents;
-use crate::format::path::EntryPath;
+use crate::format::name::Name;
 use crate::snapshots::entries::StoredSegment;
-use crate::source::{Found, Item};
+use crate::source::{Found, Item, Unusable};
 use crate::stop::{Stop, Stopped};
 use crate::store::StoreError;
 
@@ -23,6 +23,9 @@ pub(crate) enum MergeError {
     /// The last snapshot cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The source cannot be gone through to its end.
+    #[error(transparent)]
+    Source(Unusable),
     /// A segment of the last snapshot is damaged that nothing in the source can replace.
     #[error("{}", .0.error)]
     Damaged(Damaged),
@@ -54,13 +57,13 @@ pub(crate) struct Compared {
 #[derive(Debug)]
 pub(crate) struct UnknownAt {
     /// There and below.
-    pub(crate) at: EntryPath,
+    pub(crate) at: Name,
     /// What the source says.
     pub(crate) error: String,
 }
 
 impl UnknownAt {
-    fn has(&self, path: &EntryPath) -> bool {
+    fn has(&self, path: &Name) -> bool {
         *path == self.at || path.is_below(&self.at)
     }
 }
@@ -110,20 +113,20 @@ pub(crate) trait Visitor {
     ///
     /// # Errors
     /// The merge is to end.
-    fn vanished(&mut self, path: &EntryPath) -> Result<(), MergeError>;
+    fn vanished(&mut self, path: &Name) -> Result<(), MergeError>;
 
     /// Nothing is known of what is at `path` and below. What the last snapshot has of that is `missing` for
     /// this reason.
     ///
     /// # Errors
     /// The merge is to end.
-    fn unknown(&mut self, path: &EntryPath, error: &str) -> Result<(), MergeError>;
+    fn unknown(&mut self, path: &Name, error: &str) -> Result<(), MergeError>;
 
     /// Nor does the last snapshot have anything at that `path`, or is it a directory that was found.
     ///
     /// # Errors
     /// The merge is to end.
-    fn unseen(&mut self, _path: &EntryPath, _error: &str) -> Result<(), MergeError> {
+    fn unseen(&mut self, _path: &Name, _error: &str) -> Result<(), MergeError> {
         Ok(())
     }
 
@@ -152,7 +155,7 @@ pub(super) struct Merge<'a, V> {
     stop: &'a Stop,
     unknown: Option<UnknownAt>,
     /// The directory that was found last.
-    directory: EntryPath,
+    directory: Name,
     moved: Moved,
     damaged: Arc<DamagedContents>,
 }
@@ -165,7 +168,7 @@ impl<'a, V: Visitor> Merge<'a, V> {
             visitor,
             stop,
             unknown: None,
-            directory: EntryPath::ROOT,
+            directory: Name::ROOT,
             moved: Moved::default(),
             damaged: Arc::default(),
         }
@@ -193,10 +196,10 @@ impl<'a, V: Visitor> Merge<'a, V> {
                 Item::Found(found) => match items.peek() {
                     // A directory that is gone before it is listed, or anything that cannot be looked at
                     // after all: what comes next says what to do.
-                    Some(Item::Vanished(path)) if *path == found.path => {}
+                    Some(Item::Vanished(path)) if *path == found.name => {}
                     Some(Item::Unreadable(path, _))
-                        if *path == found.path && !found.is_directory() => {}
-                    Some(Item::Unreadable(path, error)) if *path == found.path => {
+                        if *path == found.name && !found.is_directory() => {}
+                    Some(Item::Unreadable(path, error)) if *path == found.name => {
                         let unlisted = error.clone();
                         self.found(found, Some(unlisted))?;
                     }
@@ -204,6 +207,7 @@ impl<'a, V: Visitor> Merge<'a, V> {
                 },
                 Item::Vanished(path) => self.visitor.vanished(&path)?,
                 Item::Unreadable(path, error) => self.unreadable(path, error)?,
+                Item::Broken(unusable) => return Err(MergeError::Source(unusable)),
             }
         }
         self.load()?;
@@ -215,7 +219,7 @@ impl<'a, V: Visitor> Merge<'a, V> {
         self.visitor.finish()
     }
 
-    fn unreadable(&mut self, path: EntryPath, error: String) -> Result<(), MergeError> {
+    fn unreadable(&mut self, path: Name, error: String) -> Result<(), MergeError> {
         self.catch_up(&path)?;
         self.visitor.unknown(&path, &error)?;
         let is_directory = self.directory == path || self.directory.is_below(&path);
@@ -229,16 +233,16 @@ impl<'a, V: Visitor> Merge<'a, V> {
     }
 
     fn found(&mut self, found: Found, unlisted: Option<String>) -> Result<(), MergeError> {
-        self.catch_up(&found.path)?;
+        self.catch_up(&found.name)?;
         if found.is_directory() {
-            self.directory = found.path.clone();
+            self.directory = found.name.clone();
         }
         let mut base = None;
-        if self.base.compare(&found.path) == Ordering::Equal {
+        if self.base.compare(&found.name) == Ordering::Equal {
             self.begin_segments()?;
             base = self.base.take().map(|recorded| self.judged(recorded));
         }
-        let continued = self.continued.at(&found.path)?;
+        let continued = self.continued.at(&found.name)?;
         let continued = continued.map(|recorded| self.judged(recorded));
         let recorded = base.iter().chain(&continued);
         self.moved.look(&found, recorded.map(|r| &r.entry));
@@ -274,7 +278,7 @@ impl<'a, V: Visitor> Merge<'a, V> {
     }
 
     /// Leaves behind what the last snapshot has before `path`.
-    fn catch_up(&mut self, path: &EntryPath) -> Result<(), MergeError> {
+    fn catch_up(&mut self, path: &Name) -> Result<(), MergeError> {
         self.load()?;
         while self.base.compare(path) == Ordering::Less {
             self.leave_behind()?;
@@ -301,7 +305,7 @@ impl<'a, V: Visitor> Merge<'a, V> {
         };
         let recorded = self.judged(recorded);
         let unknown = self.unknown.as_ref();
-        let unknown = unknown.filter(|unknown| unknown.has(&recorded.entry.path));
+        let unknown = unknown.filter(|unknown| unknown.has(&recorded.entry.name));
         self.visitor.missing(recorded, unknown)
     }
 

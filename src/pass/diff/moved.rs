@@ -6,7 +6,7 @@
 use super::compare::{Verdict, compare, is_another_directory};
 use super::cursor::Recorded;
 use crate::format::entry::{Entry, Kind};
-use crate::format::path::EntryPath;
+use crate::format::name::Name;
 use crate::pass::job::Detect;
 use crate::source::Found;
 
@@ -14,7 +14,7 @@ use crate::source::Found;
 #[derive(Debug, Default)]
 pub(crate) struct Moved {
     /// The uppermost one of those that the walk is in.
-    at: Option<EntryPath>,
+    at: Option<Name>,
 }
 
 impl Moved {
@@ -25,28 +25,21 @@ impl Moved {
         recorded: impl IntoIterator<Item = &'a Entry>,
     ) {
         let mut recorded = recorded.into_iter();
-        if recorded.any(|entry| is_another_directory(&found.stat, entry)) && !self.has(&found.path)
+        if recorded.any(|entry| is_another_directory(&found.stat, entry)) && !self.has(&found.name)
         {
-            self.at = Some(found.path.clone());
+            self.at = Some(found.name.clone());
         }
     }
 
     /// Whether a path lies below such a directory.
-    fn has(&self, path: &EntryPath) -> bool {
+    fn has(&self, path: &Name) -> bool {
         self.at.as_ref().is_some_and(|at| path.is_below(at))
     }
 
     /// Compares an entry with the one that was recorded, as closely as has to be.
     pub(crate) fn compare(&self, found: &Found, recorded: &Recorded, detect: Detect) -> Verdict {
-        let compare = |detect| {
-            compare(
-                &found.stat,
-                &recorded.entry,
-                recorded.scan_started_ns,
-                detect,
-            )
-        };
-        if !self.has(&found.path) {
+        let compare = |detect| compare(found, &recorded.entry, recorded.scan_started_ns, detect);
+        if !self.has(&found.name) {
             return compare(detect);
         }
         match compare(Detect::Checksum) {

@@ -13,7 +13,7 @@ use super::error::SourceError;
 use super::past::Past;
 use super::steps::{Apart, Group};
 use crate::format::entry::Entry;
-use crate::format::path::EntryPath;
+use crate::format::name::Name;
 use crate::format::selection::SessionSelection;
 use crate::source::Found;
 
@@ -70,7 +70,7 @@ pub(crate) trait Policy: Send {
     fn compare(&self, found: &Found, recorded: &Recorded, moved: &Moved) -> Verdict;
 
     /// What the contents of a name go into together with others'; `None` for an object of their own.
-    fn group(&self, name: &EntryPath) -> Option<Arc<Group>>;
+    fn group(&self, name: &Name) -> Option<Arc<Group>>;
 
     /// Where something that goes into an archive goes besides, if anywhere.
     fn apart(&self, _: &Pair) -> Option<Box<Apart>> {

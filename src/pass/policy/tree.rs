@@ -4,20 +4,22 @@ use std::sync::Arc;
 
 use super::{Approach, Change, Decision, Policy};
 use crate::archive::template::Values;
-use crate::format::path::EntryPath;
+use crate::format::name::Name;
+use crate::format::selection::SessionSelection;
 use crate::format::snapshot::Snapshot;
 use crate::pass::context::SourceContext;
 use crate::pass::diff::{Moved, Recorded, Verdict};
 use crate::pass::job::ArchiveOptions;
 use crate::pass::job::{Detect, Method};
 use crate::pass::steps::Group;
-use crate::source::Found;
+use crate::source::{Found, Source};
 
 struct Tree {
     /// Whether everything is captured again, whatever was recorded.
     afresh: bool,
     closeness: Closeness,
     may_be_empty: bool,
+    source: Arc<dyn Source>,
     /// The archive that everything goes into.
     archive: Option<Arc<Group>>,
 }
@@ -56,7 +58,7 @@ impl Policy for Tree {
         }
     }
 
-    fn group(&self, _: &EntryPath) -> Option<Arc<Group>> {
+    fn group(&self, _: &Name) -> Option<Arc<Group>> {
         self.archive.clone()
     }
 
@@ -69,6 +71,7 @@ impl Policy for Tree {
                 }
                 _ => Decision::Capture,
             },
+            Change::Gone(recorded) if !self.source.looks_for(&recorded.entry) => Decision::Keep,
             // What a damaged segment lists is captured again, if it still exists.
             Change::Gone(_) | Change::Damaged => Decision::Drop,
             Change::Unknown(_) => Decision::Hold,
@@ -92,6 +95,7 @@ pub(super) fn settle(context: &SourceContext, parent: Option<&Snapshot>) -> Appr
         afresh: source.afresh || is_full,
         closeness: Closeness::of(context, parent),
         may_be_empty: source.allow_empty,
+        source: Arc::clone(&context.source),
         archive: archive.map(|archive| Arc::new(group(context, archive, is_full))),
     };
     Approach {
@@ -99,7 +103,10 @@ pub(super) fn settle(context: &SourceContext, parent: Option<&Snapshot>) -> Appr
         only: None,
         is_full,
         xattrs: context.source.records_xattrs(),
-        selection: None,
+        selection: (context.source.categories()).map(|categories| SessionSelection {
+            categories,
+            ..SessionSelection::default()
+        }),
         expected: 0,
         lost: 0,
         left_out: 0,

@@ -45,7 +45,7 @@ impl Held {
         let shown = |path: &EntryPath| target.join(path.to_string()).display().to_string();
         for entry in Entries::of(store, snapshot) {
             let entry = entry?;
-            let path = &entry.path;
+            let path = entry.path();
             if let Some(mount) = mounts.iter().find(|mount| path.is_below(mount)) {
                 return Err(ReplaceError::MountHasEntries(shown(mount)));
             }

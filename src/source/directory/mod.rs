@@ -145,7 +145,7 @@ impl Source for Directory {
     }
 
     fn open(&self, found: &Found) -> Result<Opened, Refused> {
-        let (root, path) = (&self.root, &found.path);
+        let (root, path) = (&self.root, found.name.as_path());
         Ok(match found.stat.metadata.kind {
             Kind::Symlink => Opened {
                 stat: found.stat,

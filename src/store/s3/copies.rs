@@ -6,16 +6,22 @@ use async_trait::async_trait;
 use aws_sdk_s3::operation::upload_part_copy::UploadPartCopyOutput;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
 
 use super::S3Store;
 use super::direct::encode_path;
 use super::proof::entity_tag;
+use super::read::Extent;
 use crate::format::abilities::ChecksumOfParts;
-use crate::store::{Copies, ETag, ObjectRef, Operation, Part, StoreResult, Upload, UploadedPart};
+use crate::format::object::ObjectHeaders;
+use crate::store::{
+    Copied, Copies, Described, ETag, ObjectRef, Operation, Part, StoreResult, Tags, Upload,
+    UploadedPart, WholeCopy,
+};
 
 impl S3Store {
-    /// Whether it keeps, of an object in parts, the checksum by which a copy is proven.
-    pub(super) fn can_copy(&self) -> bool {
+    /// Whether it keeps, of an object in parts, the checksum by which a copy of parts is proven.
+    pub(super) fn keeps_crc64nvme(&self) -> bool {
         self.abilities().checksum_of_parts == ChecksumOfParts::Crc64Nvme
     }
 }
@@ -27,6 +33,32 @@ impl Copies for S3Store {
             name: format!("{}/{}", self.url.bucket, self.key(key)),
             etag,
         }
+    }
+
+    fn proves_parts(&self) -> bool {
+        self.keeps_crc64nvme()
+    }
+
+    async fn describe(&self, key: &str, tags: Tags) -> StoreResult<Described> {
+        self.described(key, tags).await
+    }
+
+    async fn read_version(&self, key: &str, etag: &ETag, range: Range<u64>) -> StoreResult<Bytes> {
+        let wanted = Extent::Range(range);
+        Ok(self.read_only(key, &wanted, Some(etag)).await?.bytes)
+    }
+
+    async fn copy_whole(&self, copy: &WholeCopy) -> StoreResult<Copied> {
+        self.copy_at_once(copy).await
+    }
+
+    async fn copy_in_parts(
+        &self,
+        copy: &WholeCopy,
+        like: &ObjectHeaders,
+        part_bytes: u64,
+    ) -> StoreResult<Copied> {
+        self.copy_by_parts(copy, like, part_bytes).await
     }
 
     async fn copy_part(

@@ -13,7 +13,7 @@ use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
 use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
-use aws_sdk_s3::types::Object;
+use aws_sdk_s3::types::{EncodingType, Object};
 use jiff::Timestamp;
 
 use super::S3Store;
@@ -73,6 +73,7 @@ impl Pages for ObjectPages<'_> {
                 .prefix(prefix)
                 .set_start_after(listing.start_after.map(|key| store.key(key)))
                 .set_delimiter(listing.folders.then(|| "/".to_owned()))
+                .set_encoding_type(listing.any_keys.then_some(EncodingType::Url))
                 .set_continuation_token(marker.clone())
                 .customize()
                 .interceptor(WholeDocument)
@@ -100,13 +101,21 @@ impl S3Store {
         answer: ListObjectsV2Output,
         prefix: &str,
     ) -> Result<(Page, Option<Option<String>>), &'static str> {
+        let is_encoded = answer.encoding_type == Some(EncodingType::Url);
+        let decode = |text: String| decoded(text, is_encoded).ok_or("a key that cannot be read");
         let objects = answer.contents.unwrap_or_default().into_iter();
-        let objects = objects.map(|object| self.listed(object));
+        let objects = objects.map(|mut object| {
+            object.key = object.key.take().map(decode).transpose()?;
+            self.listed(object)
+        });
         let objects: Vec<_> = objects.collect::<Result<_, _>>()?;
         let folders = answer.common_prefixes.unwrap_or_default().into_iter();
-        let folders = folders.map(|folder| self.own(folder.prefix.as_deref()?));
+        let folders = folders.map(|folder| folder.prefix.map(decode).transpose());
+        let folders: Vec<_> = folders.collect::<Result<_, _>>()?;
+        let folders = folders.iter().map(|folder| self.own(folder.as_deref()?));
         let folders: Vec<_> = folders.collect::<Option<_>>().ok_or(OTHER_PREFIX)?;
-        if answer.prefix.as_deref().unwrap_or_default() != prefix {
+        let of = answer.prefix.map(decode).transpose()?.unwrap_or_default();
+        if of != prefix {
             return Err(OTHER_PREFIX);
         }
         // Some stores do not count folders.
@@ -206,6 +215,16 @@ impl S3Store {
     fn own(&self, key: &str) -> Option<String> {
         key.strip_prefix(&self.url.prefix).map(str::to_owned)
     }
+}
+
+/// Text of a listing, which was asked to be encoded as in forms: a space is `+`.
+fn decoded(text: String, is_encoded: bool) -> Option<String> {
+    if !is_encoded {
+        return Some(text);
+    }
+    let spaces = text.replace('+', "%20");
+    let bytes = percent_encoding::percent_decode_str(&spaces);
+    Some(bytes.decode_utf8().ok()?.into_owned())
 }
 
 /// Key, id, and when it was begun.

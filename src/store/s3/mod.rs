@@ -20,6 +20,7 @@ mod put;
 mod read;
 mod upload;
 mod whole;
+mod whole_copy;
 mod wire;
 
 use std::ops::Range;
@@ -173,7 +174,7 @@ impl Store for S3Store {
     }
 
     fn copies(&self) -> Option<&dyn Copies> {
-        self.can_copy().then_some(self as &dyn Copies)
+        Some(self)
     }
 
     async fn get(&self, key: &str, at_most: u64) -> StoreResult<Object> {

@@ -39,6 +39,11 @@ impl Proofs {
     }
 }
 
+/// An entity tag as conditions have it, which is in quotes (RFC 9110, section 8.8.3).
+pub(super) fn quoted(etag: &ETag) -> String {
+    format!("\"{}\"", etag.bare())
+}
+
 /// The entity tag of an answer, which every object has.
 pub(super) fn entity_tag(etag: Option<String>) -> Result<ETag, &'static str> {
     let etag = etag.filter(|etag| !etag.is_empty());

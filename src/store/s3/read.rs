@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::S3Store;
 use super::ask::Attempts;
-use super::proof::entity_tag;
+use super::proof::{entity_tag, quoted};
 use crate::aws::cause::last_words;
 use crate::memory::regions::Regions;
 use crate::store::{ETag, Object, Operation, StoreErrorKind, StoreResult};
@@ -45,6 +45,16 @@ impl S3Store {
 
     /// Reads, again where the body breaks off: the SDK retries until an answer begins, and no further.
     pub(super) async fn read(&self, key: &str, wanted: &Extent) -> StoreResult<Object> {
+        self.read_only(key, wanted, None).await
+    }
+
+    /// The same of one version only, where one is named.
+    pub(super) async fn read_only(
+        &self,
+        key: &str,
+        wanted: &Extent,
+        version: Option<&ETag>,
+    ) -> StoreResult<Object> {
         let (range, expected) = match wanted {
             Extent::Whole { .. } => (None, 0),
             Extent::Range(range) => (Some(in_header(range)), length(range)),
@@ -56,6 +66,7 @@ impl S3Store {
                 .bucket(&self.url.bucket)
                 .key(self.key(key))
                 .set_range(range.clone())
+                .set_if_match(version.map(quoted))
                 .customize()
                 .config_override(self.patience(expected))
                 .send()

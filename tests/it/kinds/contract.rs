@@ -41,16 +41,16 @@ pub(super) fn the_root_comes_first_and_everything_in_order(kind: &'static dyn Ki
             ..Scope::default()
         };
         let found = found(&*source, &scope);
-        assert!(found[0].path.is_root() && found[0].is_directory());
-        let ascending = |pair: &[Found]| pair[0].path < pair[1].path;
+        assert!(found[0].name.is_root() && found[0].is_directory());
+        let ascending = |pair: &[Found]| pair[0].name < pair[1].name;
         assert!(found.windows(2).all(ascending), "{found:?}");
         let mut directories = HashSet::new();
         for item in &found {
-            let (above, name) = above(&item.path);
-            assert!(item.path.is_root() || directories.contains(&above));
-            assert!((1..=255).contains(&name.len()) || item.path.is_root());
+            let (above, name) = above(item.name.as_path());
+            assert!(item.name.is_root() || directories.contains(&above));
+            assert!((1..=255).contains(&name.len()) || item.name.is_root());
             if item.is_directory() {
-                directories.insert(item.path.clone());
+                directories.insert(item.name.as_path().clone());
             }
         }
         let files = found
@@ -70,20 +70,23 @@ fn above(path: &EntryPath) -> (EntryPath, Vec<u8>) {
 pub(super) fn nothing_is_given_out_beside_what_is_asked_for(kind: &'static dyn KindOfSource) {
     let (_stand, source) = opened(kind, &ITEMS);
     let all = found(&*source, &Scope::default());
-    let names = all.iter().filter_map(|item| item.path.components().next());
+    let names = all
+        .iter()
+        .filter_map(|item| item.name.as_path().components().next());
     let mut names: Vec<_> = names.map(<[u8]>::to_vec).collect();
     names.dedup();
     for name in [&b"no such name"[..]]
         .into_iter()
         .chain(names.iter().map(Vec::as_slice))
     {
-        let is_meant = |item: &&Found| match item.path.components().next() {
+        let is_meant = |item: &&Found| match item.name.as_path().components().next() {
             None => true,
             Some(first) => {
-                first == name && (item.is_directory() || item.path.components().count() > 1)
+                first == name
+                    && (item.is_directory() || item.name.as_path().components().count() > 1)
             }
         };
-        let expected: Vec<_> = all.iter().filter(is_meant).map(|item| &item.path).collect();
+        let expected: Vec<_> = all.iter().filter(is_meant).map(|item| &item.name).collect();
         let only = found(
             &*source,
             &Scope {
@@ -91,7 +94,7 @@ pub(super) fn nothing_is_given_out_beside_what_is_asked_for(kind: &'static dyn K
                 ..Scope::default()
             },
         );
-        let only: Vec<_> = only.iter().map(|item| &item.path).collect();
+        let only: Vec<_> = only.iter().map(|item| &item.name).collect();
         assert_eq!(only, expected);
     }
 }
@@ -120,7 +123,7 @@ pub(super) fn what_is_read_is_what_was_found(kind: &'static dyn KindOfSource) {
                     stream.read_to_string(&mut contents).unwrap();
                     stream.finish().unwrap();
                 }
-                Body::None => panic!("{item:?} has no contents"),
+                Body::Remote(_) | Body::None => panic!("{item:?} has no contents"),
             }
             contents
         })

@@ -110,19 +110,16 @@ struct OpenLines {
 impl OpenLines {
     fn found(&self, path: EntryPath, kind: Kind, size: usize) -> Item {
         let changed_ns = self.about.mtime() * 1_000_000_000 + self.about.mtime_nsec();
-        Item::Found(Found {
-            path,
-            stat: Stat::made(Metadata {
-                kind,
-                size: size as u64,
-                mtime_ns: changed_ns,
-                ctime_ns: changed_ns,
-                mode: 0o755,
-                uid: self.about.uid(),
-                gid: self.about.gid(),
-            }),
-            not_entered: None,
-        })
+        let stat = Stat::made(Metadata {
+            kind,
+            size: size as u64,
+            mtime_ns: changed_ns,
+            ctime_ns: changed_ns,
+            mode: 0o755,
+            uid: self.about.uid(),
+            gid: self.about.gid(),
+        });
+        Item::Found(Found::at(path, stat))
     }
 }
 
@@ -138,7 +135,7 @@ impl Source for OpenLines {
         let lines = lines.map(|(number, line)| {
             let path = EntryPath::ROOT.join(name(number).as_bytes()).unwrap();
             match line == HIDDEN.as_bytes() {
-                true => Item::Unreadable(path, "it is hidden".to_owned()),
+                true => Item::Unreadable(path.into(), "it is hidden".to_owned()),
                 false => self.found(path, Kind::File, line.len()),
             }
         });
@@ -147,7 +144,7 @@ impl Source for OpenLines {
     }
 
     fn open(&self, found: &Found) -> Result<Opened, Refused> {
-        let name = String::from_utf8_lossy(found.path.as_bytes()).into_owned();
+        let name = String::from_utf8_lossy(found.name.as_bytes()).into_owned();
         let number = name.strip_prefix("line ").and_then(|n| n.parse().ok());
         let line = number.and_then(|n: usize| self.lines.get(n));
         let line = line.ok_or(Refused::Gone)?;

@@ -199,6 +199,7 @@ fn events() -> Events {
 
 fn limits() -> Limits {
     Limits {
+        copy_whole_bytes: 5 << 30,
         concurrency: 1,
         memory_bytes: 32 << 20,
         scan_threads: 1,

@@ -1,17 +1,18 @@
 //! Manifests made by somebody who means harm.
 
 use offsite::format::FORMAT;
-use offsite::format::entry::{Content, Entry, Kind, Metadata};
+use offsite::format::entry::{Content, Digest, Entry, Kind, Metadata};
 use offsite::format::keys::SourceName;
 use offsite::format::location::{Checksum, Location, Stored};
+use offsite::format::name::Order;
 use offsite::format::path::EntryPath;
 use offsite::format::requires::Requires;
 use offsite::format::rules::Rules;
-use offsite::format::segment::{Header, Order, SegmentRef, SegmentWriter};
+use offsite::format::segment::{Header, SegmentRef, SegmentWriter};
 use offsite::format::snapshot::Snapshot;
 use offsite::format::totals::Totals;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
 use super::{restore, restored, world};
 use crate::support::{BUCKET, SOURCE, World};
@@ -122,7 +123,7 @@ pub(super) fn entry(path: &str, kind: Kind) -> Entry {
     match kind {
         Kind::File => {
             entry.content = Some(Content {
-                sha256: Sha256::digest(b"evil").into(),
+                digest: Digest::Sha256(Sha256::digest(b"evil").into()),
                 pass: "20300101T000000Z-0000".parse().unwrap(),
                 captured_as: None,
                 location: location("payload", b"evil"),

@@ -3,8 +3,8 @@
 use std::os::unix::fs::{MetadataExt, lchown, symlink};
 use std::path::Path;
 
-use offsite::format::entry::{Entry, Kind, LinkGroup};
-use sha2::{Digest, Sha256};
+use offsite::format::entry::{Digest, Entry, Kind, LinkGroup};
+use sha2::{Digest as _, Sha256};
 
 use super::hostile::{PASS, entry, hostile, location};
 use super::{inode, restore, text, world};
@@ -20,7 +20,7 @@ fn linked(world: &World, path: &str, contents: &str) -> Entry {
     entry.metadata.size = contents.len() as u64;
     entry.hardlink = Some(LinkGroup { dev: 1, ino: 7 });
     let content = entry.content.as_mut().unwrap();
-    content.sha256 = Sha256::digest(contents).into();
+    content.digest = Digest::Sha256(Sha256::digest(contents).into());
     content.location = location(path, contents.as_bytes());
     entry
 }

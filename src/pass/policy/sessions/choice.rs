@@ -79,6 +79,7 @@ impl Choice {
     #[must_use]
     pub fn selection(&self) -> Option<SessionSelection> {
         let selection = SessionSelection {
+            categories: Vec::new(),
             sessions: self
                 .names
                 .iter()

@@ -39,14 +39,15 @@ impl Notes {
     /// Where a file of a session of this year goes, if it is a note.
     pub(super) fn apart(&self, pair: &Pair, year: &str) -> Option<Apart> {
         let found = &pair.found;
-        if found.stat.metadata.kind != Kind::File || !is_note(self.globs.as_ref(), &found.path) {
+        let path = found.name.as_path();
+        if found.stat.metadata.kind != Kind::File || !is_note(self.globs.as_ref(), path) {
             return None;
         }
         let values = Values {
             source: &self.source,
             pass: self.pass,
-            session: &keys::percent_encode(name_of(&found.path)?),
-            name: &keys::percent_encode(found.path.name()?),
+            session: &keys::percent_encode(name_of(path)?),
+            name: &keys::percent_encode(path.name()?),
             year,
             is_full: true,
             codec: Codec::None,
@@ -73,5 +74,5 @@ pub(super) fn is_note(globs: Option<&Globs>, path: &EntryPath) -> bool {
     let (Some(name), None, Some(globs)) = (components.next(), components.next(), globs) else {
         return false;
     };
-    EntryPath::parse(name).is_ok_and(|name| globs.match_itself(&name, false))
+    EntryPath::parse(name).is_ok_and(|name| globs.match_itself(name.as_bytes(), false))
 }

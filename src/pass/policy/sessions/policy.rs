@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::chosen::{Assigned, Mode, Modes};
 use super::notes::Notes;
 use crate::format::entry::Entry;
+use crate::format::name::Name;
 use crate::format::path::EntryPath;
 use crate::pass::diff::{Moved, Pair, Recorded, Verdict, compare, is_racy};
 use crate::pass::job::Detect;
@@ -52,7 +53,7 @@ impl Sessions {
         match self.same_as_read(pair) {
             Some(entry) => Decision::Take(Box::new(entry)),
             // The root belongs into no archive.
-            None if pair.found.path.is_root() => Decision::Record,
+            None if pair.found.name.is_root() => Decision::Record,
             None => Decision::Capture,
         }
     }
@@ -60,7 +61,7 @@ impl Sessions {
     /// The entry of a file that the survey has read and found to be as it was recorded, if it has
     /// not changed since.
     fn same_as_read(&self, pair: &Pair) -> Option<Entry> {
-        let mode = self.mode(&pair.found.path);
+        let mode = self.mode(pair.found.name.as_path());
         let was_read = mode == Some(Mode::SameAsRead) && !self.xattrs;
         let base = pair.base.as_ref().filter(|_| was_read)?;
         let (stat, entry) = (&pair.found.stat, &base.recorded.entry);
@@ -87,26 +88,26 @@ impl Sessions {
 impl Policy for Sessions {
     fn compare(&self, found: &Found, recorded: &Recorded, moved: &Moved) -> Verdict {
         let at = recorded.scan_started_ns;
-        match self.mode(&found.path) {
+        match self.mode(found.name.as_path()) {
             None => self.root.compare(found, recorded, moved),
             Some(Mode::Whole) => Verdict::Capture,
             // The survey has looked more closely, where that was asked for.
-            Some(_) => compare(&found.stat, &recorded.entry, at, Detect::Metadata),
+            Some(_) => compare(found, &recorded.entry, at, Detect::Metadata),
         }
     }
 
-    fn group(&self, name: &EntryPath) -> Option<Arc<Group>> {
-        Some(Arc::clone(&self.assigned(name)?.group))
+    fn group(&self, name: &Name) -> Option<Arc<Group>> {
+        Some(Arc::clone(&self.assigned(name.as_path())?.group))
     }
 
     fn apart(&self, pair: &Pair) -> Option<Box<Apart>> {
-        let assigned = self.assigned(&pair.found.path)?;
+        let assigned = self.assigned(pair.found.name.as_path())?;
         self.notes.apart(pair, &assigned.year).map(Box::new)
     }
 
     fn decide(&mut self, change: &Change<'_>) -> Decision {
         match change {
-            Change::Same(pair) => match (&pair.continued, self.mode(&pair.found.path)) {
+            Change::Same(pair) => match (&pair.continued, self.mode(pair.found.name.as_path())) {
                 (Some(continued), Some(Mode::Continued))
                     if continued.verdict == Verdict::Unchanged =>
                 {
@@ -115,11 +116,11 @@ impl Policy for Sessions {
                 _ => Decision::Keep,
             },
             Change::Different(pair) | Change::New(pair) => self.changed(pair),
-            Change::Gone(recorded) => match self.is_kept(&recorded.entry.path) {
+            Change::Gone(recorded) => match self.is_kept(recorded.entry.path()) {
                 true => Decision::Keep,
                 false => Decision::Drop,
             },
-            Change::Unknown(recorded) => match self.is_kept(&recorded.entry.path) {
+            Change::Unknown(recorded) => match self.is_kept(recorded.entry.path()) {
                 true => Decision::Keep,
                 false => Decision::Hold,
             },

@@ -11,8 +11,8 @@ use super::notes::is_note;
 use super::{Choice, Session, SessionOptions, SessionState};
 use crate::format::entry::{Entry, Kind};
 use crate::format::location::ObjectId;
+use crate::format::name::Name;
 use crate::format::pass_id::PassId;
-use crate::format::path::EntryPath;
 use crate::pass::context::SourceContext;
 use crate::pass::diff::{
     Compared, Damaged, Inputs, MergeError, Moved, Pair, Recorded, UnknownAt, Verdict, Visitor,
@@ -124,7 +124,7 @@ impl Visitor for Surveyor {
 
     fn there(&mut self, pair: Pair) -> Result<(), MergeError> {
         let found = &pair.found;
-        let path = &found.path;
+        let path = found.name.as_path();
         let Some(name) = name_of(path) else {
             return Ok(());
         };
@@ -169,13 +169,13 @@ impl Visitor for Surveyor {
         Ok(())
     }
 
-    fn vanished(&mut self, _: &EntryPath) -> Result<(), MergeError> {
+    fn vanished(&mut self, _: &Name) -> Result<(), MergeError> {
         Ok(())
     }
 
-    fn unknown(&mut self, path: &EntryPath, _: &str) -> Result<(), MergeError> {
+    fn unknown(&mut self, path: &Name, _: &str) -> Result<(), MergeError> {
         self.survey.found += 1;
-        if let Some(name) = name_of(path) {
+        if let Some(name) = name_of(path.as_path()) {
             self.session(name, false).unreadable += 1;
         }
         Ok(())
@@ -187,10 +187,10 @@ impl Visitor for Surveyor {
         unknown: Option<&UnknownAt>,
     ) -> Result<(), MergeError> {
         let entry = recorded.entry;
-        let Some(name) = name_of(&entry.path) else {
+        let Some(name) = name_of(entry.path()) else {
             return Ok(());
         };
-        if is_in_root(&entry.path) && entry.metadata.kind != Kind::Directory {
+        if is_in_root(entry.path()) && entry.metadata.kind != Kind::Directory {
             return Ok(());
         }
         let metadata = &entry.metadata;
@@ -247,7 +247,7 @@ impl Surveyor {
     /// Whether to read what may be the same: not where it makes no difference.
     fn is_read(&self, found: &Found) -> bool {
         let has_changed = self.open.as_ref().is_some_and(Open::has_changed);
-        let name = name_of(&found.path).unwrap_or_default();
+        let name = name_of(found.name.as_path()).unwrap_or_default();
         self.reads && !has_changed && self.choice.has_name(&String::from_utf8_lossy(name))
     }
 
@@ -265,7 +265,7 @@ impl Surveyor {
     /// Whether a file has the contents that were recorded.
     fn has_contents(&self, found: &Found, entry: &Entry) -> Result<Result<bool, Refused>, Stopped> {
         let sha256 = sha256(&self.context, found)?;
-        let is_same = |sha256| entry.content.as_ref().is_some_and(|c| c.sha256 == sha256);
+        let is_same = |sha256| entry.content.as_ref().is_some_and(|c| c.is(sha256));
         Ok(sha256.map(is_same))
     }
 

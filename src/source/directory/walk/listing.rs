@@ -163,7 +163,7 @@ impl Listing {
             Err(Errno::ACCESS) if self.is_closed() => return Err(Errno::ACCESS),
             Err(error) => {
                 let item = match error {
-                    Errno::NOENT => Item::Vanished(path),
+                    Errno::NOENT => Item::Vanished(path.into()),
                     error => unreadable(path, error),
                 };
                 return Ok(Some(Visit { item, child: None }));
@@ -191,9 +191,8 @@ impl Listing {
             })
         });
         let found = Found {
-            path,
-            stat,
             not_entered,
+            ..Found::at(path, stat)
         };
         Ok(Some(Visit {
             item: Item::Found(found),

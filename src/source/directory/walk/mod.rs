@@ -69,11 +69,7 @@ impl Walk {
         });
         let threads = options.threads;
         let pool = Arc::new(Pool::new(root, options, stat.dev));
-        let found = Found {
-            path: EntryPath::ROOT,
-            stat,
-            not_entered: None,
-        };
+        let found = Found::at(EntryPath::ROOT, stat);
         let root = Visit {
             item: Item::Found(found),
             child: Some(node),
@@ -102,7 +98,7 @@ impl Walk {
                 None
             }
             // Gone, or no directory any more.
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Some(Item::Vanished(path)),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Some(Item::Vanished(path.into())),
             Err(error) => Some(unreadable(path, error)),
         }
     }

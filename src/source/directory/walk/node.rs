@@ -51,5 +51,5 @@ impl Node {
 
 /// What cannot be looked at.
 pub(super) fn unreadable(path: EntryPath, error: Errno) -> Item {
-    Item::Unreadable(path, std::io::Error::from(error).to_string())
+    Item::Unreadable(path.into(), std::io::Error::from(error).to_string())
 }

@@ -21,7 +21,7 @@ fn start(root: &Path, options: WalkOptions) -> Walk {
 fn paths(root: &Path, options: WalkOptions) -> Vec<String> {
     start(root, options)
         .map(|item| match item {
-            Item::Found(found) => found.path.to_string(),
+            Item::Found(found) => found.name.to_string(),
             other => format!("{other:?}"),
         })
         .collect()

@@ -1,0 +1,29 @@
+//! Buckets as sources: copied by the store itself, looked at, verified, and put back.
+
+mod config;
+mod failures;
+mod killed;
+mod pass;
+mod place;
+mod restore;
+mod streamed;
+mod verify;
+
+use local_s3::{LocalS3, LoggedRequest, Operation};
+
+pub(crate) use self::place::{BUCKET_SOURCE, Documents, ODD_KEYS};
+
+/// How many requests of an operation there were.
+fn count(requests: &[LoggedRequest], operation: Operation) -> usize {
+    let is_it = |request: &&LoggedRequest| request.operation == operation;
+    requests.iter().filter(is_it).count()
+}
+
+/// A server that has both the store and the bucket that is backed up.
+fn server() -> LocalS3 {
+    LocalS3::builder()
+        .bucket(crate::support::BUCKET)
+        .bucket(BUCKET_SOURCE)
+        .start()
+        .unwrap()
+}
