@@ -113,6 +113,7 @@ impl How<'_> {
             let options = RestoreOptions {
                 target: target.unwrap_or_default(),
                 wanted: self.wanted.clone(),
+                categories: args.category.clone(),
                 overwrite: args.overwrite,
                 owners: rustix::process::geteuid().is_root(),
                 concurrency: self.job.pass.limits.concurrency,
@@ -142,7 +143,7 @@ impl How<'_> {
         let targets = work.iter().map(|one| &*one.options.target);
         targets::check_apart(args, targets.clone())?;
         targets::check_store(args, &self.job.store, targets)?;
-        match self.wanted.is_empty() {
+        match self.wanted.is_empty() && args.category.is_empty() {
             true => Ok(work),
             false => matching(work, &args.session),
         }

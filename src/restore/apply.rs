@@ -59,7 +59,7 @@ pub fn apply(
     if plan.target_is_empty && !made {
         target::check_writable(&root).map_err(std::io::Error::from)?;
     }
-    let is_all = options.wanted.is_empty();
+    let is_all = options.is_all();
     if made && is_all && snapshot.order == Order::Path {
         // For good, should its entry be lost.
         fchmod(&root, target::PRIVATE_DIRECTORY).map_err(std::io::Error::from)?;

@@ -147,7 +147,7 @@ impl Directory {
             return;
         };
         let options = &self.worker.options;
-        let is_all_done = !options.stop.is_set() && options.wanted.is_empty();
+        let is_all_done = !options.stop.is_set() && options.is_all();
         if self.home.is_none() && self.worker.record.target_is_new && !is_all_done {
             // The mark that there is more to come.
             return;

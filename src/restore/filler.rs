@@ -123,7 +123,7 @@ impl<'a> Filler<'a> {
     fn target(&self, entry: Entry) {
         let is_new = self.worker.record.target_is_new;
         let owners = self.worker.options.owners;
-        let is_all = self.worker.options.wanted.is_empty();
+        let is_all = self.worker.options.is_all();
         if is_all && (is_new || metadata::is_almost_given(&self.target.fd, &entry, owners)) {
             self.target.give(entry);
         }

@@ -63,6 +63,8 @@ pub struct RestoreOptions {
     pub target: PathBuf,
     /// Only what all of these match, and what lies below; everything without any.
     pub wanted: Vec<Globs>,
+    /// Only objects of these categories; all without any.
+    pub categories: Vec<String>,
     /// Whether what is there and differs is replaced.
     pub overwrite: bool,
     /// Whether owners are restored; only root may.
@@ -80,7 +82,16 @@ pub struct RestoreOptions {
 }
 
 impl RestoreOptions {
+    /// Whether everything is wanted.
+    fn is_all(&self) -> bool {
+        self.wanted.is_empty() && self.categories.is_empty()
+    }
+
     fn wants(&self, entry: &Entry) -> bool {
+        let category = entry.object.as_ref().map(|object| &object.category);
+        if !self.categories.is_empty() && !category.is_some_and(|c| self.categories.contains(c)) {
+            return false;
+        }
         let is_directory = entry.metadata.kind == Kind::Directory;
         let mut wanted = self.wanted.iter();
         wanted.all(|globs| globs.select(entry.name.as_bytes(), is_directory))

@@ -73,7 +73,7 @@ impl Sharing {
     ) -> Result<(), StoreError> {
         let lacking = self.0.values().filter(|file| file.names < file.nlink);
         let lacking: HashSet<Inode> = lacking.filter_map(|file| file.inode).collect();
-        if lacking.is_empty() || options.wanted.is_empty() {
+        if lacking.is_empty() || options.is_all() {
             return Ok(());
         }
         let Ok(root) = target::open(&options.target).map(Root::from) else {

@@ -134,7 +134,7 @@ impl Iterator for Wanted<'_> {
                 Ok(found) => found,
                 Err(error) => return Some(Err(error)),
             };
-            if self.options.wanted.is_empty() {
+            if self.options.is_all() {
                 return Some(Ok(found.into_file(path)));
             }
             self.above
