@@ -44,6 +44,9 @@ pub struct RestoreArgs {
     /// Only files that match, and what lies below directories that match
     #[arg(long, value_name = "GLOB")]
     pub path: Vec<String>,
+    /// Only objects of these categories, of sources that are buckets
+    #[arg(long, value_name = "NAME")]
+    pub category: Vec<String>,
     /// Only this session, of a source that has sessions, or those whose names match
     #[arg(long, value_name = "ID")]
     pub session: Vec<String>,

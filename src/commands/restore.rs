@@ -58,7 +58,8 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<ExitCode,
     let sessions = globs(&sessions.collect::<Vec<_>>())?;
     let paths = globs(&args.path)?;
     // Both must have a path, where both are given.
-    let portion = Portion::matching(sessions.into_iter().chain(paths).collect());
+    let globs = sessions.into_iter().chain(paths).collect();
+    let portion = Portion::matching(globs, args.category.clone());
     let host = context.environment.holder().host;
     block_on(async {
         let stop = signal::listen()?;

@@ -12,19 +12,20 @@ pub enum Portion {
     /// Everything.
     #[default]
     All,
-    /// What all of these match, and what lies below.
-    Matching(Vec<Globs>),
+    /// What all of these globs match, and what lies below; of a bucket, where any are given, only what is of one of
+    /// these categories.
+    Matching(Vec<Globs>, Vec<String>),
     /// Some, by their names.
     Sample(Sample),
 }
 
 impl Portion {
-    /// What all of these match, and what lies below; everything without any.
+    /// What all of these globs match and is of one of these categories; everything without any.
     #[must_use]
-    pub fn matching(globs: Vec<Globs>) -> Self {
-        match globs.is_empty() {
+    pub fn matching(globs: Vec<Globs>, categories: Vec<String>) -> Self {
+        match globs.is_empty() && categories.is_empty() {
             true => Self::All,
-            false => Self::Matching(globs),
+            false => Self::Matching(globs, categories),
         }
     }
 
@@ -38,6 +39,7 @@ impl Portion {
     pub(super) fn selects(&self, entry: &Entry) -> bool {
         match self {
             Self::Sample(sample) => sample.holds(entry),
+            Self::Matching(_, categories) if !is_of(entry, categories) => false,
             _ => self.covers(
                 entry.name.as_bytes(),
                 entry.metadata.kind == Kind::Directory,
@@ -50,7 +52,7 @@ impl Portion {
     pub(super) fn covers(&self, name: &[u8], is_directory: bool) -> bool {
         match self {
             Self::All => true,
-            Self::Matching(globs) => globs.iter().all(|globs| globs.select(name, is_directory)),
+            Self::Matching(globs, _) => globs.iter().all(|globs| globs.select(name, is_directory)),
             Self::Sample(_) => false,
         }
     }
@@ -85,6 +87,12 @@ impl Sample {
     pub fn reaching(self, distance: f64) -> Self {
         Self(self.0.reaching(distance))
     }
+}
+
+/// Whether an entry is of one of these categories, if there are any.
+fn is_of(entry: &Entry, categories: &[String]) -> bool {
+    let category = entry.object.as_ref().map(|object| &object.category);
+    categories.is_empty() || category.is_some_and(|category| categories.contains(category))
 }
 
 fn digest(entry: &Entry) -> [u8; 32] {

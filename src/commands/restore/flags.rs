@@ -9,7 +9,7 @@ use crate::exit::ExitCode;
 /// What is typed together and contradicts itself: two flags, and what to do instead.
 type Contradiction = (&'static str, &'static str, &'static str);
 
-const CONTRADICTIONS: [Contradiction; 9] = [
+const CONTRADICTIONS: [Contradiction; 11] = [
     (
         "--replace",
         "--overwrite",
@@ -22,6 +22,12 @@ const CONTRADICTIONS: [Contradiction; 9] = [
     ),
     ("--replace", "--path", PARTS),
     ("--replace", "--session", PARTS),
+    ("--replace", "--category", PARTS),
+    (
+        "--delete",
+        "--category",
+        "leave out --delete: of objects, it removes nothing",
+    ),
     ("--test", "--replace", TEST),
     ("--test", "--overwrite", TEST),
     ("--test", "--delete", TEST),
@@ -39,12 +45,13 @@ const DISCARD: &str =
     "--discard-old restores nothing: run it on its own, when you have looked at what was restored";
 
 /// What --discard-old stands beside without meaning anything.
-const NOT_WITH_DISCARD: [&str; 7] = [
+const NOT_WITH_DISCARD: [&str; 8] = [
     "--replace",
     "--overwrite",
     "--delete",
     "--path",
     "--session",
+    "--category",
     "--snapshot",
     "--at",
 ];
@@ -84,6 +91,7 @@ fn is_given(args: &RestoreArgs, flag: &str) -> bool {
         "--dry-run" => args.dry_run,
         "--path" => !args.path.is_empty(),
         "--session" => !args.session.is_empty(),
+        "--category" => !args.category.is_empty(),
         "--snapshot" => args.select.snapshot.is_some(),
         "--at" => args.select.at.is_some(),
         _ => false,

@@ -124,6 +124,24 @@ fn keys_are_chosen_by_what_they_are_and_not_by_their_paths() {
 }
 
 #[test]
+fn a_category_can_be_restored_alone() {
+    let world = Documents::new();
+    for key in ["a.jpg", "a.jpg/b.PNG", "c.pdf", "d"] {
+        world.put(key, key);
+    }
+    world.back_up();
+    let (output, to) = restored(&world, &["--category", "images"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    let expected = ["a.jpg", "a.jpg%2F/b.PNG"];
+    assert_eq!(files(&to).into_keys().collect::<Vec<_>>(), expected);
+    let (output, _) = restored(&world, &["--category", "images", "--path", "*.pdf"]);
+    assert_eq!(output.code, 10, "{output:?}");
+    assert!(output.stderr.contains("matches"), "{output:?}");
+    let (output, _) = restored(&world, &["--category", "images", "--delete"]);
+    assert_eq!(output.code, 2, "{output:?}");
+}
+
+#[test]
 fn what_is_only_for_trees_is_refused() {
     let world = Documents::new();
     world.put("a.jpg", "a");
