@@ -525,11 +525,11 @@ fn what_the_backup_leaves_out_is_said_to_be_in_the_old_tree_alone() {
 fn what_comes_to_a_place_that_is_free_for_a_moment_is_kept() {
     let world = world();
     let new = tree::read(&world.data());
-    let old = old_tree(&world.path("out"));
+    let mut old = old_tree(&world.path("out"));
     let mut at = 90;
     while world.path("out").exists() {
         clear(&world);
-        old_tree(&world.path("out"));
+        old = old_tree(&world.path("out"));
         assert!(killed_at(command_where(&world, NFS), at).is_some());
         at += 1;
     }
