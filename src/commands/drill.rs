@@ -18,6 +18,7 @@ use crate::events::{Event, Events, Format};
 use crate::exit::ExitCode;
 use crate::format::drill::{Drill, DrillOutcome};
 use crate::format::mark::{Mark, Says};
+use crate::format::name::Order;
 use crate::format::snapshot::Snapshot;
 use crate::restore::PlanError;
 use crate::signal;
@@ -55,7 +56,7 @@ pub(super) fn drill(context: &Context, args: &DrillArgs) -> Result<ExitCode, Fai
             place: place(context, args),
         };
         let mut codes = Vec::new();
-        for snapshot in select(&drills.store, &selection).await? {
+        for snapshot in drills.of_trees(select(&drills.store, &selection).await?)? {
             if drills.stop.is_set() {
                 break;
             }
@@ -94,6 +95,22 @@ struct Drills<'a> {
 }
 
 impl Drills<'_> {
+    /// Leaves out snapshots of buckets, which only `verify` reads so far.
+    fn of_trees(&self, snapshots: Vec<Snapshot>) -> Result<Vec<Snapshot>, Failure> {
+        let (trees, buckets): (Vec<_>, Vec<_>) =
+            (snapshots.into_iter()).partition(|snapshot| snapshot.order == Order::Path);
+        for Snapshot { source, .. } in &buckets {
+            let message = format!("{source} is a bucket, of which there is no drill yet");
+            let hint = format!("`offsite verify --source {source} --read 1%` reads a share of its copies");
+            if trees.is_empty() {
+                return Err(Failure::new(ExitCode::Usage, message).hint(hint));
+            }
+            let message = format!("{message}: {hint}");
+            self.events.emit(&Event::Notice { message });
+        }
+        Ok(trees)
+    }
+
     /// Drills one snapshot, and tells what came of it.
     async fn drill(&self, snapshot: &Snapshot) -> ExitCode {
         let (begun, requests) = (Instant::now(), self.store.requests());

@@ -162,7 +162,7 @@ impl How<'_> {
         }
         let targets = work.iter().map(|one| &*one.options.target);
         targets::check_apart(args, targets.clone())?;
-        targets::check_stores(args, self.job, targets)?;
+        targets::check_stores(args, self.job, &targets)?;
         match self.portion.is_all() {
             true => Ok(work),
             false => matching(work, &args.session),

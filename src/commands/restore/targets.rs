@@ -71,7 +71,7 @@ fn origin(snapshot: &Snapshot) -> Result<PathBuf, Failure> {
 pub(super) fn check_stores<'a>(
     args: &RestoreArgs,
     job: &Job,
-    targets: impl Iterator<Item = &'a Path> + Clone,
+    targets: &(impl Iterator<Item = &'a Path> + Clone),
 ) -> Result<(), Failure> {
     if !args.replace && !args.delete {
         return Ok(());

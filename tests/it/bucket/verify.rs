@@ -2,8 +2,8 @@
 
 use local_s3::Operation;
 
-use super::{Documents, count};
-use crate::support::BUCKET;
+use super::{BUCKET_SOURCE, Documents, count};
+use crate::support::{BUCKET, PREFIX};
 
 #[test]
 fn copies_are_verified_by_their_listing() {
@@ -68,4 +68,28 @@ fn a_copy_whose_bytes_have_rotted_is_found_by_reading() {
     assert_eq!(repaired.code, 4, "{repaired:?}");
     world.back_up();
     assert_eq!(world.copies(), world.contents());
+}
+
+#[test]
+fn a_bucket_is_not_drilled_and_keeps_no_other_source_from_it() {
+    let world = Documents::new();
+    world.put("a.jpg", "contents");
+    world.back_up();
+    let refused = world.offsite(["drill"]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.stderr.contains("verify --source documents --read"), "{refused:?}");
+
+    world.write("file", "contents");
+    let store = format!("s3: {{bucket: {BUCKET}, prefix: {PREFIX}}}");
+    let data = world.data();
+    let sources = format!(
+        "sources:\n    - {{name: documents, bucket: {{name: {BUCKET_SOURCE}}}}}\n    - {{name: data, directory: {}}}",
+        data.display()
+    );
+    world.configure(&format!("backup:\n  {store}\n  {sources}\n"));
+    assert_eq!(world.offsite(["run"]).code, 0);
+    let drilled = world.offsite(["drill"]);
+    assert_eq!(drilled.code, 0, "{drilled:?}");
+    assert_eq!(drilled.event("drill_completed")["source"], "data");
+    assert!(drilled.event("notice")["message"].to_string().contains("documents"));
 }
