@@ -101,7 +101,8 @@ impl Drills<'_> {
             (snapshots.into_iter()).partition(|snapshot| snapshot.order == Order::Path);
         for Snapshot { source, .. } in &buckets {
             let message = format!("{source} is a bucket, of which there is no drill yet");
-            let hint = format!("`offsite verify --source {source} --read 1%` reads a share of its copies");
+            let hint =
+                format!("`offsite verify --source {source} --read 1%` reads a share of its copies");
             if trees.is_empty() {
                 return Err(Failure::new(ExitCode::Usage, message).hint(hint));
             }

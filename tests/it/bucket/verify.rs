@@ -77,7 +77,10 @@ fn a_bucket_is_not_drilled_and_keeps_no_other_source_from_it() {
     world.back_up();
     let refused = world.offsite(["drill"]);
     assert_eq!(refused.code, 2, "{refused:?}");
-    assert!(refused.stderr.contains("verify --source documents --read"), "{refused:?}");
+    assert!(
+        refused.stderr.contains("verify --source documents --read"),
+        "{refused:?}"
+    );
 
     world.write("file", "contents");
     let store = format!("s3: {{bucket: {BUCKET}, prefix: {PREFIX}}}");
@@ -91,5 +94,9 @@ fn a_bucket_is_not_drilled_and_keeps_no_other_source_from_it() {
     let drilled = world.offsite(["drill"]);
     assert_eq!(drilled.code, 0, "{drilled:?}");
     assert_eq!(drilled.event("drill_completed")["source"], "data");
-    assert!(drilled.event("notice")["message"].to_string().contains("documents"));
+    assert!(
+        drilled.event("notice")["message"]
+            .to_string()
+            .contains("documents")
+    );
 }
