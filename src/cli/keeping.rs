@@ -108,7 +108,7 @@ pub struct UnpinArgs {
 A pass that finds less than half of the entries or bytes of the snapshot before it says so, and that snapshot is
 kept whatever retention says. `ack` says that the loss was meant.")]
 pub struct AckArgs {
-    /// The snapshot that shows the loss [default: all of them]
+    /// The snapshot that shows the loss, or `latest` [default: all of them]
     #[arg(value_name = "SNAPSHOT")]
     pub snapshot: Option<String>,
     /// Why

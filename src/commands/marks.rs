@@ -14,7 +14,7 @@ use crate::format::mark::{Mark, Says};
 use crate::format::pass_id::PassId;
 use crate::snapshots::chain::{self, Standing};
 use crate::snapshots::marks::{self, Marks, MarksError};
-use crate::snapshots::select::{SelectError, Selection, parse_time, select, sources_named};
+use crate::snapshots::select::{LATEST, SelectError, Selection, parse_time, select, sources_named};
 use crate::store::Store;
 
 /// What to do where a snapshot is not found that was condemned.
@@ -143,12 +143,15 @@ async fn losses(
     store: &Arc<dyn Store>,
     args: &AckArgs,
 ) -> Result<Vec<(SourceName, Standing)>, Failure> {
-    let found = match &args.snapshot {
-        Some(id) => stored_by_beginning(store, args.source.as_deref(), id).await?,
-        None => {
+    let found = match args.snapshot.as_deref() {
+        Some(id) if id != LATEST => stored_by_beginning(store, args.source.as_deref(), id).await?,
+        wanted => {
             let mut found = Vec::new();
             for source in sources_named(&**store, args.source.as_deref()).await? {
-                let passes = chain::passes(&**store, &source).await?;
+                let mut passes = chain::passes(&**store, &source).await?;
+                if wanted.is_some() {
+                    passes.drain(..passes.len().saturating_sub(1));
+                }
                 for some in passes.chunks(chain::AT_ONCE) {
                     let standings = chain::standings(store, &source, some);
                     let standings = standings.await.map_err(SelectError::from)?;

@@ -83,6 +83,8 @@ pub(super) struct Section<'a> {
     dict: Dict,
     tag: Tag,
     asked: BTreeSet<String>,
+    /// Settings that somebody may look for here, and where they are.
+    elsewhere: (BTreeSet<String>, &'static str),
 }
 
 /// A setting with the place it stands at, for problems that only show later.
@@ -101,6 +103,7 @@ impl<'a> Section<'a> {
             dict,
             tag: Tag::Default,
             asked: BTreeSet::new(),
+            elsewhere: Default::default(),
         }
     }
 
@@ -210,6 +213,7 @@ impl<'a> Section<'a> {
             dict,
             tag,
             asked: BTreeSet::new(),
+            elsewhere: Default::default(),
         }
     }
 
@@ -249,6 +253,7 @@ impl<'a> Section<'a> {
                     dict,
                     tag,
                     asked: BTreeSet::new(),
+                    elsewhere: Default::default(),
                 }),
                 other => {
                     let message = format!("must be a mapping, not {}", show(&other));
@@ -270,8 +275,13 @@ impl<'a> Section<'a> {
             .problem(self.tag, &field, message.to_owned(), hint);
     }
 
-    /// Whatever has not been asked for by now is unknown.
-    pub(super) fn finish(self) {
+    /// That these settings, which somebody may look for here, are where `hint` says.
+    pub(super) fn point_to(&mut self, settings: BTreeSet<String>, hint: &'static str) {
+        self.elsewhere = (settings, hint);
+    }
+
+    /// Whatever has not been asked for by now is unknown. What has been is given back.
+    pub(super) fn finish(self) -> BTreeSet<String> {
         for (key, value) in &self.dict {
             if self.asked.contains(key) {
                 continue;
@@ -281,9 +291,14 @@ impl<'a> Section<'a> {
             self.findings
                 .problem(value.tag(), &self.field(key), message, Some(hint));
         }
+        self.asked
     }
 
     fn closest(&self, key: &str) -> String {
+        let (settings, hint) = &self.elsewhere;
+        if settings.contains(key) {
+            return (*hint).to_owned();
+        }
         let likeness = |known: &String| strsim::jaro_winkler(known, key);
         let alike = |a: &&String, b: &&String| likeness(a).total_cmp(&likeness(b));
         match self.asked.iter().max_by(alike) {

@@ -144,7 +144,10 @@ impl Settings {
         let mut defaults = backup.section("defaults");
         let mut source = Source::options(&mut defaults);
         "backup.defaults".clone_into(&mut source.field);
-        defaults.finish();
+        backup.point_to(
+            defaults.finish(),
+            "it belongs to sources: put it below `backup.defaults` for all of them, or into one of `backup.sources`",
+        );
 
         let mut prices = backup.section("prices");
         let table = Prices {

@@ -16,7 +16,7 @@ use crate::source::directory::clean::clean;
 use crate::store::{Listing, Store, StoreError, StoreResult, all_keys};
 
 /// Means the latest snapshot, in place of an id.
-const LATEST: &str = "latest";
+pub(crate) const LATEST: &str = "latest";
 
 /// What was asked for. Nothing means the latest snapshot of every source.
 #[derive(Debug, Clone, Default)]

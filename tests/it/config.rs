@@ -749,3 +749,21 @@ fn what_is_wrong_is_said_in_the_format_that_was_asked_for() {
     let output = world.offsite(["run"]);
     assert_eq!((output.code, output.stdout.as_str()), (2, ""), "{output:?}");
 }
+
+#[test]
+fn what_belongs_to_sources_is_pointed_there() {
+    let world = World::new();
+    world.configure("backup:\n  store: /store\n  retention: {keep_last: 2}\n");
+    let output = world.offsite(["config"]);
+    assert_eq!(output.code, 2, "{output:?}");
+    assert!(
+        output
+            .stderr
+            .contains("`backup.retention` is not a setting"),
+        "{output:?}"
+    );
+    assert!(
+        output.stderr.contains("put it below `backup.defaults`"),
+        "{output:?}"
+    );
+}

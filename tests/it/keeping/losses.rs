@@ -81,6 +81,11 @@ fn a_loss_is_told_loudly_and_is_no_failure() {
     assert_eq!(told["level"], "WARN");
     assert!(told["hint"].as_str().unwrap().contains("offsite ack"));
     assert_eq!(pass.event("backup_completed")["exit_code"], 0);
+    let output = world.offsite(["ack", "latest"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(output.stdout.contains(&before), "{output:?}");
+    let output = world.offsite(["ack", "latest"]);
+    assert_eq!(output.code, 10, "{output:?}");
 }
 
 #[test]
