@@ -17,7 +17,7 @@ pub const RECORD_BYTES: u64 = 64 << 20;
 /// What a prune decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PruneRecord {
-    /// Format version; see [`FORMAT`].
+    /// Format version; see [`FORMAT`](super::FORMAT).
     pub format: u32,
     /// What a reader has to know besides.
     #[serde(default, skip_serializing_if = "Requires::is_empty")]
