@@ -16,9 +16,9 @@ use crate::run::copies::{Scope, Terms, copy as copy_store};
 use crate::signal;
 use crate::snapshots::select::{Selection, select, sources_named};
 use crate::stop::Stop;
+use crate::store::CopyJob;
 use crate::store::open::open;
 use crate::store::url::StoreUrl;
-use crate::store::{CopyJob, StoreOptions};
 
 pub(super) fn copy(context: &Context, args: &CopyArgs) -> Result<ExitCode, Failure> {
     let job = context.load(&args.flags(), Purpose::Read)?.job;
@@ -41,24 +41,13 @@ pub(super) fn copy(context: &Context, args: &CopyArgs) -> Result<ExitCode, Failu
         let hint = "say on which server with --to-endpoint-url";
         return Err(Failure::new(ExitCode::Usage, text).hint(hint));
     }
-    let mut options = configured.map_or_else(
-        // The same server and credentials, unless it is said otherwise.
-        || job.store_options.clone(),
-        |copy| copy.options.clone(),
+    // The same server and credentials, unless it is said otherwise.
+    let options = configured.map_or(&job.store_options, |copy| &copy.options);
+    let options = options.clone().but(
+        args.to_profile.as_deref(),
+        args.to_region.as_deref(),
+        args.to_endpoint_url.as_deref(),
     );
-    if let Some(profile) = &args.to_profile {
-        options = StoreOptions {
-            profile: Some(profile.clone()),
-            credentials: None,
-            region: None,
-            ..options
-        };
-    }
-    options = StoreOptions {
-        region: args.to_region.clone().or(options.region),
-        endpoint_url: args.to_endpoint_url.clone().or(options.endpoint_url),
-        ..options
-    };
     if let Some(relation) = relation((&to, &options), (&job.store, &job.store_options)) {
         let text = relation.text();
         let text = format!(

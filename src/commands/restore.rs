@@ -1,5 +1,6 @@
 //! `offsite restore`.
 
+mod buckets;
 mod discard;
 mod flags;
 mod refused;
@@ -12,7 +13,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::Serialize;
 
+use self::buckets::{BucketWork, PutBackDone, goes_to_bucket};
 use self::refused::conflicts;
 pub(super) use self::refused::{may_not_write, refused};
 use self::say::Restored;
@@ -74,7 +77,7 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<ExitCode,
             host,
             stop,
         };
-        let work = how.plan(&store, &selection, args).await?;
+        let work = how.plan_all(&store, &selection, args).await?;
         carry_out(&store, work, args).await
     })?
 }
@@ -91,6 +94,20 @@ async fn origins(
         .map(|snapshot| targets::target(args, snapshot));
     let targets: Vec<_> = targets.collect::<Result<_, _>>()?;
     Ok(targets.into_iter().flatten().collect())
+}
+
+/// All that is restored: into directories, and into buckets.
+struct All {
+    directories: Vec<Work>,
+    buckets: Vec<BucketWork>,
+}
+
+/// What was done, or would be, with one snapshot.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Done<'a> {
+    Directory(Box<Restored<'a>>),
+    Bucket(PutBackDone<'a>),
 }
 
 /// What holds for all snapshots of a restore.
@@ -112,13 +129,35 @@ impl How<'_> {
         })
     }
 
-    async fn plan(
+    async fn plan_all(
         &self,
         store: &Arc<dyn Store>,
         selection: &Selection,
         args: &RestoreArgs,
+    ) -> Result<All, Failure> {
+        let (mut to_buckets, mut to_directories) = (Vec::new(), Vec::new());
+        for snapshot in select(store, selection).await? {
+            match goes_to_bucket(args, &snapshot)? {
+                true => to_buckets.push(snapshot),
+                false => to_directories.push(snapshot),
+            }
+        }
+        let all = All {
+            directories: self.plan(store, to_directories, args).await?,
+            buckets: self.plan_buckets(store, to_buckets, args).await?,
+        };
+        match self.portion.is_all() {
+            true => Ok(all),
+            false => matching(all, &args.session),
+        }
+    }
+
+    async fn plan(
+        &self,
+        store: &Arc<dyn Store>,
+        snapshots: Vec<Snapshot>,
+        args: &RestoreArgs,
     ) -> Result<Vec<Work>, Failure> {
-        let snapshots = select(store, selection).await?;
         let mut work = Vec::new();
         for snapshot in snapshots {
             let target = targets::target(args, &snapshot)?;
@@ -163,72 +202,74 @@ impl How<'_> {
         let targets = work.iter().map(|one| &*one.options.target);
         targets::check_apart(args, targets.clone())?;
         targets::check_stores(args, self.job, &targets)?;
-        match self.portion.is_all() {
-            true => Ok(work),
-            false => matching(work, &args.session),
-        }
+        Ok(work)
     }
 }
 
 async fn carry_out(
     store: &Arc<dyn Store>,
-    mut work: Vec<Work>,
+    mut all: All,
     args: &RestoreArgs,
 ) -> Result<ExitCode, Failure> {
     if args.replace {
-        for one in &mut work {
+        for one in &mut all.directories {
             replace::check_complete(&one.options.target, &one.plan)?;
             replace::look(store, one).await?;
         }
     }
-    if let Some(failure) = conflicts(&work) {
+    let in_the_way = conflicts(&all.directories).or_else(|| buckets::conflicts(&all.buckets));
+    if let Some(failure) = in_the_way {
         if args.dry_run && args.json {
-            print_json(&done(&work));
+            print_json(&all.done());
         }
         return Err(failure);
     }
-    targets::check_known(&work)?;
+    targets::check_known(&all.directories)?;
     if args.test {
-        return test::test(store, &work, args.json).await;
+        return test::test(store, &all.directories, args.json).await;
     }
     if args.dry_run {
-        let would = done(&work);
+        let would = all.done();
         match args.json {
             true => print_json(&would),
-            false => would.iter().for_each(say::preview),
+            false => would.iter().for_each(Done::preview),
         }
-        let is_damaged = work.iter().any(|one| !one.plan.damaged.is_empty());
-        let is_lacking = work.iter().any(|one| one.plan.lacking_count > 0);
-        return Ok(match (is_damaged, is_lacking) {
-            (true, _) => ExitCode::Integrity,
-            (false, true) => ExitCode::Incomplete,
-            (false, false) => ExitCode::Complete,
-        });
+        return Ok(all.code_of_preview());
     }
-    let failed = restore_all(store, &mut work, args).await;
-    work.retain(|one| one.report.is_some() || one.replaced.is_some());
-    let restored = done(&work);
+    let failed = restore_all(store, &mut all, args).await;
+    (all.directories).retain(|one| one.report.is_some() || one.replaced.is_some());
+    all.buckets.retain(|one| one.report.is_some());
+    let restored = all.done();
     match (args.json, failed.is_err() && restored.is_empty()) {
         (true, false) => print_json(&restored),
-        (false, _) => restored.iter().for_each(say::summary),
+        (false, _) => restored.iter().for_each(Done::summary),
         (true, true) => {}
     }
-    failed.map(|()| exit_code(&work))
+    failed.map(|()| all.exit_code())
 }
 
 async fn restore_all(
     store: &Arc<dyn Store>,
-    work: &mut [Work],
+    all: &mut All,
     args: &RestoreArgs,
 ) -> Result<(), Failure> {
-    for one in work {
+    let has_ended = |report: &Option<RestoreReport>| {
+        let report = report.as_ref();
+        report.is_some_and(|report| report.ended_early.is_some())
+    };
+    for one in &mut all.directories {
         match args.replace {
             true => replace::replace(store, one, targets::is_by_source(args)).await?,
             false => restore_one(store, one).await?,
         }
-        let has_ended = |report: &RestoreReport| report.ended_early.is_some();
-        if one.report.as_ref().is_some_and(has_ended) {
-            break;
+        if has_ended(&one.report) {
+            return Ok(());
+        }
+    }
+    for one in &mut all.buckets {
+        buckets::restore_one(store, one).await?;
+        if has_ended(&one.report) {
+            return Ok(());
         }
     }
     Ok(())
@@ -259,20 +300,72 @@ async fn restore_one(store: &Arc<dyn Store>, one: &mut Work) -> Result<(), Failu
     Ok(())
 }
 
-fn done(work: &[Work]) -> Vec<Restored<'_>> {
-    let restored = work.iter().map(|one| Restored {
-        source: one.snapshot.source.as_str(),
-        snapshot: one.snapshot.pass.as_str(),
-        target: one.options.target.display().to_string(),
-        plan: Some(&*one.plan),
-        deletions: one.deletions.as_deref(),
-        replace: one.replace.as_ref(),
-        report: one.report.as_ref(),
-        deleted: one.deleted.as_deref(),
-        replaced: one.replaced.as_ref(),
-        left_out: say::left_out(&one.snapshot),
-    });
-    restored.collect()
+impl All {
+    fn done(&self) -> Vec<Done<'_>> {
+        let restored = self.directories.iter().map(|one| {
+            Done::Directory(Box::new(Restored {
+                source: one.snapshot.source.as_str(),
+                snapshot: one.snapshot.pass.as_str(),
+                target: one.options.target.display().to_string(),
+                plan: Some(&*one.plan),
+                deletions: one.deletions.as_deref(),
+                replace: one.replace.as_ref(),
+                report: one.report.as_ref(),
+                deleted: one.deleted.as_deref(),
+                replaced: one.replaced.as_ref(),
+                left_out: say::left_out(&one.snapshot),
+            }))
+        });
+        let put_back = self.buckets.iter().map(|one| Done::Bucket(one.done()));
+        restored.chain(put_back).collect()
+    }
+
+    fn code_of_preview(&self) -> ExitCode {
+        let is_damaged = (self.directories.iter()).any(|one| !one.plan.damaged.is_empty())
+            || (self.buckets.iter()).any(|one| !one.plan.damaged.is_empty());
+        let is_lacking = (self.directories.iter()).any(|one| one.plan.lacking_count > 0)
+            || (self.buckets.iter())
+                .any(|one| one.plan.lacking_count + one.plan.impossible_count > 0);
+        match (is_damaged, is_lacking) {
+            (true, _) => ExitCode::Integrity,
+            (false, true) => ExitCode::Incomplete,
+            (false, false) => ExitCode::Complete,
+        }
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        let reports = (self.directories.iter()).filter_map(|one| one.report.as_ref());
+        let reports = reports.chain((self.buckets.iter()).filter_map(|one| one.report.as_ref()));
+        let ended = reports.clone().any(|report| report.ended_early.is_some());
+        let work = &self.directories;
+        let failed = reports.clone().any(|report| report.failure_count > 0)
+            || (work.iter().filter_map(|one| one.deleted.as_ref()))
+                .any(|deleted| !deleted.failures.is_empty())
+            || (work.iter().filter_map(|one| one.replaced.as_ref()))
+                .any(|replaced| !replaced.failures.is_empty());
+        match (signal::received(), ended, failed) {
+            (Some(signal), true, _) => signal,
+            (_, true, _) => ExitCode::Failed,
+            (_, false, true) => ExitCode::Incomplete,
+            (_, false, false) => ExitCode::Complete,
+        }
+    }
+}
+
+impl Done<'_> {
+    fn preview(&self) {
+        match self {
+            Self::Directory(restored) => say::preview(restored),
+            Self::Bucket(done) => done.preview(),
+        }
+    }
+
+    fn summary(&self) {
+        match self {
+            Self::Directory(restored) => say::summary(restored),
+            Self::Bucket(done) => done.summary(),
+        }
+    }
 }
 
 /// Runs one of the restore's blocking parts.
@@ -290,12 +383,15 @@ async fn in_thread<T: Send + 'static>(
 
 /// The snapshots of which something is wanted. A name that was mistyped restores nothing, and that
 /// is no success.
-fn matching(work: Vec<Work>, sessions: &[String]) -> Result<Vec<Work>, Failure> {
-    let names = work.iter().map(|one| one.snapshot.source.to_string());
+fn matching(all: All, sessions: &[String]) -> Result<All, Failure> {
+    let snapshots = (all.directories.iter()).map(|one| &one.snapshot);
+    let snapshots = snapshots.chain(all.buckets.iter().map(|one| &one.snapshot));
+    let names = snapshots.map(|snapshot| snapshot.source.to_string());
     let names = names.collect::<Vec<_>>().join(", ");
-    let mut matching = work;
-    matching.retain(|one| !one.plan.is_empty());
-    if matching.is_empty() {
+    let mut matching = all;
+    matching.directories.retain(|one| !one.plan.is_empty());
+    matching.buckets.retain(|one| !one.plan.is_empty());
+    if matching.directories.is_empty() && matching.buckets.is_empty() {
         let message = format!("nothing in the snapshots of {names} matches");
         let hint = match sessions {
             [] => {
@@ -308,20 +404,4 @@ fn matching(work: Vec<Work>, sessions: &[String]) -> Result<Vec<Work>, Failure> 
         return Err(Failure::new(ExitCode::NotFound, message).hint(hint));
     }
     Ok(matching)
-}
-
-fn exit_code(work: &[Work]) -> ExitCode {
-    let reports = work.iter().filter_map(|one| one.report.as_ref());
-    let ended = reports.clone().any(|report| report.ended_early.is_some());
-    let failed = reports.clone().any(|report| report.failure_count > 0)
-        || (work.iter().filter_map(|one| one.deleted.as_ref()))
-            .any(|deleted| !deleted.failures.is_empty())
-        || (work.iter().filter_map(|one| one.replaced.as_ref()))
-            .any(|replaced| !replaced.failures.is_empty());
-    match (signal::received(), ended, failed) {
-        (Some(signal), true, _) => signal,
-        (_, true, _) => ExitCode::Failed,
-        (_, false, true) => ExitCode::Incomplete,
-        (_, false, false) => ExitCode::Complete,
-    }
 }

@@ -148,29 +148,55 @@ impl Bucket {
     }
 }
 
+/// What of a part of a bucket is a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// Nothing.
+    Nothing,
+    /// The keys that begin so.
+    Below(String),
+    /// All: it lies in the store.
+    All,
+}
+
+impl Share {
+    /// What of one place is another one, which is a store.
+    pub(crate) fn of(
+        (place, options): (&StoreUrl, &StoreOptions),
+        (store, others): (&StoreUrl, &StoreOptions),
+    ) -> Self {
+        let (StoreUrl::S3(own), StoreUrl::S3(store)) = (place, store) else {
+            return Self::Nothing;
+        };
+        let server = |options: &StoreOptions| {
+            let url = options.endpoint_url.as_deref();
+            url.map(|url| url.trim_end_matches('/').to_owned())
+        };
+        if own.bucket() != store.bucket() || server(options) != server(others) {
+            return Self::Nothing;
+        }
+        match store.prefix().strip_prefix(own.prefix()) {
+            _ if own.prefix().starts_with(store.prefix()) => Self::All,
+            Some(below) => Self::Below(below.to_owned()),
+            None => Self::Nothing,
+        }
+    }
+}
+
 /// Keeps stores out of what is backed up: the keys in a bucket that are theirs are left out. `field` names the store.
 pub(super) fn leave_out_store(
     place: &mut BucketPlace,
     (field, store, options): (&str, &StoreUrl, &StoreOptions),
 ) -> Result<(), (String, &'static str)> {
-    let (StoreUrl::S3(own), StoreUrl::S3(store)) = (&place.url, store) else {
-        return Ok(());
-    };
-    let server = |options: &StoreOptions| {
-        let url = options.endpoint_url.as_deref();
-        url.map(|url| url.trim_end_matches('/').to_owned())
-    };
-    if own.bucket() != store.bucket() || server(&place.options) != server(options) {
-        return Ok(());
-    }
-    if own.prefix().starts_with(store.prefix()) {
-        return Err((
+    match Share::of((&place.url, &place.options), (store, options)) {
+        Share::Nothing => Ok(()),
+        Share::Below(below) => {
+            place.stores.push(below);
+            Ok(())
+        }
+        Share::All => Err((
             format!("lies in the store that `{field}` names, `{store}`, whose keys are its own"),
             "keep the store in another bucket, or under a prefix of its own",
-        ));
+        )),
     }
-    if let Some(below) = store.prefix().strip_prefix(own.prefix()) {
-        place.stores.push(below.to_owned());
-    }
-    Ok(())
 }

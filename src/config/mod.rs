@@ -27,6 +27,7 @@ mod value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub(crate) use self::bucket::Share;
 pub(crate) use self::copies::relation;
 pub use self::job::Job;
 use self::layers::Merged;

@@ -144,6 +144,7 @@ fn source_at(
         placement: Placement {
             storage_class: class.cloned(),
             tags: tags.unwrap_or(&s3.tags).clone(),
+            headers: None,
         },
         retention: retention::of_source(
             source.retention.as_ref(),

@@ -32,6 +32,7 @@ mod names;
 mod placed;
 mod plan;
 mod portion;
+pub mod put_back;
 mod read_back;
 pub(crate) mod removal;
 pub mod replace;

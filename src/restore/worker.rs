@@ -1,5 +1,6 @@
 //! What the threads of a restore share, and what has become of it.
 
+use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -112,13 +113,13 @@ struct Failures {
 
 /// Shortfalls, the first of them by name.
 #[derive(Default)]
-struct Counted {
-    named: Vec<Shortfall>,
-    count: u64,
+pub(super) struct Counted {
+    pub(super) named: Vec<Shortfall>,
+    pub(super) count: u64,
 }
 
 impl Counted {
-    fn add(&mut self, path: &EntryPath, error: &str) {
+    pub(super) fn add(&mut self, path: &impl fmt::Display, error: &str) {
         self.count += 1;
         if self.named.len() < NAMED {
             self.named.push(Shortfall {

@@ -22,6 +22,7 @@ use crate::format::name::{Name, Order};
 use crate::format::object::ObjectMetadata;
 use crate::format::rules::Rules;
 
+use self::bucket::BucketPlace;
 pub use self::remote::{Remote, Seen};
 use self::stat::Stat;
 pub use self::unusable::{Cause, IfEmpty, Unusable};
@@ -61,6 +62,11 @@ pub trait Place: Debug + Send + Sync {
     /// What its configuration leaves out, for commit records.
     fn rules(&self) -> Rules {
         Rules::default()
+    }
+
+    /// The bucket that it is, if it is one, for who puts something back.
+    fn bucket(&self) -> Option<&BucketPlace> {
+        None
     }
 
     /// The same place, of which a pass looks at these categories alone; `None` where it has none of them.

@@ -103,6 +103,8 @@ pub struct Placement {
     pub storage_class: Option<String>,
     /// Object tags.
     pub tags: BTreeMap<String, String>,
+    /// Headers and user metadata; those of no particular contents where there are none. Tags in them do not count.
+    pub headers: Option<Box<ObjectHeaders>>,
 }
 
 /// Which part of an upload one is.
@@ -249,8 +251,15 @@ pub trait Copies: Send + Sync {
     /// object, it is [`StoreErrorKind::PreconditionFailed`].
     async fn copy_whole(&self, copy: &WholeCopy) -> StoreResult<Copied>;
 
-    /// The same in parts of so many bytes, for what is too large for one request. Nothing comes along by itself: what
-    /// the object is has to be said.
+    /// Whether the store keeps to a condition of copies that does not hold of an object that is there: tried by copying
+    /// the object onto itself. Where it does not, that has changed nothing but the object's time.
+    ///
+    /// # Errors
+    /// The store fails, or refuses such a copy for another reason.
+    async fn keeps_to(&self, condition: &Condition, key: &str) -> StoreResult<bool>;
+
+    /// The same as [`copy_whole`](Self::copy_whole) in parts of so many bytes, for what is too large for one request.
+    /// Nothing comes along by itself: what the object is has to be said.
     ///
     /// # Errors
     /// As [`copy_whole`](Self::copy_whole). Nothing is left of what was begun.

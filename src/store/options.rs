@@ -35,6 +35,26 @@ pub struct StoreOptions {
 }
 
 impl StoreOptions {
+    /// The same, but for what was said of how something else is reached. Another profile brings its own region and
+    /// credentials.
+    #[must_use]
+    pub fn but(self, profile: Option<&str>, region: Option<&str>, url: Option<&str>) -> Self {
+        let own = match profile {
+            Some(profile) => Self {
+                profile: Some(profile.to_owned()),
+                credentials: None,
+                region: None,
+                ..self
+            },
+            None => self,
+        };
+        Self {
+            region: region.map(str::to_owned).or(own.region),
+            endpoint_url: url.map(str::to_owned).or(own.endpoint_url),
+            ..own
+        }
+    }
+
     /// Time for one attempt at moving so many bytes. Under a bandwidth limit everything waits until
     /// as much has gone as may be in flight before it.
     pub(super) fn timeout(&self, bytes: usize) -> Duration {

@@ -5,13 +5,15 @@ mod failures;
 mod killed;
 mod pass;
 mod place;
+mod put_back;
+mod put_back_killed;
 mod restore;
 mod streamed;
 mod verify;
 
 use local_s3::{LocalS3, LoggedRequest, Operation};
 
-pub(crate) use self::place::{BUCKET_SOURCE, Documents, ODD_KEYS};
+pub(crate) use self::place::{BUCKET_SOURCE, Documents, ODD_KEYS, longest_key};
 
 /// How many requests of an operation there were.
 fn count(requests: &[LoggedRequest], operation: Operation) -> usize {

@@ -1,7 +1,6 @@
 //! What the flags of a restore mean together.
 
-use std::path::Path;
-
+use super::buckets::is_url;
 use crate::cli::RestoreArgs;
 use crate::error::Failure;
 use crate::exit::ExitCode;
@@ -58,15 +57,7 @@ const NOT_WITH_DISCARD: [&str; 8] = [
 
 /// Refuses what contradicts itself.
 pub(super) fn check(args: &RestoreArgs) -> Result<(), Failure> {
-    if let Some(to) = args.to.as_deref().filter(|to| is_url(to)) {
-        let message = format!(
-            "cannot restore into `{}`: a directory is needed",
-            to.display()
-        );
-        let hint =
-            "objects are restored as files; from there `aws s3 sync` brings them into a bucket";
-        return Err(Failure::new(ExitCode::Usage, message).hint(hint));
-    }
+    check_bucket(args)?;
     let discards = NOT_WITH_DISCARD.map(|other| ("--discard-old", other, DISCARD));
     for (one, other, hint) in CONTRADICTIONS.into_iter().chain(discards) {
         if is_given(args, one) && is_given(args, other) {
@@ -77,8 +68,39 @@ pub(super) fn check(args: &RestoreArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn is_url(to: &Path) -> bool {
-    to.as_os_str().as_encoded_bytes().starts_with(b"s3://")
+/// Refuses what means something only of buckets, or nothing of them.
+fn check_bucket(args: &RestoreArgs) -> Result<(), Failure> {
+    let usage = |message: String, hint: &str| {
+        Err(Failure::new(ExitCode::Usage, message).hint(hint.to_owned()))
+    };
+    if args.to.as_deref().is_some_and(is_url) {
+        let not_of_buckets = ["--replace", "--delete", "--discard-old", "--test"];
+        let given = not_of_buckets.into_iter().find(|flag| is_given(args, flag));
+        return match given {
+            None => Ok(()),
+            Some("--test") => usage(
+                "--test writes nothing, into no bucket either".to_owned(),
+                "leave out --to: `offsite restore --test` reads and checks everything",
+            ),
+            Some(flag) => usage(
+                format!("{flag} is for directories, and --to names a bucket"),
+                "leave it out: what differs is replaced with --overwrite, and what the snapshot does not have stays",
+            ),
+        };
+    }
+    let of_buckets = [
+        ("--to-region", args.to_region.is_some()),
+        ("--to-endpoint-url", args.to_endpoint_url.is_some()),
+        ("--to-profile", args.to_profile.is_some()),
+        ("--unconditional", args.unconditional && !args.in_place),
+    ];
+    match of_buckets.into_iter().find(|(_, is_given)| *is_given) {
+        None => Ok(()),
+        Some((flag, _)) => usage(
+            format!("{flag} is for buckets, and --to names none"),
+            "leave it out, or name a bucket: --to s3://BUCKET/PREFIX",
+        ),
+    }
 }
 
 fn is_given(args: &RestoreArgs, flag: &str) -> bool {

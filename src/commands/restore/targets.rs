@@ -30,11 +30,7 @@ pub(super) fn target(args: &RestoreArgs, snapshot: &Snapshot) -> Result<Option<P
 
 /// Refuses what is not for objects: they are restored as files, into a directory.
 fn check_objects(args: &RestoreArgs, snapshot: &Snapshot) -> Result<(), Failure> {
-    let flags = [
-        ("--in-place", args.in_place),
-        ("--replace", args.replace),
-        ("--delete", args.delete),
-    ];
+    let flags = [("--replace", args.replace), ("--delete", args.delete)];
     let Some((flag, _)) = flags.into_iter().find(|(_, is_given)| *is_given) else {
         return Ok(());
     };

@@ -5,7 +5,6 @@
 //! again and captured as it is, once.
 
 use std::io::{self, ErrorKind};
-use std::time::Duration;
 
 use super::{Capture, Captured, Uncaptured, stream};
 use crate::events::Event;
@@ -15,17 +14,11 @@ use crate::memory::turns::Turn;
 use crate::pass::capture::reading::Reading;
 use crate::source::stat::Stat;
 use crate::source::{Body, Remote, Seen};
-use crate::store::server_side::{can_take, copy_whole};
-use crate::store::{self, StoreError, StoreErrorKind, WholeCopy};
+use crate::store::server_side::{can_take, copy_whole, patiently};
+use crate::store::{StoreErrorKind, WholeCopy};
 
 /// Versions that are tried: the one that was listed, and the one that is there instead.
 const VERSIONS: usize = 2;
-
-/// How often a store is asked for a copy that it fails at or has too much to do for: with the pauses below, a minute.
-const ATTEMPTS: u32 = 9;
-/// Before the second time. Each further pause is twice as long, and a part of it at random, so that not all come back
-/// at once.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// What becomes of an object that something else was put over while it was captured, again and again.
 const CHANGES: &str = "it was replaced again while it was copied";
@@ -131,35 +124,6 @@ async fn copied(capture: &Capture, remote: &Remote, turn: &Turn) -> Result<Entry
         })),
     });
     Ok(entry)
-}
-
-/// Asks again while the store fails or has too much to do, and lets everybody know.
-async fn patiently<F>(turn: &Turn, ask: impl Fn() -> F) -> Result<store::Copied, StoreError>
-where
-    F: Future<Output = Result<store::Copied, StoreError>>,
-{
-    let mut pause = PAUSE;
-    for attempt in 1.. {
-        let answer = ask().await;
-        let Err(error) = &answer else {
-            turn.is_granted();
-            return answer;
-        };
-        let is_busy = matches!(error.kind, StoreErrorKind::Throttled(_));
-        if is_busy {
-            turn.is_refused();
-        }
-        let has_failed = matches!(
-            error.kind,
-            StoreErrorKind::Unavailable(_) | StoreErrorKind::Transport(_)
-        );
-        if attempt == ATTEMPTS || !(is_busy || has_failed || error.kind.is_worth_repeating()) {
-            return answer;
-        }
-        tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
-        pause *= 2;
-    }
-    unreachable!("the last attempt returns")
 }
 
 /// Reads an object. What a store keeps of an object besides its bytes may not be there, so that the entry has it.

@@ -80,6 +80,10 @@ impl Place for BucketPlace {
         (!self.filter.is_empty()).then(|| Arc::new(everything) as Arc<dyn Place>)
     }
 
+    fn bucket(&self) -> Option<&BucketPlace> {
+        Some(self)
+    }
+
     fn with_categories(&self, wanted: &[String]) -> Option<Arc<dyn Place>> {
         let is_backed_up =
             |name: &String| self.only.as_ref().is_none_or(|only| only.contains(name));

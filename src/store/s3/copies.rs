@@ -15,8 +15,8 @@ use super::read::Extent;
 use crate::format::abilities::ChecksumOfParts;
 use crate::format::object::ObjectHeaders;
 use crate::store::{
-    Copied, Copies, Described, ETag, ObjectRef, Operation, Part, StoreResult, Tags, Upload,
-    UploadedPart, WholeCopy,
+    Condition, Copied, Copies, Described, ETag, ObjectRef, Operation, Part, StoreResult, Tags,
+    Upload, UploadedPart, WholeCopy,
 };
 
 impl S3Store {
@@ -50,6 +50,10 @@ impl Copies for S3Store {
 
     async fn copy_whole(&self, copy: &WholeCopy) -> StoreResult<Copied> {
         self.copy_at_once(copy).await
+    }
+
+    async fn keeps_to(&self, condition: &Condition, key: &str) -> StoreResult<bool> {
+        self.refuses_copy(condition, key).await
     }
 
     async fn copy_in_parts(

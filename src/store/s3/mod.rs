@@ -14,6 +14,7 @@ mod classify;
 mod client;
 mod copies;
 mod direct;
+mod headers;
 mod list;
 mod proof;
 mod put;

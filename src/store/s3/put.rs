@@ -7,6 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 
 use super::ask::Attempts;
+use super::headers::with_headers;
 use super::{S3Store, conditional, storage_class, tagging};
 use crate::store::{Condition, ETag, Operation, Placement, Store as _, StoreResult};
 
@@ -50,9 +51,8 @@ impl S3Store {
                 // A lease, which must not be lost behind the contents it is held for.
                 patience = patience.http_client(self.clients.wire.unlimited().http_client());
             }
-            self.clients
-                .s3
-                .put_object()
+            let put = self.clients.s3.put_object();
+            with_headers!(put, placement.headers.as_deref())
                 .bucket(&self.url.bucket)
                 .key(self.key(key))
                 .checksum_algorithm(ChecksumAlgorithm::Sha256)
@@ -97,7 +97,7 @@ impl S3Store {
         }
     }
 
-    /// Puts contents by the direct way. `None` where that has not led to an object that is known to be
+    /// Puts contents by the direct way, which knows no headers of theirs. `None` where that has not led to an object that is known to be
     /// the one that was sent.
     pub(super) async fn put_directly(
         &self,
@@ -106,7 +106,8 @@ impl S3Store {
         sha256: [u8; 32],
         placement: &Placement,
     ) -> Option<ETag> {
-        let direct = self.clients.direct.as_ref()?;
+        let direct = self.clients.direct.as_ref();
+        let direct = direct.filter(|_| placement.headers.is_none())?;
         let headers = self.headers(placement);
         let timeout = self.options.timeout(body.len());
         let checksum = BASE64_STANDARD.encode(sha256);

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use super::ask::{Attempts, may_have_happened};
+use super::headers::with_headers;
 use super::proof::{Proofs, entity_tag};
 use super::whole::{Sight, Whole, encode_crc};
 use super::{S3Store, conditional, storage_class, tagging};
@@ -65,9 +66,8 @@ impl S3Store {
         let (encryption, key_id) = self.encryption();
         let (algorithm, kind) = algorithm(kept).unzip();
         let request = || {
-            self.clients
-                .s3
-                .create_multipart_upload()
+            let begin = self.clients.s3.create_multipart_upload();
+            with_headers!(begin, placement.headers.as_deref())
                 .bucket(&self.url.bucket)
                 .key(self.key(key))
                 .set_checksum_algorithm(algorithm.clone())

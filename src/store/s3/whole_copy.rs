@@ -7,6 +7,7 @@
 //!
 //! `CopyObject` is sent once: whoever asks counts the times that the server is too busy, and asks again.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use aws_sdk_s3::config::Builder;
@@ -14,23 +15,27 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::operation::copy_object::CopyObjectOutput;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::operation::upload_part_copy::UploadPartCopyOutput;
-use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_s3::types::{
-    ChecksumAlgorithm, ChecksumType, CompletedPart, StorageClass, TaggingDirective,
+    ChecksumAlgorithm, ChecksumType, CompletedPart, MetadataDirective, StorageClass,
+    TaggingDirective,
 };
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use crc_fast::CrcAlgorithm::Crc64Nvme;
 
-use super::direct::{encode_path, encode_value};
+use super::ask::Attempts;
+use super::direct::encode_path;
+use super::headers::with_headers;
 use super::proof::{entity_tag, quoted};
 use super::read::to_timestamp;
 use super::whole::encode_crc;
 use super::{S3Store, conditional};
+use crate::format::abilities::ChecksumOfParts;
 use crate::format::location::Checksum;
 use crate::format::object::ObjectHeaders;
 use crate::store::{
-    Copied, Described, ETag, Operation, StoreErrorKind, StoreResult, Tags, Upload, WholeCopy,
+    Condition, Copied, Copies as _, Described, ETag, Operation, Placement, StoreErrorKind,
+    StoreResult, Tags, Upload, WholeCopy,
 };
 
 /// The slowest copy that is waited for goes this many times as fast as the slowest transfer: no byte of it passes
@@ -109,7 +114,20 @@ impl S3Store {
         like: &ObjectHeaders,
         part_bytes: u64,
     ) -> StoreResult<Copied> {
-        let upload = self.begin_like(copy, like).await?;
+        let tags = match copy.tags {
+            Tags::Ignore => BTreeMap::new(),
+            _ => like.tags.clone(),
+        };
+        let placement = Placement {
+            storage_class: copy.storage_class.clone(),
+            tags,
+            headers: Some(Box::new(like.clone())),
+        };
+        let kept = match self.keeps_crc64nvme() {
+            true => ChecksumOfParts::Crc64Nvme,
+            false => ChecksumOfParts::None,
+        };
+        let upload = self.begin(&copy.key, kept, &placement).await?;
         let copied = self.copy_all_parts(&upload, copy, part_bytes).await;
         if copied.is_err() {
             // If that fails, the next pass does it, or the bucket's lifecycle rule.
@@ -118,49 +136,58 @@ impl S3Store {
         copied
     }
 
-    async fn begin_like(&self, copy: &WholeCopy, like: &ObjectHeaders) -> StoreResult<Upload> {
-        let (encryption, key_id) = self.encryption();
-        let tags = like
-            .tags
-            .iter()
-            .map(|(key, value)| format!("{}={}", encode_value(key), encode_value(value)));
-        let tagging = tags.collect::<Vec<_>>().join("&");
-        let tagging = (!tagging.is_empty() && copy.tags == Tags::Keep).then_some(tagging);
-        let metadata =
-            (!like.metadata.is_empty()).then(|| like.metadata.clone().into_iter().collect());
-        let expires = like.expires.as_deref();
-        let expires =
-            expires.and_then(|text| DateTime::from_str(text, DateTimeFormat::HttpDate).ok());
-        let keeps = self.keeps_crc64nvme();
+    /// Copies an object onto itself, as it is, on this condition, which does not hold. Whether that is refused.
+    pub(super) async fn refuses_copy(&self, condition: &Condition, key: &str) -> StoreResult<bool> {
+        let mut attempts = Attempts::new();
+        loop {
+            let described = self.described(key, Tags::Ignore).await?;
+            let refused = match self.copy_onto_itself(condition, key, &described).await {
+                Ok(()) => return Ok(false),
+                Err(error) if error.kind == StoreErrorKind::PreconditionFailed => {
+                    // Unless it is another version by now, which was not to be copied either.
+                    let now = self.described(key, Tags::Ignore).await?;
+                    if now.etag == described.etag {
+                        return Ok(true);
+                    }
+                    self.error(Operation::Copy, key, StoreErrorKind::PreconditionFailed)
+                }
+                Err(error) => error,
+            };
+            let again = refused.kind == StoreErrorKind::PreconditionFailed
+                || refused.kind.is_worth_repeating();
+            if let Some(refused) = attempts.settle_if(again, Err(refused)).await {
+                return refused;
+            }
+        }
+    }
+
+    /// S3 refuses to copy an object onto itself unless something of it is replaced (S3 API reference, "CopyObject"): here
+    /// its headers, by the same ones.
+    async fn copy_onto_itself(
+        &self,
+        condition: &Condition,
+        key: &str,
+        described: &Described,
+    ) -> StoreResult<()> {
+        let (if_none_match, if_match) = conditional(condition);
+        let name = self.named(key, described.etag.clone()).name;
+        let class = described.storage_class.as_deref().map(StorageClass::from);
         let request = || {
-            self.clients
-                .s3
-                .create_multipart_upload()
+            let copy = self.clients.s3.copy_object();
+            with_headers!(copy, Some(&described.headers))
                 .bucket(&self.url.bucket)
-                .key(self.key(&copy.key))
-                .set_content_type(like.content_type.clone())
-                .set_content_encoding(like.content_encoding.clone())
-                .set_content_language(like.content_language.clone())
-                .set_content_disposition(like.content_disposition.clone())
-                .set_cache_control(like.cache_control.clone())
-                .set_expires(expires)
-                .set_metadata(metadata.clone())
-                .set_tagging(tagging.clone())
-                .set_storage_class(copy.storage_class.as_deref().map(StorageClass::from))
-                .set_checksum_algorithm(keeps.then_some(ChecksumAlgorithm::Crc64Nvme))
-                .set_checksum_type(keeps.then_some(ChecksumType::FullObject))
-                .set_server_side_encryption(encryption.clone())
-                .set_ssekms_key_id(key_id.clone())
+                .key(self.key(key))
+                .copy_source(encode_path(&name))
+                .copy_source_if_match(quoted(&described.etag))
+                .metadata_directive(MetadataDirective::Replace)
+                .set_if_none_match(if_none_match.clone())
+                .set_if_match(if_match.clone())
+                .set_storage_class(class.clone())
+                .customize()
+                .config_override(self.patience_of_copy(described.size))
                 .send()
         };
-        let id = self.learn(Operation::Copy, &copy.key, request, |answer| {
-            let id = answer.upload_id.filter(|id| !id.is_empty());
-            id.ok_or("an upload without an id")
-        });
-        Ok(Upload {
-            key: copy.key.clone(),
-            id: id.await?,
-        })
+        self.ask(Operation::Copy, key, request).await.map(drop)
     }
 
     async fn copy_all_parts(
@@ -274,7 +301,7 @@ fn described(answer: HeadObjectOutput) -> Result<Described, &'static str> {
             cache_control: answer.cache_control,
             expires: answer.expires_string,
             metadata: answer.metadata.unwrap_or_default().into_iter().collect(),
-            tags: std::collections::BTreeMap::new(),
+            tags: BTreeMap::new(),
         },
     })
 }

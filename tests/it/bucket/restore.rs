@@ -155,22 +155,6 @@ fn what_is_only_for_trees_is_refused() {
         );
         assert!(!to.exists());
     }
-    let output = world.offsite(["restore", "--in-place", "--source", "documents"]);
-    assert_eq!(output.code, 2, "{output:?}");
-    assert!(output.stderr.contains("is a bucket"), "{output:?}");
-    let to = [
-        "restore",
-        "--source",
-        "documents",
-        "--to",
-        "s3://documents/",
-    ];
-    let output = world.offsite(to);
-    assert_eq!(output.code, 2, "{output:?}");
-    assert!(
-        output.stderr.contains("a directory is needed"),
-        "{output:?}"
-    );
     assert_eq!(world.contents().len(), 1);
 }
 
