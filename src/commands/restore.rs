@@ -15,7 +15,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use self::buckets::{BucketWork, PutBackDone, goes_to_bucket};
+use self::buckets::{BucketDone, BucketWork, goes_to_bucket};
 use self::refused::conflicts;
 pub(super) use self::refused::{may_not_write, refused};
 use self::say::Restored;
@@ -107,7 +107,7 @@ struct All {
 #[serde(untagged)]
 enum Done<'a> {
     Directory(Box<Restored<'a>>),
-    Bucket(PutBackDone<'a>),
+    Bucket(BucketDone<'a>),
 }
 
 /// What holds for all snapshots of a restore.
@@ -316,8 +316,8 @@ impl All {
                 left_out: say::left_out(&one.snapshot),
             }))
         });
-        let put_back = self.buckets.iter().map(|one| Done::Bucket(one.done()));
-        restored.chain(put_back).collect()
+        let into_buckets = self.buckets.iter().map(|one| Done::Bucket(one.done()));
+        restored.chain(into_buckets).collect()
     }
 
     fn code_of_preview(&self) -> ExitCode {

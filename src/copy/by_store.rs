@@ -8,7 +8,7 @@ use super::need::Need;
 use super::not_carried::NotCarried;
 use crate::memory::budget::Budget;
 use crate::store::server_side::{Expected, NotCopied, copy_object, could_copy};
-use crate::store::{PART_BYTES, Store};
+use crate::store::{PART_BYTES, Placement, Store};
 
 /// What is known of it.
 pub(super) struct ByStore {
@@ -55,9 +55,9 @@ impl ByStore {
     /// not proven to be what was recorded.
     pub(super) async fn copy(
         &self,
-        from: &Arc<dyn Store>,
-        to: &Arc<dyn Store>,
+        (from, to): (&Arc<dyn Store>, &Arc<dyn Store>),
         need: &Need,
+        placement: &Placement,
         requests: &Budget,
     ) -> Result<Handover, NotCarried> {
         let (Some(crc64nvme), Some(copies)) = (need.crc64nvme, from.copies()) else {
@@ -75,6 +75,7 @@ impl ByStore {
             key: &need.key,
             size: need.size,
             crc64nvme,
+            placement,
         };
         match copy_object(to, &object, expected, requests).await {
             Ok(_) => Ok(Handover::Copied),

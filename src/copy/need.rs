@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::CopyError;
-use crate::format::entry::Digest;
+use crate::format::entry::{Digest, Entry};
 use crate::format::location::{Checksum, Location, Stored};
 use crate::format::objects::SharedObject;
 use crate::format::pass_id::PassId;
@@ -28,6 +28,8 @@ pub struct Need {
     pub sha256: Option<[u8; 32]>,
     /// CRC-64/NVME of it, where that is known.
     pub crc64nvme: Option<u64>,
+    /// Whether it has headers, user metadata and tags, which are recorded nowhere else: it is the copy of an object.
+    pub has_headers: bool,
 }
 
 /// Tells of all that is needed, once each, until `tell` says that it is enough. Blocks.
@@ -79,16 +81,17 @@ pub(super) fn needs(
         if !is_new(content.pass) || has_names && !shared.insert(stored.key.to_string()) {
             continue;
         }
-        if !tell(Ok(Need::of(stored, content.digest))) {
+        if !tell(Ok(Need::of(stored, &entry, content.digest))) {
             return;
         }
     }
 }
 
 impl Need {
-    /// An object that holds contents of this digest as they are.
+    /// An object that holds contents of an entry, of this digest, as they are.
     #[must_use]
-    pub fn of(stored: &Stored, digest: Digest) -> Self {
+    pub fn of(stored: &Stored, entry: &Entry, digest: Digest) -> Self {
+        let object = entry.object.as_ref();
         Self {
             key: stored.key.to_string(),
             size: stored.size,
@@ -100,6 +103,7 @@ impl Need {
                 Checksum::Crc64Nvme(crc64nvme) => Some(crc64nvme),
                 Checksum::Sha256(_) | Checksum::Sha256OfParts(_) | Checksum::None => None,
             },
+            has_headers: object.is_some_and(|object| object.headers.is_none()),
         }
     }
 
@@ -114,6 +118,7 @@ impl Need {
                 Checksum::Crc64Nvme(_) | Checksum::Sha256OfParts(_) | Checksum::None => None,
             },
             crc64nvme: u64::from_str_radix(&object.crc64nvme, 16).ok(),
+            has_headers: false,
         }
     }
 }

@@ -11,8 +11,8 @@ use super::need::Need;
 use super::not_carried::NotCarried;
 use crate::memory::budget::Budget;
 use crate::store::{
-    Condition, Length, NewObject, ObjectInfo, Placement, Store, StoreErrorKind, Uploader,
-    WHOLE_BYTES,
+    Condition, Length, NewObject, ObjectInfo, Placement, Store, StoreError, StoreErrorKind, Tags,
+    Uploader, WHOLE_BYTES,
 };
 
 /// Read at a time of an object that goes in parts. Less than any part, so that the uploader puts parts together
@@ -119,8 +119,30 @@ impl Carrier {
         }
         let turn = self.large.acquire().await;
         let _turn = turn.map_err(|_| NotCarried::Stopped)?;
-        let copied = (self.by_store).copy(&self.from, &self.to, need, &self.requests);
+        let placement = self.placement_of(need).await?;
+        let copied = (self.by_store).copy((&self.from, &self.to), need, &placement, &self.requests);
         copied.await
+    }
+
+    /// How an object is kept: the copy of one with all that it has besides its bytes, where both stores keep that.
+    async fn placement_of(&self, need: &Need) -> Result<Placement, NotCarried> {
+        let keeps = need.has_headers && self.to.copies().is_some();
+        let Some(copies) = self.from.copies().filter(|_| keeps) else {
+            return Ok(self.placement.clone());
+        };
+        let described = match copies.describe(&need.key, Tags::Keep).await {
+            // Where tags were not copied, nobody need be allowed to see them.
+            Err(StoreError {
+                kind: StoreErrorKind::AccessDenied(_),
+                ..
+            }) => copies.describe(&need.key, Tags::Ignore).await,
+            described => described,
+        };
+        let mut headers = described?.headers;
+        let mut placement = self.placement.clone();
+        placement.tags.append(&mut headers.tags);
+        placement.headers = Some(Box::new(headers));
+        Ok(placement)
     }
 
     /// Whether the object is there, to stay. Another one under its key is an error. It is read where its store knows
@@ -174,7 +196,7 @@ impl Carrier {
         let Some(sha256) = digests.finish(need) else {
             return Ok(None);
         };
-        let (condition, placement) = (&self.condition, &self.placement);
+        let (condition, placement) = (&self.condition, &self.placement_of(need).await?);
         let put = (self.to).put_content(&need.key, bytes, sha256, condition, placement);
         put.await?;
         Ok(Some(Brought::Carried(need.size)))
@@ -188,7 +210,7 @@ impl Carrier {
         let mut writer = uploader.begin(NewObject {
             key: need.key.clone(),
             condition: self.condition.clone(),
-            placement: self.placement.clone(),
+            placement: self.placement_of(need).await?,
             length: Length::Known(need.size),
             with_sha256: false,
         });

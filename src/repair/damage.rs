@@ -105,6 +105,7 @@ impl Found<'_> {
                     size,
                     sha256: Some(sha256),
                     crc64nvme: None,
+                    has_headers: false,
                 },
                 etag: None,
                 is_manifest: true,
@@ -159,7 +160,7 @@ impl Found<'_> {
                 let damage = self.damages.entry(stored.key.to_string());
                 let damage = damage.or_insert_with(|| Damage {
                     object: damaged(&stored.key, problem),
-                    need: Need::of(stored, content.digest),
+                    need: Need::of(stored, entry, content.digest),
                     etag: stored.etag.clone(),
                     is_manifest: false,
                     is_doubtful,

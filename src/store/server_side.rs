@@ -53,6 +53,8 @@ pub(crate) struct Expected<'a> {
     pub(crate) size: u64,
     /// CRC-64/NVME of the whole, as it was recorded.
     pub(crate) crc64nvme: u64,
+    /// How it is kept.
+    pub(crate) placement: &'a Placement,
 }
 
 /// Why the store has not copied an object.
@@ -189,7 +191,7 @@ pub(crate) async fn copy_object(
 ) -> Result<Completed, NotCopied> {
     let Expected { key, size, .. } = expected;
     debug_assert!(size > PART_BYTES as u64);
-    let begun = to.begin_upload(key, &Placement::default()).await;
+    let begun = to.begin_upload(key, expected.placement).await;
     let upload = Arc::new(begun.map_err(NotCopied::of)?);
     let copied = copy_parts(to, &upload, from, size, requests).await;
     let completed = match copied {

@@ -2,12 +2,13 @@
 
 mod config;
 mod failures;
+mod into_bucket;
+mod into_bucket_killed;
 mod killed;
 mod pass;
 mod place;
-mod put_back;
-mod put_back_killed;
 mod restore;
+mod second_store;
 mod streamed;
 mod verify;
 

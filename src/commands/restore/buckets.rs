@@ -14,7 +14,7 @@ use crate::exit::ExitCode;
 use crate::format::name::Order;
 use crate::format::snapshot::Snapshot;
 use crate::restore::RestoreReport;
-use crate::restore::put_back::{PutBack, PutBackError, PutBackPlan, apply, plan};
+use crate::restore::into_bucket::{BucketError, BucketPlan, IntoBucket, apply, plan};
 use crate::stop::Stop;
 use crate::store::open::open;
 use crate::store::url::StoreUrl;
@@ -24,18 +24,18 @@ use crate::text;
 /// One snapshot of a bucket, and what becomes of it.
 pub(super) struct BucketWork {
     pub(super) snapshot: Snapshot,
-    what: PutBack,
-    pub(super) plan: Arc<PutBackPlan>,
+    what: IntoBucket,
+    pub(super) plan: Arc<BucketPlan>,
     pub(super) report: Option<RestoreReport>,
 }
 
 /// What was done, or would be, with one snapshot.
 #[derive(Serialize)]
-pub(super) struct PutBackDone<'a> {
+pub(super) struct BucketDone<'a> {
     source: &'a str,
     snapshot: &'a str,
     target: String,
-    plan: &'a PutBackPlan,
+    plan: &'a BucketPlan,
     #[serde(skip_serializing_if = "Option::is_none")]
     report: Option<&'a RestoreReport>,
 }
@@ -79,7 +79,7 @@ impl How<'_> {
         let mut work = Vec::new();
         for snapshot in snapshots {
             check_flags(args, &snapshot)?;
-            let what = self.put_back(args, &snapshot).await?;
+            let what = self.into_bucket(args, &snapshot).await?;
             let (of, by) = (snapshot.clone(), what.clone());
             let plan = in_thread(store, move |store| plan(store, &of, &by)).await;
             work.push(BucketWork {
@@ -92,14 +92,18 @@ impl How<'_> {
         Ok(work)
     }
 
-    async fn put_back(&self, args: &RestoreArgs, snapshot: &Snapshot) -> Result<PutBack, Failure> {
+    async fn into_bucket(
+        &self,
+        args: &RestoreArgs,
+        snapshot: &Snapshot,
+    ) -> Result<IntoBucket, Failure> {
         let target = self.target(args, snapshot)?;
         let limits = &self.job.pass.limits;
         let prefix_bytes = match &target.url {
             StoreUrl::S3(url) => url.prefix().len(),
             StoreUrl::Directory(_) => 0,
         };
-        Ok(PutBack {
+        Ok(IntoBucket {
             stores: self.stores(&target)?,
             target: open(&target.url, &target.options).await,
             prefix_bytes,
@@ -269,7 +273,7 @@ pub(super) async fn restore_one(
             one.report = Some(report);
             Ok(())
         }
-        Err(PutBackError::Store(error)) => Err(refused(error)),
+        Err(BucketError::Store(error)) => Err(refused(error)),
         Err(error) => {
             let hint = "with --unconditional each key is looked up just before it is written: see to it that nobody else writes to the bucket meanwhile";
             Err(Failure::new(ExitCode::Usage, text::one_line(&error.to_string())).hint(hint))
@@ -290,8 +294,8 @@ async fn in_thread<T: Send + 'static>(
 }
 
 impl BucketWork {
-    pub(super) fn done(&self) -> PutBackDone<'_> {
-        PutBackDone {
+    pub(super) fn done(&self) -> BucketDone<'_> {
+        BucketDone {
             source: self.snapshot.source.as_str(),
             snapshot: self.snapshot.pass.as_str(),
             target: self.what.target.location(),
@@ -301,7 +305,7 @@ impl BucketWork {
     }
 }
 
-impl PutBackDone<'_> {
+impl BucketDone<'_> {
     /// Says what would be done.
     pub(super) fn preview(&self) {
         let Self {

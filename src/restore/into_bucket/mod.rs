@@ -19,12 +19,12 @@ use super::Portion;
 use crate::stop::Stop;
 use crate::store::{Store, Tags};
 
-pub use self::apply::{PutBackError, apply};
-pub use self::plan::{PutBackPlan, plan};
+pub use self::apply::{BucketError, apply};
+pub use self::plan::{BucketPlan, plan};
 
 /// What is put back, where, and how.
 #[derive(Clone)]
-pub struct PutBack {
+pub struct IntoBucket {
     /// The bucket, or the part of it, that the objects go to.
     pub target: Arc<dyn Store>,
     /// Bytes that every key there begins with.
@@ -51,16 +51,16 @@ pub struct PutBack {
     pub stop: Arc<Stop>,
 }
 
-impl fmt::Debug for PutBack {
+impl fmt::Debug for IntoBucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let target = self.target.location();
-        f.debug_struct("PutBack")
+        f.debug_struct("IntoBucket")
             .field("target", &target)
             .finish_non_exhaustive()
     }
 }
 
-impl PutBack {
+impl IntoBucket {
     /// Why nothing can be put under a key, if so.
     fn cannot_hold(&self, key: &str) -> Option<&'static str> {
         /// S3 takes no longer ones.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crc_fast::CrcAlgorithm::Crc64Nvme;
 
-use super::PutBack;
+use super::IntoBucket;
 use super::beside::Beside;
 use crate::contents::{Contents, Expected};
 use crate::format::entry::{Content, Entry};
@@ -26,7 +26,7 @@ pub(super) enum Sight {
 
 impl Sight {
     /// What the listing alone shows.
-    pub(super) fn of(beside: &Beside, what: &PutBack) -> Self {
+    pub(super) fn of(beside: &Beside, what: &IntoBucket) -> Self {
         match &beside.there {
             None => Self::Nothing,
             Some(there) => listed(&beside.entry, there, what.is_origin),
@@ -70,13 +70,13 @@ fn is_digest(etag: &ETag) -> bool {
 
 /// Looks at objects of the bucket one by one.
 pub(super) struct Looker {
-    pub(super) what: PutBack,
+    pub(super) what: IntoBucket,
     pub(super) contents: Contents,
 }
 
 impl Looker {
     /// Reads contents from `store`. To be called within a runtime.
-    pub(super) fn of(store: &Arc<dyn Store>, what: &PutBack) -> Arc<Self> {
+    pub(super) fn of(store: &Arc<dyn Store>, what: &IntoBucket) -> Arc<Self> {
         // Contents of objects are objects, and never in archives.
         let objects = Ok(Arc::default());
         Arc::new(Self {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustix::io::Errno;
 
-use super::PutBackPlan;
+use super::BucketPlan;
 use super::beside::Beside;
 use super::sight::{Looker, Sight, has};
 use crate::contents::{ContentsError, Expected};
@@ -109,7 +109,7 @@ impl NotPut {
 pub(super) struct Putter {
     pub(super) store: Arc<dyn Store>,
     pub(super) looker: Arc<Looker>,
-    pub(super) plan: Arc<PutBackPlan>,
+    pub(super) plan: Arc<BucketPlan>,
     pub(super) uploader: Uploader,
     /// What was captured up to this pass was put again by a copy of the store, under other versions.
     pub(super) copied_through: Option<PassId>,

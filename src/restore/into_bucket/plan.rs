@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use super::PutBack;
+use super::IntoBucket;
 use super::beside::{Beside, SideBySide, Unread};
 use super::sight::{Looker, Sight};
 use crate::format::snapshot::Snapshot;
@@ -21,7 +21,7 @@ const NAMED: usize = 20;
 
 /// What becomes of all objects.
 #[derive(Debug, Default, Serialize)]
-pub struct PutBackPlan {
+pub struct BucketPlan {
     /// Objects to put where nothing is.
     pub create: u64,
     /// Bytes of those.
@@ -60,11 +60,11 @@ pub struct PutBackPlan {
 pub fn plan(
     store: &Arc<dyn Store>,
     snapshot: &Snapshot,
-    what: &PutBack,
-) -> Result<PutBackPlan, StoreError> {
+    what: &IntoBucket,
+) -> Result<BucketPlan, StoreError> {
     let runtime = Handle::current();
     let looker = Looker::of(store, what);
-    let plan = Arc::new(Mutex::new(PutBackPlan::default()));
+    let plan = Arc::new(Mutex::new(BucketPlan::default()));
     let mut looking: JoinSet<Result<(), StoreError>> = JoinSet::new();
     for beside in SideBySide::of(store, snapshot, what) {
         let beside = match beside {
@@ -101,7 +101,7 @@ pub fn plan(
     Ok(plan)
 }
 
-fn locked(plan: &Mutex<PutBackPlan>) -> std::sync::MutexGuard<'_, PutBackPlan> {
+fn locked(plan: &Mutex<BucketPlan>) -> std::sync::MutexGuard<'_, BucketPlan> {
     plan.lock().expect("nothing panics holding this")
 }
 
@@ -115,7 +115,7 @@ fn settle(
     }
 }
 
-impl PutBackPlan {
+impl BucketPlan {
     /// Whether nothing was wanted, of what could be read.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -129,7 +129,7 @@ impl PutBackPlan {
         self.seen.binary_search(&version(key, etag)).is_ok()
     }
 
-    fn add(&mut self, beside: &Beside, sight: Sight, what: &PutBack) {
+    fn add(&mut self, beside: &Beside, sight: Sight, what: &IntoBucket) {
         let (entry, key) = (&beside.entry, beside.key());
         let size = entry.metadata.size;
         let name = |list: &mut Vec<Shortfall>, error: &str| {

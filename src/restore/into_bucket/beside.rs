@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::PutBack;
+use super::IntoBucket;
 use crate::format::entry::Entry;
 use crate::format::snapshot::Snapshot;
 use crate::snapshots::entries::{Entries, EntriesError};
@@ -46,12 +46,12 @@ pub(super) enum Unread {
 /// Goes through both. Blocks.
 pub(super) struct SideBySide<'a> {
     entries: Entries,
-    what: &'a PutBack,
+    what: &'a IntoBucket,
     there: There<'a>,
 }
 
 impl<'a> SideBySide<'a> {
-    pub(super) fn of(store: &Arc<dyn Store>, snapshot: &Snapshot, what: &'a PutBack) -> Self {
+    pub(super) fn of(store: &Arc<dyn Store>, snapshot: &Snapshot, what: &'a IntoBucket) -> Self {
         Self {
             entries: Entries::of(store, snapshot),
             what,

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::beside::{Beside, SideBySide, Unread};
 use super::one::{Done, NotPut, Putter};
 use super::sight::{Looker, Sight};
-use super::{PutBack, PutBackPlan};
+use super::{BucketPlan, IntoBucket};
 use crate::format::abilities::Abilities;
 use crate::format::keys;
 use crate::format::lock::{LOCK_BYTES, Lock};
@@ -25,7 +25,7 @@ const NO_VERSION: &str = "\"00000000000000000000000000000000\"";
 
 /// Why a plan was not carried out, or not to its end.
 #[derive(Debug, thiserror::Error)]
-pub enum PutBackError {
+pub enum BucketError {
     /// The server would overwrite what it was told not to.
     #[error(
         "the server of the bucket ignores {0} of copies: it would overwrite what others have put there meanwhile"
@@ -71,10 +71,10 @@ struct Work {
 pub fn apply(
     store: &Arc<dyn Store>,
     snapshot: &Snapshot,
-    what: &PutBack,
-    plan: &Arc<PutBackPlan>,
+    what: &IntoBucket,
+    plan: &Arc<BucketPlan>,
     progress: impl Fn(u64) + Send + Sync + 'static,
-) -> Result<RestoreReport, PutBackError> {
+) -> Result<RestoreReport, BucketError> {
     let runtime = Handle::current();
     if let Some(abilities) = runtime.block_on(abilities(&**store, &*what.target))? {
         what.target.rely_on(abilities);
@@ -131,7 +131,7 @@ impl Work {
         store: &Arc<dyn Store>,
         snapshot: &Snapshot,
         task: &mpsc::Sender<Infallible>,
-    ) -> Result<(), PutBackError> {
+    ) -> Result<(), BucketError> {
         let what = &self.putter.looker.what;
         let runtime = Handle::current();
         let turns = Turns::of(what.concurrency, runtime.clone());
@@ -197,7 +197,7 @@ impl Work {
         turn: &Turn,
         condition: Condition,
         proofs: &mut Proofs,
-    ) -> Result<Sight, PutBackError> {
+    ) -> Result<Sight, BucketError> {
         let target = &self.putter.looker.what.target;
         if sight == Sight::Unclear {
             sight = self.putter.looker.look(&beside.entry, beside.key()).await?;
@@ -223,9 +223,9 @@ impl Work {
         let key = proofs.made.as_deref().unwrap_or(beside.key());
         match copies.keeps_to(&condition, key).await {
             Ok(true) => {}
-            Ok(false) => return Err(PutBackError::IgnoresCondition(condition)),
+            Ok(false) => return Err(BucketError::IgnoresCondition(condition)),
             Err(error) if matches!(error.kind, StoreErrorKind::Rejected(_)) => {
-                return Err(PutBackError::Unproven(error));
+                return Err(BucketError::Unproven(error));
             }
             Err(error) => return Err(error.into()),
         }
