@@ -10,6 +10,7 @@ use std::process::Command;
 use local_s3::Operation;
 use serde_json::Value;
 
+use crate::bucket::{BUCKET_SOURCE, Documents};
 use crate::sources::without_privileges;
 use crate::support::tree::{Tree, assert_same, read, set_mtime, settle};
 use crate::support::{BUCKET, Output, PREFIX, SOURCE, World, aws_cli, finish, noise};
@@ -516,4 +517,48 @@ fn a_snapshot_that_was_blocked_is_not_restored_by_hand() {
     assert!(output.stderr.contains("does not exist"), "{output:?}");
     let named = world.offsite(["restore", "--to", "x", "--snapshot", &snapshot]);
     assert_eq!(named.code, 10, "{named:?}");
+}
+
+#[test]
+fn objects_of_a_bucket_are_restored_by_copies_of_its_server() {
+    let world = Documents::new();
+    for key in [
+        "a.jpg",
+        "x//b c.pdf",
+        "50%25.jpg",
+        "Grüße/日本語.jpg",
+        "../up",
+    ] {
+        world.put(key, format!("contents of {key}"));
+    }
+    world.put_with_all("with all.jpg", "contents");
+    world.back_up();
+    let before = world.contents();
+    let original = world.server.object(BUCKET_SOURCE, "with all.jpg").unwrap();
+    for key in world.server.keys(BUCKET_SOURCE) {
+        world.server.remove(BUCKET_SOURCE, &key);
+    }
+    world.put("a.jpg", "something else");
+    let snapshot = world.snapshots().pop().unwrap();
+    let variables = [
+        ("SOURCE", OsStr::new("documents")),
+        ("SNAPSHOT", OsStr::new(&snapshot)),
+        ("TO", OsStr::new(BUCKET_SOURCE)),
+    ];
+    let output = bash(&world, &commands("objects by hand"), &variables);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(
+        output.stderr.contains("a.jpg was not restored"),
+        "{output:?}"
+    );
+    assert_eq!(
+        output.stderr.matches("was not restored").count(),
+        1,
+        "{output:?}"
+    );
+    let mut expected = before;
+    expected.insert("a.jpg".to_owned(), b"something else".to_vec());
+    assert_eq!(world.contents(), expected);
+    let back = world.server.object(BUCKET_SOURCE, "with all.jpg").unwrap();
+    assert_eq!(back.attributes, original.attributes);
 }
