@@ -143,11 +143,12 @@ fn what_comes_to_the_bucket_while_it_is_restored_stays() {
     world.server.remove(BUCKET_SOURCE, "a.jpg");
     world.server.remove(BUCKET_SOURCE, "c.jpg");
     let put = world.replacer();
-    let copies = AtomicUsize::new(0);
+    let looks = AtomicUsize::new(0);
     world.server.on_request(move |request| {
-        let is_copy = request.operation == Operation::CopyObject;
-        if is_copy && copies.fetch_add(1, Ordering::SeqCst) == 0 {
-            // After the plan: where nothing was, and over what was to be replaced.
+        let is_look = request.operation == Operation::ListObjectsV2
+            && request.bucket.as_deref() == Some(BUCKET_SOURCE);
+        if is_look && looks.fetch_add(1, Ordering::SeqCst) == 1 {
+            // Between the two looks at the bucket: where nothing was, and over what was to be replaced.
             put("c.jpg", "new");
             put("d.jpg", "newer");
         }
