@@ -102,6 +102,7 @@ impl Job {
                 copies: copies.into_iter().map(|copy| copy.job).collect(),
                 lock_ttl: ttl,
                 lock_wait: settings.lock_wait,
+                stop_on_failure: settings.stop_on_failure,
                 retry_for: settings.retry_for,
             },
             prices: match store.directory() {

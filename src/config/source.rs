@@ -34,6 +34,7 @@ pub(super) struct Source {
     pub(super) storage_class: Option<String>,
     pub(super) tags: Option<BTreeMap<String, String>>,
     pub(super) retention: Option<Written>,
+    pub(super) depends_on: Option<Placed<Vec<String>>>,
 }
 
 impl Source {
@@ -45,6 +46,7 @@ impl Source {
             place,
             bucket,
             sessions: Sessions::read(&mut section),
+            depends_on: section.placed("depends_on"),
             ..Self::options(&mut section)
         };
         if !source.has_sessions() && !source.sessions.is_empty() {
@@ -150,6 +152,7 @@ impl Source {
             storage_class: storage_class(section),
             tags: section.get("tags"),
             retention: retention::read(section),
+            depends_on: None,
         }
     }
 }

@@ -29,6 +29,7 @@ pub(super) struct SourceOptions {
     pub(super) sessions: Option<SessionOptions>,
     pub(super) placement: Placement,
     pub(super) retention: Option<Retention>,
+    pub(super) depends_on: Vec<SourceName>,
 }
 
 impl SourceAt {
@@ -44,6 +45,7 @@ impl SourceAt {
             sessions: options.sessions,
             placement: options.placement,
             retention: options.retention,
+            depends_on: options.depends_on,
         }
     }
 }

@@ -88,6 +88,7 @@ pub(super) fn sources(
         );
     }
     check_apart(&all, findings);
+    check_dependencies(settings, &all, findings);
     for (field, store, options) in stores {
         if let Some(store) = store.directory() {
             check_apart_from_store(&all, field, &clean(store), findings);
@@ -103,6 +104,43 @@ pub(super) fn sources(
         }
     }
     all.into_iter().map(SourceAt::into_job).collect()
+}
+
+/// The sources that another one depends on, as far as they can be any.
+fn dependencies(source: &Source) -> Vec<SourceName> {
+    let names = source.depends_on.iter().flat_map(|names| &names.value);
+    names
+        .filter_map(|name| SourceName::parse(name).ok())
+        .collect()
+}
+
+/// A source depends on such as come before it: they are backed up in the order in which they are written.
+fn check_dependencies(settings: &Settings, all: &[SourceAt], findings: &Findings) {
+    for source in &settings.sources {
+        let Some(names) = &source.depends_on else {
+            continue;
+        };
+        let of = all
+            .iter()
+            .position(|at| at.field.starts_with(&source.field));
+        for name in &names.value {
+            let at = all
+                .iter()
+                .position(|other| other.options.name.as_str() == name);
+            let (message, hint) = match (at, of) {
+                (None, _) => (
+                    format!("names `{name}`, which is no source"),
+                    "name sources as `name` of theirs does",
+                ),
+                (Some(at), Some(of)) if at >= of => (
+                    format!("names `{name}`, which does not come before it"),
+                    "sources are backed up in the order in which they are written: put that one first",
+                ),
+                _ => continue,
+            };
+            complain(findings, names, &message, hint);
+        }
+    }
 }
 
 /// A source at a place that is `written` in the configuration.
@@ -152,6 +190,7 @@ fn source_at(
             source.kind(),
             findings,
         ),
+        depends_on: dependencies(source),
     };
     SourceAt {
         options,

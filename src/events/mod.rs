@@ -291,6 +291,13 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         hint: Option<String>,
     },
+    /// A source was not backed up, because another one failed.
+    SourceSkipped {
+        /// Name of the source.
+        source: SourceName,
+        /// The one that failed.
+        because: SourceName,
+    },
     /// A snapshot exists.
     SnapshotCommitted {
         /// Name of the source.
@@ -560,6 +567,7 @@ impl Event {
             | Self::FileUploadFailed { .. }
             | Self::SegmentDamaged { .. }
             | Self::SourceFailed { .. }
+            | Self::SourceSkipped { .. }
             | Self::CopyFailed { .. }
             | Self::PruneFailed { .. }
             | Self::DrillFailed { .. }

@@ -249,6 +249,9 @@ fn line(event: &Event) -> String {
             "{source}: error: {key} of the last snapshot cannot be used ({error}); what it names is captured again"
         ),
         Event::SourceFailed { source, error, .. } => format!("{source}: failed: {error}"),
+        Event::SourceSkipped { source, because } => {
+            format!("{source}: skipped, because {because} failed")
+        }
         Event::SnapshotCommitted {
             source,
             complete,

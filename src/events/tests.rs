@@ -249,6 +249,10 @@ fn samples() -> Vec<Event> {
             duration_ms: 0,
             requests: 0,
         },
+        Event::SourceSkipped {
+            source: source(),
+            because: source(),
+        },
     ]
 }
 
@@ -304,6 +308,7 @@ fn place(event: &Event) -> usize {
         Event::PruneFailed { .. } => 33,
         Event::DrillCompleted { .. } => 34,
         Event::DrillFailed { .. } => 35,
+        Event::SourceSkipped { .. } => 36,
     }
 }
 

@@ -6,6 +6,7 @@ use super::diff::{Damaged, MergeError};
 use super::fatal::FatalError;
 use super::writer::WriterError;
 use crate::exit::ExitCode;
+use crate::format::keys::SourceName;
 use crate::format::location::ObjectId;
 use crate::format::pass_id::PassId;
 use crate::format::snapshot::RECORD_BYTES;
@@ -105,6 +106,9 @@ pub enum SourceError {
         /// What there is.
         years: BTreeSet<String>,
     },
+    /// Another one, without which it was not to be backed up, was not.
+    #[error("skipped, because `{0}` failed")]
+    Skipped(SourceName),
     /// The pass is being stopped.
     #[error("interrupted")]
     Interrupted,
@@ -203,6 +207,7 @@ impl SourceError {
             | Self::LargeRecord
             | Self::Compression(_)
             | Self::Thread(_)
+            | Self::Skipped(_)
             | Self::Manifest(WriterError::LongEntry(_)) => ExitCode::Failed,
             Self::NoSession { .. } | Self::NoYear { .. } => ExitCode::NotFound,
             Self::Interrupted => ExitCode::Terminated,
@@ -248,6 +253,7 @@ impl SourceError {
             | Self::Thread(_)
             | Self::NoSession { .. }
             | Self::NoYear { .. }
+            | Self::Skipped(_)
             | Self::Interrupted => false,
         }
     }
@@ -294,6 +300,7 @@ impl SourceError {
             | Self::NoObject(_)
             | Self::ManyObjects(_)
             | Self::Compression(_)
+            | Self::Skipped(_)
             | Self::Interrupted => None,
         }
     }

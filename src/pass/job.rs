@@ -38,6 +38,8 @@ pub struct SourceJob {
     pub placement: Placement,
     /// Which of its snapshots are kept; all of them, without.
     pub retention: Option<Retention>,
+    /// Sources without whose success it is skipped.
+    pub depends_on: Vec<SourceName>,
 }
 
 /// Where the contents of a source go.

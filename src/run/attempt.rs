@@ -8,6 +8,7 @@ use super::report::{self, Conclusion, End, Start};
 use super::world::{Pass, SourceOutcome, World, names};
 use super::{clock, holders, prune};
 use crate::events::Event;
+use crate::format::keys::SourceName;
 use crate::format::lock::Ending;
 use crate::format::pass_id::PassId;
 use crate::format::status::Status;
@@ -187,21 +188,44 @@ async fn back_up_all<'a>(
             latest: *latest,
             is_settled: settled.is_some(),
         };
-        let result = match world.stop.is_set() {
-            true => Err(SourceError::Interrupted),
-            false => back_up(&context, source, lease, known, &machine).await,
+        let result = match (world.stop.is_set(), skipped(pass, source, results)) {
+            (true, _) => Err(SourceError::Interrupted),
+            (false, Some(because)) => Err(SourceError::Skipped(because)),
+            (false, None) => back_up(&context, source, lease, known, &machine).await,
         };
         let result = result.or_else(|error| failed(world, source, error));
         results.push((*source, result));
     }
 }
 
+/// The source whose failure keeps this one from being backed up; of several, one that stays failed.
+fn skipped(pass: &Pass, source: &SourceJob, results: &[SourceOutcome<'_>]) -> Option<SourceName> {
+    let failed = results.iter().filter_map(|(other, result)| {
+        let counts = pass.stop_on_failure || source.depends_on.contains(&other.name);
+        let error = result.as_ref().err().filter(|_| counts)?;
+        Some(match error {
+            // Whatever that one was skipped for.
+            SourceError::Skipped(because) => (because, false),
+            error => (&other.name, error.is_worth_another_pass()),
+        })
+    });
+    let because = failed.min_by_key(|(_, is_worth_another_pass)| *is_worth_another_pass);
+    because.map(|(because, _)| because.clone())
+}
+
 /// Tells that a source was not backed up.
 fn failed<T>(world: &World, source: &SourceJob, error: SourceError) -> Result<T, SourceError> {
-    world.events.emit(&Event::SourceFailed {
-        source: source.name.clone(),
-        error: error.to_string(),
-        hint: error.hint(),
+    let name = source.name.clone();
+    world.events.emit(&match &error {
+        SourceError::Skipped(because) => Event::SourceSkipped {
+            source: name,
+            because: because.clone(),
+        },
+        error => Event::SourceFailed {
+            source: name,
+            error: error.to_string(),
+            hint: error.hint(),
+        },
     });
     Err(error)
 }

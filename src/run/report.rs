@@ -21,6 +21,7 @@ use crate::pass::error::SourceError;
 use crate::pass::job::SourceJob;
 use crate::status;
 use crate::store::{Condition, Store, StoreErrorKind, StoreResult};
+use crate::text;
 
 /// What a pass that has lost its lease has for its record, and one that is to be left for all that it still tells:
 /// a few attempts at a small request. The process is ended two seconds after that (`signal`).
@@ -106,10 +107,21 @@ impl Conclusion {
             let error = "interrupted by a signal".to_owned();
             return Self::failure(Outcome::Interrupted, signal, error, None);
         }
-        if let Some((source, error)) = failures.clone().next() {
-            let others = match failures.count() - 1 {
-                0 => String::new(),
-                n => format!(" (and {n} more sources failed)"),
+        let is_skipped = |error: &SourceError| matches!(error, SourceError::Skipped(_));
+        let mut others = failures.clone().filter(|(_, error)| !is_skipped(error));
+        if let Some((source, error)) = others.next() {
+            let skipped = failures.filter(|(_, error)| is_skipped(error)).count();
+            let counted = [
+                (others.count() as u64, "more source", "failed"),
+                (skipped as u64, "source", "skipped"),
+            ];
+            let counted = counted.into_iter().filter(|(count, ..)| *count > 0);
+            let counted: Vec<_> = counted
+                .map(|(count, what, how)| format!("{} {how}", text::count(count, what)))
+                .collect();
+            let others = match counted.is_empty() {
+                true => String::new(),
+                false => format!(" (and {})", counted.join(", ")),
             };
             let text = format!("source `{}`: {error}{others}", source.name);
             let exit_code = match error {

@@ -11,6 +11,7 @@ use super::report::End;
 use super::world::SourceOutcome;
 use crate::format::lock::Holder;
 use crate::lease::{LeaseError, Lost};
+use crate::pass::error::SourceError;
 use crate::pass::job::SourceJob;
 
 /// A hiccup is over by then.
@@ -49,8 +50,20 @@ pub(super) fn worth_another_attempt<'a>(
             (None, Some(Err(error))) => error.is_worth_another_pass(),
         },
     };
-    let tried = tried.iter().copied();
-    tried.filter(|source| is_worth_it(source)).collect()
+    let mut again: Vec<&SourceJob> = Vec::new();
+    for source in tried {
+        // What was skipped for another one goes with it.
+        let goes_along = match result_of(source) {
+            Some(Err(SourceError::Skipped(because))) => {
+                again.iter().any(|other| other.name == *because)
+            }
+            _ => false,
+        };
+        if goes_along || is_worth_it(source) {
+            again.push(source);
+        }
+    }
+    again
 }
 
 /// How long to wait before each further attempt.

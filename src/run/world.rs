@@ -24,6 +24,8 @@ use crate::store::{CopyJob, Store};
 pub struct Pass {
     /// What is backed up, in this order.
     pub sources: Vec<SourceJob>,
+    /// Whether those that follow one that fails are skipped.
+    pub stop_on_failure: bool,
     /// Whose store it has to be, if anybody's.
     pub store_owner: Option<StoreOwner>,
     /// How much at once.

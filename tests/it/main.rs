@@ -28,6 +28,7 @@ mod memory;
 mod messages;
 mod model;
 mod names;
+mod order;
 mod origins;
 mod output;
 mod owner;

@@ -48,6 +48,7 @@ impl Stand {
             sessions: None,
             placement: Placement::default(),
             retention: None,
+            depends_on: Vec::new(),
         };
         Self {
             kind,
@@ -98,6 +99,7 @@ impl Stand {
 
     pub(super) async fn pass(&self, stop: &Arc<Stop>) -> PassReport {
         let pass = Pass {
+            stop_on_failure: false,
             store_owner: None,
             retention: None,
             copies: Vec::new(),
