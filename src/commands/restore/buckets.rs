@@ -79,11 +79,11 @@ impl How<'_> {
         let mut work = Vec::new();
         for snapshot in snapshots {
             check_flags(args, &snapshot)?;
-            let what = self.into_bucket(args, &snapshot).await?;
+            let what = self.what(args, &snapshot).await?;
             let (of, by) = (snapshot.clone(), what.clone());
             let plan = in_thread(store, move |store| plan(store, &of, &by)).await;
             work.push(BucketWork {
-                plan: Arc::new(plan.map_err(refused)?),
+                plan: Arc::new(plan.map_err(|error| refused(&error))?),
                 snapshot,
                 what,
                 report: None,
@@ -92,11 +92,7 @@ impl How<'_> {
         Ok(work)
     }
 
-    async fn into_bucket(
-        &self,
-        args: &RestoreArgs,
-        snapshot: &Snapshot,
-    ) -> Result<IntoBucket, Failure> {
+    async fn what(&self, args: &RestoreArgs, snapshot: &Snapshot) -> Result<IntoBucket, Failure> {
         let target = self.target(args, snapshot)?;
         let limits = &self.job.pass.limits;
         let prefix_bytes = match &target.url {
@@ -206,7 +202,7 @@ fn check_flags(args: &RestoreArgs, snapshot: &Snapshot) -> Result<(), Failure> {
 }
 
 /// Why a bucket cannot be looked at or written.
-fn refused(error: StoreError) -> Failure {
+fn refused(error: &StoreError) -> Failure {
     let hint = match &error.kind {
         StoreErrorKind::AccessDenied(_) => Some(
             "a restore into a bucket needs s3:ListBucket, s3:GetObject, s3:PutObject and more on it: docs/BUCKETS.md has the policy",
@@ -273,7 +269,7 @@ pub(super) async fn restore_one(
             one.report = Some(report);
             Ok(())
         }
-        Err(BucketError::Store(error)) => Err(refused(error)),
+        Err(BucketError::Store(error)) => Err(refused(&error)),
         Err(error) => {
             let hint = "with --unconditional each key is looked up just before it is written: see to it that nobody else writes to the bucket meanwhile";
             Err(Failure::new(ExitCode::Usage, text::one_line(&error.to_string())).hint(hint))
