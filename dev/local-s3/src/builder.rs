@@ -7,7 +7,7 @@ use crate::faults::Faults;
 use crate::hook::HookSlot;
 use crate::http::Frontend;
 use crate::log::RequestLog;
-use crate::s3::Backend;
+use crate::s3::{Backend, COPY_LIMIT};
 use crate::server::LocalS3;
 use crate::state::State;
 use s3s::service::S3ServiceBuilder;
@@ -30,6 +30,9 @@ pub struct Builder {
     ignores_if_match: bool,
     ignores_if_none_match: bool,
     ignores_conditions_of_parts: bool,
+    ignores_conditions_of_copies: bool,
+    ignores_conditions_of_sources: bool,
+    copy_limit: u64,
     checksums_of_parts: ChecksumsOfParts,
     keeps_requests: bool,
     request_lines: Option<PathBuf>,
@@ -48,6 +51,9 @@ impl Default for Builder {
             ignores_if_match: false,
             ignores_if_none_match: false,
             ignores_conditions_of_parts: false,
+            ignores_conditions_of_copies: false,
+            ignores_conditions_of_sources: false,
+            copy_limit: COPY_LIMIT,
             checksums_of_parts: ChecksumsOfParts::default(),
             keeps_requests: true,
             request_lines: None,
@@ -131,6 +137,26 @@ impl Builder {
         self
     }
 
+    /// Writes copies whatever the `If-Match` and `If-None-Match` of their target say, as most servers
+    /// do that are not AWS's. Other writes keep their conditions.
+    pub fn ignores_conditions_of_copies(mut self) -> Self {
+        self.ignores_conditions_of_copies = true;
+        self
+    }
+
+    /// Copies objects and parts whatever the conditions on the source say.
+    pub fn ignores_conditions_of_sources(mut self) -> Self {
+        self.ignores_conditions_of_sources = true;
+        self
+    }
+
+    /// Refuses to copy more than this many bytes in one request instead of more than 5 GiB, so that a
+    /// test reaches the limit without gigabytes.
+    pub fn copy_limit(mut self, bytes: u64) -> Self {
+        self.copy_limit = bytes;
+        self
+    }
+
     /// Knows less of the checksums of objects that are sent in parts than AWS does.
     pub fn checksums_of_parts(mut self, known: ChecksumsOfParts) -> Self {
         self.checksums_of_parts = known;
@@ -170,6 +196,9 @@ impl Builder {
         backend.ignores_if_match = self.ignores_if_match;
         backend.ignores_if_none_match = self.ignores_if_none_match;
         backend.ignores_conditions_of_parts = self.ignores_conditions_of_parts;
+        backend.ignores_conditions_of_copies = self.ignores_conditions_of_copies;
+        backend.ignores_conditions_of_sources = self.ignores_conditions_of_sources;
+        backend.copy_limit = self.copy_limit;
         backend.checksums_of_parts = self.checksums_of_parts;
         for name in &self.buckets {
             create_bucket(&backend, name)?;

@@ -19,9 +19,6 @@ use s3s::dto::{
 use s3s::{S3Request, S3Result, s3_error};
 use std::sync::Arc;
 
-/// API reference, "CopyObject": longer objects are copied in parts.
-const MOST_BYTES: u64 = 5 << 30;
-
 pub(super) fn copy(
     backend: &Backend,
     request: S3Request<CopyObjectInput>,
@@ -42,13 +39,7 @@ pub(super) fn copy(
         None => source.checksum.algorithm,
     };
     let attributes = attributes(&mut input, &source.attributes)?;
-    if source.bytes.len() as u64 > MOST_BYTES {
-        return Err(s3_error!(
-            InvalidRequest,
-            "The specified copy source is larger than the maximum allowable size for a copy source: \
-             {MOST_BYTES}"
-        ));
-    }
+    check_length(backend, source.bytes.len())?;
     let mut payload = Payload::unclaimed(source.bytes.clone(), algorithm);
     let is_of_whole = source.checksum.kind == ChecksumType::FullObject;
     if input.checksum_algorithm.is_none() && is_of_whole && source.tells_checksum {
@@ -60,11 +51,13 @@ pub(super) fn copy(
         backend.clock.last_modified(),
     ));
     backend.state.with_bucket(&input.bucket, |bucket| {
-        backend.check_write(
-            if_match.as_ref(),
-            if_none_match.as_ref(),
-            bucket.objects().get(&input.key),
-        )?;
+        if !backend.ignores_conditions_of_copies {
+            backend.check_write(
+                if_match.as_ref(),
+                if_none_match.as_ref(),
+                bucket.objects().get(&input.key),
+            )?;
+        }
         bucket.put(&input.key, Arc::clone(&object))
     })?;
     let mut result = CopyObjectResult {
@@ -106,7 +99,9 @@ pub(super) fn source(
         return Err(s3_error!(InvalidArgument, "Invalid version id specified"));
     }
     let object = backend.state.object(bucket, key)?;
-    conditions.check(&object, Reader::Copy)?;
+    if !backend.ignores_conditions_of_sources {
+        conditions.check(&object, Reader::Copy)?;
+    }
     if !object.is_readable(backend.clock.now()) {
         return Err(s3_error!(
             InvalidObjectState,
@@ -114,6 +109,18 @@ pub(super) fn source(
         ));
     }
     Ok(object)
+}
+
+/// What is longer has to be copied in parts.
+pub(super) fn check_length(backend: &Backend, length: usize) -> S3Result<()> {
+    if length as u64 <= backend.copy_limit {
+        return Ok(());
+    }
+    Err(s3_error!(
+        InvalidRequest,
+        "The specified copy source is larger than the maximum allowable size for a copy source: {}",
+        backend.copy_limit
+    ))
 }
 
 /// Storage class and encryption are never inherited; the rest is as the directives say.

@@ -3,22 +3,26 @@
 //! There is no versioning: every object has one version, `null`.
 
 use super::encoding::Encoding;
-use super::{checksum_algorithm, checksum_type, etag_of, size, timestamp};
+use super::{checksum_algorithm, checksum_type, etag_of, restore, size, timestamp};
 use crate::listing::{LARGEST_PAGE, Page, PageQuery, page};
 use crate::object::StoredObject;
 use s3s::dto::{
     CommonPrefix, ListObjectVersionsInput, ListObjectVersionsOutput, ListObjectsInput,
     ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, Object, ObjectStorageClass,
-    ObjectVersion, ObjectVersionStorageClass,
+    ObjectVersion, ObjectVersionStorageClass, OptionalObjectAttributes, RestoreStatus,
 };
 use s3s::{S3Result, s3_error};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// What can stand in a listing.
 pub(crate) trait Listed {
     /// The entry, without its key.
     fn entry(&self) -> Object;
+
+    /// Where its restoration stands, if it is archived and was asked for.
+    fn restore_status(&self, now: SystemTime) -> Option<RestoreStatus>;
 }
 
 impl Listed for StoredObject {
@@ -36,6 +40,10 @@ impl Listed for StoredObject {
             ..Object::default()
         }
     }
+
+    fn restore_status(&self, now: SystemTime) -> Option<RestoreStatus> {
+        restore::status(self, now)
+    }
 }
 
 type Names<Entry> = BTreeMap<String, Arc<Entry>>;
@@ -43,8 +51,11 @@ type Names<Entry> = BTreeMap<String, Arc<Entry>>;
 pub(crate) fn v2<Entry: Listed>(
     names: &Names<Entry>,
     input: ListObjectsV2Input,
+    now: SystemTime,
 ) -> S3Result<ListObjectsV2Output> {
     let encoding = Encoding::of(input.encoding_type.as_ref());
+    let restores_at =
+        wants_restore_status(input.optional_object_attributes.as_deref()).then_some(now);
     let prefix = input.prefix.unwrap_or_default();
     let max_keys = max_keys(input.max_keys)?;
     let resumed = input.continuation_token.as_deref().map(parse_token);
@@ -60,7 +71,7 @@ pub(crate) fn v2<Entry: Listed>(
         key_count: Some(count(page.entries.len() + page.common_prefixes.len())),
         is_truncated: Some(page.next.is_some()),
         next_continuation_token: page.next.as_deref().map(token),
-        contents: Some(entries(&page, encoding).collect()),
+        contents: Some(entries(&page, encoding, restores_at).collect()),
         common_prefixes: Some(common_prefixes(&page, encoding)),
         prefix: Some(encoding.apply(&prefix)),
         delimiter: encoding.apply_to(input.delimiter.as_ref()),
@@ -76,8 +87,11 @@ pub(crate) fn v2<Entry: Listed>(
 pub(crate) fn v1<Entry: Listed>(
     names: &Names<Entry>,
     input: ListObjectsInput,
+    now: SystemTime,
 ) -> S3Result<ListObjectsOutput> {
     let encoding = Encoding::of(input.encoding_type.as_ref());
+    let restores_at =
+        wants_restore_status(input.optional_object_attributes.as_deref()).then_some(now);
     let prefix = input.prefix.unwrap_or_default();
     let max_keys = max_keys(input.max_keys)?;
     let query = PageQuery {
@@ -92,7 +106,7 @@ pub(crate) fn v1<Entry: Listed>(
     Ok(ListObjectsOutput {
         is_truncated: Some(page.next.is_some()),
         next_marker: encoding.apply_to(next),
-        contents: Some(entries(&page, encoding).collect()),
+        contents: Some(entries(&page, encoding, restores_at).collect()),
         common_prefixes: Some(common_prefixes(&page, encoding)),
         prefix: Some(encoding.apply(&prefix)),
         delimiter: encoding.apply_to(input.delimiter.as_ref()),
@@ -107,8 +121,11 @@ pub(crate) fn v1<Entry: Listed>(
 pub(super) fn versions<Entry: Listed>(
     names: &Names<Entry>,
     input: ListObjectVersionsInput,
+    now: SystemTime,
 ) -> S3Result<ListObjectVersionsOutput> {
     let encoding = Encoding::of(input.encoding_type.as_ref());
+    let restores_at =
+        wants_restore_status(input.optional_object_attributes.as_deref()).then_some(now);
     let prefix = input.prefix.unwrap_or_default();
     let max_keys = max_keys(input.max_keys)?;
     let query = PageQuery {
@@ -122,7 +139,11 @@ pub(super) fn versions<Entry: Listed>(
         is_truncated: Some(page.next.is_some()),
         next_key_marker: encoding.apply_to(page.next.as_ref()),
         next_version_id_marker: page.next.as_ref().map(|_| "null".to_owned()),
-        versions: Some(entries(&page, encoding).map(only_version).collect()),
+        versions: Some(
+            entries(&page, encoding, restores_at)
+                .map(only_version)
+                .collect(),
+        ),
         common_prefixes: Some(common_prefixes(&page, encoding)),
         prefix: Some(encoding.apply(&prefix)),
         delimiter: encoding.apply_to(input.delimiter.as_ref()),
@@ -138,9 +159,11 @@ pub(super) fn versions<Entry: Listed>(
 fn entries<Entry: Listed>(
     page: &Page<'_, Arc<Entry>>,
     encoding: Encoding,
+    restores_at: Option<SystemTime>,
 ) -> impl Iterator<Item = Object> {
     page.entries.iter().map(move |(key, listed)| Object {
         key: Some(encoding.apply(key)),
+        restore_status: restores_at.and_then(|now| listed.restore_status(now)),
         ..listed.entry()
     })
 }
@@ -161,11 +184,23 @@ fn only_version(object: Object) -> ObjectVersion {
         e_tag: object.e_tag,
         last_modified: object.last_modified,
         size: object.size,
+        restore_status: object.restore_status,
         storage_class: class.map(ObjectVersionStorageClass::from),
         checksum_algorithm: object.checksum_algorithm,
         checksum_type: object.checksum_type,
         ..ObjectVersion::default()
     }
+}
+
+/// Clients send one header with commas or a header for each.
+fn wants_restore_status(asked: Option<&[OptionalObjectAttributes]>) -> bool {
+    let names = asked
+        .unwrap_or_default()
+        .iter()
+        .flat_map(|name| name.as_str().split(','));
+    names
+        .map(str::trim)
+        .any(|name| name == OptionalObjectAttributes::RESTORE_STATUS)
 }
 
 fn max_keys(asked: Option<i32>) -> S3Result<usize> {

@@ -73,6 +73,7 @@ pub(super) fn copy(
         Some(range) => source.bytes.slice(parse_range(range, source.bytes.len())?),
         None => source.bytes.clone(),
     };
+    copy::check_length(backend, bytes.len())?;
     let payload = Payload::unclaimed(
         bytes,
         terms.algorithm.unwrap_or(ChecksumAlgorithm::Crc64Nvme),

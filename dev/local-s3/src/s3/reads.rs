@@ -6,12 +6,12 @@ use super::{
     timestamp,
 };
 use crate::object::StoredObject;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use s3s::dto::{
     ArchiveStatus, ChecksumMode, GetObjectInput, GetObjectOutput, HeadObjectInput,
     HeadObjectOutput, Range, StorageClass, StreamingBlob, Timestamp, TimestampFormat,
 };
-use s3s::{Body, S3Error, S3Result, s3_error};
+use s3s::{Body, S3Error, S3Response, S3Result, s3_error};
 use std::ops;
 use std::sync::Arc;
 
@@ -86,7 +86,7 @@ pub(super) fn get(backend: &Backend, input: GetObjectInput) -> S3Result<GetObjec
 pub(super) fn head(
     backend: &Backend,
     input: HeadObjectInput,
-) -> S3Result<(HeadObjectOutput, StatusCode)> {
+) -> S3Result<S3Response<HeadObjectOutput>> {
     refuse_parts_and_versions(input.part_number, input.version_id.as_deref())?;
     let object = backend.state.object(&input.bucket, &input.key)?;
     let conditions = ReadConditions {
@@ -117,7 +117,13 @@ pub(super) fn head(
     } else {
         StatusCode::OK
     };
-    Ok((output, status))
+    let mut response = S3Response::with_status(output, status);
+    // s3s knows this header in the answers to `GetObject` only.
+    if let Some(count) = tag_count(&object) {
+        let name = HeaderName::from_static("x-amz-tagging-count");
+        response.headers.insert(name, HeaderValue::from(count));
+    }
+    Ok(response)
 }
 
 /// Without versioning the only version is `null`; single parts are not kept apart.

@@ -1,10 +1,10 @@
 //! `RestoreObject`: archived objects become readable at once, unless the server is told to keep
 //! them waiting.
 
-use super::Backend;
+use super::{Backend, timestamp};
 use crate::object::{Restore, StoredObject};
 use http::StatusCode;
-use s3s::dto::{RestoreObjectInput, RestoreObjectOutput};
+use s3s::dto::{RestoreObjectInput, RestoreObjectOutput, RestoreStatus};
 use s3s::{S3Result, s3_error};
 use std::time::{Duration, SystemTime};
 
@@ -58,6 +58,20 @@ pub(super) fn restore(
             (false, false) => object.restore = Restore::Until(end),
         })?;
         Ok((RestoreObjectOutput::default(), status))
+    })
+}
+
+/// What a listing says of it, if it is asked for.
+pub(super) fn status(object: &StoredObject, now: SystemTime) -> Option<RestoreStatus> {
+    let expiry = match object.restore {
+        Restore::NotAsked => return None,
+        Restore::Pending => None,
+        Restore::Until(end) if end <= now => return None,
+        Restore::Until(end) => Some(timestamp(end)),
+    };
+    Some(RestoreStatus {
+        is_restore_in_progress: Some(expiry.is_none()),
+        restore_expiry_date: expiry,
     })
 }
 

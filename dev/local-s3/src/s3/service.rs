@@ -63,8 +63,7 @@ impl S3 for Backend {
     }
 
     async fn head_object(&self, request: S3Request<HeadObjectInput>) -> Answer<HeadObjectOutput> {
-        let (output, status) = reads::head(self, request.input)?;
-        Ok(S3Response::with_status(output, status))
+        reads::head(self, request.input)
     }
 
     async fn delete_object(
@@ -126,7 +125,8 @@ impl S3 for Backend {
         request: S3Request<ListObjectsInput>,
     ) -> Answer<ListObjectsOutput> {
         let bucket = request.input.bucket.clone();
-        let list = |bucket: &mut Bucket| listing::v1(bucket.objects(), request.input);
+        let now = self.clock.now();
+        let list = |bucket: &mut Bucket| listing::v1(bucket.objects(), request.input, now);
         self.state.with_bucket(&bucket, list).map(S3Response::new)
     }
 
@@ -135,7 +135,8 @@ impl S3 for Backend {
         request: S3Request<ListObjectsV2Input>,
     ) -> Answer<ListObjectsV2Output> {
         let bucket = request.input.bucket.clone();
-        let list = |bucket: &mut Bucket| listing::v2(bucket.objects(), request.input);
+        let now = self.clock.now();
+        let list = |bucket: &mut Bucket| listing::v2(bucket.objects(), request.input, now);
         self.state.with_bucket(&bucket, list).map(S3Response::new)
     }
 
@@ -144,7 +145,8 @@ impl S3 for Backend {
         request: S3Request<ListObjectVersionsInput>,
     ) -> Answer<ListObjectVersionsOutput> {
         let bucket = request.input.bucket.clone();
-        let list = |bucket: &mut Bucket| listing::versions(bucket.objects(), request.input);
+        let now = self.clock.now();
+        let list = |bucket: &mut Bucket| listing::versions(bucket.objects(), request.input, now);
         self.state.with_bucket(&bucket, list).map(S3Response::new)
     }
 

@@ -40,6 +40,18 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", conflicts_with = "sink")]
     pub(crate) log_requests: Option<PathBuf>,
 
+    /// Copy no more than this in one request, instead of 5 GiB
+    #[arg(long, value_name = "BYTES", conflicts_with = "sink")]
+    pub(crate) copy_limit: Option<u64>,
+
+    /// Write copies whatever the conditions on their target say
+    #[arg(long, conflicts_with = "sink")]
+    pub(crate) ignore_conditions_of_copies: bool,
+
+    /// Copy whatever the conditions on the source say
+    #[arg(long, conflicts_with = "sink")]
+    pub(crate) ignore_conditions_of_sources: bool,
+
     /// Take uploads as fast as possible and forget their content, for benchmarks
     #[arg(long)]
     pub(crate) sink: bool,

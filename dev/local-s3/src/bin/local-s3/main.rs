@@ -79,6 +79,15 @@ fn start(arguments: &Arguments) -> io::Result<Running> {
     if let Some(file) = &arguments.log_requests {
         builder = builder.log_requests(file);
     }
+    if let Some(bytes) = arguments.copy_limit {
+        builder = builder.copy_limit(bytes);
+    }
+    if arguments.ignore_conditions_of_copies {
+        builder = builder.ignores_conditions_of_copies();
+    }
+    if arguments.ignore_conditions_of_sources {
+        builder = builder.ignores_conditions_of_sources();
+    }
     builder.start().map(Running::Server)
 }
 

@@ -7,6 +7,7 @@ mod attributes;
 mod checksums;
 mod conditions;
 mod copy;
+mod copy_conditions;
 mod described;
 mod errors;
 mod listing;
@@ -132,6 +133,15 @@ conformance! {
         a_copy_of_a_multipart_object_is_whole,
         a_copied_range_becomes_a_part,
         of_what_is_small_no_range_is_copied,
+        parts_that_are_copied_inherit_nothing,
+        a_copy_from_another_bucket_with_an_encoded_key,
+        an_archived_object_is_copied_once_it_is_restored,
+    }
+    copy_conditions {
+        a_copy_honours_times_of_its_source,
+        a_copy_creates_its_target_once,
+        a_copy_replaces_only_the_named_target,
+        a_copied_part_honours_conditions_on_its_source,
     }
     described {
         metadata_comes_back,
@@ -141,6 +151,7 @@ conformance! {
         tags_in_the_header_come_back,
         tags_are_replaced_and_deleted,
         encryption_is_echoed,
+        tags_are_counted,
         the_etag_of_a_kms_object_is_no_md5,
         objects_are_encrypted_by_default,
         metadata_beyond_two_kilobytes_is_refused,
@@ -167,6 +178,7 @@ conformance! {
         names_are_encoded_on_request,
         entries_say_what_is_there,
         every_object_has_one_version,
+        restorations_are_listed_when_asked_for,
         a_start_within_a_common_prefix_is_past_it,
     }
     multipart {
