@@ -16,7 +16,7 @@ use s3s::dto::{
     CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, MetadataDirective,
     TaggingDirective,
 };
-use s3s::{S3Request, S3Result, s3_error};
+use s3s::{S3ErrorCode, S3Request, S3Result, s3_error};
 use std::sync::Arc;
 
 pub(super) fn copy(
@@ -32,7 +32,7 @@ pub(super) fn copy(
         if_modified_since: input.copy_source_if_modified_since.take(),
         if_unmodified_since: input.copy_source_if_unmodified_since.take(),
     };
-    let source = source(backend, &input.copy_source, &conditions)?;
+    let (source, copy_source_version_id) = source(backend, &input.copy_source, &conditions)?;
     refuse_copy_onto_itself(&input)?;
     let algorithm = match &input.checksum_algorithm {
         Some(name) => ChecksumAlgorithm::parse(name.as_str())?,
@@ -50,15 +50,17 @@ pub(super) fn copy(
         attributes,
         backend.clock.last_modified(),
     ));
-    backend.state.with_bucket(&input.bucket, |bucket| {
+    let (object, version_id) = backend.state.with_bucket(&input.bucket, |bucket| {
         if !backend.ignores_conditions_of_copies {
             backend.check_write(
                 if_match.as_ref(),
                 if_none_match.as_ref(),
-                bucket.objects().get(&input.key),
+                bucket.get(&input.key).as_ref(),
             )?;
         }
-        bucket.put(&input.key, Arc::clone(&object))
+        let object = bucket.write_copy(&input.key, object)?;
+        let version = bucket.told_version(&object);
+        Ok((object, version))
     })?;
     let mut result = CopyObjectResult {
         e_tag: Some(etag_of(&object)),
@@ -69,18 +71,20 @@ pub(super) fn copy(
     set_checksum!(result, &object.checksum);
     let mut output = CopyObjectOutput {
         copy_object_result: Some(result),
+        copy_source_version_id,
+        version_id,
         ..Default::default()
     };
     set_encryption!(output, &object.attributes.encryption);
     Ok(output)
 }
 
-/// The object a copy is to be made of, if it may be.
+/// The object a copy is to be made of, if it may be, and the id of its version if clients are told it.
 pub(super) fn source(
     backend: &Backend,
     source: &CopySource,
     conditions: &ReadConditions,
-) -> S3Result<Arc<StoredObject>> {
+) -> S3Result<(Arc<StoredObject>, Option<String>)> {
     let CopySource::Bucket {
         bucket,
         key,
@@ -92,13 +96,14 @@ pub(super) fn source(
             "Access points are not implemented."
         ));
     };
-    if version_id
-        .as_deref()
-        .is_some_and(|version| version != "null")
-    {
-        return Err(s3_error!(InvalidArgument, "Invalid version id specified"));
-    }
-    let object = backend.state.object(bucket, key)?;
+    let found = backend.state.object(bucket, key, version_id.as_deref());
+    let (object, version) = found.map_err(|error| match error.code() {
+        S3ErrorCode::MethodNotAllowed => s3_error!(
+            InvalidRequest,
+            "The source of a copy request may not specifically refer to a delete marker by version id."
+        ),
+        _ => error,
+    })?;
     if !backend.ignores_conditions_of_sources {
         conditions.check(&object, Reader::Copy)?;
     }
@@ -108,7 +113,7 @@ pub(super) fn source(
             "Operation is not valid for the source object's storage class"
         ));
     }
-    Ok(object)
+    Ok((object, version))
 }
 
 /// What is longer has to be copied in parts.
@@ -155,10 +160,16 @@ fn replaces_metadata(input: &CopyObjectInput) -> bool {
 }
 
 fn refuse_copy_onto_itself(input: &CopyObjectInput) -> S3Result<()> {
-    let CopySource::Bucket { bucket, key, .. } = &input.copy_source else {
+    let CopySource::Bucket {
+        bucket,
+        key,
+        version_id,
+    } = &input.copy_source
+    else {
         return Ok(());
     };
-    let is_itself = **bucket == *input.bucket && **key == *input.key;
+    // To copy an older version onto its key is to restore it.
+    let is_itself = **bucket == *input.bucket && **key == *input.key && version_id.is_none();
     let changes = replaces_metadata(input)
         || input.storage_class.is_some()
         || input.server_side_encryption.is_some()

@@ -11,6 +11,7 @@ mod conditions;
 mod copy;
 mod deletes;
 mod encoding;
+mod list_versions;
 pub(crate) mod listing;
 mod object_attributes;
 mod parts;

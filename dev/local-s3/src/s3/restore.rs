@@ -19,7 +19,8 @@ pub(super) fn restore(
         .as_ref()
         .and_then(|request| request.days);
     backend.state.with_bucket(&input.bucket, |bucket| {
-        let object = bucket.existing(&input.key)?;
+        let version = input.version_id.as_deref();
+        let object = bucket.find(&input.key, version)?;
         if !object.is_archived() {
             return Err(s3_error!(
                 InvalidObjectState,
@@ -52,10 +53,12 @@ pub(super) fn restore(
         };
         let stays_pending = backend.restores_stay_pending;
         let end = backend.clock.last_modified() + DAY * days;
-        bucket.amend(&input.key, |object| match (stays_pending, is_tiered) {
-            (true, _) => object.restore = Restore::Pending,
-            (false, true) => object.archive_tier = None,
-            (false, false) => object.restore = Restore::Until(end),
+        bucket.amend(&input.key, version, |object| {
+            match (stays_pending, is_tiered) {
+                (true, _) => object.restore = Restore::Pending,
+                (false, true) => object.archive_tier = None,
+                (false, false) => object.restore = Restore::Until(end),
+            }
         })?;
         Ok((RestoreObjectOutput::default(), status))
     })

@@ -3,10 +3,10 @@
 //! Operations that are not here answer 501, which is s3s's default.
 
 use super::{
-    Backend, buckets, complete, copy, deletes, listing, object_attributes, parts, reads, restore,
-    tagging, uploads, writes,
+    Backend, buckets, complete, copy, deletes, list_versions, listing, object_attributes, parts,
+    reads, restore, tagging, uploads, writes,
 };
-use crate::state::Bucket;
+use crate::bucket::Bucket;
 use async_trait::async_trait;
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result};
@@ -52,6 +52,13 @@ impl S3 for Backend {
         request: S3Request<GetBucketVersioningInput>,
     ) -> Answer<GetBucketVersioningOutput> {
         buckets::versioning(self, &request.input).map(S3Response::new)
+    }
+
+    async fn put_bucket_versioning(
+        &self,
+        request: S3Request<PutBucketVersioningInput>,
+    ) -> Answer<PutBucketVersioningOutput> {
+        buckets::set_versioning(self, &request.input).map(S3Response::new)
     }
 
     async fn put_object(&self, request: S3Request<PutObjectInput>) -> Answer<PutObjectOutput> {
@@ -126,7 +133,7 @@ impl S3 for Backend {
     ) -> Answer<ListObjectsOutput> {
         let bucket = request.input.bucket.clone();
         let now = self.clock.now();
-        let list = |bucket: &mut Bucket| listing::v1(bucket.objects(), request.input, now);
+        let list = |bucket: &mut Bucket| listing::v1(bucket, request.input, now);
         self.state.with_bucket(&bucket, list).map(S3Response::new)
     }
 
@@ -136,7 +143,7 @@ impl S3 for Backend {
     ) -> Answer<ListObjectsV2Output> {
         let bucket = request.input.bucket.clone();
         let now = self.clock.now();
-        let list = |bucket: &mut Bucket| listing::v2(bucket.objects(), request.input, now);
+        let list = |bucket: &mut Bucket| listing::v2(bucket, request.input, now);
         self.state.with_bucket(&bucket, list).map(S3Response::new)
     }
 
@@ -146,7 +153,7 @@ impl S3 for Backend {
     ) -> Answer<ListObjectVersionsOutput> {
         let bucket = request.input.bucket.clone();
         let now = self.clock.now();
-        let list = |bucket: &mut Bucket| listing::versions(bucket.objects(), request.input, now);
+        let list = |bucket: &mut Bucket| list_versions::list(bucket, request.input, now);
         self.state.with_bucket(&bucket, list).map(S3Response::new)
     }
 

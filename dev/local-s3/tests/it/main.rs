@@ -12,6 +12,7 @@ mod conformance;
 mod copies;
 mod direct;
 mod faults;
+mod generated;
 mod hook;
 mod log;
 mod persistence;

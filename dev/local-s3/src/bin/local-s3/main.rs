@@ -67,6 +67,12 @@ fn start(arguments: &Arguments) -> io::Result<Running> {
     for bucket in &arguments.buckets {
         builder = builder.bucket(bucket);
     }
+    for bucket in &arguments.versioned_buckets {
+        builder = builder.versioned_bucket(bucket);
+    }
+    for (bucket, count) in &arguments.generate {
+        builder = builder.generated_bucket(bucket, *count);
+    }
     if let (Some(access_key), Some(secret_key)) = (&arguments.access_key, &arguments.secret_key) {
         builder = builder.credentials(access_key, secret_key);
     }

@@ -16,6 +16,7 @@ mod multipart;
 mod multipart_checksums;
 mod objects;
 mod odd_names;
+mod versions;
 
 use crate::support::client::Endpoint;
 use aws_sdk_s3::Client;
@@ -226,5 +227,17 @@ conformance! {
         a_key_may_be_the_prefix_of_another,
         keys_are_sorted_by_their_bytes,
         odd_names_can_be_copied_and_deleted,
+    }
+    versions {
+        versioning_is_told,
+        every_write_is_a_version,
+        a_deletion_is_a_marker_that_can_be_deleted,
+        a_deleted_version_is_gone_and_the_one_before_is_current,
+        with_versioning_suspended_one_version_is_overwritten,
+        a_named_version_is_copied,
+        a_marker_is_no_source_of_a_copy,
+        tags_belong_to_a_version,
+        over_a_marker_an_object_is_created,
+        pages_of_versions_add_up,
     }
 }

@@ -183,6 +183,30 @@ const DIFFERENCES: &[(&str, &str)] = &[
         "lists uploads in the order of their creation",
     ),
     (
+        "a_deletion_is_a_marker_that_can_be_deleted",
+        "answers `NoSuchVersion` to a read of a delete marker",
+    ),
+    (
+        "a_marker_is_no_source_of_a_copy",
+        "answers `NoSuchVersion` to a copy of a delete marker",
+    ),
+    (
+        "tags_belong_to_a_version",
+        "does not tell the version that was tagged",
+    ),
+    (
+        "every_write_is_a_version",
+        "does not tell the version `null`",
+    ),
+    (
+        "versioning_is_told",
+        "calls the root of the answer `GetBucketVersioningResponse`",
+    ),
+    (
+        "with_versioning_suspended_one_version_is_overwritten",
+        "does not tell the version `null`",
+    ),
+    (
         "versioning_is_off",
         "calls the root of the answer `GetBucketVersioningResponse`",
     ),
