@@ -134,3 +134,18 @@ async fn a_computed_object_is_overwritten_changed_and_deleted_like_others() {
     let refused = versioning.versioning_configuration(enable.build()).send();
     assert_eq!(refusal(refused.await), "501 NotImplemented");
 }
+
+#[tokio::test]
+async fn only_the_first_copy_is_computed_and_a_later_one_is_dated_by_itself() {
+    let (server, client) = start(10);
+    let key = "000000/0000000003.jpg";
+    let from = format!("many/{key}");
+    copy(&client, &from, key).await;
+    let first = server.object("copies", key).unwrap();
+    server.clock().advance(std::time::Duration::from_secs(60));
+    copy(&client, &from, key).await;
+    let second = server.object("copies", key).unwrap();
+    assert_eq!(second.etag, first.etag);
+    assert!(second.last_modified > first.last_modified);
+    assert_eq!(server.keys("copies"), [key]);
+}
