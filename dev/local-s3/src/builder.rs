@@ -1,15 +1,18 @@
 //! The options of a server, and starting it.
 
 use crate::auth::{Credentials, ageless_signatures};
+use crate::bucket::Bucket;
 use crate::checksum::ChecksumsOfParts;
 use crate::clock::Clock;
 use crate::faults::Faults;
 use crate::hook::HookSlot;
 use crate::http::Frontend;
 use crate::log::RequestLog;
-use crate::s3::Backend;
+use crate::s3::{Backend, COPY_LIMIT};
+use crate::series;
 use crate::server::LocalS3;
 use crate::state::State;
+use crate::versions::Versioning;
 use s3s::service::S3ServiceBuilder;
 use std::fs::File;
 use std::io;
@@ -23,6 +26,8 @@ use std::sync::Arc;
 pub struct Builder {
     address: SocketAddr,
     buckets: Vec<String>,
+    versioned: Vec<String>,
+    generated: Vec<(String, u64)>,
     credentials: Credentials,
     is_anonymous: bool,
     persist_in: Option<PathBuf>,
@@ -30,6 +35,9 @@ pub struct Builder {
     ignores_if_match: bool,
     ignores_if_none_match: bool,
     ignores_conditions_of_parts: bool,
+    ignores_conditions_of_copies: bool,
+    ignores_conditions_of_sources: bool,
+    copy_limit: u64,
     checksums_of_parts: ChecksumsOfParts,
     keeps_requests: bool,
     request_lines: Option<PathBuf>,
@@ -41,6 +49,8 @@ impl Default for Builder {
             // Port 0: the system chooses a free one.
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
             buckets: Vec::new(),
+            versioned: Vec::new(),
+            generated: Vec::new(),
             credentials: Credentials::default(),
             is_anonymous: false,
             persist_in: None,
@@ -48,6 +58,9 @@ impl Default for Builder {
             ignores_if_match: false,
             ignores_if_none_match: false,
             ignores_conditions_of_parts: false,
+            ignores_conditions_of_copies: false,
+            ignores_conditions_of_sources: false,
+            copy_limit: COPY_LIMIT,
             checksums_of_parts: ChecksumsOfParts::default(),
             keeps_requests: true,
             request_lines: None,
@@ -66,6 +79,20 @@ impl Builder {
     /// Creates a bucket at the start, unless it was loaded from disk. May be called several times.
     pub fn bucket(mut self, name: impl Into<String>) -> Self {
         self.buckets.push(name.into());
+        self
+    }
+
+    /// Creates a bucket at the start that keeps versions.
+    pub fn versioned_bucket(mut self, name: impl Into<String>) -> Self {
+        self.versioned.push(name.into());
+        self
+    }
+
+    /// Creates a bucket at the start with `count` objects that are computed and need no memory, with
+    /// keys such as `000012/0000012345.pdf` in the order of their numbers and up to 288 bytes each.
+    /// Copies of them that keep that name behind another prefix need none either.
+    pub fn generated_bucket(mut self, name: impl Into<String>, count: u64) -> Self {
+        self.generated.push((name.into(), count));
         self
     }
 
@@ -131,6 +158,26 @@ impl Builder {
         self
     }
 
+    /// Writes copies whatever the `If-Match` and `If-None-Match` of their target say, as most servers
+    /// do that are not AWS's. Other writes keep their conditions.
+    pub fn ignores_conditions_of_copies(mut self) -> Self {
+        self.ignores_conditions_of_copies = true;
+        self
+    }
+
+    /// Copies objects and parts whatever the conditions on the source say.
+    pub fn ignores_conditions_of_sources(mut self) -> Self {
+        self.ignores_conditions_of_sources = true;
+        self
+    }
+
+    /// Refuses to copy more than this many bytes in one request instead of more than 5 GiB, so that a
+    /// test reaches the limit without gigabytes.
+    pub fn copy_limit(mut self, bytes: u64) -> Self {
+        self.copy_limit = bytes;
+        self
+    }
+
     /// Knows less of the checksums of objects that are sent in parts than AWS does.
     pub fn checksums_of_parts(mut self, known: ChecksumsOfParts) -> Self {
         self.checksums_of_parts = known;
@@ -170,9 +217,21 @@ impl Builder {
         backend.ignores_if_match = self.ignores_if_match;
         backend.ignores_if_none_match = self.ignores_if_none_match;
         backend.ignores_conditions_of_parts = self.ignores_conditions_of_parts;
+        backend.ignores_conditions_of_copies = self.ignores_conditions_of_copies;
+        backend.ignores_conditions_of_sources = self.ignores_conditions_of_sources;
+        backend.copy_limit = self.copy_limit;
         backend.checksums_of_parts = self.checksums_of_parts;
         for name in &self.buckets {
             create_bucket(&backend, name)?;
+        }
+        for name in &self.versioned {
+            create_bucket(&backend, name)?;
+            let enable = |bucket: &mut Bucket| bucket.set_versioning(Versioning::Enabled);
+            let enabled = backend.state.with_bucket(name, enable);
+            enabled.map_err(io::Error::other)?;
+        }
+        for (name, count) in &self.generated {
+            generate(&backend, name, *count)?;
         }
         let lines = self
             .request_lines
@@ -193,6 +252,24 @@ impl Builder {
         };
         LocalS3::listen(self.address, Arc::new(frontend), state, self.credentials)
     }
+}
+
+fn generate(backend: &Backend, name: &str, count: u64) -> io::Result<()> {
+    if count > series::MOST || backend.persist_in.is_some() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "`{name}`: at most {} objects are generated, and none on disk",
+                series::MOST
+            ),
+        ));
+    }
+    create_bucket(backend, name)?;
+    let generated = backend.state.with_bucket(name, |bucket| {
+        bucket.generate(count);
+        Ok(())
+    });
+    generated.map_err(io::Error::other)
 }
 
 fn create_bucket(backend: &Backend, name: &str) -> io::Result<()> {

@@ -19,6 +19,7 @@ pub struct Fault {
     operation: Option<Operation>,
     key_part: Option<String>,
     header: Option<(String, String)>,
+    above: Option<usize>,
     skip: usize,
     times: Option<usize>,
     pub(crate) delay: Duration,
@@ -77,6 +78,7 @@ impl Fault {
             operation: None,
             key_part: None,
             header: None,
+            above: None,
             skip: 0,
             times: Some(1),
             delay: Duration::ZERO,
@@ -96,6 +98,15 @@ impl Fault {
     pub fn if_header(self, name: impl Into<String>, value: impl Into<String>) -> Self {
         Self {
             header: Some((name.into(), value.into())),
+            ..self
+        }
+    }
+
+    /// Only requests that come while `running` others of those that match are not yet answered: a limit
+    /// of the concurrency.
+    pub fn above(self, running: usize) -> Self {
+        Self {
+            above: Some(running),
             ..self
         }
     }
@@ -135,6 +146,12 @@ impl Fault {
             status,
             code: code.into(),
         })
+    }
+
+    /// Answers 200 with an error in the body, as S3 does when a copy or a completion fails after it has
+    /// begun to answer; the request is not applied.
+    pub fn error_in_body(self, code: impl Into<String>) -> Self {
+        self.status(200, code)
     }
 
     /// Closes the connection; the request is not applied.
@@ -273,17 +290,30 @@ struct Armed {
     fault: Fault,
     seen: usize,
     fired: Arc<AtomicUsize>,
+    running: Arc<AtomicUsize>,
 }
 
 impl Armed {
-    /// Counts a request; whether the fault is due for it.
-    fn is_due(&mut self, request: &RequestInfo) -> bool {
-        if !self.fault.matches(request) {
+    /// Counts a request; whether the fault is due for it, `running` others being under way.
+    fn is_due(&mut self, running: usize) -> bool {
+        if self.fault.above.is_some_and(|above| running < above) {
             return false;
         }
         self.seen += 1;
         let fired = self.fired.load(Ordering::SeqCst);
         self.seen > self.fault.skip && self.fault.times.is_none_or(|times| fired < times)
+    }
+}
+
+/// A request that faults count as running, until this is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Counted(Vec<Arc<AtomicUsize>>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        for running in &self.0 {
+            running.fetch_sub(1, Ordering::SeqCst);
+        }
     }
 }
 
@@ -298,6 +328,7 @@ impl Faults {
             fault,
             seen: 0,
             fired: Arc::clone(&fired),
+            running: Arc::default(),
         });
         FaultHandle { fired }
     }
@@ -306,16 +337,22 @@ impl Faults {
         self.list().clear();
     }
 
-    /// The fault that hits this request.
-    pub(crate) fn strike(&self, request: &RequestInfo) -> Option<Fault> {
+    /// The fault that hits this request, and the count it is in.
+    pub(crate) fn strike(&self, request: &RequestInfo) -> (Option<Fault>, Counted) {
         let mut struck = None;
+        let mut counted = Counted::default();
         for armed in self.list().iter_mut() {
-            if armed.is_due(request) && struck.is_none() {
+            if !armed.fault.matches(request) {
+                continue;
+            }
+            let running = armed.running.fetch_add(1, Ordering::SeqCst);
+            counted.0.push(Arc::clone(&armed.running));
+            if armed.is_due(running) && struck.is_none() {
                 armed.fired.fetch_add(1, Ordering::SeqCst);
                 struck = Some(armed.fault.clone());
             }
         }
-        struck
+        (struck, counted)
     }
 
     fn list(&self) -> MutexGuard<'_, Vec<Armed>> {
@@ -324,81 +361,5 @@ impl Faults {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use http::HeaderMap;
-
-    fn request(operation: Operation, key: &str) -> RequestInfo {
-        RequestInfo {
-            index: 0,
-            operation,
-            method: String::new(),
-            bucket: None,
-            key: Some(key.to_owned()),
-            query: String::new(),
-            range: None,
-            headers: HeaderMap::new(),
-        }
-    }
-
-    #[test]
-    fn a_fault_skips_then_fires_then_is_spent() {
-        let faults = Faults::default();
-        let handle = faults.add(Fault::on(Operation::PutObject).skip(1).times(2).hang());
-        let put = request(Operation::PutObject, "k");
-        let struck: Vec<bool> = (0..5).map(|_| faults.strike(&put).is_some()).collect();
-        assert_eq!(struck, [false, true, true, false, false]);
-        assert_eq!(handle.fired(), 2);
-    }
-
-    #[test]
-    fn a_fault_hits_only_its_operation_and_keys() {
-        let faults = Faults::default();
-        faults.add(
-            Fault::on(Operation::PutObject)
-                .key_contains("files/")
-                .always()
-                .hang(),
-        );
-        assert!(
-            faults
-                .strike(&request(Operation::GetObject, "files/a"))
-                .is_none()
-        );
-        assert!(
-            faults
-                .strike(&request(Operation::PutObject, "lock"))
-                .is_none()
-        );
-        assert!(
-            faults
-                .strike(&request(Operation::PutObject, "x/files/a"))
-                .is_some()
-        );
-    }
-
-    #[test]
-    fn a_fault_hits_only_requests_with_its_header() {
-        let faults = Faults::default();
-        let fault = Fault::on_any().always();
-        faults.add(fault.if_header("x-amz-security-token", "old").hang());
-        let mut put = request(Operation::PutObject, "k");
-        assert!(faults.strike(&put).is_none());
-        for (token, is_struck) in [("old", true), ("new", false)] {
-            let token = token.parse().unwrap();
-            put.headers.insert("x-amz-security-token", token);
-            assert_eq!(faults.strike(&put).is_some(), is_struck);
-        }
-    }
-
-    #[test]
-    fn of_two_due_faults_the_first_is_applied_and_the_other_waits() {
-        let faults = Faults::default();
-        faults.add(Fault::on_any().drop_before());
-        faults.add(Fault::on_any().hang());
-        let put = request(Operation::PutObject, "k");
-        assert_eq!(faults.strike(&put).unwrap().effect, Effect::DropBefore);
-        assert_eq!(faults.strike(&put).unwrap().effect, Effect::Hang);
-        assert!(faults.strike(&put).is_none());
-    }
-}
+#[path = "faults/tests.rs"]
+mod tests;

@@ -58,7 +58,7 @@ impl Frontend {
                 return Err(Closed);
             }
         };
-        let fault = self.faults.strike(exchange.info());
+        let (fault, _counted) = self.faults.strike(exchange.info());
         let (delay, effect) = fault.map_or((None, Effect::None), |fault| {
             (Some(fault.delay), fault.effect)
         });

@@ -21,7 +21,8 @@
 //!
 //! The story of a request: `listener` accepts the connection; `http` notes the request in the
 //! `log`, asks the `hook`, strikes with one of the `faults`; s3s verifies the signature and parses;
-//! `s3` does what S3 does, over the map in `state`. `operation` says which operation a request is,
+//! `s3` does what S3 does, over the map in `state`, whose
+//! buckets are in `bucket`, with `versions` and with objects that are computed in `series`. `operation` says which operation a request is,
 //! `clock` what time it is. `persist` writes objects to disk for the binary's sake.
 //!
 //! What always holds: conditional writes are decided under one mutex; a body that fails any check
@@ -31,6 +32,7 @@
 
 mod auth;
 mod body;
+mod bucket;
 mod builder;
 mod checksum;
 mod chunked;
@@ -47,10 +49,12 @@ mod object;
 mod operation;
 mod persist;
 mod s3;
+mod series;
 mod server;
 mod sink;
 mod state;
 mod unsign;
+mod versions;
 
 pub use crate::auth::Credentials;
 pub use crate::builder::Builder;

@@ -3,8 +3,30 @@
 //! Keys are in the order of their UTF-8 bytes. A common prefix costs one step however many keys it
 //! hides.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+
+/// Sorted names, each with an entry.
+pub(crate) trait Names {
+    /// What a name stands for.
+    type Entry;
+
+    /// The names from `start` on, in the order of their bytes.
+    fn starting_at(
+        &self,
+        start: Bound<String>,
+    ) -> impl Iterator<Item = (Cow<'_, str>, Self::Entry)>;
+}
+
+impl<Value: Clone> Names for BTreeMap<String, Value> {
+    type Entry = Value;
+
+    fn starting_at(&self, start: Bound<String>) -> impl Iterator<Item = (Cow<'_, str>, Value)> {
+        let names = self.range((start, Bound::Unbounded));
+        names.map(|(name, value)| (Cow::Borrowed(name.as_str()), value.clone()))
+    }
+}
 
 /// S3 returns no more than this many names in a page, whatever is asked.
 pub(crate) const LARGEST_PAGE: usize = 1_000;
@@ -23,22 +45,19 @@ pub(crate) struct PageQuery<'a> {
 /// A page; keys and common prefixes are each in order.
 #[derive(Debug)]
 pub(crate) struct Page<'a, Value> {
-    pub(crate) entries: Vec<(&'a str, &'a Value)>,
+    pub(crate) entries: Vec<(Cow<'a, str>, Value)>,
     pub(crate) common_prefixes: Vec<String>,
     /// The last name of this page, if there are more names after it.
     pub(crate) next: Option<String>,
 }
 
 impl<'a> PageQuery<'a> {
-    fn common_prefix(&self, key: &'a str) -> Option<&'a str> {
-        rolled_up(key, self.prefix, self.delimiter)
-    }
-
-    fn start(&self) -> Option<Bound<String>> {
+    /// Where the names begin that can be on the page; `None` if none can.
+    pub(crate) fn start(&self) -> Option<Bound<String>> {
         let Some(after) = self.after.filter(|after| *after >= self.prefix) else {
             return Some(Bound::Included(self.prefix.to_owned()));
         };
-        match self.common_prefix(after) {
+        match rolled_up(after, self.prefix, self.delimiter) {
             // Its name is before `after`, so it is past, with all that it hides.
             Some(common_prefix) => successor(common_prefix).map(Bound::Included),
             None => Some(Bound::Excluded(after.to_owned())),
@@ -58,10 +77,7 @@ pub(crate) fn rolled_up<'a>(
 }
 
 /// The page of `names` that `query` asks for.
-pub(crate) fn page<'a, Value>(
-    names: &'a BTreeMap<String, Value>,
-    query: PageQuery<'a>,
-) -> Page<'a, Value> {
+pub(crate) fn page<'a, N: Names>(names: &'a N, query: PageQuery<'_>) -> Page<'a, N::Entry> {
     let mut page = Page {
         entries: Vec::new(),
         common_prefixes: Vec::new(),
@@ -70,30 +86,42 @@ pub(crate) fn page<'a, Value>(
     let Some(start) = query.start() else {
         return page;
     };
-    let mut keys = names.range((start, Bound::Unbounded));
-    let mut last: Option<&str> = None;
-    while let Some((key, value)) = keys.next().filter(|(key, _)| key.starts_with(query.prefix)) {
+    let mut names_left = names.starting_at(start);
+    let mut ends_in_prefix = false;
+    while let Some((key, value)) = names_left
+        .next()
+        .filter(|(key, _)| key.starts_with(query.prefix))
+    {
         if page.entries.len() + page.common_prefixes.len() >= query.max_keys.min(LARGEST_PAGE) {
-            page.next = last.map(str::to_owned);
+            page.next = page.last(ends_in_prefix);
             break;
         }
-        let Some(common_prefix) = query.common_prefix(key) else {
+        let common_prefix = rolled_up(&key, query.prefix, query.delimiter).map(str::to_owned);
+        ends_in_prefix = common_prefix.is_some();
+        let Some(common_prefix) = common_prefix else {
             page.entries.push((key, value));
-            last = Some(key);
             continue;
         };
-        page.common_prefixes.push(common_prefix.to_owned());
-        last = Some(common_prefix);
-        let Some(start) = successor(common_prefix) else {
-            break;
-        };
-        keys = names.range((Bound::Included(start), Bound::Unbounded));
+        let start = successor(&common_prefix);
+        page.common_prefixes.push(common_prefix);
+        let Some(start) = start else { break };
+        names_left = names.starting_at(Bound::Included(start));
     }
     page
 }
 
+impl<Value> Page<'_, Value> {
+    fn last(&self, is_prefix: bool) -> Option<String> {
+        if is_prefix {
+            return self.common_prefixes.last().cloned();
+        }
+        let (key, _) = self.entries.last()?;
+        Some(key.clone().into_owned())
+    }
+}
+
 /// The first string after all those that start with `prefix`.
-fn successor(prefix: &str) -> Option<String> {
+pub(crate) fn successor(prefix: &str) -> Option<String> {
     let mut text = prefix.to_owned();
     while let Some(last) = text.pop() {
         let code = u32::from(last) + 1;
@@ -129,7 +157,7 @@ mod tests {
             let mut both: Vec<String> = found
                 .entries
                 .iter()
-                .map(|(key, ())| (*key).to_owned())
+                .map(|(key, ())| key.clone().into_owned())
                 .collect();
             both.extend(found.common_prefixes);
             both.sort();

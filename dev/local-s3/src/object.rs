@@ -34,6 +34,10 @@ pub struct StoredObject {
     pub archive_tier: Option<String>,
     /// Whether an archived object can be read.
     pub restore: Restore,
+    /// The id of this version; there is none, and clients see `null`, where versioning was not enabled
+    /// when it was written.
+    #[serde(default)]
+    pub version_id: Option<String>,
 }
 
 /// What a client says about an object besides its bytes.
@@ -124,6 +128,9 @@ pub enum Restore {
     Until(SystemTime),
 }
 
+/// The version of what was written without versioning.
+pub(crate) const NULL_VERSION: &str = "null";
+
 /// The storage classes whose objects cannot be read before they are restored.
 const ARCHIVE_CLASSES: [&str; 2] = ["DEEP_ARCHIVE", "GLACIER"];
 
@@ -147,6 +154,7 @@ impl StoredObject {
             parts: Vec::new(),
             archive_tier: None,
             restore,
+            version_id: None,
         }
     }
 
@@ -159,6 +167,11 @@ impl StoredObject {
     /// Whether its bytes can be read at `now`.
     pub(crate) fn is_readable(&self, now: SystemTime) -> bool {
         !self.is_archived() || matches!(self.restore, Restore::Until(end) if now < end)
+    }
+
+    /// The id of this version as clients name it.
+    pub(crate) fn version(&self) -> &str {
+        self.version_id.as_deref().unwrap_or(NULL_VERSION)
     }
 
     /// The entity tag without quotes.

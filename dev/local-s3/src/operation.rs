@@ -59,6 +59,7 @@ operations![
     ListObjects,
     ListObjectsV2,
     ListParts,
+    PutBucketVersioning,
     PutObject,
     PutObjectTagging,
     RestoreObject,
@@ -187,7 +188,8 @@ fn bucket_operation(method: &Method, query: &Query) -> Operation {
         Method::GET => Operation::ListObjects,
         Method::HEAD => Operation::HeadBucket,
         Method::POST if query.has("delete") => Operation::DeleteObjects,
-        Method::PUT if !query.has("versioning") => Operation::CreateBucket,
+        Method::PUT if query.has("versioning") => Operation::PutBucketVersioning,
+        Method::PUT => Operation::CreateBucket,
         Method::DELETE => Operation::DeleteBucket,
         _ => Operation::Other,
     }
@@ -251,7 +253,7 @@ mod tests {
             ("DELETE", "/b", Operation::DeleteBucket),
             ("GET", "/b?location", Operation::GetBucketLocation),
             ("GET", "/b?versioning", Operation::GetBucketVersioning),
-            ("PUT", "/b?versioning", Operation::Other),
+            ("PUT", "/b?versioning", Operation::PutBucketVersioning),
             ("GET", "/b?lifecycle", Operation::Other),
             (
                 "GET",

@@ -5,18 +5,21 @@
 //! not exist: that is a mistake in the test.
 
 use crate::auth::Credentials;
+use crate::bucket::Bucket;
 use crate::checksum::ChecksumAlgorithm;
 use crate::clock::Clock;
 use crate::faults::{Fault, FaultHandle};
 use crate::hook::{HookAction, RequestInfo};
 use crate::http::Frontend;
 use crate::listener::Listener;
+use crate::listing::Names as _;
 use crate::log::LoggedRequest;
 use crate::object::{OpenUpload, Payload, Restore, StoredObject};
-use crate::state::{Bucket, State};
+use crate::state::State;
 use bytes::Bytes;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -116,20 +119,18 @@ impl LocalS3 {
     /// The keys in a bucket, in order; none if there is no such bucket.
     #[must_use]
     pub fn keys(&self, bucket: &str) -> Vec<String> {
-        self.read(bucket, |bucket| bucket.objects().keys().cloned().collect())
-            .unwrap_or_default()
+        let names = |bucket: &Bucket| {
+            let names = bucket.starting_at(Bound::Unbounded);
+            names.map(|(key, _)| key.into_owned()).collect()
+        };
+        self.read(bucket, names).unwrap_or_default()
     }
 
     /// An object as it is kept.
     #[must_use]
     pub fn object(&self, bucket: &str, key: &str) -> Option<StoredObject> {
-        self.read(bucket, |bucket| {
-            bucket
-                .objects()
-                .get(key)
-                .map(|object| StoredObject::clone(object))
-        })
-        .flatten()
+        let object = self.read(bucket, |bucket| bucket.get(key)).flatten()?;
+        Some(Arc::unwrap_or_clone(object))
     }
 
     /// The multipart uploads that are neither completed nor aborted, by key and creation.
@@ -144,7 +145,12 @@ impl LocalS3 {
     ///
     /// If there is no such bucket, or its folder cannot be written.
     pub fn remove(&self, bucket: &str, key: &str) -> bool {
-        self.change(bucket, |bucket| bucket.remove(key)).is_some()
+        let now = self.clock().last_modified();
+        self.change(bucket, |bucket| {
+            let was_there = bucket.get(key).is_some();
+            bucket.delete(key, now)?;
+            Ok(was_there)
+        })
     }
 
     /// Writes an object as a stranger would: new content, new entity tag and checksum, no metadata.
@@ -155,7 +161,7 @@ impl LocalS3 {
     pub fn replace(&self, bucket: &str, key: &str, bytes: impl Into<Bytes>) {
         let payload = Payload::unclaimed(bytes.into(), ChecksumAlgorithm::Crc64Nvme);
         let object = StoredObject::whole(payload, Default::default(), self.clock().last_modified());
-        self.change(bucket, |bucket| bucket.put(key, Arc::new(object)));
+        self.change(bucket, |bucket| bucket.write(key, Arc::new(object)));
     }
 
     /// Overwrites an object with its own first `length` bytes, as a stranger would.
@@ -178,7 +184,7 @@ impl LocalS3 {
     /// If there is no such bucket or object, it is not that long, or its folder cannot be written.
     pub fn corrupt(&self, bucket: &str, key: &str, offset: usize) {
         self.change(bucket, |bucket| {
-            bucket.amend(key, |object| {
+            bucket.amend(key, None, |object| {
                 assert!(
                     offset < object.bytes.len(),
                     "`{key}` has {} bytes only",
@@ -196,7 +202,7 @@ impl LocalS3 {
     /// If there is no such bucket or object, or its folder cannot be written.
     pub fn strip_checksum(&self, bucket: &str, key: &str) {
         self.change(bucket, |bucket| {
-            bucket.amend(key, |object| object.tells_checksum = false)
+            bucket.amend(key, None, |object| object.tells_checksum = false)
         });
     }
 
@@ -208,7 +214,7 @@ impl LocalS3 {
     /// If there is no such bucket or object, or its folder cannot be written.
     pub fn transition(&self, bucket: &str, key: &str, storage_class: &str) {
         self.change(bucket, |bucket| {
-            bucket.amend(key, |object| {
+            bucket.amend(key, None, |object| {
                 object.attributes.storage_class = storage_class.to_owned();
                 object.archive_tier = None;
                 object.restore = Restore::NotAsked;
@@ -225,7 +231,7 @@ impl LocalS3 {
     /// written.
     pub fn sink_to_tier(&self, bucket: &str, key: &str, tier: &str) {
         self.change(bucket, |bucket| {
-            bucket.amend(key, |object| {
+            bucket.amend(key, None, |object| {
                 let class = &object.attributes.storage_class;
                 assert_eq!(class, "INTELLIGENT_TIERING", "`{key}` has no tiers");
                 object.archive_tier = Some(tier.to_owned());
@@ -242,7 +248,7 @@ impl LocalS3 {
     pub fn thaw(&self, bucket: &str, key: &str, time: Duration) {
         let end = self.clock().last_modified() + time;
         self.change(bucket, |bucket| {
-            bucket.amend(key, |object| object.restore = Restore::Until(end))
+            bucket.amend(key, None, |object| object.restore = Restore::Until(end))
         });
     }
 

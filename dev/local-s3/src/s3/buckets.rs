@@ -1,13 +1,15 @@
-//! Buckets: created, listed, deleted. They have no settings; versioning is off.
+//! Buckets: created, listed, deleted. Their only setting is whether they keep versions.
 
 use super::{Backend, timestamp};
+use crate::bucket::Bucket;
 use crate::persist::BucketFolder;
-use crate::state::{Bucket, no_such_bucket};
+use crate::state::no_such_bucket;
+use crate::versions::Versioning;
 use s3s::dto::{
-    self, CreateBucketInput, CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput,
-    GetBucketLocationInput, GetBucketLocationOutput, GetBucketVersioningInput,
+    self, BucketVersioningStatus, CreateBucketInput, CreateBucketOutput, DeleteBucketInput,
+    DeleteBucketOutput, GetBucketLocationInput, GetBucketLocationOutput, GetBucketVersioningInput,
     GetBucketVersioningOutput, HeadBucketInput, HeadBucketOutput, ListBucketsInput,
-    ListBucketsOutput, Owner,
+    ListBucketsOutput, Owner, PutBucketVersioningInput, PutBucketVersioningOutput,
 };
 use s3s::{S3Error, S3Result, s3_error};
 
@@ -80,9 +82,38 @@ pub(super) fn versioning(
     backend: &Backend,
     input: &GetBucketVersioningInput,
 ) -> S3Result<GetBucketVersioningOutput> {
+    backend.state.with_bucket(&input.bucket, |bucket| {
+        let status = match bucket.versioning {
+            Versioning::Off => None,
+            Versioning::Enabled => Some(BucketVersioningStatus::ENABLED),
+            Versioning::Suspended => Some(BucketVersioningStatus::SUSPENDED),
+        };
+        Ok(GetBucketVersioningOutput {
+            status: status.map(BucketVersioningStatus::from_static),
+            mfa_delete: None,
+        })
+    })
+}
+
+pub(super) fn set_versioning(
+    backend: &Backend,
+    input: &PutBucketVersioningInput,
+) -> S3Result<PutBucketVersioningOutput> {
+    let asked = input.versioning_configuration.status.as_ref();
+    let versioning = match asked.map(BucketVersioningStatus::as_str) {
+        Some(BucketVersioningStatus::ENABLED) => Versioning::Enabled,
+        Some(BucketVersioningStatus::SUSPENDED) => Versioning::Suspended,
+        _ => {
+            return Err(s3_error!(
+                IllegalVersioningConfigurationException,
+                "The Versioning element must be specified"
+            ));
+        }
+    };
     backend
         .state
-        .with_bucket(&input.bucket, |_| Ok(GetBucketVersioningOutput::default()))
+        .with_bucket(&input.bucket, |bucket| bucket.set_versioning(versioning))?;
+    Ok(PutBucketVersioningOutput::default())
 }
 
 pub(super) fn list(backend: &Backend, input: &ListBucketsInput) -> ListBucketsOutput {

@@ -36,12 +36,15 @@ pub(super) fn complete(
                 Some(upload) => Ok(Found::Open(Box::new(upload.clone()))),
                 None => bucket
                     .completion(&name)
-                    .map(Found::Completed)
+                    .map(|object| {
+                        let version = bucket.told_version(&object);
+                        Found::Completed(object, version)
+                    })
                     .ok_or_else(no_such_upload),
             })?;
     let upload = match found {
         Found::Open(upload) => upload,
-        Found::Completed(object) => return Ok(output(&input, &object)),
+        Found::Completed(object, version) => return Ok(output(&input, &object, version)),
     };
     let stated = input
         .multipart_upload
@@ -52,25 +55,24 @@ pub(super) fn complete(
     check_sizes(&chosen, input.mpu_object_size)?;
     let mut object = assemble(&upload, &chosen);
     object.tells_checksum = tells_checksum;
-    let object = Arc::new(object);
     check_kind(&upload, &input)?;
     check_claim(claim.as_ref(), &object)?;
-    backend.state.with_bucket(&input.bucket, |bucket| {
+    let (object, version) = backend.state.with_bucket(&input.bucket, |bucket| {
         bucket.upload(&name)?;
-        let existing = bucket.objects().get(&input.key);
         if !backend.ignores_conditions_of_parts {
             backend.check_write(
                 input.if_match.as_ref(),
                 input.if_none_match.as_ref(),
-                existing,
+                bucket.get(&input.key).as_ref(),
             )?;
         }
-        bucket.put(&input.key, Arc::clone(&object))?;
+        let object = bucket.write(&input.key, Arc::new(object))?;
         bucket.uploads.remove(&name);
         bucket.remember_completion(name, Arc::clone(&object));
-        Ok(())
+        let version = bucket.told_version(&object);
+        Ok((object, version))
     })?;
-    Ok(output(&input, &object))
+    Ok(output(&input, &object, version))
 }
 
 /// Overlooks the checksums that a request states.
@@ -92,7 +94,7 @@ fn forget(input: &mut CompleteMultipartUploadInput) {
 
 enum Found {
     Open(Box<Upload>),
-    Completed(Arc<StoredObject>),
+    Completed(Arc<StoredObject>, Option<String>),
 }
 
 type Chosen<'a> = Vec<(i32, &'a UploadedPart)>;
@@ -221,6 +223,7 @@ fn assemble(upload: &Upload, chosen: &Chosen<'_>) -> StoredObject {
         parts: chosen.iter().map(part).collect(),
         archive_tier: None,
         restore: Restore::NotAsked,
+        version_id: None,
         bytes,
     }
 }
@@ -293,8 +296,10 @@ fn invalid_part() -> S3Error {
 fn output(
     input: &CompleteMultipartUploadInput,
     object: &StoredObject,
+    version_id: Option<String>,
 ) -> CompleteMultipartUploadOutput {
     let mut output = CompleteMultipartUploadOutput {
+        version_id,
         bucket: Some(input.bucket.clone()),
         key: Some(input.key.clone()),
         location: Some(format!("/{}/{}", input.bucket, input.key)),

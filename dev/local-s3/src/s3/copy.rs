@@ -16,11 +16,8 @@ use s3s::dto::{
     CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, MetadataDirective,
     TaggingDirective,
 };
-use s3s::{S3Request, S3Result, s3_error};
+use s3s::{S3ErrorCode, S3Request, S3Result, s3_error};
 use std::sync::Arc;
-
-/// API reference, "CopyObject": longer objects are copied in parts.
-const MOST_BYTES: u64 = 5 << 30;
 
 pub(super) fn copy(
     backend: &Backend,
@@ -35,20 +32,14 @@ pub(super) fn copy(
         if_modified_since: input.copy_source_if_modified_since.take(),
         if_unmodified_since: input.copy_source_if_unmodified_since.take(),
     };
-    let source = source(backend, &input.copy_source, &conditions)?;
+    let (source, copy_source_version_id) = source(backend, &input.copy_source, &conditions)?;
     refuse_copy_onto_itself(&input)?;
     let algorithm = match &input.checksum_algorithm {
         Some(name) => ChecksumAlgorithm::parse(name.as_str())?,
         None => source.checksum.algorithm,
     };
     let attributes = attributes(&mut input, &source.attributes)?;
-    if source.bytes.len() as u64 > MOST_BYTES {
-        return Err(s3_error!(
-            InvalidRequest,
-            "The specified copy source is larger than the maximum allowable size for a copy source: \
-             {MOST_BYTES}"
-        ));
-    }
+    check_length(backend, source.bytes.len())?;
     let mut payload = Payload::unclaimed(source.bytes.clone(), algorithm);
     let is_of_whole = source.checksum.kind == ChecksumType::FullObject;
     if input.checksum_algorithm.is_none() && is_of_whole && source.tells_checksum {
@@ -59,13 +50,17 @@ pub(super) fn copy(
         attributes,
         backend.clock.last_modified(),
     ));
-    backend.state.with_bucket(&input.bucket, |bucket| {
-        backend.check_write(
-            if_match.as_ref(),
-            if_none_match.as_ref(),
-            bucket.objects().get(&input.key),
-        )?;
-        bucket.put(&input.key, Arc::clone(&object))
+    let (object, version_id) = backend.state.with_bucket(&input.bucket, |bucket| {
+        if !backend.ignores_conditions_of_copies {
+            backend.check_write(
+                if_match.as_ref(),
+                if_none_match.as_ref(),
+                bucket.get(&input.key).as_ref(),
+            )?;
+        }
+        let object = bucket.write_copy(&input.key, object)?;
+        let version = bucket.told_version(&object);
+        Ok((object, version))
     })?;
     let mut result = CopyObjectResult {
         e_tag: Some(etag_of(&object)),
@@ -76,18 +71,20 @@ pub(super) fn copy(
     set_checksum!(result, &object.checksum);
     let mut output = CopyObjectOutput {
         copy_object_result: Some(result),
+        copy_source_version_id,
+        version_id,
         ..Default::default()
     };
     set_encryption!(output, &object.attributes.encryption);
     Ok(output)
 }
 
-/// The object a copy is to be made of, if it may be.
+/// The object a copy is to be made of, if it may be, and the id of its version if clients are told it.
 pub(super) fn source(
     backend: &Backend,
     source: &CopySource,
     conditions: &ReadConditions,
-) -> S3Result<Arc<StoredObject>> {
+) -> S3Result<(Arc<StoredObject>, Option<String>)> {
     let CopySource::Bucket {
         bucket,
         key,
@@ -99,21 +96,36 @@ pub(super) fn source(
             "Access points are not implemented."
         ));
     };
-    if version_id
-        .as_deref()
-        .is_some_and(|version| version != "null")
-    {
-        return Err(s3_error!(InvalidArgument, "Invalid version id specified"));
+    let found = backend.state.object(bucket, key, version_id.as_deref());
+    let (object, version) = found.map_err(|error| match error.code() {
+        S3ErrorCode::MethodNotAllowed => s3_error!(
+            InvalidRequest,
+            "The source of a copy request may not specifically refer to a delete marker by version id."
+        ),
+        _ => error,
+    })?;
+    if !backend.ignores_conditions_of_sources {
+        conditions.check(&object, Reader::Copy)?;
     }
-    let object = backend.state.object(bucket, key)?;
-    conditions.check(&object, Reader::Copy)?;
     if !object.is_readable(backend.clock.now()) {
         return Err(s3_error!(
             InvalidObjectState,
             "Operation is not valid for the source object's storage class"
         ));
     }
-    Ok(object)
+    Ok((object, version))
+}
+
+/// What is longer has to be copied in parts.
+pub(super) fn check_length(backend: &Backend, length: usize) -> S3Result<()> {
+    if length as u64 <= backend.copy_limit {
+        return Ok(());
+    }
+    Err(s3_error!(
+        InvalidRequest,
+        "The specified copy source is larger than the maximum allowable size for a copy source: {}",
+        backend.copy_limit
+    ))
 }
 
 /// Storage class and encryption are never inherited; the rest is as the directives say.
@@ -148,10 +160,16 @@ fn replaces_metadata(input: &CopyObjectInput) -> bool {
 }
 
 fn refuse_copy_onto_itself(input: &CopyObjectInput) -> S3Result<()> {
-    let CopySource::Bucket { bucket, key, .. } = &input.copy_source else {
+    let CopySource::Bucket {
+        bucket,
+        key,
+        version_id,
+    } = &input.copy_source
+    else {
         return Ok(());
     };
-    let is_itself = **bucket == *input.bucket && **key == *input.key;
+    // To copy an older version onto its key is to restore it.
+    let is_itself = **bucket == *input.bucket && **key == *input.key && version_id.is_none();
     let changes = replaces_metadata(input)
         || input.storage_class.is_some()
         || input.server_side_encryption.is_some()

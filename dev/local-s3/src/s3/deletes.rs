@@ -2,12 +2,14 @@
 
 use super::Backend;
 use super::conditions::check_current;
-use crate::state::Bucket;
+use crate::bucket::Bucket;
+use crate::versions::Deleted;
 use s3s::dto::{
     DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject,
     ETagCondition, Error, ObjectIdentifier,
 };
 use s3s::{S3Result, s3_error};
+use std::time::SystemTime;
 
 /// S3 API reference, `DeleteObjects`.
 const MOST_KEYS: usize = 1_000;
@@ -19,10 +21,16 @@ pub(super) fn one(backend: &Backend, input: &DeleteObjectInput) -> S3Result<Dele
             "Conditions on size and time exist in directory buckets only."
         ));
     }
-    backend.state.with_bucket(&input.bucket, |bucket| {
-        remove(bucket, &input.key, input.if_match.as_ref())
+    let now = backend.clock.last_modified();
+    let deleted = backend.state.with_bucket(&input.bucket, |bucket| {
+        let version = input.version_id.as_deref();
+        remove(bucket, &input.key, version, input.if_match.as_ref(), now)
     })?;
-    Ok(DeleteObjectOutput::default())
+    Ok(DeleteObjectOutput {
+        delete_marker: deleted.marker.is_some().then_some(true),
+        version_id: deleted.version.or(deleted.marker),
+        ..Default::default()
+    })
 }
 
 pub(super) fn many(backend: &Backend, input: DeleteObjectsInput) -> S3Result<DeleteObjectsOutput> {
@@ -34,21 +42,31 @@ pub(super) fn many(backend: &Backend, input: DeleteObjectsInput) -> S3Result<Del
              schema"
         ));
     }
+    let now = backend.clock.last_modified();
     let is_quiet = input.delete.quiet == Some(true);
     let mut output = DeleteObjectsOutput::default();
     backend.state.with_bucket(&input.bucket, |bucket| {
-        for ObjectIdentifier { key, e_tag, .. } in objects {
-            match remove(bucket, &key, e_tag.map(ETagCondition::ETag).as_ref()) {
-                Ok(()) if is_quiet => {}
-                Ok(()) => output.deleted.get_or_insert_default().push(DeletedObject {
+        for ObjectIdentifier {
+            key,
+            e_tag,
+            version_id,
+            ..
+        } in objects
+        {
+            let condition = e_tag.map(ETagCondition::ETag);
+            match remove(bucket, &key, version_id.as_deref(), condition.as_ref(), now) {
+                Ok(_) if is_quiet => {}
+                Ok(deleted) => output.deleted.get_or_insert_default().push(DeletedObject {
                     key: Some(key),
-                    ..Default::default()
+                    delete_marker: deleted.marker.is_some().then_some(true),
+                    delete_marker_version_id: deleted.marker,
+                    version_id: deleted.version,
                 }),
                 Err(error) => output.errors.get_or_insert_default().push(Error {
                     code: Some(error.code().as_str().to_owned()),
                     message: error.message().map(str::to_owned),
                     key: Some(key),
-                    version_id: None,
+                    version_id,
                 }),
             }
         }
@@ -57,7 +75,20 @@ pub(super) fn many(backend: &Backend, input: DeleteObjectsInput) -> S3Result<Del
     Ok(output)
 }
 
-fn remove(bucket: &mut Bucket, key: &str, if_match: Option<&ETagCondition>) -> S3Result<()> {
-    check_current(if_match, bucket.objects().get(key))?;
-    bucket.remove(key).map(|_| ())
+fn remove(
+    bucket: &mut Bucket,
+    key: &str,
+    version: Option<&str>,
+    if_match: Option<&ETagCondition>,
+    now: SystemTime,
+) -> S3Result<Deleted> {
+    let target = match version {
+        None => bucket.get(key),
+        Some(_) => bucket.find(key, version).ok(),
+    };
+    check_current(if_match, target.as_ref())?;
+    match version {
+        None => bucket.delete(key, now),
+        Some(version) => bucket.delete_version(key, version),
+    }
 }

@@ -1,24 +1,24 @@
-//! `ListObjectsV2`, `ListObjects` and `ListObjectVersions`, over any map of sorted names.
-//!
-//! There is no versioning: every object has one version, `null`.
+//! `ListObjectsV2` and `ListObjects`, over any sorted names.
 
 use super::encoding::Encoding;
-use super::{checksum_algorithm, checksum_type, etag_of, size, timestamp};
-use crate::listing::{LARGEST_PAGE, Page, PageQuery, page};
+use super::{checksum_algorithm, checksum_type, etag_of, restore, size, timestamp};
+use crate::listing::{LARGEST_PAGE, Names, Page, PageQuery, page};
 use crate::object::StoredObject;
 use s3s::dto::{
-    CommonPrefix, ListObjectVersionsInput, ListObjectVersionsOutput, ListObjectsInput,
-    ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, Object, ObjectStorageClass,
-    ObjectVersion, ObjectVersionStorageClass,
+    CommonPrefix, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output,
+    Object, ObjectStorageClass, OptionalObjectAttributes, RestoreStatus,
 };
 use s3s::{S3Result, s3_error};
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// What can stand in a listing.
 pub(crate) trait Listed {
     /// The entry, without its key.
     fn entry(&self) -> Object;
+
+    /// Where its restoration stands, if it is archived and was asked for.
+    fn restore_status(&self, now: SystemTime) -> Option<RestoreStatus>;
 }
 
 impl Listed for StoredObject {
@@ -36,15 +36,30 @@ impl Listed for StoredObject {
             ..Object::default()
         }
     }
+
+    fn restore_status(&self, now: SystemTime) -> Option<RestoreStatus> {
+        restore::status(self, now)
+    }
 }
 
-type Names<Entry> = BTreeMap<String, Arc<Entry>>;
+impl<Entry: Listed> Listed for Arc<Entry> {
+    fn entry(&self) -> Object {
+        Entry::entry(self)
+    }
 
-pub(crate) fn v2<Entry: Listed>(
-    names: &Names<Entry>,
+    fn restore_status(&self, now: SystemTime) -> Option<RestoreStatus> {
+        Entry::restore_status(self, now)
+    }
+}
+
+pub(crate) fn v2<N: Names<Entry: Listed>>(
+    names: &N,
     input: ListObjectsV2Input,
+    now: SystemTime,
 ) -> S3Result<ListObjectsV2Output> {
     let encoding = Encoding::of(input.encoding_type.as_ref());
+    let restores_at =
+        wants_restore_status(input.optional_object_attributes.as_deref()).then_some(now);
     let prefix = input.prefix.unwrap_or_default();
     let max_keys = max_keys(input.max_keys)?;
     let resumed = input.continuation_token.as_deref().map(parse_token);
@@ -60,7 +75,7 @@ pub(crate) fn v2<Entry: Listed>(
         key_count: Some(count(page.entries.len() + page.common_prefixes.len())),
         is_truncated: Some(page.next.is_some()),
         next_continuation_token: page.next.as_deref().map(token),
-        contents: Some(entries(&page, encoding).collect()),
+        contents: Some(entries(&page, encoding, restores_at).collect()),
         common_prefixes: Some(common_prefixes(&page, encoding)),
         prefix: Some(encoding.apply(&prefix)),
         delimiter: encoding.apply_to(input.delimiter.as_ref()),
@@ -73,11 +88,14 @@ pub(crate) fn v2<Entry: Listed>(
     })
 }
 
-pub(crate) fn v1<Entry: Listed>(
-    names: &Names<Entry>,
+pub(crate) fn v1<N: Names<Entry: Listed>>(
+    names: &N,
     input: ListObjectsInput,
+    now: SystemTime,
 ) -> S3Result<ListObjectsOutput> {
     let encoding = Encoding::of(input.encoding_type.as_ref());
+    let restores_at =
+        wants_restore_status(input.optional_object_attributes.as_deref()).then_some(now);
     let prefix = input.prefix.unwrap_or_default();
     let max_keys = max_keys(input.max_keys)?;
     let query = PageQuery {
@@ -92,7 +110,7 @@ pub(crate) fn v1<Entry: Listed>(
     Ok(ListObjectsOutput {
         is_truncated: Some(page.next.is_some()),
         next_marker: encoding.apply_to(next),
-        contents: Some(entries(&page, encoding).collect()),
+        contents: Some(entries(&page, encoding, restores_at).collect()),
         common_prefixes: Some(common_prefixes(&page, encoding)),
         prefix: Some(encoding.apply(&prefix)),
         delimiter: encoding.apply_to(input.delimiter.as_ref()),
@@ -104,71 +122,37 @@ pub(crate) fn v1<Entry: Listed>(
     })
 }
 
-pub(super) fn versions<Entry: Listed>(
-    names: &Names<Entry>,
-    input: ListObjectVersionsInput,
-) -> S3Result<ListObjectVersionsOutput> {
-    let encoding = Encoding::of(input.encoding_type.as_ref());
-    let prefix = input.prefix.unwrap_or_default();
-    let max_keys = max_keys(input.max_keys)?;
-    let query = PageQuery {
-        prefix: &prefix,
-        delimiter: input.delimiter.as_deref(),
-        after: input.key_marker.as_deref(),
-        max_keys,
-    };
-    let page = page(names, query);
-    Ok(ListObjectVersionsOutput {
-        is_truncated: Some(page.next.is_some()),
-        next_key_marker: encoding.apply_to(page.next.as_ref()),
-        next_version_id_marker: page.next.as_ref().map(|_| "null".to_owned()),
-        versions: Some(entries(&page, encoding).map(only_version).collect()),
-        common_prefixes: Some(common_prefixes(&page, encoding)),
-        prefix: Some(encoding.apply(&prefix)),
-        delimiter: encoding.apply_to(input.delimiter.as_ref()),
-        key_marker: Some(encoding.apply(input.key_marker.as_deref().unwrap_or_default())),
-        version_id_marker: input.version_id_marker,
-        encoding_type: input.encoding_type,
-        max_keys: Some(count(max_keys)),
-        name: Some(input.bucket),
-        ..ListObjectVersionsOutput::default()
-    })
-}
-
 fn entries<Entry: Listed>(
-    page: &Page<'_, Arc<Entry>>,
+    page: &Page<'_, Entry>,
     encoding: Encoding,
+    restores_at: Option<SystemTime>,
 ) -> impl Iterator<Item = Object> {
     page.entries.iter().map(move |(key, listed)| Object {
         key: Some(encoding.apply(key)),
+        restore_status: restores_at.and_then(|now| listed.restore_status(now)),
         ..listed.entry()
     })
 }
 
-fn common_prefixes<Entry>(page: &Page<'_, Arc<Entry>>, encoding: Encoding) -> Vec<CommonPrefix> {
+fn common_prefixes<Entry>(page: &Page<'_, Entry>, encoding: Encoding) -> Vec<CommonPrefix> {
     let listed = |prefix: &String| CommonPrefix {
         prefix: Some(encoding.apply(prefix)),
     };
     page.common_prefixes.iter().map(listed).collect()
 }
 
-fn only_version(object: Object) -> ObjectVersion {
-    let class = object.storage_class.map(|class| class.as_str().to_owned());
-    ObjectVersion {
-        key: object.key,
-        version_id: Some("null".to_owned()),
-        is_latest: Some(true),
-        e_tag: object.e_tag,
-        last_modified: object.last_modified,
-        size: object.size,
-        storage_class: class.map(ObjectVersionStorageClass::from),
-        checksum_algorithm: object.checksum_algorithm,
-        checksum_type: object.checksum_type,
-        ..ObjectVersion::default()
-    }
+/// Clients send one header with commas or a header for each.
+pub(super) fn wants_restore_status(asked: Option<&[OptionalObjectAttributes]>) -> bool {
+    let names = asked
+        .unwrap_or_default()
+        .iter()
+        .flat_map(|name| name.as_str().split(','));
+    names
+        .map(str::trim)
+        .any(|name| name == OptionalObjectAttributes::RESTORE_STATUS)
 }
 
-fn max_keys(asked: Option<i32>) -> S3Result<usize> {
+pub(super) fn max_keys(asked: Option<i32>) -> S3Result<usize> {
     match usize::try_from(asked.unwrap_or(i32::MAX)) {
         Ok(asked) => Ok(asked.min(LARGEST_PAGE)),
         Err(_) => Err(s3_error!(
@@ -178,7 +162,7 @@ fn max_keys(asked: Option<i32>) -> S3Result<usize> {
     }
 }
 
-fn count(length: usize) -> i32 {
+pub(super) fn count(length: usize) -> i32 {
     i32::try_from(length).unwrap_or(i32::MAX)
 }
 

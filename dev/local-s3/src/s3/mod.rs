@@ -11,6 +11,7 @@ mod conditions;
 mod copy;
 mod deletes;
 mod encoding;
+mod list_versions;
 pub(crate) mod listing;
 mod object_attributes;
 mod parts;
@@ -34,6 +35,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// API reference, "CopyObject" and "UploadPartCopy": the most bytes that one request copies.
+pub(crate) const COPY_LIMIT: u64 = 5 << 30;
+
 /// What the operations work on.
 #[derive(Debug)]
 pub(crate) struct Backend {
@@ -48,6 +52,12 @@ pub(crate) struct Backend {
     pub(crate) ignores_if_none_match: bool,
     /// Parts become an object although the condition of that does not hold.
     pub(crate) ignores_conditions_of_parts: bool,
+    /// Copies are written although the condition on their target does not hold.
+    pub(crate) ignores_conditions_of_copies: bool,
+    /// Copies are made although the conditions on their source do not hold.
+    pub(crate) ignores_conditions_of_sources: bool,
+    /// The most bytes that one request copies.
+    pub(crate) copy_limit: u64,
     /// What it keeps of objects that were sent in parts.
     pub(crate) checksums_of_parts: ChecksumsOfParts,
     next_upload: AtomicU32,
@@ -63,6 +73,9 @@ impl Backend {
             ignores_if_match: false,
             ignores_if_none_match: false,
             ignores_conditions_of_parts: false,
+            ignores_conditions_of_copies: false,
+            ignores_conditions_of_sources: false,
+            copy_limit: COPY_LIMIT,
             checksums_of_parts: ChecksumsOfParts::default(),
             next_upload: AtomicU32::new(1),
         }

@@ -16,7 +16,10 @@ pub(super) fn get(
     backend: &Backend,
     input: &GetObjectAttributesInput,
 ) -> S3Result<GetObjectAttributesOutput> {
-    let object = backend.state.object(&input.bucket, &input.key)?;
+    let (object, version_id) =
+        backend
+            .state
+            .object(&input.bucket, &input.key, input.version_id.as_deref())?;
     // Clients send one header with commas or a header for each.
     let wanted = |name: &str| {
         input
@@ -26,6 +29,7 @@ pub(super) fn get(
             .any(|listed| listed.trim() == name)
     };
     let mut output = GetObjectAttributesOutput {
+        version_id,
         last_modified: Some(timestamp(object.last_modified)),
         ..Default::default()
     };

@@ -2,9 +2,9 @@
 
 use super::conditions::ReadConditions;
 use super::{Backend, copy, payload, set_checksum, set_encryption, timestamp};
+use crate::bucket::UploadName;
 use crate::checksum::{ChecksumAlgorithm, ChecksumType, ChecksumsOfParts};
 use crate::object::{Payload, Terms, UploadedPart};
-use crate::state::UploadName;
 use http::HeaderMap;
 use s3s::dto::{
     CopyPartResult, ETag, Range, UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput,
@@ -62,7 +62,7 @@ pub(super) fn copy(
         if_modified_since: input.copy_source_if_modified_since.take(),
         if_unmodified_since: input.copy_source_if_unmodified_since.take(),
     };
-    let source = copy::source(backend, &input.copy_source, &conditions)?;
+    let (source, copy_source_version_id) = copy::source(backend, &input.copy_source, &conditions)?;
     if input.copy_source_range.is_some() && source.bytes.len() <= MOST_BYTES_WITHOUT_RANGES {
         return Err(s3_error!(
             InvalidRequest,
@@ -73,6 +73,7 @@ pub(super) fn copy(
         Some(range) => source.bytes.slice(parse_range(range, source.bytes.len())?),
         None => source.bytes.clone(),
     };
+    copy::check_length(backend, bytes.len())?;
     let payload = Payload::unclaimed(
         bytes,
         terms.algorithm.unwrap_or(ChecksumAlgorithm::Crc64Nvme),
@@ -92,6 +93,7 @@ pub(super) fn copy(
     add(backend, &input.bucket, &name, input.part_number, part)?;
     let mut output = UploadPartCopyOutput {
         copy_part_result: Some(result),
+        copy_source_version_id,
         ..Default::default()
     };
     set_encryption!(output, &terms.attributes.encryption);

@@ -6,12 +6,12 @@ use super::{
     timestamp,
 };
 use crate::object::StoredObject;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use s3s::dto::{
     ArchiveStatus, ChecksumMode, GetObjectInput, GetObjectOutput, HeadObjectInput,
     HeadObjectOutput, Range, StorageClass, StreamingBlob, Timestamp, TimestampFormat,
 };
-use s3s::{Body, S3Error, S3Result, s3_error};
+use s3s::{Body, S3Error, S3Response, S3Result, s3_error};
 use std::ops;
 use std::sync::Arc;
 
@@ -47,8 +47,11 @@ macro_rules! head_of {
 }
 
 pub(super) fn get(backend: &Backend, input: GetObjectInput) -> S3Result<GetObjectOutput> {
-    refuse_parts_and_versions(input.part_number, input.version_id.as_deref())?;
-    let object = backend.state.object(&input.bucket, &input.key)?;
+    refuse_parts(input.part_number)?;
+    let (object, version_id) =
+        backend
+            .state
+            .object(&input.bucket, &input.key, input.version_id.as_deref())?;
     let conditions = ReadConditions {
         if_match: input.if_match,
         if_none_match: input.if_none_match,
@@ -68,6 +71,7 @@ pub(super) fn get(backend: &Backend, input: GetObjectInput) -> S3Result<GetObjec
         None => object.bytes.clone(),
     };
     let mut output = GetObjectOutput {
+        version_id,
         content_length: Some(size(bytes.len() as u64)),
         content_range: range.as_ref().map(|range| content_range(range, &object)),
         tag_count: tag_count(&object),
@@ -86,9 +90,12 @@ pub(super) fn get(backend: &Backend, input: GetObjectInput) -> S3Result<GetObjec
 pub(super) fn head(
     backend: &Backend,
     input: HeadObjectInput,
-) -> S3Result<(HeadObjectOutput, StatusCode)> {
-    refuse_parts_and_versions(input.part_number, input.version_id.as_deref())?;
-    let object = backend.state.object(&input.bucket, &input.key)?;
+) -> S3Result<S3Response<HeadObjectOutput>> {
+    refuse_parts(input.part_number)?;
+    let (object, version_id) =
+        backend
+            .state
+            .object(&input.bucket, &input.key, input.version_id.as_deref())?;
     let conditions = ReadConditions {
         if_match: input.if_match,
         if_none_match: input.if_none_match,
@@ -101,6 +108,7 @@ pub(super) fn head(
         .as_ref()
         .map_or(object.bytes.len(), ExactSizeIterator::len);
     let mut output = HeadObjectOutput {
+        version_id,
         content_length: Some(size(length as u64)),
         content_range: range.as_ref().map(|range| content_range(range, &object)),
         archive_status: object.archive_tier.clone().map(ArchiveStatus::from),
@@ -117,20 +125,23 @@ pub(super) fn head(
     } else {
         StatusCode::OK
     };
-    Ok((output, status))
+    let mut response = S3Response::with_status(output, status);
+    // s3s knows this header in the answers to `GetObject` only.
+    if let Some(count) = tag_count(&object) {
+        let name = HeaderName::from_static("x-amz-tagging-count");
+        response.headers.insert(name, HeaderValue::from(count));
+    }
+    Ok(response)
 }
 
-/// Without versioning the only version is `null`; single parts are not kept apart.
-fn refuse_parts_and_versions(part_number: Option<i32>, version_id: Option<&str>) -> S3Result<()> {
-    if part_number.is_some() {
-        return Err(s3_error!(
+/// Single parts are not kept apart.
+fn refuse_parts(part_number: Option<i32>) -> S3Result<()> {
+    match part_number {
+        None => Ok(()),
+        Some(_) => Err(s3_error!(
             NotImplemented,
             "Reading by part number is not implemented."
-        ));
-    }
-    match version_id {
-        None | Some("null") => Ok(()),
-        Some(_) => Err(s3_error!(InvalidArgument, "Invalid version id specified")),
+        )),
     }
 }
 

@@ -1,10 +1,10 @@
 //! `RestoreObject`: archived objects become readable at once, unless the server is told to keep
 //! them waiting.
 
-use super::Backend;
+use super::{Backend, timestamp};
 use crate::object::{Restore, StoredObject};
 use http::StatusCode;
-use s3s::dto::{RestoreObjectInput, RestoreObjectOutput};
+use s3s::dto::{RestoreObjectInput, RestoreObjectOutput, RestoreStatus};
 use s3s::{S3Result, s3_error};
 use std::time::{Duration, SystemTime};
 
@@ -19,7 +19,8 @@ pub(super) fn restore(
         .as_ref()
         .and_then(|request| request.days);
     backend.state.with_bucket(&input.bucket, |bucket| {
-        let object = bucket.existing(&input.key)?;
+        let version = input.version_id.as_deref();
+        let object = bucket.find(&input.key, version)?;
         if !object.is_archived() {
             return Err(s3_error!(
                 InvalidObjectState,
@@ -52,12 +53,28 @@ pub(super) fn restore(
         };
         let stays_pending = backend.restores_stay_pending;
         let end = backend.clock.last_modified() + DAY * days;
-        bucket.amend(&input.key, |object| match (stays_pending, is_tiered) {
-            (true, _) => object.restore = Restore::Pending,
-            (false, true) => object.archive_tier = None,
-            (false, false) => object.restore = Restore::Until(end),
+        bucket.amend(&input.key, version, |object| {
+            match (stays_pending, is_tiered) {
+                (true, _) => object.restore = Restore::Pending,
+                (false, true) => object.archive_tier = None,
+                (false, false) => object.restore = Restore::Until(end),
+            }
         })?;
         Ok((RestoreObjectOutput::default(), status))
+    })
+}
+
+/// What a listing says of it, if it is asked for.
+pub(super) fn status(object: &StoredObject, now: SystemTime) -> Option<RestoreStatus> {
+    let expiry = match object.restore {
+        Restore::NotAsked => return None,
+        Restore::Pending => None,
+        Restore::Until(end) if end <= now => return None,
+        Restore::Until(end) => Some(timestamp(end)),
+    };
+    Some(RestoreStatus {
+        is_restore_in_progress: Some(expiry.is_none()),
+        restore_expiry_date: expiry,
     })
 }
 

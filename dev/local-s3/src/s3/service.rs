@@ -3,10 +3,10 @@
 //! Operations that are not here answer 501, which is s3s's default.
 
 use super::{
-    Backend, buckets, complete, copy, deletes, listing, object_attributes, parts, reads, restore,
-    tagging, uploads, writes,
+    Backend, buckets, complete, copy, deletes, list_versions, listing, object_attributes, parts,
+    reads, restore, tagging, uploads, writes,
 };
-use crate::state::Bucket;
+use crate::bucket::Bucket;
 use async_trait::async_trait;
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result};
@@ -54,6 +54,13 @@ impl S3 for Backend {
         buckets::versioning(self, &request.input).map(S3Response::new)
     }
 
+    async fn put_bucket_versioning(
+        &self,
+        request: S3Request<PutBucketVersioningInput>,
+    ) -> Answer<PutBucketVersioningOutput> {
+        buckets::set_versioning(self, &request.input).map(S3Response::new)
+    }
+
     async fn put_object(&self, request: S3Request<PutObjectInput>) -> Answer<PutObjectOutput> {
         writes::put(self, request).await.map(S3Response::new)
     }
@@ -63,8 +70,7 @@ impl S3 for Backend {
     }
 
     async fn head_object(&self, request: S3Request<HeadObjectInput>) -> Answer<HeadObjectOutput> {
-        let (output, status) = reads::head(self, request.input)?;
-        Ok(S3Response::with_status(output, status))
+        reads::head(self, request.input)
     }
 
     async fn delete_object(
@@ -126,7 +132,8 @@ impl S3 for Backend {
         request: S3Request<ListObjectsInput>,
     ) -> Answer<ListObjectsOutput> {
         let bucket = request.input.bucket.clone();
-        let list = |bucket: &mut Bucket| listing::v1(bucket.objects(), request.input);
+        let now = self.clock.now();
+        let list = |bucket: &mut Bucket| listing::v1(bucket, request.input, now);
         self.state.with_bucket(&bucket, list).map(S3Response::new)
     }
 
@@ -135,7 +142,8 @@ impl S3 for Backend {
         request: S3Request<ListObjectsV2Input>,
     ) -> Answer<ListObjectsV2Output> {
         let bucket = request.input.bucket.clone();
-        let list = |bucket: &mut Bucket| listing::v2(bucket.objects(), request.input);
+        let now = self.clock.now();
+        let list = |bucket: &mut Bucket| listing::v2(bucket, request.input, now);
         self.state.with_bucket(&bucket, list).map(S3Response::new)
     }
 
@@ -144,7 +152,8 @@ impl S3 for Backend {
         request: S3Request<ListObjectVersionsInput>,
     ) -> Answer<ListObjectVersionsOutput> {
         let bucket = request.input.bucket.clone();
-        let list = |bucket: &mut Bucket| listing::versions(bucket.objects(), request.input);
+        let now = self.clock.now();
+        let list = |bucket: &mut Bucket| list_versions::list(bucket, request.input, now);
         self.state.with_bucket(&bucket, list).map(S3Response::new)
     }
 

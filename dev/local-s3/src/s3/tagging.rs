@@ -59,7 +59,10 @@ pub(super) fn get(
     backend: &Backend,
     input: &GetObjectTaggingInput,
 ) -> S3Result<GetObjectTaggingOutput> {
-    let object = backend.state.object(&input.bucket, &input.key)?;
+    let (object, version_id) =
+        backend
+            .state
+            .object(&input.bucket, &input.key, input.version_id.as_deref())?;
     let tag = |(key, value): (&String, &String)| Tag {
         key: Some(key.clone()),
         value: Some(value.clone()),
@@ -67,7 +70,7 @@ pub(super) fn get(
     let tag_set = object.attributes.tags.iter().map(tag).collect();
     Ok(GetObjectTaggingOutput {
         tag_set,
-        version_id: None,
+        version_id,
     })
 }
 
@@ -77,21 +80,32 @@ pub(super) fn put(
 ) -> S3Result<PutObjectTaggingOutput> {
     let pair = |tag: Tag| (tag.key.unwrap_or_default(), tag.value.unwrap_or_default());
     let tags = collect(input.tagging.tag_set.into_iter().map(pair))?;
-    replace(backend, &input.bucket, &input.key, tags)?;
-    Ok(PutObjectTaggingOutput::default())
+    let version = input.version_id.as_deref();
+    let version_id = replace(backend, &input.bucket, &input.key, version, tags)?;
+    Ok(PutObjectTaggingOutput { version_id })
 }
 
 pub(super) fn delete(
     backend: &Backend,
     input: &DeleteObjectTaggingInput,
 ) -> S3Result<DeleteObjectTaggingOutput> {
-    replace(backend, &input.bucket, &input.key, Tags::new())?;
-    Ok(DeleteObjectTaggingOutput::default())
+    let version = input.version_id.as_deref();
+    let version_id = replace(backend, &input.bucket, &input.key, version, Tags::new())?;
+    Ok(DeleteObjectTaggingOutput { version_id })
 }
 
-fn replace(backend: &Backend, bucket: &str, key: &str, tags: Tags) -> S3Result<()> {
+/// Gives an object other tags, and returns the id of its version if clients are told it.
+fn replace(
+    backend: &Backend,
+    bucket: &str,
+    key: &str,
+    version: Option<&str>,
+    tags: Tags,
+) -> S3Result<Option<String>> {
     backend.state.with_bucket(bucket, |bucket| {
-        bucket.amend(key, |object| object.attributes.tags = tags)
+        bucket.amend(key, version, |object| object.attributes.tags = tags)?;
+        let object = bucket.find(key, version)?;
+        Ok(bucket.told_version(&object))
     })
 }
 

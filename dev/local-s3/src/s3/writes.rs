@@ -24,16 +24,18 @@ pub(super) async fn put(
         backend.clock.last_modified(),
     ));
     let input = &request.input;
-    backend.state.with_bucket(&input.bucket, |bucket| {
-        let existing = bucket.objects().get(&input.key);
+    let (object, version_id) = backend.state.with_bucket(&input.bucket, |bucket| {
         backend.check_write(
             input.if_match.as_ref(),
             input.if_none_match.as_ref(),
-            existing,
+            bucket.get(&input.key).as_ref(),
         )?;
-        bucket.put(&input.key, Arc::clone(&object))
+        let object = bucket.write(&input.key, object)?;
+        let version = bucket.told_version(&object);
+        Ok((object, version))
     })?;
     let mut output = PutObjectOutput {
+        version_id,
         e_tag: Some(etag_of(&object)),
         checksum_type: Some(checksum_type(object.checksum.kind)),
         ..Default::default()

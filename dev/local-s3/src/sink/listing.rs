@@ -27,7 +27,7 @@ impl Served {
         };
         let listed = self
             .store
-            .with_bucket(bucket, |names| listing::v2(names, input))?;
+            .with_bucket(bucket, |names| listing::v2(names, input, SystemTime::now()))?;
         listed.map(|page| answer::xml(&page))
     }
 
@@ -45,7 +45,7 @@ impl Served {
         };
         let listed = self
             .store
-            .with_bucket(bucket, |names| listing::v1(names, input))?;
+            .with_bucket(bucket, |names| listing::v1(names, input, SystemTime::now()))?;
         listed.map(|page| answer::xml(&page))
     }
 

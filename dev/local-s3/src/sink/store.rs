@@ -6,7 +6,7 @@ use crate::hook::detached;
 use crate::s3::listing::Listed;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
-use s3s::dto::{ETag, Object, ObjectStorageClass};
+use s3s::dto::{ETag, Object, ObjectStorageClass, RestoreStatus};
 use s3s::{S3Result, s3_error};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,6 +44,10 @@ impl Listed for Entry {
             )),
             ..Object::default()
         }
+    }
+
+    fn restore_status(&self, _: SystemTime) -> Option<RestoreStatus> {
+        None
     }
 }
 

@@ -16,6 +16,15 @@ pub(crate) struct Arguments {
     #[arg(long = "bucket", value_name = "NAME")]
     pub(crate) buckets: Vec<String>,
 
+    /// A bucket to create at the start that keeps versions; may be given several times
+    #[arg(long = "versioned-bucket", value_name = "NAME", conflicts_with_all = ["sink", "persist"])]
+    pub(crate) versioned_buckets: Vec<String>,
+
+    /// A bucket to create at the start with so many objects that are computed and need no memory; may
+    /// be given several times
+    #[arg(long, value_name = "BUCKET=N", value_parser = generated, conflicts_with_all = ["sink", "persist"])]
+    pub(crate) generate: Vec<(String, u64)>,
+
     /// Keep objects in this folder, and start with those that are there
     #[arg(long, value_name = "FOLDER", conflicts_with = "sink")]
     pub(crate) persist: Option<PathBuf>,
@@ -39,6 +48,18 @@ pub(crate) struct Arguments {
     /// Append a JSON line for each request to this file
     #[arg(long, value_name = "FILE", conflicts_with = "sink")]
     pub(crate) log_requests: Option<PathBuf>,
+
+    /// Copy no more than this in one request, instead of 5 GiB
+    #[arg(long, value_name = "BYTES", conflicts_with = "sink")]
+    pub(crate) copy_limit: Option<u64>,
+
+    /// Write copies whatever the conditions on their target say
+    #[arg(long, conflicts_with = "sink")]
+    pub(crate) ignore_conditions_of_copies: bool,
+
+    /// Copy whatever the conditions on the source say
+    #[arg(long, conflicts_with = "sink")]
+    pub(crate) ignore_conditions_of_sources: bool,
 
     /// Take uploads as fast as possible and forget their content, for benchmarks
     #[arg(long)]
@@ -64,6 +85,12 @@ pub(crate) struct Arguments {
     /// Stop by itself after this time
     #[arg(long, value_name = "SECONDS")]
     pub(crate) stop_after: Option<u64>,
+}
+
+fn generated(text: &str) -> Result<(String, u64), String> {
+    let parts = text.split_once('=');
+    let parsed = parts.and_then(|(bucket, count)| Some((bucket.to_owned(), count.parse().ok()?)));
+    parsed.ok_or_else(|| "expected a bucket and a number, for example `many=10000000`".to_owned())
 }
 
 /// What to run.

@@ -67,6 +67,12 @@ fn start(arguments: &Arguments) -> io::Result<Running> {
     for bucket in &arguments.buckets {
         builder = builder.bucket(bucket);
     }
+    for bucket in &arguments.versioned_buckets {
+        builder = builder.versioned_bucket(bucket);
+    }
+    for (bucket, count) in &arguments.generate {
+        builder = builder.generated_bucket(bucket, *count);
+    }
     if let (Some(access_key), Some(secret_key)) = (&arguments.access_key, &arguments.secret_key) {
         builder = builder.credentials(access_key, secret_key);
     }
@@ -78,6 +84,15 @@ fn start(arguments: &Arguments) -> io::Result<Running> {
     }
     if let Some(file) = &arguments.log_requests {
         builder = builder.log_requests(file);
+    }
+    if let Some(bytes) = arguments.copy_limit {
+        builder = builder.copy_limit(bytes);
+    }
+    if arguments.ignore_conditions_of_copies {
+        builder = builder.ignores_conditions_of_copies();
+    }
+    if arguments.ignore_conditions_of_sources {
+        builder = builder.ignores_conditions_of_sources();
     }
     builder.start().map(Running::Server)
 }

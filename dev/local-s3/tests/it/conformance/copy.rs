@@ -5,9 +5,10 @@ use crate::support::client::refusal;
 use aws_sdk_s3::operation::upload_part_copy::builders::UploadPartCopyFluentBuilder;
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart, MetadataDirective,
-    StorageClass, TaggingDirective,
+    RestoreRequest, StorageClass, TaggingDirective,
 };
 use local_s3::{Checksum, ChecksumAlgorithm as Own};
+use std::collections::HashMap;
 
 impl Site {
     fn source(&self, key: &str) -> String {
@@ -305,4 +306,52 @@ pub(super) async fn of_what_is_small_no_range_is_copied(site: Site) {
     let id = created.await.unwrap().upload_id.unwrap();
     let refused = site.copied_range(id, "source").send().await;
     assert_eq!(refusal(refused), "400 InvalidRequest");
+}
+
+pub(super) async fn parts_that_are_copied_inherit_nothing(site: Site) {
+    site.put_described().await;
+    upload_one(&site, async |id| {
+        let part = site.client.upload_part_copy().bucket(&site.bucket);
+        let part = part.key("target").upload_id(id).part_number(1);
+        let part = part.copy_source(site.source("source")).send();
+        part.await.unwrap().copy_part_result.unwrap().e_tag
+    })
+    .await;
+    let head = site.client.head_object().bucket(&site.bucket).key("target");
+    let head = head.send().await.unwrap();
+    assert_eq!(head.content_type(), Some("binary/octet-stream"));
+    assert!(head.metadata().is_none_or(HashMap::is_empty));
+    assert_eq!(site.first_tag("target").await, None);
+}
+
+pub(super) async fn a_copy_from_another_bucket_with_an_encoded_key(site: Site) {
+    let other = format!("{}-other", site.bucket);
+    let created = site.client.create_bucket().bucket(&other).send();
+    created.await.unwrap();
+    let put = site.client.put_object().bucket(&other).key("a b/ü+?%.txt");
+    put.body(b"content".to_vec().into()).send().await.unwrap();
+    let copy = site.client.copy_object().bucket(&site.bucket).key("copy");
+    let copy = copy.copy_source(format!("{other}/a%20b/%C3%BC%2B%3F%25.txt"));
+    copy.send().await.unwrap();
+    assert_eq!(site.content("copy").await.unwrap(), b"content");
+}
+
+pub(super) async fn an_archived_object_is_copied_once_it_is_restored(site: Site) {
+    let put = site.client.put_object().bucket(&site.bucket).key("source");
+    let put = put.storage_class(StorageClass::Glacier);
+    put.body(b"content".to_vec().into()).send().await.unwrap();
+    let copy = || {
+        let copy = site.client.copy_object().bucket(&site.bucket).key("copy");
+        copy.copy_source(site.source("source")).send()
+    };
+    assert_eq!(refusal(copy().await), "403 InvalidObjectState");
+    let asked = RestoreRequest::builder().days(1).build();
+    let restore = site.client.restore_object().bucket(&site.bucket);
+    let restore = restore.key("source").restore_request(asked);
+    restore.send().await.unwrap();
+    // moto is restored at the first look.
+    let head = site.client.head_object().bucket(&site.bucket).key("source");
+    head.send().await.unwrap();
+    copy().await.unwrap();
+    assert_eq!(site.content("copy").await.unwrap(), b"content");
 }

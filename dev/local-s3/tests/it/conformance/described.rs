@@ -322,3 +322,15 @@ pub(super) async fn only_archived_objects_are_restored(site: Site) {
         .restore_request(two_days());
     assert_eq!(refusal(restore.send().await), "403 InvalidObjectState");
 }
+
+pub(super) async fn tags_are_counted(site: Site) {
+    site.put("none", b"").await;
+    let put = site.client.put_object().bucket(&site.bucket).key("two");
+    put.tagging("a=1&b=2").send().await.unwrap();
+    for (key, count) in [("none", None), ("two", Some(2))] {
+        let head = site.client.head_object().bucket(&site.bucket).key(key);
+        assert_eq!(head.send().await.unwrap().tag_count(), count, "{key}");
+        let get = site.client.get_object().bucket(&site.bucket).key(key);
+        assert_eq!(get.send().await.unwrap().tag_count(), count, "{key}");
+    }
+}

@@ -2,7 +2,10 @@
 
 use super::Site;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
-use aws_sdk_s3::types::{ChecksumAlgorithm, EncodingType, ObjectStorageClass};
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, EncodingType, ObjectStorageClass, OptionalObjectAttributes, RestoreRequest,
+    StorageClass,
+};
 
 async fn fill(site: &Site) {
     for key in ["a", "b/1", "b/2", "b/c/1", "d/1", "e"] {
@@ -234,4 +237,36 @@ pub(super) async fn every_object_has_one_version(site: Site) {
         (version.key(), version.version_id(), version.is_latest()),
         (Some("a"), Some("null"), Some(true))
     );
+}
+
+pub(super) async fn restorations_are_listed_when_asked_for(site: Site) {
+    for (key, class) in [
+        ("cold", StorageClass::DeepArchive),
+        ("warm", StorageClass::Glacier),
+    ] {
+        let put = site.client.put_object().bucket(&site.bucket).key(key);
+        put.storage_class(class).send().await.unwrap();
+    }
+    let asked = RestoreRequest::builder().days(2).build();
+    let restore = site.client.restore_object().bucket(&site.bucket);
+    let restore = restore.key("warm").restore_request(asked);
+    restore.send().await.unwrap();
+    let list = || site.client.list_objects_v2().bucket(&site.bucket);
+    let plain = list().send().await.unwrap();
+    assert!(
+        plain
+            .contents()
+            .iter()
+            .all(|o| o.restore_status().is_none())
+    );
+    let asked = list().optional_object_attributes(OptionalObjectAttributes::RestoreStatus);
+    let listed = asked.send().await.unwrap();
+    let [cold, warm] = listed.contents() else {
+        panic!("{listed:?}");
+    };
+    assert!(cold.restore_status().is_none());
+    assert_eq!(cold.storage_class(), Some(&ObjectStorageClass::DeepArchive));
+    let warm = warm.restore_status().unwrap();
+    assert_eq!(warm.is_restore_in_progress(), Some(false));
+    assert!(warm.restore_expiry_date().is_some());
 }

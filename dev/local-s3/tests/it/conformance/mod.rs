@@ -7,6 +7,7 @@ mod attributes;
 mod checksums;
 mod conditions;
 mod copy;
+mod copy_conditions;
 mod described;
 mod errors;
 mod listing;
@@ -15,6 +16,7 @@ mod multipart;
 mod multipart_checksums;
 mod objects;
 mod odd_names;
+mod versions;
 
 use crate::support::client::Endpoint;
 use aws_sdk_s3::Client;
@@ -132,6 +134,15 @@ conformance! {
         a_copy_of_a_multipart_object_is_whole,
         a_copied_range_becomes_a_part,
         of_what_is_small_no_range_is_copied,
+        parts_that_are_copied_inherit_nothing,
+        a_copy_from_another_bucket_with_an_encoded_key,
+        an_archived_object_is_copied_once_it_is_restored,
+    }
+    copy_conditions {
+        a_copy_honours_times_of_its_source,
+        a_copy_creates_its_target_once,
+        a_copy_replaces_only_the_named_target,
+        a_copied_part_honours_conditions_on_its_source,
     }
     described {
         metadata_comes_back,
@@ -141,6 +152,7 @@ conformance! {
         tags_in_the_header_come_back,
         tags_are_replaced_and_deleted,
         encryption_is_echoed,
+        tags_are_counted,
         the_etag_of_a_kms_object_is_no_md5,
         objects_are_encrypted_by_default,
         metadata_beyond_two_kilobytes_is_refused,
@@ -167,6 +179,7 @@ conformance! {
         names_are_encoded_on_request,
         entries_say_what_is_there,
         every_object_has_one_version,
+        restorations_are_listed_when_asked_for,
         a_start_within_a_common_prefix_is_past_it,
     }
     multipart {
@@ -214,5 +227,18 @@ conformance! {
         a_key_may_be_the_prefix_of_another,
         keys_are_sorted_by_their_bytes,
         odd_names_can_be_copied_and_deleted,
+    }
+    versions {
+        versioning_is_told,
+        every_write_is_a_version,
+        a_deletion_is_a_marker_that_can_be_deleted,
+        a_deleted_version_is_gone_and_the_one_before_is_current,
+        with_versioning_suspended_one_version_is_overwritten,
+        an_older_version_without_a_name_is_overwritten,
+        a_named_version_is_copied,
+        a_marker_is_no_source_of_a_copy,
+        tags_belong_to_a_version,
+        over_a_marker_an_object_is_created,
+        pages_of_versions_add_up,
     }
 }
