@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use local_s3::{Fault, HookAction, LoggedRequest, Operation};
+use local_s3::{Fault, HookAction, LocalS3, LoggedRequest, Operation};
 use serde_json::Value;
 
 use super::{BUCKET_SOURCE, Documents, count, longest_key};
@@ -439,4 +439,85 @@ fn a_directory_is_not_restored_into_a_bucket() {
     let output = world.offsite(["restore", "--to", &to]);
     assert_eq!(output.code, 2, "{output:?}");
     assert!(output.stderr.contains("is no bucket"), "{output:?}");
+}
+
+/// A server that ignores conditions of copies.
+fn on_a_server_that_ignores_conditions() -> Documents {
+    let server = LocalS3::builder()
+        .bucket(BUCKET)
+        .bucket(BUCKET_SOURCE)
+        .ignores_conditions_of_copies();
+    let world = Documents::on(server.start().unwrap());
+    for key in ["a.jpg", "b.jpg", "c.jpg"] {
+        world.put_with_all(key, format!("before, {key}"));
+    }
+    world.back_up();
+    world
+}
+
+#[test]
+fn a_server_that_ignores_conditions_of_copies_is_found_out_before_much_is_written() {
+    let world = on_a_server_that_ignores_conditions();
+    let before = world.contents();
+    let original = world.server.object(BUCKET_SOURCE, "a.jpg").unwrap();
+    empty_bucket(&world);
+    let refused = in_place(&world, &[]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(
+        refused
+            .stderr
+            .contains("ignores `If-None-Match: *` of copies"),
+        "{refused:?}"
+    );
+    assert!(refused.stderr.contains("--unconditional"), "{refused:?}");
+    // What it was found out by is an object that is back.
+    let back = world.server.object(BUCKET_SOURCE, "a.jpg").unwrap();
+    assert_eq!(
+        (back.bytes, back.attributes),
+        (original.bytes, original.attributes)
+    );
+    assert_eq!(world.contents().len(), 1);
+
+    let output = in_place(&world, &["--unconditional"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert_eq!(world.contents(), before);
+}
+
+#[test]
+fn where_everything_is_to_be_replaced_it_is_found_out_without_replacing_anything() {
+    let world = on_a_server_that_ignores_conditions();
+    let before = world.contents();
+    for key in ["a.jpg", "b.jpg", "c.jpg"] {
+        world.put_with_all(key, "ruined");
+    }
+    let ruined = world.server.object(BUCKET_SOURCE, "a.jpg").unwrap();
+    let refused = in_place(&world, &["--overwrite"]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(
+        refused.stderr.contains("ignores `If-Match` of copies"),
+        "{refused:?}"
+    );
+    let after = world.server.object(BUCKET_SOURCE, "a.jpg").unwrap();
+    assert_eq!(
+        (after.bytes, after.attributes),
+        (ruined.bytes, ruined.attributes)
+    );
+    assert!(world.contents().values().all(|bytes| bytes == b"ruined"));
+
+    // Looked up just before, what is there by then stays.
+    let put = world.replacer();
+    world.server.on_request(move |request| {
+        let key = request.key.as_deref().unwrap_or_default();
+        if request.operation == Operation::HeadObject && key == "b.jpg" {
+            put("b.jpg", "newer");
+        }
+        HookAction::Proceed
+    });
+    let output = in_place(&world, &["--overwrite", "--unconditional"]);
+    world.server.clear_hook();
+    assert_eq!(output.code, 3, "{output:?}");
+    let contents = world.contents();
+    assert_eq!(contents["a.jpg"], before["a.jpg"]);
+    assert_eq!(contents["b.jpg"], b"newer");
+    assert_eq!(contents["c.jpg"], before["c.jpg"]);
 }
