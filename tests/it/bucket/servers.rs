@@ -158,7 +158,7 @@ impl Site {
     }
 }
 
-/// Puts an object with a tag: S3Mock answers with nothing at all when it is asked for the tags of one without.
+/// Puts an object with a tag: `S3Mock` answers with nothing at all when it is asked for the tags of one without.
 async fn put(client: &Client, key: &str, contents: &str) {
     let put = client.put_object().bucket(BUCKET_SOURCE).key(key);
     let body = ByteStream::from(contents.as_bytes().to_vec());
