@@ -1,16 +1,20 @@
 //! Buckets as sources: copied by the store itself, looked at, verified, and put back.
 
+mod busy;
 mod config;
 mod failures;
 mod into_bucket;
 mod into_bucket_killed;
 mod killed;
+mod many;
 mod pass;
 mod place;
 mod restore;
 mod second_store;
+mod servers;
 mod streamed;
 mod verify;
+mod versions;
 
 use local_s3::{LocalS3, LoggedRequest, Operation};
 

@@ -5,7 +5,7 @@
 
 mod conditions;
 mod copies;
-mod foreign;
+pub(crate) mod foreign;
 mod listings;
 mod parts;
 mod reads;

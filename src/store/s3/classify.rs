@@ -62,6 +62,8 @@ impl Answer<'_> {
             "NoSuchBucket" => StoreErrorKind::NoSuchBucket,
             "InvalidObjectState" => StoreErrorKind::Archived(says),
             _ if is_clock(&says) => StoreErrorKind::ClockSkew(says),
+            // Its status is no help in a success that has begun before it failed.
+            "AccessDenied" => StoreErrorKind::AccessDenied(says),
             "ExpiredToken"
             | "InvalidToken"
             | "TokenRefreshRequired"
@@ -79,9 +81,11 @@ impl Answer<'_> {
             "NotImplemented" => StoreErrorKind::Unsupported(says),
             "ConditionalRequestConflict" | "OperationAborted" => StoreErrorKind::Conflict(says),
             "RequestTimeout" | "InternalError" => StoreErrorKind::Unavailable(says),
-            "SlowDown" | "ThrottlingException" | "RequestLimitExceeded" | "TooManyRequests" => {
-                StoreErrorKind::Throttled(says)
-            }
+            "SlowDown"
+            | "ServiceUnavailable"
+            | "ThrottlingException"
+            | "RequestLimitExceeded"
+            | "TooManyRequests" => StoreErrorKind::Throttled(says),
             _ => self.meaning_of_status(says),
         }
     }
@@ -197,6 +201,8 @@ mod tests {
             (500, "InternalError", Kind::Unavailable(some())),
             // In a success that has begun before it failed.
             (200, "InternalError", Kind::Unavailable(some())),
+            (200, "ServiceUnavailable", Kind::Throttled(some())),
+            (200, "AccessDenied", Kind::AccessDenied(some())),
             (409, "ConditionalRequestConflict", Kind::Conflict(some())),
             (400, "BadDigest", Kind::Damaged(some())),
             (301, "PermanentRedirect", Kind::WrongRegion(some())),

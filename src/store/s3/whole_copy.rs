@@ -42,12 +42,14 @@ use crate::store::{
 /// through here.
 const FASTER: u64 = 16;
 
-/// A part that was copied: its number, its length, its version, and its checksum where there is one.
+/// A part that was copied: its number, its length, its version, its checksum where there is one, and the name of the
+/// version that it is of where there are several.
 struct CopiedPart {
     number: i32,
     length: u64,
     etag: ETag,
     crc64nvme: Option<u64>,
+    of_version: Option<String>,
 }
 
 impl S3Store {
@@ -216,6 +218,8 @@ impl S3Store {
             }
         }
         let crc64nvme = whole_crc(&parts);
+        // All are of one ETag. Should it have been put again with the same bytes, those before are as good.
+        let version = parts.first().and_then(|part| part.of_version.clone());
         let parts: Vec<_> = parts.into_iter().map(completed).collect();
         let whole = crc64nvme.map_or(Checksum::None, Checksum::Crc64Nvme);
         let put = self.put_together(upload, parts, (copy.size, &whole), copy.condition.as_ref());
@@ -230,7 +234,7 @@ impl S3Store {
         Ok(Copied {
             etag: entity_tag(answer.e_tag).map_err(fault)?,
             checksum: whole,
-            version: None,
+            version,
         })
     }
 
@@ -339,6 +343,7 @@ fn part(
         length,
         etag: entity_tag(part.e_tag)?,
         crc64nvme: part.checksum_crc64_nvme.as_deref().and_then(crc),
+        of_version: answer.copy_source_version_id,
     })
 }
 

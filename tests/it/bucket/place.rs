@@ -108,6 +108,22 @@ impl Documents {
         self.runtime.block_on(put.send()).unwrap();
     }
 
+    /// Puts an object as a client does, and returns the name of its version.
+    pub(crate) fn put_version(&self, key: &str, contents: impl AsRef<[u8]>) -> String {
+        let put = self.client.put_object().bucket(BUCKET_SOURCE).key(key);
+        let put = put.body(ByteStream::from(contents.as_ref().to_vec()));
+        let put = self.runtime.block_on(put.send()).unwrap();
+        put.version_id.unwrap()
+    }
+
+    /// What a version has.
+    pub(crate) fn version(&self, key: &str, version: &str) -> Vec<u8> {
+        let get = self.client.get_object().bucket(BUCKET_SOURCE).key(key);
+        let get = get.version_id(version);
+        let read = async { get.send().await.unwrap().body.collect().await.unwrap() };
+        self.runtime.block_on(read).to_vec()
+    }
+
     pub(crate) fn put_odd_keys(&self) {
         for key in ODD_KEYS {
             self.put(key, format!("contents of {key}"));
@@ -208,7 +224,7 @@ fn client(endpoint: &str) -> aws_sdk_s3::Client {
 }
 
 /// Where docs/FORMAT.md says that a copy is.
-fn copy_key(name: &str, entry: &Value) -> String {
+pub(crate) fn copy_key(name: &str, entry: &Value) -> String {
     match entry["key"].as_str() {
         Some(key) => key.to_owned(),
         None => {

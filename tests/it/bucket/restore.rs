@@ -8,7 +8,7 @@ use super::{Documents, ODD_KEYS};
 use crate::support::{BUCKET, noise};
 
 /// The files below a directory, by their paths.
-fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(super) fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut open = vec![root.to_owned()];
     while let Some(directory) = open.pop() {

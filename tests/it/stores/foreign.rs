@@ -14,11 +14,11 @@ use local_s3::Moto;
 const PATIENCE: Duration = Duration::from_secs(240);
 
 /// The access key and the secret key that each of them takes.
-pub(super) const KEY: &str = "test";
+pub(crate) const KEY: &str = "test";
 
 /// A server; its process ends with this value.
-pub(super) struct Foreign {
-    pub(super) url: String,
+pub(crate) struct Foreign {
+    pub(crate) url: String,
     _running: Running,
 }
 
@@ -33,7 +33,7 @@ enum Running {
 }
 
 impl Foreign {
-    pub(super) fn moto() -> Self {
+    pub(crate) fn moto() -> Self {
         let moto = Moto::start();
         Self {
             url: moto.url(),
@@ -42,7 +42,7 @@ impl Foreign {
     }
 
     /// `None` where there is no Go that builds it.
-    pub(super) fn versitygw() -> Option<Self> {
+    pub(crate) fn versitygw() -> Option<Self> {
         let installed = installed("bin/versitygw")?;
         Some(Self::start(|address, folder| {
             let mut command = Command::new(installed);
@@ -56,7 +56,7 @@ impl Foreign {
     }
 
     /// `None` where there is no Java that runs it.
-    pub(super) fn s3mock() -> Option<Self> {
+    pub(crate) fn s3mock() -> Option<Self> {
         let installed = installed("s3mock.jar")?;
         Some(Self::start(|address, folder| {
             let mut command = Command::new("java");
@@ -100,7 +100,7 @@ impl Foreign {
     }
 
     /// Asks it as somebody else than the program.
-    pub(super) fn client(&self) -> aws_sdk_s3::Client {
+    pub(crate) fn client(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new("us-east-1"))
@@ -113,7 +113,7 @@ impl Foreign {
     }
 
     /// Makes a bucket, unless it is there.
-    pub(super) async fn create_bucket(&self, bucket: &str) {
+    pub(crate) async fn create_bucket(&self, bucket: &str) {
         let client = self.client();
         if client.head_bucket().bucket(bucket).send().await.is_err() {
             client.create_bucket().bucket(bucket).send().await.unwrap();
