@@ -49,6 +49,9 @@ pub enum ContentsError {
         "contents in the store do not have the checksum that the store has vouched for (object `{0}`)"
     )]
     NotVouched(String),
+    /// They are not what an earlier look at the same copy has read, twice over.
+    #[error("contents in the store are not what was read of them before (object `{0}`)")]
+    NotAsRead(String),
     /// The snapshot does not say where the object is that holds them.
     #[error("{0}")]
     Unknown(String),
@@ -69,7 +72,11 @@ impl ContentsError {
         match self {
             Self::Store(error) => error.kind.is_fatal(),
             Self::Stopped => true,
-            Self::Altered(_) | Self::NotVouched(_) | Self::Unknown(_) | Self::Write(_) => false,
+            Self::Altered(_)
+            | Self::NotVouched(_)
+            | Self::NotAsRead(_)
+            | Self::Unknown(_)
+            | Self::Write(_) => false,
         }
     }
 }
@@ -164,7 +171,7 @@ impl Contents {
             match self.read_once(entry, content, &mut take) {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
-                Err(ContentsError::Altered(_) | ContentsError::NotVouched(_)) if attempt == 0 => {}
+                Err(ContentsError::Altered(_)) if attempt == 0 => {}
                 Err(error) => return Err(error),
             }
             if let Some(member) = content.member() {

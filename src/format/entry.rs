@@ -115,6 +115,8 @@ pub enum Digest {
     /// Nobody has read them. The store has made an object of them, and says of it what [`Stored`] has: its
     /// checksum, version and length.
     Vouched,
+    /// The same, and they were read after the commit: this SHA-256 lies beside the segment. No manifest has it.
+    ReadSince([u8; 32]),
 }
 
 impl Digest {
@@ -122,7 +124,7 @@ impl Digest {
     #[must_use]
     pub fn sha256(self) -> Option<[u8; 32]> {
         match self {
-            Self::Sha256(sha256) => Some(sha256),
+            Self::Sha256(sha256) | Self::ReadSince(sha256) => Some(sha256),
             Self::Vouched => None,
         }
     }
@@ -154,8 +156,12 @@ impl Content {
     pub fn lot(&self) -> [u8; 32] {
         match (self.digest, &self.location) {
             (Digest::Sha256(sha256), _) => sha256,
-            (Digest::Vouched, Location::Object(stored)) => Sha256::digest(&*stored.key).into(),
-            (Digest::Vouched, Location::Inline | Location::Member(_)) => EMPTY_SHA256,
+            (Digest::Vouched | Digest::ReadSince(_), Location::Object(stored)) => {
+                Sha256::digest(&*stored.key).into()
+            }
+            (Digest::Vouched | Digest::ReadSince(_), Location::Inline | Location::Member(_)) => {
+                EMPTY_SHA256
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Buckets as sources: copied by the store itself, looked at, verified, and put back.
 
 mod config;
+mod digests;
 mod failures;
 mod killed;
 mod pass;

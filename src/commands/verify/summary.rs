@@ -51,6 +51,18 @@ pub(super) fn print_summary(
             report.source
         ));
     }
+    let digests = &report.digests;
+    for problem in &digests.problems {
+        note(&one_line(&format!(
+            "warning: digests that cannot be used: {problem}; what was read was compared with the manifest alone"
+        )));
+    }
+    if let Some(why_not) = &digests.why_not {
+        note(&one_line(&format!(
+            "note: {} of what was read first could not be recorded: {why_not}",
+            count(digests.not_recorded, "SHA-256 digest")
+        )));
+    }
     print(&format!(
         "{} {}: {}\n",
         report.source,
@@ -107,6 +119,10 @@ fn verdict(report: &VerifyReport) -> String {
             HumanBytes(report.read_bytes)
         ),
     });
+    if report.digests.recorded > 0 {
+        let digests = count(report.digests.recorded, "SHA-256 digest");
+        said.push(format!("{digests} recorded"));
+    }
     said.push(match (&report.ended_early, report.findings.len()) {
         (None, 0) if size == 0 => "all match".to_owned(),
         (None, 0) => format!(
