@@ -105,7 +105,13 @@ fn reading_records_the_digest_of_what_no_pass_has_read() {
     assert!(written(&requests).is_empty());
     assert_eq!(world.offsite(["cat", "latest", "a//b"]).code, 0);
     let to = world.path("restored");
-    let restored = world.offsite(["restore", "--to", to.to_str().unwrap()]);
+    let restored = world.offsite([
+        "restore",
+        "--source",
+        "documents",
+        "--to",
+        to.to_str().unwrap(),
+    ]);
     assert_eq!(restored.code, 0, "{restored:?}");
 }
 
@@ -145,7 +151,13 @@ fn what_was_read_once_is_compared_with_that_where_the_store_keeps_nothing() {
         "{printed:?}"
     );
     let to = world.path("restored");
-    let restored = world.offsite(["restore", "--to", to.to_str().unwrap()]);
+    let restored = world.offsite([
+        "restore",
+        "--source",
+        "documents",
+        "--to",
+        to.to_str().unwrap(),
+    ]);
     assert_eq!(restored.code, 3, "{restored:?}");
     assert!(to.join("a.jpg").exists() && !to.join("b.jpg").exists());
 }
@@ -199,7 +211,13 @@ fn damaged_digests_are_told_and_never_believed() {
     for damage in damages {
         damage();
         let to = world.path("restored");
-        let restored = world.offsite(["restore", "--to", to.to_str().unwrap()]);
+        let restored = world.offsite([
+            "restore",
+            "--source",
+            "documents",
+            "--to",
+            to.to_str().unwrap(),
+        ]);
         assert_eq!(restored.code, 0, "{restored:?}");
         std::fs::remove_dir_all(&to).unwrap();
 
@@ -312,7 +330,13 @@ fn who_may_not_write_them_is_told_so_and_verifies_all_the_same() {
     let report = read(&world, 0, &[]);
     assert_eq!(report["digests"]["problems"].as_array().unwrap().len(), 1);
     let to = world.path("restored");
-    let restored = world.offsite(["restore", "--to", to.to_str().unwrap()]);
+    let restored = world.offsite([
+        "restore",
+        "--source",
+        "documents",
+        "--to",
+        to.to_str().unwrap(),
+    ]);
     assert_eq!(restored.code, 0, "{restored:?}");
 }
 
