@@ -62,8 +62,13 @@ impl Expected {
     pub(super) fn failed(self, key: String) -> ContentsError {
         match self {
             Self::Sha256(_) => ContentsError::Altered(key),
-            Self::AsRead { .. } => ContentsError::NotAsRead(key),
-            Self::Crc64Nvme(_) | Self::Nothing => ContentsError::NotVouched(key),
+            Self::AsRead {
+                crc64nvme: None, ..
+            } => ContentsError::NotAsRead(key),
+            // Whatever damages bytes changes both.
+            Self::AsRead { .. } | Self::Crc64Nvme(_) | Self::Nothing => {
+                ContentsError::NotVouched(key)
+            }
         }
     }
 
