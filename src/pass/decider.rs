@@ -313,6 +313,8 @@ impl<S: Sink> Decider<S> {
         // Of what is recorded, the later is the likelier to be what exists.
         let recorded = [continued, base];
         let known = recorded.iter().flatten().find_map(known);
+        let verdicts = recorded.iter().flatten().map(|compared| compared.verdict);
+        let is_asked = verdicts.fold(false, |is, verdict| is || verdict == Verdict::Reread);
         let fallback = recorded.into_iter().flatten().next();
         let fallback = fallback.map(|compared| Box::new(compared.recorded.entry));
         let name = match found.stat.link_group() {
@@ -334,7 +336,8 @@ impl<S: Sink> Decider<S> {
                     _ => capture::requests(metadata.size),
                 };
             }
-            (Kind::File | Kind::Object, Some(_)) => {
+            (Kind::Object, Some(_)) => self.merged.requests_to_send += u64::from(is_asked),
+            (Kind::File, Some(_)) => {
                 self.merged.files_to_read += 1;
                 self.merged.bytes_to_read += metadata.size;
             }

@@ -8,6 +8,7 @@ mod pass;
 mod place;
 mod restore;
 mod streamed;
+mod tags;
 mod verify;
 
 use local_s3::{LocalS3, LoggedRequest, Operation};

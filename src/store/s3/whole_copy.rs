@@ -7,6 +7,7 @@
 //!
 //! `CopyObject` is sent once: whoever asks counts the times that the server is too busy, and asks again.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use aws_sdk_s3::config::Builder;
@@ -57,19 +58,23 @@ impl S3Store {
         };
         let mut described = self.learn(Operation::Head, key, request, described).await?;
         if tags == Tags::Keep {
-            let request = || {
-                self.clients
-                    .s3
-                    .get_object_tagging()
-                    .bucket(&self.url.bucket)
-                    .key(self.key(key))
-                    .send()
-            };
-            let answer = self.ask(Operation::Head, key, request).await?;
-            let tags = answer.tag_set.into_iter();
-            described.headers.tags = tags.map(|tag| (tag.key, tag.value)).collect();
+            described.headers.tags = self.tags_of(key).await?;
         }
         Ok(described)
+    }
+
+    pub(super) async fn tags_of(&self, key: &str) -> StoreResult<BTreeMap<String, String>> {
+        let request = || {
+            self.clients
+                .s3
+                .get_object_tagging()
+                .bucket(&self.url.bucket)
+                .key(self.key(key))
+                .send()
+        };
+        let answer = self.ask(Operation::Head, key, request).await?;
+        let tags = answer.tag_set.into_iter();
+        Ok(tags.map(|tag| (tag.key, tag.value)).collect())
     }
 
     pub(super) async fn copy_at_once(&self, copy: &WholeCopy) -> StoreResult<Copied> {
@@ -274,7 +279,7 @@ fn described(answer: HeadObjectOutput) -> Result<Described, &'static str> {
             cache_control: answer.cache_control,
             expires: answer.expires_string,
             metadata: answer.metadata.unwrap_or_default().into_iter().collect(),
-            tags: std::collections::BTreeMap::new(),
+            tags: BTreeMap::new(),
         },
     })
 }

@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 use aws_credential_types::Credentials;
 use aws_sdk_s3::config::{BehaviorVersion, Region};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::StorageClass;
+use aws_sdk_s3::types::{StorageClass, Tag, Tagging};
 use local_s3::LocalS3;
 use serde_json::Value;
 
@@ -105,6 +105,16 @@ impl Documents {
             .tagging("team=web&purpose=a%20test")
             .storage_class(StorageClass::StandardIa)
             .body(ByteStream::from(contents.as_ref().to_vec()));
+        self.runtime.block_on(put.send()).unwrap();
+    }
+
+    /// Gives an object these tags, and no others.
+    pub(crate) fn tag(&self, key: &str, tags: &[(&str, &str)]) {
+        let tag = |(name, value): &(&str, &str)| Tag::builder().key(*name).value(*value).build();
+        let tags = tags.iter().map(|pair| tag(pair).unwrap()).collect();
+        let tagging = Tagging::builder().set_tag_set(Some(tags)).build().unwrap();
+        let put = self.client.put_object_tagging().bucket(BUCKET_SOURCE);
+        let put = put.key(key).tagging(tagging);
         self.runtime.block_on(put.send()).unwrap();
     }
 
