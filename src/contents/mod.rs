@@ -49,8 +49,10 @@ pub enum ContentsError {
         "contents in the store do not have the checksum that the store has vouched for (object `{0}`)"
     )]
     NotVouched(String),
-    /// They are not what an earlier look at the same copy has read, twice over.
-    #[error("contents in the store are not what was read of them before (object `{0}`)")]
+    /// They do not have the SHA-256 that was recorded when the same copy was read before, twice over.
+    #[error(
+        "contents in the store do not have the SHA-256 that `verify --read` has recorded (object `{0}`)"
+    )]
     NotAsRead(String),
     /// The snapshot does not say where the object is that holds them.
     #[error("{0}")]

@@ -655,4 +655,21 @@ mod tests {
             assert!(error.contains("`inline`"), "{error}");
         }
     }
+
+    #[test]
+    fn a_share_that_rotates_has_what_was_read_since_when_it_had_it_before() {
+        let content = |digest| Content {
+            digest,
+            pass: "20251227T020000Z-7f3a".parse().unwrap(),
+            captured_as: None,
+            location: Location::Object(Box::new(Stored {
+                key: "copies/a".into(),
+                size: 1,
+                checksum: Checksum::None,
+                etag: None,
+            })),
+        };
+        let since = content(Digest::ReadSince([1; 32]));
+        assert_eq!(since.lot(), content(Digest::Vouched).lot());
+    }
 }

@@ -296,7 +296,7 @@ impl Checker {
                                 "altered: what was read does not have the checksum of the manifest"
                             }
                             ContentsError::NotAsRead(_) => {
-                                "altered: what was read is not what `verify --read` has read before"
+                                "altered: SHA-256 mismatch with what `verify --read` has recorded"
                             }
                             _ => "altered: SHA-256 mismatch of what was read",
                         };

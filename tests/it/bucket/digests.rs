@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use local_s3::{ChecksumsOfParts, Fault, HookAction, LocalS3, LoggedRequest, Operation};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -147,7 +148,9 @@ fn what_was_read_once_is_compared_with_that_where_the_store_keeps_nothing() {
     assert_eq!(printed.code, 4, "{printed:?}");
     assert_eq!(printed.stdout, "");
     assert!(
-        printed.stderr.contains("not what was read of them before"),
+        printed
+            .stderr
+            .contains("the SHA-256 that `verify --read` has recorded"),
         "{printed:?}"
     );
     let to = world.path("restored");
@@ -314,7 +317,7 @@ fn who_may_not_write_them_is_told_so_and_verifies_all_the_same() {
     let output = world.offsite(["verify", "--read"]);
     assert_eq!(output.code, 0, "{output:?}");
     assert!(refused.fired() > 0);
-    let said = "note: 2 SHA-256 digests of what was read first could not be recorded";
+    let said = "note: cannot record 2 SHA-256 digests: ";
     assert!(output.stderr.contains(said), "{output:?}");
     let report = read(&world, 0, &[]);
     assert_eq!(report["digests"]["not_recorded"], 2, "{report:#}");
@@ -391,4 +394,62 @@ fn other_looks_than_reading_cost_no_request_more() {
         assert_eq!(requests.iter().filter(asked).count(), 0, "{args:?}");
         assert_eq!(count(&requests, Operation::PutObject), 0, "{args:?}");
     }
+}
+
+#[test]
+fn a_copy_of_the_store_has_digests_of_its_own() {
+    let world = Documents::new();
+    for number in 0..40 {
+        world.put(&format!("{number}.jpg"), format!("{number}"));
+    }
+    world.back_up();
+    read(&world, 0, &[]);
+    let copy = world.path("copy");
+    std::fs::create_dir(&copy).unwrap();
+    let copied = world.offsite(["copy", "--to", copy.to_str().unwrap()]);
+    assert_eq!(copied.code, 0, "{copied:?}");
+    let there = ["--store", copy.to_str().unwrap()];
+    let report = read(&world, 0, &[&["40%"], &there[..]].concat());
+    let share = report["digests"]["recorded"].as_u64().unwrap();
+    assert!((1..40).contains(&share), "{report:#}");
+    // What a directory keeps is replaced as in a bucket.
+    let report = read(&world, 0, &there);
+    assert_eq!(report["digests"]["recorded"], 40 - share, "{report:#}");
+    let report = read(&world, 0, &there);
+    assert_eq!(report["digests"]["confirmed"], 40, "{report:#}");
+    assert_eq!(report["digests"]["recorded"], 0, "{report:#}");
+}
+
+#[test]
+fn what_was_read_until_a_signal_is_recorded() {
+    let world = Documents::new();
+    for number in 0..200 {
+        world.put(&format!("{number:03}.jpg"), format!("{number}"));
+    }
+    world.back_up();
+    let slow = Fault::on(Operation::GetObject).key_contains("/copies/");
+    let slow = slow.skip(60).always();
+    world
+        .server
+        .fault(slow.delay(std::time::Duration::from_millis(300)));
+    let child = world.spawn(["verify", "--json", "--read"]);
+    let reads = || {
+        let requests = world.server.requests();
+        let is_read = |request: &&LoggedRequest| {
+            request.operation == Operation::GetObject
+                && request
+                    .key
+                    .as_deref()
+                    .is_some_and(|key| key.contains("/copies/"))
+        };
+        requests.iter().filter(is_read).count()
+    };
+    while reads() < 65 {
+        std::thread::yield_now();
+    }
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let output = crate::support::finish(child.wait_with_output().unwrap());
+    assert_eq!(output.code, 143, "{output:?}");
+    let recorded = beside(&world).len();
+    assert!((60..200).contains(&recorded), "{recorded}");
 }

@@ -226,6 +226,8 @@ fn a_plan_counts_the_requests_for_tags() {
         assert_eq!(output.code, 0, "{output:?}");
         let plans: Vec<serde_json::Value> = serde_json::from_str(&output.stdout).unwrap();
         assert_eq!(plans[0]["changed"], changed, "{plans:#?}");
+        assert_eq!(plans[0]["send_bytes"], 0, "{plans:#?}");
+        assert_eq!(plans[0]["categories"]["images"]["send_bytes"], 0);
         let planned = plans[0]["requests"].as_u64().unwrap();
         let requests = world.requests_of(|| {
             world.back_up();
