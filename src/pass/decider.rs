@@ -314,8 +314,8 @@ impl<S: Sink> Decider<S> {
         // Of what is recorded, the later is the likelier to be what exists.
         let recorded = [continued, base];
         let known = recorded.iter().flatten().find_map(known);
-        let verdicts = recorded.iter().flatten().map(|compared| compared.verdict);
-        let is_asked = verdicts.fold(false, |is, verdict| is || verdict == Verdict::Reread);
+        let mut compared = recorded.iter().flatten();
+        let is_asked = compared.any(|compared| compared.verdict == Verdict::Reread);
         let fallback = recorded.into_iter().flatten().next();
         let fallback = fallback.map(|compared| Box::new(compared.recorded.entry));
         let name = match found.stat.link_group() {
