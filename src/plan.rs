@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::format::name;
 use crate::format::pass_id::PassId;
 use crate::pass::archive;
 use crate::pass::context::{Limits, PassContext, SourceContext};
@@ -99,11 +98,7 @@ pub async fn plan(pass: &PassContext, source: &SourceJob) -> Result<SourcePlan, 
     context.confirm().await?;
     let parent = past.parent.as_ref();
     let segments = parent.map_or(0, |parent| parent.segments.len());
-    let listing = match context.source.order() {
-        name::Order::Path => 0,
-        // A page has a thousand keys; an empty bucket takes one, too.
-        name::Order::Key => (merged.listed() + 1).div_ceil(1000),
-    };
+    let listing = context.source.requests(merged.listed());
     let requests = sending(&merged, context) + listing + segments as u64 + 2;
     Ok(SourcePlan {
         source: source.name.to_string(),

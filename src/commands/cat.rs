@@ -75,7 +75,8 @@ async fn find(store: &Arc<dyn Store>, args: &CatArgs) -> Result<(Snapshot, Entry
         let Some(name) = name_in(snapshot, &args.path)? else {
             continue;
         };
-        let mut entries = Entries::within(store, snapshot, &name);
+        let entries = Entries::around(store, snapshot, &name).with_digests();
+        let mut entries = entries.only_within(&name);
         let entry = on_a_thread(move || entries.next().transpose()).await;
         let entry = entry.map_err(broken_off)?;
         let entry = entry.filter(|entry| entry.name == name);

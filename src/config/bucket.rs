@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::reader::{Findings, Placed, Section, complain};
 use super::store::check_endpoint;
-use crate::source::bucket::{BucketPlace, Categories, OTHER};
+use crate::source::bucket::{BucketPlace, Categories, Changes, OTHER};
 use crate::source::filter::Filter;
 use crate::store::url::{BadStore, StoreUrl};
 use crate::store::{Encryption, StoreOptions, Tags};
@@ -19,7 +19,7 @@ pub(super) struct Bucket {
     /// Names of categories, with the endings of their keys.
     categories: Option<Vec<(String, Placed<Vec<String>>)>>,
     only: Option<Placed<Vec<String>>>,
-    tags: Tags,
+    tags: (Tags, Changes),
 }
 
 impl Bucket {
@@ -40,9 +40,10 @@ impl Bucket {
             only: section.placed("only"),
             tags: section
                 .parse("tags", |text| match text {
-                    "keep" => Ok(Tags::Keep),
-                    "ignore" => Ok(Tags::Ignore),
-                    _ => Err("one of keep, ignore"),
+                    "keep" => Ok((Tags::Keep, Changes::Listed)),
+                    "check" => Ok((Tags::Keep, Changes::Tags)),
+                    "ignore" => Ok((Tags::Ignore, Changes::Listed)),
+                    _ => Err("one of keep, check, ignore"),
                 })
                 .unwrap_or_default(),
         };
@@ -69,13 +70,15 @@ impl Bucket {
             StoreUrl::default()
         });
         let categories = self.categories(findings);
+        let (tags, changes) = self.tags;
         BucketPlace {
             url,
             options: self.options(first, findings),
             only: self.only(&categories, findings),
             categories,
             asked: None,
-            tags: self.tags,
+            tags,
+            changes,
             filter,
             stores: Vec::new(),
         }

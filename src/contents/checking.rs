@@ -15,6 +15,13 @@ pub enum Expected {
     Sha256([u8; 32]),
     /// This CRC-64/NVME: the store has computed it of a copy that it has made.
     Crc64Nvme(u64),
+    /// This SHA-256 of what was read of such a copy later, and what the store has vouched for all the same.
+    AsRead {
+        /// What was read.
+        sha256: [u8; 32],
+        /// What the store had computed before, where it had.
+        crc64nvme: Option<u64>,
+    },
     /// Nothing is known but their length, and whose version they are.
     Nothing,
 }
@@ -35,6 +42,13 @@ impl Expected {
             Location::Inline | Location::Member(_) => Checksum::None,
         };
         match (content.digest, checksum) {
+            (Digest::ReadSince(sha256), checksum) => Self::AsRead {
+                sha256,
+                crc64nvme: match checksum {
+                    Checksum::Crc64Nvme(crc64nvme) => Some(crc64nvme),
+                    Checksum::Sha256(_) | Checksum::Sha256OfParts(_) | Checksum::None => None,
+                },
+            },
             (Digest::Sha256(sha256), _) | (Digest::Vouched, Checksum::Sha256(sha256)) => {
                 Self::Sha256(sha256)
             }
@@ -48,7 +62,32 @@ impl Expected {
     pub(super) fn failed(self, key: String) -> ContentsError {
         match self {
             Self::Sha256(_) => ContentsError::Altered(key),
-            Self::Crc64Nvme(_) | Self::Nothing => ContentsError::NotVouched(key),
+            Self::AsRead {
+                crc64nvme: None, ..
+            } => ContentsError::NotAsRead(key),
+            // Whatever damages bytes changes both.
+            Self::AsRead { .. } | Self::Crc64Nvme(_) | Self::Nothing => {
+                ContentsError::NotVouched(key)
+            }
+        }
+    }
+
+    /// SHA-256, where that is known.
+    #[must_use]
+    pub fn sha256(self) -> Option<[u8; 32]> {
+        match self {
+            Self::Sha256(sha256) | Self::AsRead { sha256, .. } => Some(sha256),
+            Self::Crc64Nvme(_) | Self::Nothing => None,
+        }
+    }
+
+    /// CRC-64/NVME, where that is known.
+    #[must_use]
+    pub fn crc64nvme(self) -> Option<u64> {
+        match self {
+            Self::Crc64Nvme(crc64nvme) => Some(crc64nvme),
+            Self::AsRead { crc64nvme, .. } => crc64nvme,
+            Self::Sha256(_) | Self::Nothing => None,
         }
     }
 
@@ -67,9 +106,8 @@ impl Check {
     pub fn of(expected: Expected) -> Self {
         Self {
             expected,
-            sha256: matches!(expected, Expected::Sha256(_)).then(Sha256::new),
-            crc64nvme: matches!(expected, Expected::Crc64Nvme(_))
-                .then(|| crc_fast::Digest::new(Crc64Nvme)),
+            sha256: expected.sha256().map(|_| Sha256::new()),
+            crc64nvme: (expected.crc64nvme()).map(|_| crc_fast::Digest::new(Crc64Nvme)),
         }
     }
 
@@ -86,15 +124,9 @@ impl Check {
     /// Whether that was what was expected.
     #[must_use]
     pub fn is_met(self) -> bool {
-        match self.expected {
-            Expected::Sha256(sha256) => {
-                (self.sha256).is_some_and(|hasher| hasher.finalize()[..] == sha256)
-            }
-            Expected::Crc64Nvme(crc) => {
-                (self.crc64nvme).is_some_and(|hasher| hasher.finalize() == crc)
-            }
-            Expected::Nothing => true,
-        }
+        let sha256 = self.sha256.map(|hasher| hasher.finalize().into());
+        let crc64nvme = self.crc64nvme.map(|hasher| hasher.finalize());
+        (sha256, crc64nvme) == (self.expected.sha256(), self.expected.crc64nvme())
     }
 }
 
@@ -106,11 +138,19 @@ mod tests {
     fn contents_are_compared_by_what_is_known_of_them() {
         let sha256 = Sha256::digest(b"contents").into();
         let crc = crc_fast::checksum(Crc64Nvme, b"contents");
-        for expected in [Expected::Sha256(sha256), Expected::Crc64Nvme(crc)] {
+        let read = |sha256, crc64nvme| Expected::AsRead { sha256, crc64nvme };
+        for expected in [
+            Expected::Sha256(sha256),
+            Expected::Crc64Nvme(crc),
+            read(sha256, Some(crc)),
+            read(sha256, None),
+        ] {
             assert!(expected.is_met_by(b"contents"), "{expected:?}");
             assert!(!expected.is_met_by(b"content"), "{expected:?}");
             assert!(!expected.is_met_by(b""), "{expected:?}");
         }
+        assert!(!read(sha256, Some(crc ^ 1)).is_met_by(b"contents"));
+        assert!(!read([0; 32], Some(crc)).is_met_by(b"contents"));
         assert!(Expected::Nothing.is_met_by(b"anything"));
     }
 }

@@ -49,6 +49,11 @@ pub enum ContentsError {
         "contents in the store do not have the checksum that the store has vouched for (object `{0}`)"
     )]
     NotVouched(String),
+    /// They do not have the SHA-256 that was recorded when the same copy was read before, twice over.
+    #[error(
+        "contents in the store do not have the SHA-256 that `verify --read` has recorded (object `{0}`)"
+    )]
+    NotAsRead(String),
     /// The snapshot does not say where the object is that holds them.
     #[error("{0}")]
     Unknown(String),
@@ -69,7 +74,11 @@ impl ContentsError {
         match self {
             Self::Store(error) => error.kind.is_fatal(),
             Self::Stopped => true,
-            Self::Altered(_) | Self::NotVouched(_) | Self::Unknown(_) | Self::Write(_) => false,
+            Self::Altered(_)
+            | Self::NotVouched(_)
+            | Self::NotAsRead(_)
+            | Self::Unknown(_)
+            | Self::Write(_) => false,
         }
     }
 }
@@ -164,7 +173,7 @@ impl Contents {
             match self.read_once(entry, content, &mut take) {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
-                Err(ContentsError::Altered(_) | ContentsError::NotVouched(_)) if attempt == 0 => {}
+                Err(ContentsError::Altered(_)) if attempt == 0 => {}
                 Err(error) => return Err(error),
             }
             if let Some(member) = content.member() {

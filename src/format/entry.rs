@@ -115,6 +115,8 @@ pub enum Digest {
     /// Nobody has read them. The store has made an object of them, and says of it what [`Stored`] has: its
     /// checksum, version and length.
     Vouched,
+    /// The same, and they were read after the commit: this SHA-256 lies beside the segment. No manifest has it.
+    ReadSince([u8; 32]),
 }
 
 impl Digest {
@@ -122,7 +124,7 @@ impl Digest {
     #[must_use]
     pub fn sha256(self) -> Option<[u8; 32]> {
         match self {
-            Self::Sha256(sha256) => Some(sha256),
+            Self::Sha256(sha256) | Self::ReadSince(sha256) => Some(sha256),
             Self::Vouched => None,
         }
     }
@@ -154,8 +156,12 @@ impl Content {
     pub fn lot(&self) -> [u8; 32] {
         match (self.digest, &self.location) {
             (Digest::Sha256(sha256), _) => sha256,
-            (Digest::Vouched, Location::Object(stored)) => Sha256::digest(&*stored.key).into(),
-            (Digest::Vouched, Location::Inline | Location::Member(_)) => EMPTY_SHA256,
+            (Digest::Vouched | Digest::ReadSince(_), Location::Object(stored)) => {
+                Sha256::digest(&*stored.key).into()
+            }
+            (Digest::Vouched | Digest::ReadSince(_), Location::Inline | Location::Member(_)) => {
+                EMPTY_SHA256
+            }
         }
     }
 
@@ -648,5 +654,22 @@ mod tests {
             let error = parse(size, sha256).unwrap_err().to_string();
             assert!(error.contains("`inline`"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_share_that_rotates_has_what_was_read_since_when_it_had_it_before() {
+        let content = |digest| Content {
+            digest,
+            pass: "20251227T020000Z-7f3a".parse().unwrap(),
+            captured_as: None,
+            location: Location::Object(Box::new(Stored {
+                key: "copies/a".into(),
+                size: 1,
+                checksum: Checksum::None,
+                etag: None,
+            })),
+        };
+        let since = content(Digest::ReadSince([1; 32]));
+        assert_eq!(since.lot(), content(Digest::Vouched).lot());
     }
 }

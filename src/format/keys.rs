@@ -177,6 +177,13 @@ pub fn segment(source: &SourceName, pass: PassId, at: SegmentNumber, sha256: &[u
     format!("{MANIFESTS}{source}/{pass}/{at}.{sha256}.ndjson.zst")
 }
 
+/// The digests of what a segment lists, beside it; `None` where the key is not that of a segment.
+#[must_use]
+pub fn digests(segment: &str) -> Option<String> {
+    let stem = segment.strip_suffix(".ndjson.zst")?;
+    Some(format!("{stem}.sha256.zst"))
+}
+
 /// A part of a segment, written while the segment is still growing, so that a pass that dies loses
 /// little. Sorts before the segment, which replaces all its checkpoints.
 #[must_use]
@@ -425,6 +432,9 @@ mod tests {
         assert_eq!(SegmentKey::parse(&source(), "manifests/data/x/1"), None);
         let without = format!("manifests/data/{}/000-00007.ndjson.zst", pass_id());
         assert_eq!(SegmentKey::parse(&source(), &without), None);
+        let beside = digests(&key).unwrap();
+        assert_eq!(SegmentKey::parse(&source(), &beside), None);
+        assert_eq!(digest(&beside), digest(&key));
         let id = ObjectId {
             pass: pass_id(),
             number: 7,

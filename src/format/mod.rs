@@ -11,6 +11,7 @@ pub mod changes;
 pub mod codec;
 pub mod condemned;
 pub mod damage;
+pub mod digests;
 pub mod drill;
 pub mod entry;
 pub mod keys;

@@ -72,7 +72,7 @@ pub struct CategorySum {
     pub new: u64,
     /// Those that look different.
     pub changed: u64,
-    /// Bytes of both.
+    /// Bytes of both, but of those whose copy stays.
     pub send_bytes: u64,
     /// Objects of the last snapshot that are gone.
     pub removed: u64,
@@ -253,13 +253,14 @@ impl<S: Sink> Decider<S> {
         };
         let size = pair.found.stat.metadata.size;
         let is_new = pair.base.is_none();
+        let is_sent = (pair.base.as_ref()).is_none_or(|base| base.verdict == Verdict::Capture);
         let sum = self.category(&object.category);
         sum.objects += 1;
         sum.bytes = sum.bytes.saturating_add(size);
         if !is_kept {
             sum.new += u64::from(is_new);
             sum.changed += u64::from(!is_new);
-            sum.send_bytes = sum.send_bytes.saturating_add(size);
+            sum.send_bytes += if is_sent { size } else { 0 };
         }
     }
 
@@ -313,6 +314,8 @@ impl<S: Sink> Decider<S> {
         // Of what is recorded, the later is the likelier to be what exists.
         let recorded = [continued, base];
         let known = recorded.iter().flatten().find_map(known);
+        let mut compared = recorded.iter().flatten();
+        let is_asked = compared.any(|compared| compared.verdict == Verdict::Reread);
         let fallback = recorded.into_iter().flatten().next();
         let fallback = fallback.map(|compared| Box::new(compared.recorded.entry));
         let name = match found.stat.link_group() {
@@ -334,7 +337,8 @@ impl<S: Sink> Decider<S> {
                     _ => capture::requests(metadata.size),
                 };
             }
-            (Kind::File | Kind::Object, Some(_)) => {
+            (Kind::Object, Some(_)) => self.merged.requests_to_send += u64::from(is_asked),
+            (Kind::File, Some(_)) => {
                 self.merged.files_to_read += 1;
                 self.merged.bytes_to_read += metadata.size;
             }

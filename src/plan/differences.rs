@@ -4,6 +4,7 @@
 
 use crate::format::entry::{Entry, Kind};
 use crate::format::name::Name;
+use crate::format::object::ObjectMetadata;
 use crate::format::snapshot::Snapshot;
 use crate::pass::context::PassContext;
 use crate::pass::diff::{
@@ -142,6 +143,12 @@ impl<L: Listener> Visitor for Onlooker<L> {
     }
 }
 
+/// Whether the bytes of an object are those that were recorded.
+fn is_same_version(found: &Found, recorded: &Entry) -> bool {
+    let etag = |object: &Option<Box<ObjectMetadata>>| Some(object.as_ref()?.etag.clone());
+    found.stat.metadata == recorded.metadata && etag(&found.object) == etag(&recorded.object)
+}
+
 /// In what way something differs, as far as metadata tell.
 fn kind_on_the_source(
     found: &Found,
@@ -156,6 +163,11 @@ fn kind_on_the_source(
     let same_time = was.mtime_ns == is.mtime_ns;
     match (base.verdict, is.kind) {
         (Verdict::Unchanged, _) => None,
+        // Nothing is known to differ: less was recorded than is looked at now.
+        (Verdict::Reread, Kind::Object) => None,
+        (Verdict::Capture, Kind::Object) if is_same_version(found, &base.recorded.entry) => {
+            Some(DifferenceKind::Metadata)
+        }
         (Verdict::Capture, _) => Some(DifferenceKind::Contents),
         (Verdict::Reread, _) | (Verdict::Rerecord, Kind::Symlink)
             if same_owner_and_mode || !same_time =>

@@ -69,7 +69,7 @@ pub fn damages(
         Err(ObjectsError::Newer { .. } | ObjectsError::Damaged { .. }) => ObjectTable::default(),
     };
     found.archives(&table);
-    for entry in Entries::of(store, snapshot) {
+    for entry in Entries::of(store, snapshot).with_digests() {
         match entry {
             Ok(entry) => found.entry(&entry, &table),
             Err(EntriesError::Store(error)) => return Err(error),

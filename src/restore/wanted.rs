@@ -84,7 +84,7 @@ impl<'a> Wanted<'a> {
         snapshot: &Snapshot,
         options: &'a RestoreOptions,
     ) -> Self {
-        let mut entries = Entries::of(store, snapshot);
+        let mut entries = Entries::of(store, snapshot).with_digests();
         Self {
             ahead: entries.next_placed(),
             entries,

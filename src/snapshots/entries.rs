@@ -7,8 +7,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
+use super::digests::{self, Beside};
 use super::fetch::fetch;
-use crate::format::entry::Entry;
+use crate::format::digests::{Digests, unread};
+use crate::format::entry::{Digest, Entry};
 use crate::format::keys;
 use crate::format::lines::{LINES_BYTES, OBJECT_BYTES};
 use crate::format::name::Name;
@@ -114,6 +116,11 @@ impl Segments {
             SegmentToLoad::Unrecorded(key) => self.runtime.block_on(load_unrecorded(store, key)),
         })
     }
+
+    fn load_digests(&self, segment: &SegmentRef) -> Beside {
+        let store = &*self.store;
+        self.runtime.block_on(digests::load(store, segment))
+    }
 }
 
 /// Why some entries of a snapshot cannot be had. The iterator goes on with those of the next
@@ -149,6 +156,17 @@ pub struct Entries {
     /// How many of them have come.
     come: usize,
     current: Option<Current>,
+    has_digests: bool,
+    problems: Vec<DigestsProblem>,
+}
+
+/// Digests beside a segment that cannot be had.
+#[derive(Debug)]
+pub struct DigestsProblem {
+    /// The key of the segment.
+    pub segment: String,
+    /// Why they cannot be had.
+    pub problem: String,
 }
 
 /// The segment that is being read.
@@ -157,6 +175,8 @@ struct Current {
     reader: SegmentReader,
     /// Of its next entry.
     place: EntryIndex,
+    /// What lies beside it, once it is needed.
+    digests: Option<Digests>,
 }
 
 impl Entries {
@@ -173,7 +193,22 @@ impl Entries {
             segments: Segments::recorded(store, segments),
             come: 0,
             current: None,
+            has_digests: false,
+            problems: Vec::new(),
         }
+    }
+
+    /// The same, with the digests of what was read after the commit. They lie beside the segments, and take a request for each
+    /// that lists contents which no pass has read.
+    #[must_use]
+    pub fn with_digests(mut self) -> Self {
+        self.has_digests = true;
+        self
+    }
+
+    /// What kept digests from being had, since this was asked last. Contents are then compared with what the manifest has.
+    pub fn take_problems(&mut self) -> Vec<DigestsProblem> {
+        std::mem::take(&mut self.problems)
     }
 
     /// Those with this name and below, the first of them with it. No other segments are loaded than those that
@@ -183,12 +218,24 @@ impl Entries {
         snapshot: &Snapshot,
         name: &Name,
     ) -> impl Iterator<Item = Result<Entry, EntriesError>> + use<> {
+        Self::around(store, snapshot, name).only_within(name)
+    }
+
+    /// Those of the segments that may have entries with this name and below. Needs a runtime around it.
+    #[must_use]
+    pub fn around(store: &Arc<dyn Store>, snapshot: &Snapshot, name: &Name) -> Self {
         let segments = snapshot.segments.iter();
         let segments = segments.filter(|segment| segment.may_have(name)).cloned();
-        let entries = Self::in_segments(store, &segments.collect::<Vec<_>>());
+        Self::in_segments(store, &segments.collect::<Vec<_>>())
+    }
+
+    /// Of those [`around`](Self::around) a name, the ones with it and below.
+    pub fn only_within(
+        self,
+        name: &Name,
+    ) -> impl Iterator<Item = Result<Entry, EntriesError>> + use<> {
         let (from, within) = (name.clone(), name.clone());
-        entries
-            .skip_while(move |entry| entry.as_ref().is_ok_and(|entry| entry.name < from))
+        self.skip_while(move |entry| entry.as_ref().is_ok_and(|entry| entry.name < from))
             .take_while(move |entry| match entry {
                 Ok(entry) => entry.name == within || entry.name.is_below(&within),
                 Err(_) => true,
@@ -220,9 +267,12 @@ impl Entries {
         loop {
             if let Some(mut current) = self.current.take() {
                 match current.reader.next_entry() {
-                    Ok(Some(entry)) => {
+                    Ok(Some(mut entry)) => {
                         let place = current.place;
                         current.place.entry += 1;
+                        if self.has_digests {
+                            self.add_digest(&mut current, &mut entry);
+                        }
                         self.current = Some(current);
                         return Some(Ok((place, entry)));
                     }
@@ -247,12 +297,38 @@ impl Entries {
                                 reference,
                                 reader,
                                 place,
+                                digests: None,
                             });
                         }
                         Err(error) => return damaged(Box::new(reference), error.to_string()),
                     }
                 }
             }
+        }
+    }
+
+    /// Says what the contents of an entry have come to when they were read, if they were.
+    fn add_digest(&mut self, current: &mut Current, entry: &mut Entry) {
+        let Some(content) = &mut entry.content else {
+            return;
+        };
+        let Some(stored) = unread(content) else {
+            return;
+        };
+        let digests = current.digests.get_or_insert_with(|| {
+            let beside = self.segments.load_digests(&current.reference);
+            self.problems
+                .extend(beside.problem().map(|problem| DigestsProblem {
+                    segment: current.reference.key.clone(),
+                    problem,
+                }));
+            match beside {
+                Beside::Digests(digests, _) => digests,
+                _ => Digests::default(),
+            }
+        });
+        if let Some(sha256) = digests.get(stored) {
+            content.digest = Digest::ReadSince(sha256);
         }
     }
 }

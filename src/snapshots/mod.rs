@@ -2,6 +2,7 @@
 
 pub mod chain;
 pub mod differences;
+pub mod digests;
 pub mod drills;
 pub mod entries;
 mod fetch;

@@ -23,7 +23,7 @@ use crate::format::object::ObjectMetadata;
 use crate::format::rules::Rules;
 
 use self::bucket::BucketPlace;
-pub use self::remote::{Remote, Seen};
+pub use self::remote::{Remote, Seen, is_like};
 use self::stat::Stat;
 pub use self::unusable::{Cause, IfEmpty, Unusable};
 
@@ -109,6 +109,11 @@ pub trait Source: Send + Sync {
         None
     }
 
+    /// Requests that going through it takes, of so many items.
+    fn requests(&self, _items: u64) -> u64 {
+        0
+    }
+
     /// What people should know of how it was gone through, once it was.
     fn remarks(&self) -> Vec<String> {
         Vec::new()
@@ -162,6 +167,8 @@ pub struct Scope {
     pub only: Option<Arc<HashSet<Vec<u8>>>>,
     /// Threads that may work ahead.
     pub threads: usize,
+    /// Requests that may be under way at once, of a source that is gone through by requests.
+    pub requests: usize,
 }
 
 /// What a source comes across.
@@ -179,6 +186,8 @@ pub enum Item {
     /// With the path of a directory that was given out, it means that this directory cannot be listed. Right
     /// after it, nothing of what is in it is known, and the directory itself is marked; later, what comes of
     /// it after the item given out last is not known.
+    ///
+    /// Not for an object, of which a listing has told enough: see [`Found::refused`].
     Unreadable(Name, String),
     /// It cannot be gone through any further, so that nothing is known of what else exists. The pass commits
     /// nothing of this source.
@@ -196,6 +205,9 @@ pub struct Found {
     pub object: Option<Box<ObjectMetadata>>,
     /// A directory that is not entered, and why.
     pub not_entered: Option<NotEntered>,
+    /// Something that was listed and could not be looked at any closer, and why: opening it is refused for the same
+    /// reason.
+    pub refused: Option<String>,
 }
 
 impl Found {
@@ -207,6 +219,7 @@ impl Found {
             stat,
             object: None,
             not_entered: None,
+            refused: None,
         }
     }
 

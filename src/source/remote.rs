@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 
 use super::{Produce, Refused};
 use crate::format::location::ETag;
-use crate::format::object::ObjectMetadata;
+use crate::format::object::{ObjectMetadata, tags_sha256};
 use crate::store::{Described, ObjectRef, Store, StoreErrorKind, StoreResult, Tags};
 
 /// Read at a time, in one request.
@@ -39,6 +39,17 @@ pub struct Seen {
     pub described: Described,
     /// What a manifest has of it, which was found to be as `before`.
     pub metadata: ObjectMetadata,
+}
+
+/// Whether a copy has, besides its bytes, what was looked at of its object: a request to the store of the copy.
+///
+/// # Errors
+/// That store fails, or refuses it, or has no such copy.
+pub async fn is_like(object: &ObjectMetadata, store: &dyn Store, copy: &str) -> StoreResult<bool> {
+    let (Some(tags), Some(copies)) = (&object.tags_sha256, store.copies()) else {
+        return Ok(false);
+    };
+    Ok(tags_sha256(&copies.tags(copy).await?) == *tags)
 }
 
 impl fmt::Debug for Remote {
@@ -72,6 +83,8 @@ impl Remote {
             last_modified: described.last_modified.unwrap_or(before.last_modified),
             class: described.storage_class.clone(),
             version: None,
+            tags_sha256: (before.tags_sha256.as_ref())
+                .map(|_| tags_sha256(&described.headers.tags)),
             headers: None,
             ..before.clone()
         };

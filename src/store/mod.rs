@@ -18,6 +18,7 @@ pub mod open;
 mod options;
 mod part_sizes;
 mod part_writer;
+pub(crate) mod patience;
 mod s3;
 pub(crate) mod server_side;
 pub mod url;
@@ -236,6 +237,12 @@ pub trait Copies: Send + Sync {
     /// # Errors
     /// The store fails, or there is no such object.
     async fn describe(&self, key: &str, tags: Tags) -> StoreResult<Described>;
+
+    /// The tags of an object of this store.
+    ///
+    /// # Errors
+    /// The store fails, or refuses it, or there is no such object.
+    async fn tags(&self, key: &str) -> StoreResult<BTreeMap<String, String>>;
 
     /// Reads a range of one version of an object of this store.
     ///

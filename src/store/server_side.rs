@@ -10,7 +10,6 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crc_fast::CrcAlgorithm::Crc64Nvme;
 use crc_fast::{checksum, checksum_combine};
@@ -21,7 +20,6 @@ use super::{
     StoreError, StoreErrorKind, StoreResult, Upload, UploadedPart, WholeCopy,
 };
 use crate::memory::budget::Budget;
-use crate::memory::turns::Turn;
 use crate::stop::Stopped;
 
 /// About the length of a part that the store copies, if there is enough for several: within what S3 copies in a
@@ -37,12 +35,6 @@ const SHORTEST_PART_BYTES: u64 = 5 << 20;
 
 /// S3 takes no more parts in one upload.
 const MOST_PARTS: u64 = 10_000;
-
-/// How often a store is asked for a copy that it fails at or has too much to do for: with the pauses below, a minute.
-const ATTEMPTS: u32 = 9;
-/// Before the second time. Each further pause is twice as long, and a part of it at random, so that not all come back
-/// at once.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// What an object has to come to.
 #[derive(Debug, Clone, Copy)]
@@ -148,35 +140,6 @@ pub(crate) async fn copy_whole(
     copies
         .copy_in_parts(copy, &described.headers, part_bytes)
         .await
-}
-
-/// Asks again while the store fails or has too much to do, and lets everybody know.
-pub(crate) async fn patiently<F>(turn: &Turn, ask: impl Fn() -> F) -> StoreResult<Copied>
-where
-    F: Future<Output = StoreResult<Copied>>,
-{
-    let mut pause = PAUSE;
-    for attempt in 1.. {
-        let answer = ask().await;
-        let Err(error) = &answer else {
-            turn.is_granted();
-            return answer;
-        };
-        let is_busy = matches!(error.kind, StoreErrorKind::Throttled(_));
-        if is_busy {
-            turn.is_refused();
-        }
-        let has_failed = matches!(
-            error.kind,
-            StoreErrorKind::Unavailable(_) | StoreErrorKind::Transport(_)
-        );
-        if attempt == ATTEMPTS || !(is_busy || has_failed || error.kind.is_worth_repeating()) {
-            return answer;
-        }
-        tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
-        pause *= 2;
-    }
-    unreachable!("the last attempt returns")
 }
 
 /// Makes `to` copy an object, which must not be there yet. Nothing is left where it has not.

@@ -3,11 +3,14 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
+use sha2::{Digest as _, Sha256};
+
 use super::batch::WantedFile;
 use super::compare::{Look, Recorded, look};
 use super::fetched::Fetched;
 use super::report::{Evidence, Finding, FindingKind, Problem, VerifyReport};
-use crate::contents::{Contents, ContentsError};
+use crate::contents::{Contents, ContentsError, Expected};
+use crate::format::digests::{Digests, unread};
 use crate::format::entry::{Content, Digest, Entry};
 use crate::format::location::Location;
 use crate::format::name::Name;
@@ -30,6 +33,8 @@ pub(super) struct Checker {
     copied_through: Option<PassId>,
     pub(super) fetched: Arc<Fetched>,
     report: Mutex<VerifyReport>,
+    /// Of copies that nobody had read before, and that have not been written down.
+    read: Mutex<Digests>,
     /// Archives that the store would not give out for their class.
     refused: Mutex<HashSet<String>>,
     failure: Mutex<Option<StoreError>>,
@@ -38,12 +43,20 @@ pub(super) struct Checker {
 
 /// What reading contents back has shown.
 enum Back {
-    Sound,
+    Sound(Option<[u8; 32]>),
     Wrong(Problem),
     /// The store does not give them out for the time being.
     Archived,
     /// The command is being stopped.
     Stopped,
+}
+
+/// What contents have come to that were read.
+enum Hashed {
+    /// They are what was recorded; their SHA-256, where that is not known yet.
+    AsRecorded(Option<[u8; 32]>),
+    /// Nothing was recorded that tells, and each time they were something else.
+    DiffersEachTime,
 }
 
 impl Checker {
@@ -66,6 +79,7 @@ impl Checker {
             copied_through,
             fetched,
             report: Mutex::new(report),
+            read: Mutex::default(),
             refused: Mutex::default(),
             failure: Mutex::default(),
             progress: Box::new(progress),
@@ -92,6 +106,11 @@ impl Checker {
         let mut report = self.report.lock().expect("nothing panics holding this");
         let mut refused = self.refused.lock().expect("nothing panics holding this");
         (std::mem::take(&mut *report), std::mem::take(&mut *refused))
+    }
+
+    /// Digests of what was read for the first time since this was asked last.
+    pub(super) fn take_digests(&self) -> Digests {
+        std::mem::take(&mut self.read.lock().expect("nothing panics holding this"))
     }
 
     pub(super) fn find(&self, finding: Finding) {
@@ -182,7 +201,13 @@ impl Checker {
         let mut result = look.compared.map_err(|mismatch| mismatch.problem());
         if is_worth_reading {
             match self.read_back(entry, key).await? {
-                Back::Sound => result = Ok(Evidence::Contents),
+                Back::Sound(read) => {
+                    // Of what something else has put there nothing is written down.
+                    self.note(entry, read.filter(|_| result.is_ok()));
+                    if is_comparable(entry) {
+                        result = Ok(Evidence::Contents);
+                    }
+                }
                 Back::Wrong(problem) => result = Err(problem.after(result)),
                 Back::Archived => is_archived = true,
                 Back::Stopped => {}
@@ -191,6 +216,20 @@ impl Checker {
         }
         self.enter((&entry.name, key), is_archived, result);
         Ok(())
+    }
+
+    /// Notes that a copy was read as a whole, and what it came to where nobody had read it before.
+    fn note(&self, entry: &Entry, sha256: Option<[u8; 32]>) {
+        let Some(content) = &entry.content else {
+            return;
+        };
+        if let (Some(stored), Some(sha256)) = (unread(content), sha256) {
+            let mut read = self.read.lock().expect("nothing panics holding this");
+            read.add(stored, sha256);
+        }
+        if matches!(content.digest, Digest::ReadSince(_)) {
+            self.count(|report| report.digests.confirmed += 1);
+        }
     }
 
     /// Enters what is known of an object now.
@@ -213,7 +252,7 @@ impl Checker {
     /// Reads a file out of an archive.
     async fn member(self: &Arc<Self>, entry: &Arc<Entry>, key: &str) -> Result<(), StoreError> {
         match self.read_back(entry, key).await? {
-            Back::Sound | Back::Stopped => {}
+            Back::Sound(_) | Back::Stopped => {}
             Back::Wrong(problem) => self.find(problem.at(entry.name.to_string(), key)),
             Back::Archived => {
                 let mut refused = self.refused.lock().expect("nothing panics holding this");
@@ -233,26 +272,31 @@ impl Checker {
         let mut problem = Problem::unsteady();
         for _ in 0..ATTEMPTS {
             let (reader, read) = (Arc::clone(self), Arc::clone(entry));
-            let result = tokio::task::spawn_blocking(move || match &read.content {
-                Some(content) => reader.contents.read(&read, content, |_, _| Ok(())),
-                None => Ok(()),
-            });
+            let result = tokio::task::spawn_blocking(move || reader.hash(&read));
             match result.await {
-                Ok(Ok(())) => {
+                Ok(Ok(Hashed::DiffersEachTime)) => problem = Problem::unsteady(),
+                Ok(Ok(Hashed::AsRecorded(sha256))) => {
                     self.count(|report| {
                         report.read_objects += 1;
                         report.read_bytes += entry.metadata.size;
                     });
-                    return Ok(Back::Sound);
+                    return Ok(Back::Sound(sha256));
                 }
                 Ok(Err(ContentsError::Unknown(error))) => {
                     return Ok(Back::Wrong(Problem::new(FindingKind::Record, error)));
                 }
-                Ok(Err(altered @ (ContentsError::Altered(_) | ContentsError::NotVouched(_)))) => {
+                Ok(Err(
+                    altered @ (ContentsError::Altered(_)
+                    | ContentsError::NotVouched(_)
+                    | ContentsError::NotAsRead(_)),
+                )) => {
                     if self.fetched.is_confirmed(key, extent(entry)) {
                         let text = match altered {
                             ContentsError::NotVouched(_) => {
                                 "altered: what was read does not have the checksum of the manifest"
+                            }
+                            ContentsError::NotAsRead(_) => {
+                                "altered: SHA-256 mismatch with what `verify --read` has recorded"
                             }
                             _ => "altered: SHA-256 mismatch of what was read",
                         };
@@ -274,6 +318,43 @@ impl Checker {
         }
         Ok(Back::Wrong(problem))
     }
+
+    /// Reads the contents of an entry, which are compared with what was recorded; hashes them where that is no SHA-256.
+    /// Blocks.
+    fn hash(&self, entry: &Entry) -> Result<Hashed, ContentsError> {
+        let Some(content) = &entry.content else {
+            return Ok(Hashed::AsRecorded(None));
+        };
+        if unread(content).is_none() {
+            self.contents.read(entry, content, |_, _| Ok(()))?;
+            return Ok(Hashed::AsRecorded(None));
+        }
+        let sha256 = self.sha256(entry, content)?;
+        // Where nothing tells what was damaged on the way, reading it again does.
+        let is_certain = is_comparable(entry) || self.sha256(entry, content)? == sha256;
+        Ok(match is_certain {
+            true => Hashed::AsRecorded(Some(sha256)),
+            false => Hashed::DiffersEachTime,
+        })
+    }
+
+    fn sha256(&self, entry: &Entry, content: &Content) -> Result<[u8; 32], ContentsError> {
+        let mut hasher = Sha256::new();
+        self.contents.read(entry, content, |at, bytes| {
+            if at == 0 {
+                hasher.reset();
+            }
+            hasher.update(bytes);
+            Ok(())
+        })?;
+        Ok(hasher.finalize().into())
+    }
+}
+
+/// Whether anything is on record that contents can be compared with.
+fn is_comparable(entry: &Entry) -> bool {
+    let content = entry.content.as_ref();
+    content.is_some_and(|content| Expected::of(content) != Expected::Nothing)
 }
 
 /// Where the contents of an entry lie in their object.

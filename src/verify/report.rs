@@ -27,10 +27,40 @@ pub struct VerifyReport {
     /// Entries that the pass could not read, by its commit record: the snapshot has them as an earlier one
     /// had them, or not at all. That is nothing the store has done.
     pub unreadable: u64,
+    /// Digests of what no pass has read.
+    pub digests: DigestReport,
     /// Everything that is wrong.
     pub findings: Vec<Finding>,
     /// Why not everything was looked at, if it was not.
     pub ended_early: Option<String>,
+}
+
+/// What became of the digests of copies that no pass has read. Nothing here is wrong with the copies.
+#[derive(Debug, Default, Serialize)]
+pub struct DigestReport {
+    /// Written down now, of objects that were read for the first time.
+    pub recorded: u64,
+    /// That could not be written down.
+    pub not_recorded: u64,
+    /// Why not, the first time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why_not: Option<String>,
+    /// Objects that were read and found to be what an earlier look has written down.
+    pub confirmed: u64,
+    /// What was written down and cannot be used: the objects were compared without it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
+}
+
+impl DigestReport {
+    /// Adds what became of those beside another segment.
+    pub(super) fn add(&mut self, other: Self) {
+        self.recorded += other.recorded;
+        self.not_recorded += other.not_recorded;
+        self.confirmed += other.confirmed;
+        self.why_not = self.why_not.take().or(other.why_not);
+        self.problems.extend(other.problems);
+    }
 }
 
 /// Numbers of objects by the strongest evidence for each.

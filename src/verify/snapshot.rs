@@ -13,14 +13,17 @@ use super::asking::{Asker, Told};
 use super::batch::{Batch, WantedFile};
 use super::contents::Checker;
 use super::depth::Depth;
-use super::report::{FindingKind, Problem, VerifyReport};
+use super::recording;
+use super::report::{DigestReport, FindingKind, Problem, VerifyReport};
 use super::tally::Tally;
+use crate::format::digests::unread;
 use crate::format::entry::{Content, Digest, Entry};
+use crate::format::keys::{self, SourceName};
 use crate::format::location::{Location, Member};
 use crate::format::objects::ObjectTable;
 use crate::format::segment::SegmentRef;
 use crate::format::snapshot::Snapshot;
-use crate::snapshots::entries::{Entries, EntriesError};
+use crate::snapshots::entries::{DigestsProblem, Entries, EntriesError};
 use crate::snapshots::objects::{self, ObjectsError};
 use crate::stop::Stop;
 use crate::store::{Store, StoreError};
@@ -88,6 +91,8 @@ pub fn verify(
         batch: Batch::default(),
         shared: HashSet::new(),
         tasks: Vec::new(),
+        reads_first: false,
+        current: None,
     };
     let tally = looker.go_through(store, snapshot, stop)?;
     let mut report = looker.finish()?;
@@ -134,6 +139,10 @@ struct Looker<'a> {
     shared: HashSet<(String, Digest, u64)>,
     /// Contents that are being read.
     tasks: Vec<JoinHandle<()>>,
+    /// Whether some of them, since digests were written last, are read for the first time.
+    reads_first: bool,
+    /// The segment whose entries are looked at.
+    current: Option<usize>,
 }
 
 impl<'a> Looker<'a> {
@@ -150,11 +159,32 @@ impl<'a> Looker<'a> {
         let segments: Vec<_> = segments.filter(|segment| !is_known(segment)).collect();
         let read: Vec<_> = segments.iter().map(|segment| (*segment).clone()).collect();
         let mut tally = Tally::of(snapshot, segments);
-        let mut entries = Entries::in_segments(store, &read);
+        let looked_at = self.each((store, snapshot), &read, &mut tally, stop);
+        if let Some(last) = self.current
+            && let Some(segment) = read.get(last)
+        {
+            // Whatever else has happened.
+            self.record(store, (&snapshot.source, segment));
+        }
+        looked_at.map(|()| tally)
+    }
+
+    fn each(
+        &mut self,
+        (store, snapshot): (&Arc<dyn Store>, &Snapshot),
+        segments: &[SegmentRef],
+        tally: &mut Tally<'_>,
+        stop: &Stop,
+    ) -> Result<(), StoreError> {
+        let mut entries = Entries::in_segments(store, segments);
+        if self.depth.read.is_some() {
+            entries = entries.with_digests();
+        }
         while let Some(entry) = entries.next_placed() {
             if stop.is_set() || self.checker.failure().is_some() {
                 break;
             }
+            self.tell(entries.take_problems());
             let (place, entry) = match entry {
                 Ok(placed) => placed,
                 Err(EntriesError::Store(error)) => return Err(error),
@@ -166,10 +196,45 @@ impl<'a> Looker<'a> {
                     continue;
                 }
             };
+            if let Some(before) = self.current.replace(place.segment)
+                && before != place.segment
+                && let Some(segment) = segments.get(before)
+            {
+                self.record(store, (&snapshot.source, segment));
+            }
             tally.count(place, &entry);
             self.look_at(entry)?;
         }
-        Ok(tally)
+        Ok(())
+    }
+
+    /// Tells of digests that cannot be had.
+    fn tell(&self, problems: Vec<DigestsProblem>) {
+        let problems = problems.into_iter();
+        let problems = problems.filter_map(|DigestsProblem { segment, problem }| {
+            Some(format!("`{}`: {problem}", keys::digests(&segment)?))
+        });
+        self.checker
+            .count(|report| report.digests.problems.extend(problems));
+    }
+
+    /// Writes down what was read of a segment for the first time, once all of it was.
+    fn record(&mut self, store: &Arc<dyn Store>, segment: (&SourceName, &SegmentRef)) {
+        if !std::mem::take(&mut self.reads_first) {
+            return;
+        }
+        for task in std::mem::take(&mut self.tasks) {
+            // A task that panicked has said so.
+            let _ = self.runtime.block_on(task);
+        }
+        let read = self.checker.take_digests();
+        if read.is_empty() {
+            return;
+        }
+        let mut report = DigestReport::default();
+        let recording = recording::record(&**store, segment, &read, &mut report);
+        self.runtime.block_on(recording);
+        self.checker.count(|all| all.digests.add(report));
     }
 
     fn look_at(&mut self, entry: Entry) -> Result<(), StoreError> {
@@ -207,6 +272,7 @@ impl<'a> Looker<'a> {
             return Ok(());
         };
         if reads {
+            self.reads_first |= unread(content).is_some();
             self.read(entry, key);
             return Ok(());
         }

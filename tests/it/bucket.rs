@@ -2,6 +2,7 @@
 
 mod busy;
 mod config;
+mod digests;
 mod failures;
 mod into_bucket;
 mod into_bucket_killed;
@@ -13,6 +14,7 @@ mod restore;
 mod second_store;
 mod servers;
 mod streamed;
+mod tags;
 mod verify;
 mod versions;
 

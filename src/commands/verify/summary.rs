@@ -31,13 +31,15 @@ pub(super) fn print_summary(
             }
         ));
     }
-    if report.compared.etag > 0 && !depth.checksums {
+    if depth.reads_all() {
+        print_unproven(report);
+    } else if report.compared.etag > 0 && !depth.checksums {
         note(&format!(
             "note: {} compared by ETag, which says that nothing was put there since; `--checksums` compares what the store has computed of the bytes, `--read` the bytes",
             were(report.compared.etag)
         ));
     }
-    if report.compared.etag > 0 && depth.checksums {
+    if report.compared.etag > 0 && depth.checksums && !depth.reads_all() {
         note(&format!(
             "note: the store tells no checksum of {}; the ETag only says that nothing was put there since; `--read` compares contents",
             count(report.compared.etag, "object")
@@ -51,12 +53,35 @@ pub(super) fn print_summary(
             report.source
         ));
     }
+    let digests = &report.digests;
+    for problem in &digests.problems {
+        note(&one_line(&format!(
+            "warning: ignored the recorded digests in {problem}; contents were compared with the manifest alone"
+        )));
+    }
+    if let Some(why_not) = &digests.why_not {
+        note(&one_line(&format!(
+            "note: cannot record {}: {why_not}; the next `--read` tries again",
+            count(digests.not_recorded, "SHA-256 digest")
+        )));
+    }
     print(&format!(
         "{} {}: {}\n",
         report.source,
         report.snapshot,
         verdict(report)
     ));
+}
+
+/// Says of what was read and had nothing to be compared with that it has now.
+fn print_unproven(report: &VerifyReport) {
+    let unproven = report.compared.etag.saturating_sub(report.archived);
+    if unproven > 0 {
+        note(&format!(
+            "note: no checksum of {} was recorded before; the next `--read` compares the SHA-256 of what was read now",
+            count(unproven, "object")
+        ));
+    }
 }
 
 /// A finding on one line: what it concerns first.
@@ -107,6 +132,10 @@ fn verdict(report: &VerifyReport) -> String {
             HumanBytes(report.read_bytes)
         ),
     });
+    if report.digests.recorded > 0 {
+        let digests = count(report.digests.recorded, "SHA-256 digest");
+        said.push(format!("{digests} recorded"));
+    }
     said.push(match (&report.ended_early, report.findings.len()) {
         (None, 0) if size == 0 => "all match".to_owned(),
         (None, 0) => format!(

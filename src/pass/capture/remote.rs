@@ -10,11 +10,13 @@ use super::{Capture, Captured, Uncaptured, stream};
 use crate::events::Event;
 use crate::format::entry::{Content, Digest, Entry};
 use crate::format::location::{Location, Stored};
+use crate::format::object::{Likeness, ObjectMetadata};
 use crate::memory::turns::Turn;
 use crate::pass::capture::reading::Reading;
 use crate::source::stat::Stat;
-use crate::source::{Body, Remote, Seen};
-use crate::store::server_side::{can_take, copy_whole, patiently};
+use crate::source::{self, Body, Remote, Seen};
+use crate::store::patience::patiently;
+use crate::store::server_side::{can_take, copy_whole};
 use crate::store::{StoreErrorKind, WholeCopy};
 
 /// Versions that are tried: the one that was listed, and the one that is there instead.
@@ -32,48 +34,89 @@ pub(super) fn capture(mut capture: Capture) {
     let Body::Remote(remote) = opened.body else {
         return capture.end(Err(Uncaptured::Gone));
     };
-    if let Some(known) = capture.order.known.take() {
+    let known = capture.order.known.take();
+    let before = capture.order.fallback.as_ref();
+    let before = before.and_then(|entry| entry.object.as_deref()).cloned();
+    let now = capture.order.found.object.as_deref();
+    let likeness = now
+        .zip(before.as_ref())
+        .map(|(now, then)| now.likeness(then));
+    match (known, before) {
         // This version is captured already, and only counts as something else now.
-        let mut entry = capture.entry(&opened.stat, remote.size);
-        entry.content = Some(known);
-        return capture.end(Ok(Captured::Same(Box::new(entry))));
-    }
-    match can_take(&*remote.store, &*capture.options().store) {
-        true => copy(capture, *remote),
-        false => read(capture, *remote),
+        (Some(known), Some(before)) if likeness == Some(Likeness::Same) => {
+            same(capture, (&opened.stat, known), before);
+        }
+        _ if !can_take(&*remote.store, &*capture.options().store) => read(capture, *remote),
+        (Some(known), Some(before)) => {
+            in_turn(capture, |capture, turn| async move {
+                match is_like(&capture, &known, &turn).await {
+                    true => same(capture, (&opened.stat, known), before),
+                    // It is made again, also where it does not tell.
+                    false => copy(capture, *remote, turn).await,
+                }
+            });
+        }
+        _ => in_turn(capture, |capture, turn| copy(capture, *remote, turn)),
     }
 }
 
-/// Has the store copy an object, without keeping the thread.
-fn copy(mut capture: Capture, mut remote: Remote) {
-    let turn = match capture.capturer.turns.take() {
-        Ok(turn) => turn,
-        Err(closed) => return capture.end(Err(closed.into())),
-    };
+/// Does something in a task, when it is its turn, without keeping the thread.
+fn in_turn<F: Future<Output = ()> + Send + 'static>(
+    capture: Capture,
+    work: impl FnOnce(Capture, Turn) -> F,
+) {
     let runtime = capture.capturer.runtime.clone();
-    runtime.spawn(async move {
-        let mut versions = 1;
-        let result = loop {
-            let copied = match copied(&capture, &remote, &turn).await {
-                Err(Uncaptured::Store(_, error))
-                    if error.kind == StoreErrorKind::PreconditionFailed && versions < VERSIONS =>
-                {
-                    versions += 1;
-                    match look(&mut capture, &mut remote).await {
-                        Ok(_) => continue,
-                        Err(refused) => Err(refused),
-                    }
+    match capture.capturer.turns.take() {
+        Ok(turn) => drop(runtime.spawn(work(capture, turn))),
+        Err(closed) => capture.end(Err(closed.into())),
+    }
+}
+
+/// Records an object whose copy stays what it is.
+fn same(capture: Capture, (stat, known): (&Stat, Content), before: ObjectMetadata) {
+    let mut entry = capture.entry(stat, stat.metadata.size);
+    if let Some(object) = &mut entry.object {
+        object.version = before.version;
+        object.headers = before.headers;
+    }
+    entry.content = Some(known);
+    capture.end(Ok(Captured::Same(Box::new(entry))));
+}
+
+/// Whether the copy that was recorded has what was not recorded of it. It is asked.
+async fn is_like(capture: &Capture, known: &Content, turn: &Turn) -> bool {
+    let object = capture.order.found.object.as_deref();
+    let (Some(object), Location::Object(stored)) = (object, &known.location) else {
+        return false;
+    };
+    let store = &*capture.options().store;
+    let asked = patiently(turn, || source::is_like(object, store, &stored.key));
+    matches!(capture.capturer.in_time(asked).await, Ok(Ok(true)))
+}
+
+/// Has the store copy an object.
+async fn copy(mut capture: Capture, mut remote: Remote, turn: Turn) {
+    let mut versions = 1;
+    let result = loop {
+        let copied = match copied(&capture, &remote, &turn).await {
+            Err(Uncaptured::Store(_, error))
+                if error.kind == StoreErrorKind::PreconditionFailed && versions < VERSIONS =>
+            {
+                versions += 1;
+                match look(&mut capture, &mut remote).await {
+                    Ok(_) => continue,
+                    Err(refused) => Err(refused),
                 }
-                copied => copied,
-            };
-            break copied;
+            }
+            copied => copied,
         };
-        drop(turn);
-        match result {
-            Ok(entry) => capture.copied(entry),
-            Err(refused) => capture.end(Err(meaning(refused))),
-        }
-    });
+        break copied;
+    };
+    drop(turn);
+    match result {
+        Ok(entry) => capture.copied(entry),
+        Err(refused) => capture.end(Err(meaning(refused))),
+    }
 }
 
 /// Looks at an object again, which is captured as it is now.

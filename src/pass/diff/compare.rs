@@ -1,6 +1,7 @@
 //! Whether an entry has changed: a pure function of what exists and what the last snapshot says.
 
 use crate::format::entry::{Entry, Kind};
+use crate::format::object::Likeness;
 use crate::pass::job::Detect;
 use crate::source::Found;
 use crate::source::stat::Stat;
@@ -12,7 +13,8 @@ pub(crate) enum Verdict {
     Unchanged,
     /// The metadata is recorded anew; there are no contents to look at.
     Rerecord,
-    /// The file is read, and sent only if its contents differ from those recorded.
+    /// The file is read, and sent only if its contents differ from those recorded. Of an object, its copy is asked for what
+    /// was not recorded, and it is copied again only if that differs.
     Reread,
     /// The file is captured.
     Capture,
@@ -46,12 +48,15 @@ fn compare_objects(found: &Found, recorded: &Entry) -> Verdict {
     let (Some(now), Some(then)) = (&found.object, &recorded.object) else {
         return Verdict::Capture;
     };
-    let is_same = found.stat.metadata == recorded.metadata && now.etag == then.etag;
     let is_complete = recorded.unreadable.is_none() && recorded.content.is_some();
-    match (is_same && is_complete, now.category == then.category) {
-        (true, true) => Verdict::Unchanged,
-        (true, false) => Verdict::Rerecord,
-        (false, _) => Verdict::Capture,
+    if found.refused.is_some() || !is_complete || found.stat.metadata != recorded.metadata {
+        return Verdict::Capture;
+    }
+    match now.likeness(then) {
+        Likeness::Same if now.category == then.category => Verdict::Unchanged,
+        Likeness::Same => Verdict::Rerecord,
+        Likeness::Unknown => Verdict::Reread,
+        Likeness::Other => Verdict::Capture,
     }
 }
 

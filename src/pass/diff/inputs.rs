@@ -38,6 +38,7 @@ impl Inputs {
         let scope = Scope {
             only,
             threads: context.limits.scan_threads,
+            requests: context.limits.concurrency,
         };
         let items = context.source.items(&scope);
         let segments = past.parent.as_ref();

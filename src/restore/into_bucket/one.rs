@@ -8,14 +8,15 @@ use rustix::io::Errno;
 
 use super::BucketPlan;
 use super::beside::Beside;
-use super::sight::{Looker, Sight, has};
-use crate::contents::{ContentsError, Expected};
+use super::sight::{Looker, Sight, agrees};
+use crate::contents::ContentsError;
 use crate::format::entry::{Content, Entry};
 use crate::format::location::{Checksum, ETag, Location, Stored};
 use crate::format::object::ObjectHeaders;
 use crate::format::pass_id::PassId;
 use crate::memory::turns::Turn;
-use crate::store::server_side::{can_take, copy_whole, patiently};
+use crate::store::patience::patiently;
+use crate::store::server_side::{can_take, copy_whole};
 use crate::store::{
     Condition, Copied, Length, NewObject, Placement, Store, StoreError, StoreErrorKind, Tags,
     Uploader, WholeCopy, WriteError,
@@ -75,6 +76,7 @@ impl NotPut {
             Self::Contents(
                 ContentsError::Altered(_)
                 | ContentsError::NotVouched(_)
+                | ContentsError::NotAsRead(_)
                 | ContentsError::Unknown(_),
             ) => true,
             Self::Contents(ContentsError::Store(error)) => matches!(
@@ -248,12 +250,8 @@ impl Putter {
     /// The version of a copy that nobody has recorded, if it is what it should be.
     async fn found(&self, entry: &Entry, content: &Content, key: &str) -> Result<ETag, NotPut> {
         let info = self.store.head(key).await.map_err(missing)?;
-        let is_told = match Expected::of(content) {
-            Expected::Sha256(_) => info.sha256.is_some(),
-            Expected::Crc64Nvme(_) => info.crc64nvme.is_some(),
-            Expected::Nothing => false,
-        };
-        if info.size != entry.metadata.size || (is_told && !has(&info, content)) {
+        let agrees = agrees(content, info.sha256, info.crc64nvme);
+        if info.size != entry.metadata.size || agrees == Some(false) {
             let text = "its copy in the store is something else than the snapshot has";
             return Err(NotPut::Damaged(text.to_owned()));
         }
@@ -372,11 +370,12 @@ fn unwritten(error: WriteError) -> NotPut {
 
 /// Compares what the server says that it has made with what was recorded.
 fn check(content: &Content, copied: &Copied) -> Result<(), NotPut> {
-    let is_another = match (Expected::of(content), copied.checksum) {
-        (Expected::Crc64Nvme(recorded), Checksum::Crc64Nvme(made)) => recorded != made,
-        (Expected::Sha256(recorded), Checksum::Sha256(made)) => recorded != made,
-        _ => false,
+    let (sha256, crc64nvme) = match copied.checksum {
+        Checksum::Sha256(sha256) => (Some(sha256), None),
+        Checksum::Crc64Nvme(crc64nvme) => (None, Some(crc64nvme)),
+        Checksum::Sha256OfParts(_) | Checksum::None => (None, None),
     };
+    let is_another = agrees(content, sha256, crc64nvme) == Some(false);
     match is_another {
         true => {
             let text =

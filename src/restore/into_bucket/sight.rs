@@ -9,7 +9,7 @@ use super::beside::Beside;
 use crate::contents::{Contents, Expected};
 use crate::format::entry::{Content, Entry};
 use crate::format::location::{ETag, Location};
-use crate::store::{ListedObject, ObjectInfo, Store, StoreErrorKind, StoreResult};
+use crate::store::{ListedObject, Store, StoreErrorKind, StoreResult};
 
 /// What a bucket has, compared with an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,12 +103,11 @@ impl Looker {
         let (Sight::Unclear, Some(content)) = (sight, content) else {
             return Ok(sight);
         };
-        let is_same = match (Expected::of(content), info.sha256, info.crc64nvme) {
+        let is_same = match (agrees(content, info.sha256, info.crc64nvme), info.crc64nvme) {
+            (Some(agrees), _) => agrees,
             // Sent in parts: the server has another checksum of it than the snapshot.
-            (Expected::Sha256(_), None, Some(there)) => {
-                self.crc64nvme(entry, content).await == Some(there)
-            }
-            _ => has(&info, content),
+            (None, Some(there)) => self.crc64nvme(entry, content).await == Some(there),
+            (None, None) => false,
         };
         Ok(if is_same {
             Sight::Same
@@ -135,13 +134,17 @@ impl Looker {
     }
 }
 
-/// Whether an object is known to have these contents.
-pub(super) fn has(info: &ObjectInfo, content: &Content) -> bool {
-    match Expected::of(content) {
-        Expected::Sha256(sha256) => info.sha256 == Some(sha256),
-        Expected::Crc64Nvme(crc) => info.crc64nvme == Some(crc),
-        Expected::Nothing => false,
-    }
+/// Whether these checksums are those of contents; `None` where there are none of a kind that is known of them.
+pub(super) fn agrees(
+    content: &Content,
+    sha256: Option<[u8; 32]>,
+    crc64nvme: Option<u64>,
+) -> Option<bool> {
+    let expected = Expected::of(content);
+    let by_sha256 = expected.sha256().zip(sha256).map(|(a, b)| a == b);
+    let by_crc64nvme = expected.crc64nvme().zip(crc64nvme).map(|(a, b)| a == b);
+    let known = by_sha256.into_iter().chain(by_crc64nvme);
+    known.reduce(|one, other| one && other)
 }
 
 #[cfg(test)]

@@ -103,6 +103,7 @@ impl Listed {
             category: category.to_owned(),
             class: object.storage_class,
             version: None,
+            tags_sha256: None,
             headers: None,
         };
         Some(Item::Found(Found {
@@ -110,6 +111,7 @@ impl Listed {
             stat: Stat::made(metadata.common(object.size)),
             object: Some(Box::new(metadata)),
             not_entered: None,
+            refused: None,
         }))
     }
 }

@@ -9,6 +9,7 @@
 
 mod categories;
 mod listing;
+mod tagged;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::runtime::Handle;
 
 use self::listing::Listed;
+use self::tagged::Tagged;
 use super::filter::Filter;
 use super::stat::Stat;
 use super::{
@@ -34,6 +36,16 @@ use crate::text::count;
 
 pub use self::categories::{Categories, OTHER};
 
+/// What counts as a change of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Changes {
+    /// What a listing tells: another version, or another time.
+    #[default]
+    Listed,
+    /// Other tags as well, which takes a request for each object.
+    Tags,
+}
+
 /// A bucket to back up, or a part of one.
 #[derive(Debug, Clone)]
 pub struct BucketPlace {
@@ -49,6 +61,8 @@ pub struct BucketPlace {
     pub asked: Option<BTreeSet<String>>,
     /// What becomes of tags.
     pub tags: Tags,
+    /// What counts as a change of an object.
+    pub changes: Changes,
     /// What of it is left out by name.
     pub filter: Filter,
     /// The beginnings of keys that are those of stores.
@@ -129,6 +143,18 @@ impl BucketPlace {
         }
     }
 
+    /// What it means for the source that the tags of an object cannot be had, and it is not the object.
+    fn untagged(&self, key: &str, error: &StoreError) -> Unusable {
+        let message = format!(
+            "cannot read the tags of `{key}` in `{}`: {}",
+            self.url, error.kind
+        );
+        Unusable {
+            message,
+            ..self.unusable(error)
+        }
+    }
+
     /// Whether a category is to be looked at now.
     fn wants(&self, category: &str) -> bool {
         let has = |names: &Option<BTreeSet<String>>| {
@@ -181,6 +207,15 @@ impl Source for Bucket {
         Some(asked.iter().cloned().collect())
     }
 
+    fn requests(&self, items: u64) -> u64 {
+        // A page has a thousand keys; an empty bucket takes one, too.
+        let pages = (items + 1).div_ceil(1000);
+        match self.place.changes {
+            Changes::Listed => pages,
+            Changes::Tags => pages + items,
+        }
+    }
+
     fn remarks(&self) -> Vec<String> {
         let PassedOver { markers, stores } = *passed_over(&self.seen);
         let mut remarks = Vec::new();
@@ -200,7 +235,7 @@ impl Source for Bucket {
         remarks
     }
 
-    fn items(&self, _: &Scope) -> Result<Items, Unusable> {
+    fn items(&self, scope: &Scope) -> Result<Items, Unusable> {
         *passed_over(&self.seen) = PassedOver::default();
         let listed = Listed::begin(
             self.place.clone(),
@@ -208,13 +243,19 @@ impl Source for Bucket {
             &self.runtime,
             Arc::clone(&self.seen),
         );
-        Ok(Box::new(listed))
+        Ok(match self.place.changes {
+            Changes::Listed => Box::new(listed),
+            Changes::Tags => Box::new(Tagged::of(listed, self, scope.requests)),
+        })
     }
 
     fn open(&self, found: &Found) -> Result<Opened, Refused> {
         let (Some(key), Some(object)) = (found.name.key(), &found.object) else {
             return Err(Refused::Gone);
         };
+        if let Some(why) = &found.refused {
+            return Err(Refused::Unreadable(io::Error::other(why.clone())));
+        }
         if let Some(class @ ("GLACIER" | "DEEP_ARCHIVE")) = object.class.as_deref() {
             let error = format!(
                 "it is archived ({class}), and S3 copies no archived object: thaw it and copy it to another class, or leave it out"

@@ -1,5 +1,6 @@
 //! Parts that the server copies from an object of another bucket, or of this one.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use async_trait::async_trait;
@@ -41,6 +42,10 @@ impl Copies for S3Store {
 
     async fn describe(&self, key: &str, tags: Tags) -> StoreResult<Described> {
         self.described(key, tags).await
+    }
+
+    async fn tags(&self, key: &str) -> StoreResult<BTreeMap<String, String>> {
+        self.tags_of(key).await
     }
 
     async fn read_version(&self, key: &str, etag: &ETag, range: Range<u64>) -> StoreResult<Bytes> {

@@ -64,19 +64,23 @@ impl S3Store {
         };
         let mut described = self.learn(Operation::Head, key, request, described).await?;
         if tags == Tags::Keep {
-            let request = || {
-                self.clients
-                    .s3
-                    .get_object_tagging()
-                    .bucket(&self.url.bucket)
-                    .key(self.key(key))
-                    .send()
-            };
-            let answer = self.ask(Operation::Head, key, request).await?;
-            let tags = answer.tag_set.into_iter();
-            described.headers.tags = tags.map(|tag| (tag.key, tag.value)).collect();
+            described.headers.tags = self.tags_of(key).await?;
         }
         Ok(described)
+    }
+
+    pub(super) async fn tags_of(&self, key: &str) -> StoreResult<BTreeMap<String, String>> {
+        let request = || {
+            self.clients
+                .s3
+                .get_object_tagging()
+                .bucket(&self.url.bucket)
+                .key(self.key(key))
+                .send()
+        };
+        let answer = self.ask(Operation::Head, key, request).await?;
+        let tags = answer.tag_set.into_iter();
+        Ok(tags.map(|tag| (tag.key, tag.value)).collect())
     }
 
     pub(super) async fn copy_at_once(&self, copy: &WholeCopy) -> StoreResult<Copied> {

@@ -49,7 +49,7 @@ fn each_mistake_is_named_with_its_field() {
         ),
         (
             "{name: x, bucket: {name: docs, tags: some}}",
-            "`backup.sources[0].bucket.tags` must be one of keep, ignore",
+            "`backup.sources[0].bucket.tags` must be one of keep, check, ignore",
         ),
         (
             "{name: x, bucket: {name: docs}, directory: /data}",

@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 use aws_credential_types::Credentials;
 use aws_sdk_s3::config::{BehaviorVersion, Region};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::StorageClass;
+use aws_sdk_s3::types::{StorageClass, Tag, Tagging};
 use local_s3::LocalS3;
 use serde_json::Value;
 
@@ -122,6 +122,16 @@ impl Documents {
         let get = get.version_id(version);
         let read = async { get.send().await.unwrap().body.collect().await.unwrap() };
         self.runtime.block_on(read).to_vec()
+    }
+
+    /// Gives an object these tags, and no others.
+    pub(crate) fn tag(&self, key: &str, tags: &[(&str, &str)]) {
+        let tag = |(name, value): &(&str, &str)| Tag::builder().key(*name).value(*value).build();
+        let tags = tags.iter().map(|pair| tag(pair).unwrap()).collect();
+        let tagging = Tagging::builder().set_tag_set(Some(tags)).build().unwrap();
+        let put = self.client.put_object_tagging().bucket(BUCKET_SOURCE);
+        let put = put.key(key).tagging(tagging);
+        self.runtime.block_on(put.send()).unwrap();
     }
 
     pub(crate) fn put_odd_keys(&self) {
