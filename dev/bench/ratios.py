@@ -49,7 +49,10 @@ def within(bound: Bound, result: Result) -> str:
     }
     verdict = "met" if taken[OFFSITE] <= bound.most else "missed"
     each = ", ".join(f"{name} {amount:.4f}" for name, amount in taken.items())
-    return f"Aim: {bound.says}: **{verdict}**. {bound.resource.capitalize()} an object: {each}; the aim is {bound.most:.4f}."
+    return (
+        f"Aim: {bound.says}: **{verdict}**. "
+        f"{bound.resource.capitalize()} an object: {each}; the aim is {bound.most:.4f}."
+    )
 
 
 def beside_peers(aim: Aim, result: Result) -> str:
