@@ -36,12 +36,24 @@ class Aim:
 
 
 @dataclass(frozen=True)
+class Bound:
+    """Offsite takes at most `most` of `resource` for each item."""
+
+    says: str
+    resource: str
+    most: float
+    items: int
+
+
+@dataclass(frozen=True)
 class Job:
     name: str
     says: str
     tree: Tree | MixedTree
     contenders: tuple[Contender, ...]
-    aims: tuple[Aim, ...]
+    aims: tuple[Aim | Bound, ...]
+    # What makes the server ready for everybody, once; not measured.
+    before: tuple[Step, ...] = ()
     # Whether each turn finds what the last one left, rather than a place of its own.
     stays: bool = False
     # Whether something is restored, so that contents matter.
@@ -49,6 +61,8 @@ class Job:
 
 
 MIRRORS = ("s5cmd", "rclone", "aws s3 sync")
+# Those that have the server copy, and do more than one object at once.
+COPIERS = ("s5cmd", "rclone")
 BACKUPS = (*MIRRORS, "restic")
 WALKERS = ("gdu", "fd", "du")
 
@@ -195,6 +209,48 @@ def restore_archive(tree: MixedTree) -> Job:
     )
 
 
+def bucket_first(tree: Tree) -> Job:
+    return Job(
+        "bucket-first",
+        f"First pass over a bucket of {tree.files:,} objects",
+        tree,
+        (
+            Contender(OFFSITE, peers.offsite_bucket),
+            Contender("s5cmd", peers.s5cmd_bucket_first),
+            Contender("rclone", peers.rclone_bucket_first),
+        ),
+        (
+            requests_for(tree, 1, "one request an object, and 50 and a page for 1,000 objects", 50),
+            Aim("CPU at most a quarter of each peer's", "cpu", 4, COPIERS),
+        ),
+        before=(peers.originals,),
+    )
+
+
+def bucket_unchanged(tree: Tree) -> Job:
+    return Job(
+        "bucket-unchanged",
+        f"Unchanged pass over a bucket of {tree.files:,} objects",
+        tree,
+        (
+            Contender(OFFSITE, peers.offsite_bucket, (peers.offsite_bucket,)),
+            Contender("s5cmd", peers.s5cmd_bucket_again, (peers.s5cmd_bucket_first,)),
+            Contender("rclone", peers.rclone_bucket_again, (peers.rclone_bucket_first,)),
+        ),
+        (
+            requests_for(tree, 0, "no request an object, but 20 and a page for 1,000 objects", 20),
+            Aim("CPU at most a quarter of each peer's", "cpu", 4, COPIERS),
+        ),
+        before=(peers.originals,),
+        stays=True,
+    )
+
+
+def requests_for(tree: Tree, each: int, says: str, rest: int) -> Bound:
+    pages = 0.001
+    return Bound(says, "requests", each + pages + rest / tree.files, tree.files)
+
+
 def rustic() -> tuple[Contender, ...]:
     contender = Contender("rustic", peers.rustic_restore, (peers.rustic_init, peers.rustic))
     return (contender,) if tools.rustic() else ()
@@ -220,4 +276,6 @@ def all_jobs(quick: bool) -> list[Job]:
         restore_small(small),
         restore_large(Tree(1, (2 << 30) // shrink)),
         restore_archive(MixedTree((2 << 30) // shrink)),
+        bucket_first(small),
+        bucket_unchanged(small),
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from measure import Command
 from place import Place
-from sink import BUCKET
+from sink import BUCKET, ORIGINALS
 from tools import python_tool, s5cmd
 from tools import restic as restic_tool
 from tools import rustic as rustic_tool
@@ -34,6 +34,20 @@ def offsite_restore(place: Place) -> Command:
         "--endpoint-url", place.sink.endpoint, "--bucket", BUCKET, "--prefix", f"{place.prefix}/",
         "--to", place.fresh(),
     )  # fmt: skip
+
+
+def originals(place: Place) -> Command:
+    """The tree as objects of the bucket that everybody copies from."""
+    return _s5cmd(place, "cp", f"{place.tree}/", f"s3://{ORIGINALS}/")
+
+
+def offsite_bucket(place: Place) -> Command:
+    command = place.command(
+        place.tools.offsite, "run",
+        "--endpoint-url", place.sink.endpoint, "--bucket", BUCKET, "--prefix", f"{place.prefix}/",
+    )  # fmt: skip
+    source = {"BACKUP_CONFIG_YAML": f"backup: {{sources: [{{bucket: {{name: {ORIGINALS}}}}}]}}"}
+    return Command(command.arguments, command.environment | source)
 
 
 def offsite_archive_gzip(place: Place) -> Command:
@@ -162,6 +176,15 @@ def s5cmd_restore_large(place: Place) -> Command:
     return _s5cmd(place, "cp", *settings, f"s3://{place.target}/*", f"{place.fresh()}/")
 
 
+def s5cmd_bucket_first(place: Place) -> Command:
+    """`cp`: `sync` would list both sides first."""
+    return _s5cmd(place, "cp", f"s3://{ORIGINALS}/*", f"s3://{place.target}/")
+
+
+def s5cmd_bucket_again(place: Place) -> Command:
+    return _s5cmd(place, "sync", f"s3://{ORIGINALS}/*", f"s3://{place.target}/")
+
+
 def _s5cmd(place: Place, *arguments: str) -> Command:
     """Its 256 workers by default are its fastest; a line for each file is left out."""
     return place.command(
@@ -186,6 +209,19 @@ def rclone_large(place: Place) -> Command:
     return _rclone(place, "copy", *checks, *parts, "--s3-upload-concurrency", PARTS)
 
 
+def rclone_bucket_first(place: Place) -> Command:
+    """Without looking at the destination, and without a request before each object where it lets itself be told."""
+    fewer = ["--no-check-dest", "--s3-no-head", "--s3-no-head-object", "--use-server-modtime"]
+    return _rclone_from(place, f":s3:{ORIGINALS}", "copy", *fewer)
+
+
+def rclone_bucket_again(place: Place) -> Command:
+    """Without a request for each object, which its own time of modification needs."""
+    return _rclone_from(
+        place, f":s3:{ORIGINALS}", "sync", "--fast-list", "--update", "--use-server-modtime"
+    )
+
+
 def rclone_restore(place: Place) -> Command:
     """Without a request before each file, and without times of modification, which need one."""
     return _rclone_back(place)
@@ -205,9 +241,13 @@ def _rclone_back(place: Place, *settings: str) -> Command:
 
 
 def _rclone(place: Place, verb: str, *settings: str) -> Command:
+    return _rclone_from(place, str(place.tree), verb, *settings)
+
+
+def _rclone_from(place: Place, source: str, verb: str, *settings: str) -> Command:
     many = ["--transfers", REQUESTS, "--checkers", REQUESTS]
     return place.command(
-        python_tool("rclone"), verb, place.tree, f":s3:{place.target}", *many, *settings,
+        python_tool("rclone"), verb, source, f":s3:{place.target}", *many, *settings,
         environment=_remote(place),
     )  # fmt: skip
 

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
-from jobs import OFFSITE, Aim
+from jobs import OFFSITE, Aim, Bound
 from measure import Usage
 from turns import Result
 
 RESOURCES: dict[str, Callable[[Usage], float]] = {
     "cpu": lambda usage: usage.cpu_seconds,
     "wall": lambda usage: usage.wall_seconds,
+    "requests": lambda usage: usage.requests["total"],
 }
 
 
@@ -35,7 +36,26 @@ def compared(result: Result, name: str, resource: str) -> Spread:
     return spread([of(theirs) / of(ours) for theirs, ours in pairs])
 
 
-def judged(aim: Aim, result: Result) -> str:
+def judged(aim: Aim | Bound, result: Result) -> str:
+    """Whether an aim was met."""
+    return beside_peers(aim, result) if isinstance(aim, Aim) else within(aim, result)
+
+
+def within(bound: Bound, result: Result) -> str:
+    """Whether offsite stayed within a bound, and what the others took."""
+    taken = {
+        name: median(RESOURCES[bound.resource](run) for run in runs) / bound.items
+        for name, runs in result.runs.items()
+    }
+    verdict = "met" if taken[OFFSITE] <= bound.most else "missed"
+    each = ", ".join(f"{name} {amount:.4f}" for name, amount in taken.items())
+    return (
+        f"Aim: {bound.says}: **{verdict}**. "
+        f"{bound.resource.capitalize()} an object: {each}; the aim is {bound.most:.4f}."
+    )
+
+
+def beside_peers(aim: Aim, result: Result) -> str:
     """Whether an aim was met, by the peer that comes closest."""
     ratios = {name: compared(result, name, aim.resource) for name in aim.peers}
     closest = min(ratios, key=lambda name: ratios[name].median)

@@ -9,6 +9,8 @@ from types import TracebackType
 from urllib.request import Request, urlopen
 
 BUCKET = "bench"
+# What is copied from one bucket to another comes from here.
+ORIGINALS = "originals"
 # A bound for everything that is measured on one server.
 LIFETIME_SECONDS = 4 * 3600
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -18,7 +20,7 @@ class Sink:
     """A running server; use it in a `with`. It also ends with this process, and by itself."""
 
     def __init__(self, executable: Path, keeps_contents: bool = False) -> None:
-        where = ["--listen", "127.0.0.1:0", "--bucket", BUCKET]
+        where = ["--listen", "127.0.0.1:0", "--bucket", BUCKET, "--bucket", ORIGINALS]
         # Besides contents below `files`, it forgets those where restic has its packs.
         forgets = ["--sink-discard", "/data/"]
         what = ["--sink", *(["--sink-keep"] if keeps_contents else forgets)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from free_memory import FreeMemory
-from jobs import Contender, Job
+from jobs import Contender, Job, Step
 from measure import CommandFailed, Usage, measure
 from place import Place
 from sink import Sink
@@ -39,6 +39,7 @@ def take_turns(job: Job, turns: int, tools: Tools, work: Path) -> Result:
     result = Result()
     with Sink(tools.local_s3, keeps_contents=job.restores) as sink, TemporaryDirectory(dir=work) as scratch:
         places = Places(tools, tree, sink, Path(scratch))
+        places.prepare("before", job.before)
         kept = {each.name: places.settle(each) for each in job.contenders if job.stays and not each.shares}
         kept |= {each.name: kept[each.shares] for each in job.contenders if each.shares}
         memory = FreeMemory() if job.restores else None
@@ -88,9 +89,13 @@ class Places:
 
     def settle(self, contender: Contender) -> Place:
         """A new place, made ready."""
-        prefix = f"{contender.name.replace(' ', '-')}-{next(self._numbers)}"
+        return self.prepare(contender.name, contender.before)
+
+    def prepare(self, name: str, steps: tuple[Step, ...]) -> Place:
+        """A new place, and what `steps` make in it."""
+        prefix = f"{name.replace(' ', '-')}-{next(self._numbers)}"
         place = Place(self._tools, self._tree, self._sink, prefix, self._scratch / prefix)
         place.scratch.mkdir()
-        for step in contender.before:
+        for step in steps:
             measure(step(place), self._sink, place.scratch)
         return place
