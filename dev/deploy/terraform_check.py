@@ -26,6 +26,7 @@ ON_EVERYTHING = {"ecr:GetAuthorizationToken"}
 WILDCARDS = {
     r".*/\$\{local\.prefix\}\*": "objects below the prefix",
     r"\$\{copy\.bucket_arn\}/\$\{copy\.prefix\}\*": "objects below the prefix of a copy",
+    r"\$\{source\.bucket_arn\}/\$\{source\.prefix\}\*": "objects below the prefix of a bucket that is backed up",
     r".*:task/\$\{local\.cluster_name\}/\*": "tasks are named when they start; the condition names the cluster",
     r"\$\{local\.log_group_arn\}:log-stream:\*": "streams are named after tasks",
     r".*/\$\{local\.prefix\}(marks|prunes|snapshots)/\*": "commit records, and what is said and decided of them, below the prefix",
@@ -36,6 +37,7 @@ WILDCARDS = {
 CONDITION_WILDCARDS = {
     r"\$\{local\.prefix\}\*": "keys below the prefix",
     r"\$\{copy\.prefix\}\*": "keys below the prefix of a copy",
+    r"\$\{source\.prefix\}\*": "keys below the prefix of a bucket that is backed up",
     r"arn:\$\{local\.partition\}:ecs:\$\{local\.region\}:\$\{local\.account\}:\*": "tasks of this account and region",
 }
 
