@@ -83,9 +83,11 @@ locals {
           Condition = { StringLikeIfExists = { "s3:prefix" = ["${source.prefix}*"] } }
         },
         {
-          Sid      = "RestoreObjects${index}"
-          Effect   = "Allow"
-          Action   = concat(["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"], source.keeps_tags ? ["s3:GetObjectTagging", "s3:PutObjectTagging"] : [])
+          Sid    = "RestoreObjects${index}"
+          Effect = "Allow"
+          # Of tags whether they are kept or not: whether the server keeps to conditions is tried by a copy of an object
+          # onto itself, with its tags.
+          Action   = ["s3:GetObject", "s3:GetObjectTagging", "s3:PutObject", "s3:PutObjectTagging", "s3:AbortMultipartUpload"]
           Resource = ["${source.bucket_arn}/${source.prefix}*"]
         },
       ]

@@ -224,6 +224,29 @@ def permissions(module):
             yield f"{module.name}: a lifecycle rule names {prefix}/, whose objects snapshots share whatever their age"
 
 
+# The statements of a bucket, and which of the lists in docs/BUCKETS.md, *Rights*, has what they allow. With tags.
+BUCKET_STATEMENTS = {"ReadObjectsOfSource": 0, "ReadBackups": 2, "RestoreObjects": 3}
+
+
+def bucket_rights(module):
+    """What buckets bring is what docs/BUCKETS.md says that passes and restores need, which tests try."""
+    if module.directory != TERRAFORM:
+        return
+    page = (ROOT / "docs/BUCKETS.md").read_text()
+    section = re.search(r"^## Rights\n(.*?)^## ", page, flags=re.M | re.S).group(1)
+    lists = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", section, flags=re.S)]
+    for sid, index in BUCKET_STATEMENTS.items():
+        found = re.search(r'"%s(?:\$\{index\})?"' % sid, module.text)
+        if not found:
+            yield f"{module.name}: there is no statement {sid}"
+            continue
+        allowed = set(re.findall(r'"(s3:[A-Za-z]+)"', enclosing(module.text, found.start()).partition("Condition")[0]))
+        # On objects: those on the bucket are its listing.
+        needed = {action for right in lists[index] if right["Resource"].endswith("*") for action in right["Action"]}
+        if allowed != needed:
+            yield f"{module.name}: {sid} allows {', '.join(sorted(allowed))}, and docs/BUCKETS.md says {', '.join(sorted(needed))}"
+
+
 def enclosing(text, position):
     """The innermost braces around a position."""
     depth, start = 0, position
@@ -242,7 +265,7 @@ def main():
     problems = []
     for directory in directories:
         module = read(directory)
-        for check in (variables, references, arguments, events, permissions):
+        for check in (variables, references, arguments, events, permissions, bucket_rights):
             problems.extend(check(module))
     for problem in problems:
         print(problem, file=sys.stderr)

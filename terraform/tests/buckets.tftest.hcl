@@ -146,7 +146,7 @@ run "a_restore_has_a_role_of_its_own_which_a_pass_never_gets" {
       FindObjects               = [["s3:ListBucket"], ["arn:aws:s3:::acme-backups"], { StringLikeIfExists = { "s3:prefix" = ["offsite/*"] } }]
       FindObjectsToRestore0     = [["s3:ListBucket"], ["arn:aws:s3:::acme-documents"], { StringLikeIfExists = { "s3:prefix" = ["uploads/*"] } }]
       ReadBackups               = [["s3:GetObject", "s3:GetObjectTagging"], ["arn:aws:s3:::acme-backups/offsite/*"], null]
-      RestoreObjects0           = [["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:GetObjectTagging", "s3:PutObjectTagging"], ["arn:aws:s3:::acme-documents/uploads/*"], null]
+      RestoreObjects0           = [["s3:GetObject", "s3:GetObjectTagging", "s3:PutObject", "s3:PutObjectTagging", "s3:AbortMultipartUpload"], ["arn:aws:s3:::acme-documents/uploads/*"], null]
     })
     error_message = output.restore_policy
   }

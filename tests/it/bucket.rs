@@ -8,6 +8,7 @@ mod killed;
 mod pass;
 mod place;
 mod restore;
+mod rights;
 mod second_store;
 mod streamed;
 mod verify;
