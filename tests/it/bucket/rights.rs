@@ -148,22 +148,30 @@ fn without_tags(rights: &BTreeSet<Right>) -> BTreeSet<Right> {
     others.cloned().collect()
 }
 
-/// A first pass, an unchanged one, one that fails and leaves an upload, one that goes on, and `verify`.
+/// A first pass, an unchanged one, one that fails in an upload, one that goes on, and `verify`.
 fn passes(world: &Documents) -> Vec<LoggedRequest> {
-    world.requests_of(|| {
+    let mut requests = world.requests_of(|| {
         world.back_up();
         world.back_up();
-        world.put_with_all("failing.pdf", noise(4, (12 << 20) + 5));
-        let refused = Fault::on(Operation::UploadPartCopy).status(403, "AccessDenied");
-        world.server.fault(refused.always());
-        assert_ne!(world.offsite(["run"]).code, 0);
-        world.server.clear_faults();
+    });
+    world.put_with_all("failing.pdf", noise(4, (12 << 20) + 5));
+    requests.extend(world.requests_of(|| {
+        refused_parts(world, &["run"]);
         world.back_up();
         for args in [&["verify"][..], &["verify", "--read"]] {
             let verified = world.offsite(args);
             assert_eq!(verified.code, 0, "{verified:?}");
         }
-    })
+    }));
+    requests
+}
+
+/// Runs a command while no part can be copied.
+fn refused_parts(world: &Documents, args: &[&str]) {
+    let refused = Fault::on(Operation::UploadPartCopy).status(403, "AccessDenied");
+    world.server.fault(refused.always());
+    assert_ne!(world.offsite(args).code, 0);
+    world.server.clear_faults();
 }
 
 #[test]
@@ -190,21 +198,19 @@ fn a_restore_into_the_bucket_takes_the_documented_rights_and_no_others() {
     let world = documents();
     world.back_up();
     let restore = ["restore", "--source", "documents", "--in-place"];
-    let requests = world.requests_of(|| {
-        for key in world.server.keys(BUCKET_SOURCE) {
-            assert!(world.server.remove(BUCKET_SOURCE, &key));
-        }
-        let refused = Fault::on(Operation::UploadPartCopy).status(403, "AccessDenied");
-        world.server.fault(refused.always());
-        assert_ne!(world.offsite(restore).code, 0);
-        world.server.clear_faults();
+    for key in world.server.keys(BUCKET_SOURCE) {
+        assert!(world.server.remove(BUCKET_SOURCE, &key));
+    }
+    let mut requests = world.requests_of(|| {
+        refused_parts(&world, &restore);
         let restored = world.offsite(restore);
         assert_eq!(restored.code, 0, "{restored:?}");
-        // Replaced, kept, and sent instead of copied.
-        world.put_with_all("small.jpg", "ruined");
+    });
+    world.put_with_all("small.jpg", "ruined");
+    requests.extend(world.requests_of(|| {
         let replaced = world.offsite([&restore[..], &["--overwrite"]].concat());
         assert_eq!(replaced.code, 0, "{replaced:?}");
-    });
+    }));
     assert_eq!(taken(&requests, &rights), rights);
 }
 
@@ -232,13 +238,13 @@ fn a_further_store_takes_the_tags_of_copies_besides() {
     let [bucket, store, ..] = documented();
     let mut rights = &bucket | &store;
     rights.insert(("s3:GetObjectTagging".to_owned(), objects_below(PREFIX)));
-    let reads = [
+    let there = [
         "GetObject",
         "PutObject",
         "AbortMultipartUpload",
         "PutObjectTagging",
     ];
-    rights.extend(reads.map(|action| (format!("s3:{action}"), objects_below(FURTHER))));
+    rights.extend(there.map(|action| (format!("s3:{action}"), objects_below(FURTHER))));
     let world = documents();
     world.configure(&format!(
         "backup:\n  s3: {{bucket: {BUCKET}, prefix: {PREFIX}}}\n  \
@@ -254,6 +260,41 @@ fn a_further_store_takes_the_tags_of_copies_besides() {
         let right = (format!("s3:{action}"), objects_below(on));
         assert!(taken.contains(&right), "{right:?}");
     }
+}
+
+/// As Terraform gives them: objects below the prefix, and a condition on what is listed.
+#[test]
+fn with_a_prefix_nothing_beside_it_is_asked_for() {
+    let everything = format!("arn:aws:s3:::{BUCKET_SOURCE}/*");
+    let below = format!("arn:aws:s3:::{BUCKET_SOURCE}/uploads/*");
+    let narrow = |(action, on): Right| match on == everything {
+        true => (action, below.clone()),
+        false => (action, on),
+    };
+    let rights = documented().into_iter().flatten().map(narrow).collect();
+    let world = Documents::new();
+    world.configure_bucket(", prefix: uploads/");
+    world.put("beside.jpg", "beside");
+    world.put_with_all("uploads/in.jpg", "in");
+    let requests = world.requests_of(|| {
+        world.back_up();
+        world.server.remove(BUCKET_SOURCE, "uploads/in.jpg");
+        let restored = world.offsite(["restore", "--source", "documents", "--in-place"]);
+        assert_eq!(restored.code, 0, "{restored:?}");
+    });
+    taken(&requests, &rights);
+    let listings: Vec<_> = requests
+        .iter()
+        .filter(|request| request.operation == Operation::ListObjectsV2)
+        .filter(|request| request.bucket.as_deref() == Some(BUCKET_SOURCE))
+        .map(|request| request.query_value("prefix"))
+        .collect();
+    assert!(listings.len() >= 2, "{listings:?}");
+    let is_below = |prefix: &Option<String>| {
+        let prefix = prefix.as_deref().unwrap_or_default();
+        prefix.starts_with("uploads/")
+    };
+    assert!(listings.iter().all(is_below), "{listings:?}");
 }
 
 fn objects_below(prefix: &str) -> String {
