@@ -2,9 +2,10 @@
 # which request needs it.
 
 locals {
-  # Objects get tags only where the configuration says so.
+  # Objects get tags only where the configuration says so, or where those of a bucket are copied.
   uses_tags = (
-    can(regex("\"tags\":", jsonencode(var.config)))
+    local.copies_tags
+    || can(regex("\"tags\":", jsonencode(var.config)))
     || anytrue([for name in keys(var.environment) : endswith(name, "__TAGS")])
   )
 
@@ -70,13 +71,19 @@ locals {
         Resource = [local.bucket_arn]
       },
       {
-        Sid      = "ReadAndWriteBackups"
-        Effect   = "Allow"
-        Action   = concat(["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"], local.uses_tags ? ["s3:PutObjectTagging"] : [])
+        Sid    = "ReadAndWriteBackups"
+        Effect = "Allow"
+        Action = concat(
+          ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"],
+          local.uses_tags ? ["s3:PutObjectTagging"] : [],
+          # Further buckets get the tags of copies too, which are read here.
+          local.copies_tags && length(local.configured_copies) > 0 ? ["s3:GetObjectTagging"] : [],
+        )
         Resource = [local.objects_arn]
       },
       local.see_other_tasks,
     ],
+    local.source_statements,
     flatten([
       for index, copy in local.copies : [
         {
@@ -89,7 +96,7 @@ locals {
         {
           Sid      = "ReadAndWriteCopies${index}"
           Effect   = "Allow"
-          Action   = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
+          Action   = concat(["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"], local.copies_tags ? ["s3:PutObjectTagging"] : [])
           Resource = ["${copy.bucket_arn}/${copy.prefix}*"]
         },
       ]

@@ -42,6 +42,16 @@ output "prune_task_role_arn" {
   value       = one(aws_iam_role.prune[*].arn)
 }
 
+output "restore_role_arn" {
+  description = "ARN of the role that puts objects back into buckets, for policies of keys and buckets and for `role_arn` of a profile; null unless one of bucket_sources has restore."
+  value       = one(aws_iam_role.restore[*].arn)
+}
+
+output "restore_policy" {
+  description = "What that role may do, as JSON, for a role of your own; null likewise."
+  value       = length(local.restorable) > 0 ? local.restore_policy : null
+}
+
 output "execution_role_arn" {
   description = "ARN of the role that ECS starts the task with, for policies of repositories and secrets."
   value       = aws_iam_role.execution.arn

@@ -12,7 +12,8 @@ locals {
 
   backup_config = try(var.config.backup, {})
   sources       = try([for source in local.backup_config.sources : source], [])
-  has_sources   = length(local.sources) > 0 || try(length(local.backup_config.s3.include_dirs), 0) > 0
+  # Of files. Without them every volume is backed up, beside the buckets.
+  has_sources = length(local.sources) > 0 || try(length(local.backup_config.s3.include_dirs), 0) > 0
 
   # Whose store it is; null for nobody's.
   configured_owner = try(tostring(local.backup_config.store_owner), null)
@@ -28,9 +29,11 @@ locals {
     backup = merge(local.backup_config, local.store_owner == null ? {} : { store_owner = local.store_owner }, {
       for key, value in { defaults = merge(try(local.backup_config.defaults, {}), { retention = local.retention }) } : key => value if local.retention != null
       }, {
+      for key, value in { sources = concat(local.sources, local.sources_of_buckets) } : key => value if length(local.sources_of_buckets) > 0
+      }, {
       s3 = merge(
         try(local.backup_config.s3, {}),
-        local.has_sources ? {} : { include_dirs = var.volumes[*].container_path },
+        local.has_sources || length(var.volumes) == 0 ? {} : { include_dirs = var.volumes[*].container_path },
         { bucket = var.bucket_name, prefix = local.prefix },
       )
       log = merge(try(local.backup_config.log, {}), { format = "json" })
@@ -103,8 +106,8 @@ resource "aws_ecs_task_definition" "this" {
 
   lifecycle {
     precondition {
-      condition     = local.has_sources || length(var.volumes) > 0
-      error_message = "There is nothing to back up: name volumes, or sources in config."
+      condition     = local.has_sources || length(var.volumes) > 0 || length(var.bucket_sources) > 0
+      error_message = "There is nothing to back up: name volumes, bucket_sources, or sources in config."
     }
     precondition {
       # A task definition has 64 KiB at most, and other things in it.

@@ -329,6 +329,11 @@ variable "config" {
   }
 
   validation {
+    condition     = alltrue([for source in try([for source in var.config.backup.sources : source], []) : try(source.bucket, null) == null])
+    error_message = "config has a source with a bucket, to which the task would have no rights: name it in bucket_sources instead."
+  }
+
+  validation {
     condition     = try(var.config.backup.s3.interval_seconds, null) == null
     error_message = "config has interval_seconds, which is for a process that stays: leave it out, and say when in schedule_expression."
   }
@@ -336,6 +341,88 @@ variable "config" {
   validation {
     condition     = try(var.config.backup.s3.kms_key_id, null) == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.config.backup.s3.kms_key_id))
     error_message = "backup.s3.kms_key_id in config is the ARN of a key (arn:aws:kms:<region>:<account>:key/<id>), not an alias or a bare id: permissions are written for keys."
+  }
+}
+
+variable "bucket_sources" {
+  description = "Buckets to back up, each a source of its name: what lies below prefix is copied by S3 itself (docs/BUCKETS.md). categories, only, tags (keep or ignore), storage_class and exclude are the program's settings; kms_key_arn is the key that the bucket encrypts with. With restore, a role is made that may write objects back there; a pass never may."
+  type = list(object({
+    name          = string
+    bucket        = string
+    prefix        = optional(string, "")
+    region        = optional(string)
+    categories    = optional(map(list(string)))
+    only          = optional(list(string))
+    tags          = optional(string, "keep")
+    storage_class = optional(string)
+    exclude       = optional(list(string), [])
+    kms_key_arn   = optional(string)
+    restore       = optional(bool, false)
+  }))
+  default  = []
+  nullable = false
+
+  validation {
+    condition     = alltrue([for source in var.bucket_sources : can(regex("^[A-Za-z0-9._-]{1,64}$", source.name))]) && length(distinct(var.bucket_sources[*].name)) == length(var.bucket_sources)
+    error_message = "name of each of bucket_sources is its own, of 1 to 64 letters, digits, `.`, `_` and `-`: snapshots are kept under it."
+  }
+
+  validation {
+    condition     = alltrue([for source in var.bucket_sources : !contains(try([for other in var.config.backup.sources : try(other.name, null)], []), source.name)])
+    error_message = "One of bucket_sources is called as a source in config is: give it another name."
+  }
+
+  validation {
+    condition     = alltrue([for source in var.bucket_sources : can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", source.bucket))])
+    error_message = "bucket of each of bucket_sources is the name of a bucket, without s3:// and prefix: write `our-documents`, and what lies below as prefix."
+  }
+
+  validation {
+    condition     = alltrue([for source in var.bucket_sources : can(regex("^([A-Za-z0-9_.=-]+/)*$", source.prefix))])
+    error_message = "prefix of each of bucket_sources is empty, or of letters, digits and `_.=-` between slashes, with one at its end: write `uploads/`. Other characters have meanings of their own in policies."
+  }
+
+  validation {
+    # S3 would back up its own backups.
+    condition     = alltrue([for source in var.bucket_sources : source.bucket != var.bucket_name || !(startswith(source.prefix, local.prefix) || startswith(local.prefix, source.prefix))])
+    error_message = "One of bucket_sources and the backups lie in each other: set another prefix of the source, or another bucket_name or prefix for the backups."
+  }
+
+  validation {
+    condition     = alltrue([for source in var.bucket_sources : source.region == null || can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", source.region))])
+    error_message = "region of each of bucket_sources is one of AWS, as eu-central-1, or left out where it is that of the task."
+  }
+
+  validation {
+    condition     = alltrue([for source in var.bucket_sources : contains(["keep", "ignore"], source.tags)])
+    error_message = "tags of each of bucket_sources is keep, which copies tags of objects, or ignore, which leaves them out and takes no right to read them."
+  }
+
+  validation {
+    condition     = alltrue([for source in var.bucket_sources : source.storage_class == null ? true : contains(["STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"], source.storage_class)])
+    error_message = "storage_class of each of bucket_sources is STANDARD, STANDARD_IA, ONEZONE_IA, INTELLIGENT_TIERING, GLACIER_IR, GLACIER or DEEP_ARCHIVE, or left out: copies have that of their object then."
+  }
+
+  validation {
+    condition     = alltrue([for source in var.bucket_sources : source.kms_key_arn == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", source.kms_key_arn))])
+    error_message = "kms_key_arn of each of bucket_sources is the ARN of a key (arn:aws:kms:<region>:<account>:key/<id>), not an alias."
+  }
+}
+
+variable "restore_principal_arns" {
+  description = "ARNs of those who may take the role that puts objects back into buckets of bucket_sources with restore; empty for everybody in the account whom its own policies let."
+  type        = set(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for arn in var.restore_principal_arns : can(regex("^arn:[a-z-]+:iam::[0-9]{12}:(root|(user|role)/.+)$", arn))])
+    error_message = "restore_principal_arns are ARNs of roles, users or accounts, as arn:aws:iam::111122223333:role/on-call."
+  }
+
+  validation {
+    condition     = length(var.restore_principal_arns) == 0 || anytrue(var.bucket_sources[*].restore)
+    error_message = "restore_principal_arns is for buckets that may be written back to: set restore = true of one of bucket_sources, or leave it out."
   }
 }
 

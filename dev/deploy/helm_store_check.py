@@ -226,6 +226,27 @@ def test_what_is_rendered_backs_up_verifies_prunes_and_restores():
         assert_restored(folder)
 
 
+def test_a_bucket_is_backed_up_and_verified_with_nothing_mounted():
+    values = cases()["bucket"]
+    manifests = render(values)
+    pod = manifests["CronJob backup"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert {volume["name"] for volume in pod["volumes"]} == {"offsite-config"}, pod["volumes"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with served(folder, "my-backups", "our-documents") as endpoint:
+            # Something to back up: what another release has put there.
+            elsewhere = {"s3": {"bucket": "our-documents", "prefix": "uploads/"}}
+            succeeds(render(of_data(folder, **elsewhere)), "CronJob backup", folder, endpoint)
+            values["config"]["backup"]["sources"][0]["bucket"].pop("only")
+            values["config"]["backup"]["sources"][0].pop("storage_class")
+            manifests = render(values)
+            output = succeeds(manifests, "CronJob backup", folder, endpoint)
+            assert '"event":"object_copied"' in output and '"event":"backup_completed"' in output, output
+            succeeds(manifests, "CronJob verify", folder, endpoint)
+        requests = [json.loads(line) for line in (folder / "requests").read_text().splitlines()]
+    assert "CopyObject" in {request["operation"] for request in requests}
+
+
 def test_a_role_as_deploy_ecs_has_it_is_enough_for_prune():
     policy = json.loads((ROOT / "deploy/ecs/prune-policy.json").read_text())
     allowed = {

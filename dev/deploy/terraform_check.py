@@ -26,6 +26,7 @@ ON_EVERYTHING = {"ecr:GetAuthorizationToken"}
 WILDCARDS = {
     r".*/\$\{local\.prefix\}\*": "objects below the prefix",
     r"\$\{copy\.bucket_arn\}/\$\{copy\.prefix\}\*": "objects below the prefix of a copy",
+    r"\$\{source\.bucket_arn\}/\$\{source\.prefix\}\*": "objects below the prefix of a bucket that is backed up",
     r".*:task/\$\{local\.cluster_name\}/\*": "tasks are named when they start; the condition names the cluster",
     r"\$\{local\.log_group_arn\}:log-stream:\*": "streams are named after tasks",
     r".*/\$\{local\.prefix\}(marks|prunes|snapshots)/\*": "commit records, and what is said and decided of them, below the prefix",
@@ -36,6 +37,7 @@ WILDCARDS = {
 CONDITION_WILDCARDS = {
     r"\$\{local\.prefix\}\*": "keys below the prefix",
     r"\$\{copy\.prefix\}\*": "keys below the prefix of a copy",
+    r"\$\{source\.prefix\}\*": "keys below the prefix of a bucket that is backed up",
     r"arn:\$\{local\.partition\}:ecs:\$\{local\.region\}:\$\{local\.account\}:\*": "tasks of this account and region",
 }
 
@@ -222,6 +224,29 @@ def permissions(module):
             yield f"{module.name}: a lifecycle rule names {prefix}/, whose objects snapshots share whatever their age"
 
 
+# The statements of a bucket, and which of the lists in docs/BUCKETS.md, *Rights*, has what they allow. With tags.
+BUCKET_STATEMENTS = {"ReadObjectsOfSource": 0, "ReadBackups": 2, "RestoreObjects": 3}
+
+
+def bucket_rights(module):
+    """What buckets bring is what docs/BUCKETS.md says that passes and restores need, which tests try."""
+    if module.directory != TERRAFORM:
+        return
+    page = (ROOT / "docs/BUCKETS.md").read_text()
+    section = re.search(r"^## Rights\n(.*?)^## ", page, flags=re.M | re.S).group(1)
+    lists = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", section, flags=re.S)]
+    for sid, index in BUCKET_STATEMENTS.items():
+        found = re.search(r'"%s(?:\$\{index\})?"' % sid, module.text)
+        if not found:
+            yield f"{module.name}: there is no statement {sid}"
+            continue
+        allowed = set(re.findall(r'"(s3:[A-Za-z]+)"', enclosing(module.text, found.start()).partition("Condition")[0]))
+        # On objects: those on the bucket are its listing.
+        needed = {action for right in lists[index] if right["Resource"].endswith("*") for action in right["Action"]}
+        if allowed != needed:
+            yield f"{module.name}: {sid} allows {', '.join(sorted(allowed))}, and docs/BUCKETS.md says {', '.join(sorted(needed))}"
+
+
 def enclosing(text, position):
     """The innermost braces around a position."""
     depth, start = 0, position
@@ -240,7 +265,7 @@ def main():
     problems = []
     for directory in directories:
         module = read(directory)
-        for check in (variables, references, arguments, events, permissions):
+        for check in (variables, references, arguments, events, permissions, bucket_rights):
             problems.extend(check(module))
     for problem in problems:
         print(problem, file=sys.stderr)

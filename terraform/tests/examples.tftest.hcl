@@ -34,6 +34,23 @@ run "replicated_archives_sessions_and_tags_them" {
   }
 }
 
+run "bucket_to_s3_reads_the_bucket_and_has_a_role_that_writes_it_back" {
+  module {
+    source = "./examples/bucket-to-s3"
+  }
+
+  variables {
+    source_bucket_name = "acme-documents"
+  }
+
+  assert {
+    condition = jsonencode(yamldecode(output.configuration).backup.sources) == jsonencode([
+      { name = "documents", bucket = { name = "acme-documents", prefix = "uploads/", only = ["images", "documents"] }, exclude = ["*.tmp"] },
+    ])
+    error_message = output.configuration
+  }
+}
+
 run "copied_has_a_copy_below_its_own_prefix" {
   module {
     source = "./examples/copied"

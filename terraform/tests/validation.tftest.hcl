@@ -1019,3 +1019,136 @@ run "refuses_deleting_without_prune" {
 
   expect_failures = [var.allow_delete]
 }
+
+run "refuses_a_source_of_a_bucket_in_the_configuration" {
+  command = plan
+
+  variables {
+    config = { backup = { sources = [{ name = "documents", bucket = { name = "acme-documents" } }] } }
+  }
+
+  expect_failures = [var.config]
+}
+
+run "refuses_two_buckets_of_one_name" {
+  command = plan
+
+  variables {
+    bucket_sources = [{ name = "documents", bucket = "acme-documents" }, { name = "documents", bucket = "acme-logs" }]
+  }
+
+  expect_failures = [var.bucket_sources]
+}
+
+run "refuses_a_bucket_called_as_a_source_of_the_configuration" {
+  command = plan
+
+  variables {
+    bucket_sources = [{ name = "data", bucket = "acme-documents" }]
+    config         = { backup = { sources = [{ name = "data", directory = "/data" }] } }
+  }
+
+  expect_failures = [var.bucket_sources]
+}
+
+run "refuses_a_bucket_with_its_scheme" {
+  command = plan
+
+  variables {
+    bucket_sources = [{ name = "documents", bucket = "s3://acme-documents" }]
+  }
+
+  expect_failures = [var.bucket_sources]
+}
+
+run "refuses_a_prefix_of_a_bucket_that_means_more_in_a_policy" {
+  command = plan
+
+  variables {
+    bucket_sources = [{ name = "documents", bucket = "acme-documents", prefix = "up*/" }]
+  }
+
+  expect_failures = [var.bucket_sources]
+}
+
+run "refuses_a_prefix_of_a_bucket_without_a_slash" {
+  command = plan
+
+  variables {
+    bucket_sources = [{ name = "documents", bucket = "acme-documents", prefix = "uploads" }]
+  }
+
+  expect_failures = [var.bucket_sources]
+}
+
+run "refuses_backups_that_back_up_themselves" {
+  command = plan
+
+  variables {
+    bucket_sources = [{ name = "all", bucket = "acme-backups" }]
+  }
+
+  expect_failures = [var.bucket_sources]
+}
+
+run "refuses_a_region_of_a_bucket_that_is_a_zone" {
+  command = plan
+
+  variables {
+    bucket_sources = [{ name = "documents", bucket = "acme-documents", region = "eu-central-1a" }]
+  }
+
+  expect_failures = [var.bucket_sources]
+}
+
+run "refuses_tags_of_a_bucket_that_are_neither_kept_nor_ignored" {
+  command = plan
+
+  variables {
+    bucket_sources = [{ name = "documents", bucket = "acme-documents", tags = "copy" }]
+  }
+
+  expect_failures = [var.bucket_sources]
+}
+
+run "refuses_a_storage_class_of_copies_that_is_none" {
+  command = plan
+
+  variables {
+    bucket_sources = [{ name = "documents", bucket = "acme-documents", storage_class = "COLD" }]
+  }
+
+  expect_failures = [var.bucket_sources]
+}
+
+run "refuses_an_alias_of_the_key_of_a_bucket" {
+  command = plan
+
+  variables {
+    bucket_sources = [{ name = "documents", bucket = "acme-documents", kms_key_arn = "alias/documents" }]
+  }
+
+  expect_failures = [var.bucket_sources]
+}
+
+run "refuses_restorers_that_are_no_principals" {
+  command = plan
+
+  variables {
+    bucket_sources         = [{ name = "documents", bucket = "acme-documents", restore = true }]
+    restore_principal_arns = ["on-call"]
+  }
+
+  expect_failures = [var.restore_principal_arns]
+}
+
+run "refuses_restorers_of_nothing" {
+  command = plan
+
+  variables {
+    bucket_sources         = [{ name = "documents", bucket = "acme-documents" }]
+    restore_principal_arns = ["arn:aws:iam::111122223333:role/on-call"]
+  }
+
+  expect_failures = [var.restore_principal_arns]
+}

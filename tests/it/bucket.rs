@@ -11,6 +11,7 @@ mod many;
 mod pass;
 mod place;
 mod restore;
+mod rights;
 mod second_store;
 mod servers;
 mod streamed;
