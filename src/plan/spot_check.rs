@@ -140,8 +140,8 @@ async fn files_in(
     let stop = Arc::clone(stop);
     let counting = tokio::task::spawn_blocking(move || {
         let scope = Scope {
-            only: None,
             threads,
+            ..Scope::default()
         };
         let mut files = 0;
         for item in source.items(&scope)? {

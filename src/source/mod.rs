@@ -162,6 +162,9 @@ pub struct Scope {
     pub only: Option<Arc<HashSet<Vec<u8>>>>,
     /// Threads that may work ahead.
     pub threads: usize,
+    /// Names that divide what the last snapshot had into about equal parts, for sources that can be gone through in
+    /// parts. Hints: what exists may be divided otherwise by now.
+    pub cuts: Vec<Name>,
 }
 
 /// What a source comes across.

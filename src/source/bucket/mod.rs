@@ -9,6 +9,8 @@
 
 mod categories;
 mod listing;
+mod range;
+mod ranges;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,6 +20,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::runtime::Handle;
 
 use self::listing::Listed;
+use self::range::Lister;
+use self::ranges::Ranges;
 use super::filter::Filter;
 use super::stat::Stat;
 use super::{
@@ -200,15 +204,16 @@ impl Source for Bucket {
         remarks
     }
 
-    fn items(&self, _: &Scope) -> Result<Items, Unusable> {
+    fn items(&self, scope: &Scope) -> Result<Items, Unusable> {
         *passed_over(&self.seen) = PassedOver::default();
-        let listed = Listed::begin(
-            self.place.clone(),
-            &self.store,
-            &self.runtime,
-            Arc::clone(&self.seen),
-        );
-        Ok(Box::new(listed))
+        let lister = Lister {
+            store: Arc::clone(&self.store),
+            runtime: self.runtime.clone(),
+            stores: self.place.stores.clone().into(),
+            seen: Arc::clone(&self.seen),
+        };
+        let ranges = Ranges::begin(lister, &scope.cuts, scope.threads);
+        Ok(Box::new(Listed::new(self.place.clone(), ranges)))
     }
 
     fn open(&self, found: &Found) -> Result<Opened, Refused> {
