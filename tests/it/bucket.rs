@@ -7,6 +7,8 @@ mod into_bucket_killed;
 mod killed;
 mod pass;
 mod place;
+mod ranges;
+mod recorded;
 mod restore;
 mod second_store;
 mod streamed;
@@ -15,6 +17,7 @@ mod verify;
 use local_s3::{LocalS3, LoggedRequest, Operation};
 
 pub(crate) use self::place::{BUCKET_SOURCE, Documents, ODD_KEYS, longest_key};
+pub(crate) use self::recorded::recorded;
 
 /// How many requests of an operation there were.
 fn count(requests: &[LoggedRequest], operation: Operation) -> usize {

@@ -16,7 +16,7 @@ use crate::support::{BUCKET, PREFIX, World};
 pub(crate) const BUCKET_SOURCE: &str = "documents";
 
 /// The name of the source.
-const NAME: &str = "documents";
+pub(super) const NAME: &str = "documents";
 
 /// Keys that no file can have, or that look like others.
 pub(crate) const ODD_KEYS: [&str; 16] = [
@@ -208,7 +208,7 @@ fn client(endpoint: &str) -> aws_sdk_s3::Client {
 }
 
 /// Where docs/FORMAT.md says that a copy is.
-fn copy_key(name: &str, entry: &Value) -> String {
+pub(super) fn copy_key(name: &str, entry: &Value) -> String {
     match entry["key"].as_str() {
         Some(key) => key.to_owned(),
         None => {
