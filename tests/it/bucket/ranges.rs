@@ -332,7 +332,10 @@ fn a_pass_lists_a_large_bucket_in_ranges_and_needs_no_further_page() {
     let entries = world.entries();
     for key in changed.iter().chain(&new) {
         let copy = world.full_key(&copy_key(key, &entries[key]));
-        assert_eq!(&world.server.object(BUCKET, &copy).unwrap().bytes[..], b"changed");
+        assert_eq!(
+            &world.server.object(BUCKET, &copy).unwrap().bytes[..],
+            b"changed"
+        );
     }
     assert!(!entries.contains_key(&key(40_000)) && !entries.contains_key(&key(47_999)));
     let unchanged = world.requests_of(|| {
