@@ -113,9 +113,12 @@ impl Lister {
             let jump = self.leave_out_stores(&mut page, after);
             let has_any = !page.objects.is_empty();
             let is_wanted = !has_any || pages.send(Ok(Sent::Page(page))).await.is_ok();
-            match jump.filter(|jump| range.goes_beyond(jump)) {
-                _ if is_last || !is_wanted => return Ok(Next::End),
-                Some(jump) => return Ok(Next::Jump(jump)),
+            match jump {
+                _ if !is_wanted => return Ok(Next::End),
+                // Keys of the range may have been removed after those of the store.
+                Some(jump) if range.goes_beyond(&jump) => return Ok(Next::Jump(jump)),
+                Some(_) => return Ok(Next::End),
+                None if is_last => return Ok(Next::End),
                 None => (),
             }
         }
