@@ -18,6 +18,12 @@ use crate::store::{Operation, Page, StoreError, StoreErrorKind, StoreResult};
 /// two cores compare.
 const AT_ONCE: usize = 16;
 
+/// Bytes of the pages of all ranges: sixteen with keys of 60 bytes, and three with the longest keys.
+const PAGES_BYTES: usize = 32 << 20;
+
+/// Bytes that an object of a page takes besides its key.
+const OBJECT_BYTES: usize = 200;
+
 /// A bucket with fewer cuts, so of fewer than some 50,000 keys, is listed by one request after the other: it takes a few
 /// seconds, and not a request more than there are pages.
 const WORTH_IT: usize = 6;
@@ -41,7 +47,7 @@ pub(super) struct Ranges {
 impl Ranges {
     /// Begins to list, in at most `threads` ranges at once.
     pub(super) fn begin(lister: Lister, cuts: &[Name], threads: usize) -> Self {
-        let at_once = threads.clamp(1, AT_ONCE);
+        let at_once = threads.min(at_once(cuts)).max(1);
         let waiting = divided(cuts, at_once);
         let mut ranges = Self {
             lister,
@@ -114,6 +120,14 @@ impl Ranges {
             kind: StoreErrorKind::UnexpectedAnswer(fault),
         }
     }
+}
+
+/// How many ranges may be listed at once, by the length of keys.
+fn at_once(cuts: &[Name]) -> usize {
+    let bytes: usize = cuts.iter().map(|cut| cut.as_bytes().len()).sum();
+    let key_bytes = bytes / cuts.len().max(1);
+    let range_bytes = CUT_ENTRIES as usize * (key_bytes + OBJECT_BYTES);
+    AT_ONCE.min(PAGES_BYTES / range_bytes)
 }
 
 /// The ranges between cuts that are in order; one, where more are not worth it.
