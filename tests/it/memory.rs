@@ -59,14 +59,14 @@ fn files_of_many_sizes_take_no_more_than_the_limit_and_64_mib() {
     }
 }
 
+/// A whole segment and all ranges at once are what it takes; more objects take no more.
 #[test]
 fn an_unchanged_bucket_takes_the_same_memory_however_large_it_is() {
-    let sizes: &[u64] = match long() {
-        true => &[100_000, 1_000_000, 10_000_000],
-        false => &[100_000, 200_000],
-    };
+    if !long() {
+        return;
+    }
     let mut of_the_smallest = [None; 2];
-    for &count in sizes {
+    for count in [300_000, 1_000_000, 10_000_000] {
         let world = recorded(count);
         for (args, first) in [["plan"], ["run"]].iter().zip(&mut of_the_smallest) {
             let begun = Instant::now();
