@@ -21,7 +21,7 @@ use super::totals::Totals;
 
 /// Keys from one cut to the next: eight full pages of a listing, so that listing from one to the next wastes no page.
 /// A commit record of ten million keys has 1,250 cuts.
-pub const CUT_ENTRIES: u64 = 8_000;
+pub const CUT_ENTRIES: u32 = 8_000;
 
 /// First line of a segment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,15 +175,16 @@ impl SegmentRef {
     #[must_use]
     pub fn cuts_of(segments: &[Self]) -> Vec<Name> {
         let (mut cuts, mut since) = (Vec::new(), 0);
+        let apart = u64::from(CUT_ENTRIES);
         for segment in segments {
             let within = segment.cuts.iter();
             let within = within.map(|cut| Name::parse(Order::Key, cut.clone().into()));
             cuts.extend(within.flatten());
-            let before = CUT_ENTRIES.saturating_mul(segment.cuts.len() as u64);
+            let before = apart.saturating_mul(segment.cuts.len() as u64);
             let rest = segment.totals.entries.saturating_sub(before);
             since = if segment.cuts.is_empty() { since } else { 0 } + rest;
             // Segments that are small, as some configure them.
-            if since >= CUT_ENTRIES
+            if since >= apart
                 && let Some((_, last)) = segment.bounds(Order::Key)
             {
                 cuts.push(last);
@@ -366,7 +367,7 @@ impl SegmentWriter {
         self.totals += Totals::of(entry);
         self.end.add(entry);
         if let Some(key) = name.key()
-            && self.totals.entries.is_multiple_of(CUT_ENTRIES)
+            && self.totals.entries.is_multiple_of(CUT_ENTRIES.into())
         {
             self.cuts.push(key.as_str().to_owned());
         }

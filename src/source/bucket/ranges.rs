@@ -14,12 +14,12 @@ use crate::format::name::Name;
 use crate::format::segment::CUT_ENTRIES;
 use crate::store::{Operation, Page, StoreError, StoreErrorKind, StoreResult};
 
-/// Ranges that are listed at once, at most. With 16 and 50 ms a page, 320,000 keys a second are listed, which is more than
-/// two cores compare.
-const AT_ONCE: usize = 16;
+/// Ranges that are listed at once, at most. With 8 and 50 ms a page, 160,000 keys a second are listed. Sixteen took 48 MiB
+/// more than one, which is too much for a pass that is to do with 64.
+const AT_ONCE: usize = 8;
 
-/// Bytes of the pages of all ranges: sixteen with keys of 60 bytes, and three with the longest keys.
-const PAGES_BYTES: usize = 32 << 20;
+/// Bytes of the pages of all ranges: eight with keys of 60 bytes, and one with the longest keys.
+const PAGES_BYTES: usize = 16 << 20;
 
 /// Bytes that an object of a page takes besides its key.
 const OBJECT_BYTES: usize = 200;

@@ -68,7 +68,7 @@ fn write(world: &Documents, snapshot: Snapshot) -> Snapshot {
             .replace(BUCKET, &world.full_key(&key), body.bytes.clone());
         segments.push(body.stored_as(key));
     };
-    items(place(&world.server), Scope::default(), |all| {
+    items(&place(&world.server), &Scope::default(), |all| {
         for item in all {
             let Item::Found(found) = item else {
                 panic!("{item:?}");
