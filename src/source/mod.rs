@@ -169,6 +169,9 @@ pub struct Scope {
     pub threads: usize,
     /// Requests that may be under way at once, of a source that is gone through by requests.
     pub requests: usize,
+    /// Names that divide what the last snapshot had into about equal parts, for sources that can be gone through in
+    /// parts. Hints: what exists may be divided otherwise by now.
+    pub cuts: Vec<Name>,
 }
 
 /// What a source comes across.

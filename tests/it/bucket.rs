@@ -10,6 +10,8 @@ mod killed;
 mod many;
 mod pass;
 mod place;
+mod ranges;
+mod recorded;
 mod restore;
 mod rights;
 mod second_store;
@@ -22,6 +24,7 @@ mod versions;
 use local_s3::{LocalS3, LoggedRequest, Operation};
 
 pub(crate) use self::place::{BUCKET_SOURCE, Documents, ODD_KEYS, longest_key};
+pub(crate) use self::recorded::recorded;
 
 /// How many requests of an operation there were.
 fn count(requests: &[LoggedRequest], operation: Operation) -> usize {

@@ -2,10 +2,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use local_s3::HookAction;
 
-use crate::support::{SOURCE, World, finish, high_water_mib, noise};
+use crate::bucket::recorded;
+use crate::support::{SOURCE, World, finish, high_water_mib, long, noise};
 
 /// Some 260 MiB in files of 32 KiB to 20 MiB, hardly two of them of the same length.
 fn fill(world: &World) {
@@ -53,6 +55,28 @@ fn files_of_many_sizes_take_no_more_than_the_limit_and_64_mib() {
         for args in [run, &restore] {
             let peak = peak(&world, args);
             assert!(peak > 0 && peak < 16 + BESIDES_MIB, "{args:?}: {peak} MiB");
+        }
+    }
+}
+
+/// A whole segment and all ranges at once are what it takes; more objects take no more.
+#[test]
+fn an_unchanged_bucket_takes_the_same_memory_however_large_it_is() {
+    if !long() {
+        return;
+    }
+    let mut of_the_smallest = [None; 2];
+    for count in [300_000, 1_000_000, 10_000_000] {
+        let world = recorded(count);
+        for (args, first) in [["plan"], ["run"]].iter().zip(&mut of_the_smallest) {
+            let begun = Instant::now();
+            let peak = peak(&world, args);
+            eprintln!("{args:?} of {count}: {peak} MiB, {:?}", begun.elapsed());
+            let first = *first.get_or_insert(peak);
+            assert!(
+                peak > 0 && peak < first + 16,
+                "{args:?} of {count}: {peak} MiB, {first} before"
+            );
         }
     }
 }

@@ -10,6 +10,8 @@ use super::continued::{Continued, Trusted};
 use super::cursor::Cursor;
 use super::merge::{Merge, MergeError, Visitor};
 use crate::format::damage::DamagedContents;
+use crate::format::name::{Name, Order};
+use crate::format::segment::SegmentRef;
 use crate::pass::context::SourceContext;
 use crate::pass::error::SourceError;
 use crate::pass::past::Past;
@@ -35,14 +37,15 @@ impl Inputs {
         only: Option<Arc<HashSet<Vec<u8>>>>,
         past: &Past,
     ) -> Result<Self, SourceError> {
+        let segments = past.parent.as_ref();
+        let segments = segments.map_or(&[][..], |parent| &parent.segments);
         let scope = Scope {
             only,
             threads: context.limits.scan_threads,
             requests: context.limits.concurrency,
+            cuts: cuts(segments, context.source.order()),
         };
         let items = context.source.items(&scope);
-        let segments = past.parent.as_ref();
-        let segments = segments.map_or(&[][..], |parent| &parent.segments);
         let passes = past.unfinished.iter().map(|pass| pass.keys.clone());
         Ok(Self {
             items: items?,
@@ -75,6 +78,14 @@ impl Inputs {
                 .with_damage(self.damaged)
                 .run(self.items)
         })
+    }
+}
+
+/// Where a source may be divided, by its last snapshot. Only keys are ever.
+fn cuts(segments: &[SegmentRef], order: Order) -> Vec<Name> {
+    match order {
+        Order::Key => SegmentRef::cuts_of(segments),
+        Order::Path => Vec::new(),
     }
 }
 

@@ -9,6 +9,8 @@
 
 mod categories;
 mod listing;
+mod range;
+mod ranges;
 mod tagged;
 
 use std::collections::BTreeSet;
@@ -19,6 +21,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::runtime::Handle;
 
 use self::listing::Listed;
+use self::range::Lister;
+use self::ranges::Ranges;
 use self::tagged::Tagged;
 use super::filter::Filter;
 use super::stat::Stat;
@@ -237,12 +241,14 @@ impl Source for Bucket {
 
     fn items(&self, scope: &Scope) -> Result<Items, Unusable> {
         *passed_over(&self.seen) = PassedOver::default();
-        let listed = Listed::begin(
-            self.place.clone(),
-            &self.store,
-            &self.runtime,
-            Arc::clone(&self.seen),
-        );
+        let lister = Lister {
+            store: Arc::clone(&self.store),
+            runtime: self.runtime.clone(),
+            stores: self.place.stores.clone().into(),
+            seen: Arc::clone(&self.seen),
+        };
+        let ranges = Ranges::begin(lister, &scope.cuts, scope.threads);
+        let listed = Listed::new(self.place.clone(), ranges);
         Ok(match self.place.changes {
             Changes::Listed => Box::new(listed),
             Changes::Tags => Box::new(Tagged::of(listed, self, scope.requests)),

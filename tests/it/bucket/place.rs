@@ -16,7 +16,7 @@ use crate::support::{BUCKET, PREFIX, World};
 pub(crate) const BUCKET_SOURCE: &str = "documents";
 
 /// The name of the source.
-const NAME: &str = "documents";
+pub(super) const NAME: &str = "documents";
 
 /// Keys that no file can have, or that look like others.
 pub(crate) const ODD_KEYS: [&str; 16] = [
