@@ -6,6 +6,7 @@ SHELL := /bin/bash
 
 HOST := $(shell rustc -vV | sed -n 's/^host: //p')
 BINARY := target/$(HOST)/release/offsite
+STATIC := -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs -C link-arg=-Wl,-T,$(CURDIR)/dev/image/no-unwinding.ld
 LINKER_FLAGS := CARGO_TARGET_$(shell echo $(HOST) | tr a-z- A-Z_)_RUSTFLAGS
 export RUST_BACKTRACE ?= 1
 
@@ -16,12 +17,18 @@ help: ## List the targets
 .PHONY: build
 build: ## Build the static release binary
 	@dev/setup build
-	$(LINKER_FLAGS)="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs -C link-arg=-Wl,-T,$(CURDIR)/dev/image/no-unwinding.ld" cargo build --release --locked --package offsite --target $(HOST)
+	$(LINKER_FLAGS)="$(STATIC)" cargo build --release --locked --package offsite --target $(HOST)
 	@ls -l $(BINARY)
 
 .PHONY: build-static
-build-static: build ## The same, and a look at it: no dynamic dependencies, at most 13 MB
-	dev/image/static $(BINARY)
+build-static: build ## The same, and a look at it: no dynamic dependencies, at most 16 MB
+	dev/image/static $(BINARY) 16
+
+.PHONY: build-directories
+build-directories: ## Build the program for directories alone, static, at most 13 MB
+	@dev/setup build
+	$(LINKER_FLAGS)="$(STATIC)" cargo build --release --locked --package offsite --no-default-features --target $(HOST) --target-dir target/directories
+	dev/image/static target/directories/$(HOST)/release/offsite 13
 
 IMAGE ?= offsite:$(shell sed -n '/^\[workspace.package\]/,/^$$/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 

@@ -235,6 +235,9 @@ pub struct RunArgs {
     /// Wait so long for the lock instead of giving up at once (as 90, 90s or 10m)
     #[arg(long, value_name = "DURATION")]
     pub wait_for_lock: Option<String>,
+    /// Show what a pass would do, as `offsite plan` does
+    #[arg(long, conflicts_with_all = ["interval", "wait_for_lock"])]
+    pub dry_run: bool,
 }
 
 /// What `plan` takes.

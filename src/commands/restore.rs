@@ -144,7 +144,10 @@ impl How<'_> {
         }
         let all = All {
             directories: self.plan(store, to_directories, args).await?,
-            buckets: self.plan_buckets(store, to_buckets, args).await?,
+            buckets: match cfg!(feature = "buckets") {
+                true => self.plan_buckets(store, to_buckets, args).await?,
+                false => Vec::new(),
+            },
         };
         match self.portion.is_all() {
             true => Ok(all),
@@ -265,6 +268,9 @@ async fn restore_all(
         if has_ended(&one.report) {
             return Ok(());
         }
+    }
+    if !cfg!(feature = "buckets") {
+        return Ok(());
     }
     for one in &mut all.buckets {
         buckets::restore_one(store, one).await?;

@@ -1,6 +1,6 @@
 //! `offsite run`, and `offsite` without a command.
 
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, IsTerminal as _, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Context, block_on, chosen, connect, format, holder, log_to_stderr, sessions};
+use super::{Context, block_on, chosen, connect, format, holder, log_to_stderr, plan, sessions};
 use crate::boottime::boottime;
-use crate::cli::RunArgs;
+use crate::cli::{PlanArgs, RunArgs};
 use crate::config::{Incomplete, Job, Metrics, Purpose};
 use crate::ecs::Identity;
 use crate::environment::Environment;
@@ -34,6 +34,15 @@ pub(super) enum Loop {
 }
 
 pub(super) fn run(context: &Context, args: &RunArgs, repeat: Loop) -> Result<ExitCode, Failure> {
+    if args.dry_run {
+        let args = PlanArgs {
+            dirs: args.dirs.clone(),
+            choice: args.choice.clone(),
+            rate: None,
+            json: !std::io::stdout().is_terminal(),
+        };
+        return plan::plan(context, &args);
+    }
     let mut job = match context.load(&args.flags(), Purpose::Backup) {
         Ok(config) => config.job,
         Err(error) => {

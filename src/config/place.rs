@@ -58,6 +58,17 @@ impl Whereabouts {
         written: &Placed<String>,
         first: &StoreOptions,
     ) -> Option<Self> {
+        // Where nothing makes a bucket, the linker leaves out all that is for them.
+        if !cfg!(feature = "buckets") {
+            let hint = "use the program as it is released, or build it with the feature `buckets`";
+            complain(
+                findings,
+                written,
+                "is a bucket, and this build backs up directories alone",
+                hint,
+            );
+            return None;
+        }
         let filter = filter(settings, findings, source);
         let bucket = source.bucket.as_ref()?;
         let place = bucket.place(written, first, filter, findings);
@@ -142,7 +153,8 @@ impl Whereabouts {
     pub(super) fn into_place(self) -> Arc<dyn Place> {
         match self {
             Self::Directory(own) => Arc::new(own),
-            Self::Bucket(own) => Arc::new(*own),
+            Self::Bucket(own) if cfg!(feature = "buckets") => Arc::new(*own),
+            Self::Bucket(_) => unreachable!("this build makes none"),
         }
     }
 }

@@ -32,6 +32,13 @@ fn count(requests: &[LoggedRequest], operation: Operation) -> usize {
     requests.iter().filter(is_it).count()
 }
 
+/// Requests that do not come again and again as long as a pass takes.
+fn besides_the_lock(requests: &[LoggedRequest]) -> usize {
+    let is_lock = |key: &str| key.ends_with("/lock");
+    let others = |request: &&LoggedRequest| !request.key.as_deref().is_some_and(is_lock);
+    requests.iter().filter(others).count()
+}
+
 /// A server that has both the store and the bucket that is backed up.
 fn server() -> LocalS3 {
     LocalS3::builder()

@@ -19,6 +19,7 @@ mod drill;
 mod ecs;
 mod fault;
 mod from_media_backup;
+mod from_s3_backup;
 mod keeping;
 mod kill;
 mod kinds;

@@ -140,3 +140,15 @@ fn a_source_that_is_missing_does_not_hide_the_others() {
     assert_eq!(plans[0]["source"], "there");
     assert!(output.stderr.contains("gone: error: "), "{output:?}");
 }
+
+/// Another name for `plan`: text for people, JSON for whatever reads it.
+#[test]
+fn a_pass_that_is_dry_is_a_plan() {
+    let world = World::new();
+    world.write("a", "a");
+    let dry = world.offsite(["run", "--dry-run"]);
+    assert_eq!(dry.code, 0, "{dry:?}");
+    assert!(world.snapshots().is_empty());
+    let plan = world.offsite(["plan", "--json"]);
+    assert_eq!(dry.stdout, plan.stdout);
+}

@@ -65,7 +65,13 @@ pub(super) fn goes_to_bucket(args: &RestoreArgs, snapshot: &Snapshot) -> Result<
         );
         return Err(Failure::new(ExitCode::Usage, message).hint(hint));
     }
-    Ok(is_bucket && !args.test && (is_url || args.in_place))
+    let goes_there = is_bucket && !args.test && (is_url || args.in_place);
+    if goes_there && !cfg!(feature = "buckets") {
+        let message = "this build restores into directories alone";
+        let hint = "use the program as it is released, or build it with the feature `buckets`";
+        return Err(Failure::new(ExitCode::Usage, message).hint(hint));
+    }
+    Ok(goes_there)
 }
 
 impl How<'_> {

@@ -4,18 +4,11 @@ use std::collections::BTreeMap;
 
 use local_s3::{LoggedRequest, Operation};
 
-use super::{BUCKET_SOURCE, Documents, ODD_KEYS, count};
+use super::{BUCKET_SOURCE, Documents, ODD_KEYS, besides_the_lock, count};
 use crate::support::long;
 
 /// What a pass asks for besides its listing, its copies and the lock: the record, the segment, the commit.
 const HANDFUL: usize = 24;
-
-/// Requests that do not come again and again as long as a pass takes.
-fn besides_the_lock(requests: &[LoggedRequest]) -> usize {
-    let is_lock = |key: &str| key.ends_with("/lock");
-    let others = |request: &&LoggedRequest| !request.key.as_deref().is_some_and(is_lock);
-    requests.iter().filter(others).count()
-}
 
 /// Keys as the two document systems make them.
 fn key(number: usize) -> String {
