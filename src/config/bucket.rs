@@ -163,7 +163,7 @@ pub(crate) enum Share {
 }
 
 impl Share {
-    /// What of one place is another one, which is a store.
+    /// The part of a place that belongs to a store.
     pub(crate) fn of(
         (place, options): (&StoreUrl, &StoreOptions),
         (store, others): (&StoreUrl, &StoreOptions),

@@ -28,7 +28,7 @@ impl Beside {
     }
 }
 
-fn key_of(entry: &Entry) -> &str {
+pub(super) fn key_of(entry: &Entry) -> &str {
     entry.name.key().map_or("", |key| key.as_str())
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use rustix::io::Errno;
 
 use super::BucketPlan;
-use super::beside::Beside;
+use super::beside::{Beside, key_of};
 use super::sight::{Looker, Sight, agrees};
 use crate::contents::ContentsError;
 use crate::format::entry::{Content, Entry};
@@ -348,10 +348,6 @@ impl Putter {
         }
         finished
     }
-}
-
-fn key_of(entry: &Entry) -> &str {
-    entry.name.key().map_or("", |key| key.as_str())
 }
 
 fn missing(error: StoreError) -> NotPut {

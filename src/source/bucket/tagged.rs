@@ -16,7 +16,7 @@ use crate::format::object::tags_sha256;
 use crate::memory::turns::{Turn, Turns};
 use crate::source::{Found, Item};
 use crate::store::patience::patiently;
-use crate::store::{Store, StoreErrorKind, StoreResult};
+use crate::store::{Operation, Store, StoreError, StoreErrorKind, StoreResult};
 
 /// Objects with their tags.
 pub(super) struct Tagged {
@@ -56,25 +56,37 @@ impl Tagged {
     /// Asks ahead.
     fn ask(&mut self) {
         while !self.is_listed && self.ahead.len() < self.at_once {
-            let ahead = match self.listed.next() {
-                Some(Item::Found(found)) => self.asked(found),
-                Some(item) => Some(Ahead::Item(item)),
-                None => None,
-            };
-            match ahead {
-                Some(ahead) => self.ahead.push_back(ahead),
+            match self.listed.next() {
+                Some(Item::Found(found)) => {
+                    let asked = self.asked(found);
+                    self.ahead.push_back(asked);
+                }
+                Some(item) => self.ahead.push_back(Ahead::Item(item)),
                 None => self.is_listed = true,
             }
         }
     }
 
-    /// Nothing, where nobody gets a turn any more.
-    fn asked(&self, found: Found) -> Option<Ahead> {
-        let turn = self.turns.take().ok()?;
-        let key = found.name.key()?.as_str().to_owned();
-        let asking = tags(Arc::clone(&self.store), key, turn);
+    /// Asks for the tags of an object. Where that cannot be done it does not look like the end of the bucket, for what
+    /// comes after that counts as deleted.
+    fn asked(&self, found: Found) -> Ahead {
+        let (Ok(turn), Some(key)) = (self.turns.take(), found.name.key()) else {
+            return Ahead::Item(self.interrupted(&found));
+        };
+        let asking = tags(Arc::clone(&self.store), key.as_str().to_owned(), turn);
         let asked = self.runtime.spawn(asking);
-        Some(Ahead::Asked(found, asked))
+        Ahead::Asked(found, asked)
+    }
+
+    /// Nobody asks any more.
+    fn interrupted(&self, found: &Found) -> Item {
+        let key = found.name.to_string();
+        let error = StoreError {
+            operation: Operation::Get,
+            location: format!("{}{key}", self.place.url),
+            kind: StoreErrorKind::Transport("interrupted".to_owned()),
+        };
+        Item::Broken(self.place.untagged(&key, &error))
     }
 
     /// The object, or what it means that its tags cannot be had.
@@ -118,7 +130,10 @@ impl Iterator for Tagged {
                 Err(panic) => match panic.try_into_panic() {
                     Ok(panic) => std::panic::resume_unwind(panic),
                     // The runtime ends, and with it the pass.
-                    Err(_) => None,
+                    Err(_) => {
+                        self.is_over = true;
+                        Some(self.interrupted(&found))
+                    }
                 },
             },
         }
